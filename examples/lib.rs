@@ -1,0 +1,1 @@
+//! Runnable programs, shortest first: `cargo run --example quickstart`.

@@ -1,0 +1,186 @@
+//! How a call can fail, seen from the caller.
+
+use serde_json::value::RawValue;
+
+use crate::{
+    protocol::{ErrorCode, RpcError},
+    service::{NoError, ServiceError},
+};
+
+/// Why a call failed. `E` is the service's own error type.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CallError<E = NoError> {
+    /// The method answered with an error of its own type.
+    #[error("{0}")]
+    Service(E),
+    /// The method answered with an error of its own type that this caller's version of the type does not know.
+    #[error("the service answered with an error that this version does not know: {message}")]
+    UnknownService {
+        /// The error's text.
+        message: String,
+        /// The error's JSON.
+        data: Option<Box<RawValue>>,
+    },
+    /// The caller may not call this method.
+    #[error("denied: {0}")]
+    Denied(String),
+    /// The time given for the call ran out.
+    #[error("{method} did not answer in time; give it more with .timeout(…), or look at what it waits for")]
+    Deadline {
+        /// The method's path.
+        method: String,
+    },
+    /// The call was cancelled at the other end.
+    #[error("the call was cancelled")]
+    Cancelled,
+    /// No node fits the target and hosts the service.
+    #[error("no route: {0}")]
+    NoRoute(String),
+    /// There is no such service or method.
+    #[error("{0}")]
+    NotFound(String),
+    /// The host's version of the service does not know what was asked. Nothing was sent.
+    #[error("incompatible: {0}")]
+    Incompatible(String),
+    /// The peer could not be reached, or was lost before it answered.
+    #[error("{reason}{}", if *may_have_run { "; the call may have run" } else { "; the call was not sent" })]
+    Transport {
+        /// What happened.
+        reason: String,
+        /// Whether the peer may have served the call. If not, it is safe to call again.
+        may_have_run: bool,
+    },
+    /// The parameters do not fit the method; the text names the one that does not.
+    #[error("{0}")]
+    InvalidParams(String),
+    /// The method failed.
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl<E> CallError<E> {
+    /// Whether the same call can be made again without the risk that it runs twice: it surely did not run.
+    pub fn is_safe_to_retry(&self) -> bool {
+        match self {
+            Self::Transport { may_have_run, .. } => !may_have_run,
+            Self::NoRoute(_) => true,
+            _ => false,
+        }
+    }
+}
+
+/// A failed call before the service's error type is known: what the seam below proxies reports.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Failure {
+    /// The other end answered with an error.
+    #[error(transparent)]
+    Answered(#[from] RpcError),
+    /// The call was surely not served.
+    #[error("{0}")]
+    NotSent(String),
+    /// The call was sent, and no answer came.
+    #[error("{0}")]
+    Lost(String),
+    /// The time ran out.
+    #[error("{0} did not answer in time")]
+    Deadline(String),
+    /// Nobody to send it to.
+    #[error("{0}")]
+    NoRoute(String),
+}
+
+impl Failure {
+    /// Whether the call surely did not run.
+    pub fn surely_not_run(&self) -> bool {
+        match self {
+            Self::NotSent(_) | Self::NoRoute(_) => true,
+            Self::Answered(error) => error.code == ErrorCode::UNAVAILABLE,
+            Self::Lost(_) | Self::Deadline(_) => false,
+        }
+    }
+
+    /// The failure as an error object, for a node that forwards it.
+    pub fn into_rpc(self) -> RpcError {
+        match self {
+            Self::Answered(error) => error,
+            Self::NotSent(reason) => RpcError::new(ErrorCode::TRANSPORT, reason).with_data(&MayHaveRun { may_have_run: false }),
+            Self::Lost(reason) => RpcError::new(ErrorCode::TRANSPORT, reason).with_data(&MayHaveRun { may_have_run: true }),
+            Self::Deadline(method) => RpcError::new(ErrorCode::DEADLINE, format!("{method} did not answer in time")),
+            Self::NoRoute(reason) => RpcError::new(ErrorCode::NO_ROUTE, reason),
+        }
+    }
+}
+
+/// The `data` of a transport error.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct MayHaveRun {
+    may_have_run: bool,
+}
+
+impl<E: ServiceError> CallError<E> {
+    /// Reads a failure of `method` as an error of the method's own type.
+    pub fn from_failure(failure: Failure, method: &str) -> Self {
+        match failure {
+            Failure::Answered(error) => Self::from_rpc(error, method),
+            Failure::NotSent(reason) => Self::Transport { reason, may_have_run: false },
+            Failure::Lost(reason) => Self::Transport { reason, may_have_run: true },
+            Failure::Deadline(method) => Self::Deadline { method },
+            Failure::NoRoute(reason) => Self::NoRoute(reason),
+        }
+    }
+
+    fn from_rpc(error: RpcError, method: &str) -> Self {
+        let RpcError { code, message, data } = error;
+        match code {
+            ErrorCode::SERVICE => match data.as_deref().map(|data| serde_json::from_str(data.get())) {
+                Some(Ok(own)) => Self::Service(own),
+                _ => Self::UnknownService { message, data },
+            },
+            ErrorCode::DENIED => Self::Denied(message),
+            ErrorCode::DEADLINE => Self::Deadline { method: method.to_owned() },
+            ErrorCode::CANCELLED => Self::Cancelled,
+            ErrorCode::NO_ROUTE => Self::NoRoute(message),
+            ErrorCode::METHOD_NOT_FOUND => Self::NotFound(message),
+            ErrorCode::INCOMPATIBLE => Self::Incompatible(message),
+            ErrorCode::UNAVAILABLE => Self::Transport { reason: message, may_have_run: false },
+            ErrorCode::TRANSPORT => {
+                let told: Option<MayHaveRun> = data.and_then(|data| serde_json::from_str(data.get()).ok());
+                Self::Transport { reason: message, may_have_run: told.is_none_or(|told| told.may_have_run) }
+            }
+            ErrorCode::INVALID_PARAMS => Self::InvalidParams(message),
+            _ => Self::Internal(message),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_says_whether_the_call_may_have_run_also_after_being_forwarded() {
+        for (failure, safe) in [
+            (Failure::NotSent("refused".into()), true),
+            (Failure::Lost("reset".into()), false),
+            (Failure::NoRoute("nobody".into()), true),
+            (Failure::Deadline("a/b".into()), false),
+        ] {
+            let forwarded = Failure::Answered(failure.into_rpc());
+            let error = CallError::<NoError>::from_failure(forwarded, "a/b");
+            assert_eq!(error.is_safe_to_retry(), safe, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_services_own_error_that_the_caller_does_not_know_keeps_its_json() {
+        let error = RpcError::new(ErrorCode::SERVICE, "new kind").with_data("Frozen");
+        match CallError::<NoError>::from_failure(error.into(), "a/b") {
+            CallError::UnknownService { message, data } => {
+                assert_eq!((message.as_str(), data.unwrap().get()), ("new kind", "\"Frozen\""));
+            }
+            other => panic!("{other}"),
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! Calls as values: [`Call`] for one result, [`Replies`] for one from each of many nodes, [`CallError`] when it fails.
+//!
+//! ```text
+//! proxy method -> Call { options, pending } --first poll--> Outgoing -> resolve -> here: the object itself, guarded
+//!                                                                              -> peer: encode, send, decode
+//! ```
+//! Nothing happens until a call is polled; dropping it cancels it.
+
+mod error;
+mod fanout;
+mod options;
+mod outgoing;
+mod single;
+
+pub use error::{CallError, Failure};
+pub use fanout::{Answers, Replies, ReplyStream};
+pub use options::CallOptions;
+pub(crate) use outgoing::{Encode, encoded};
+pub use outgoing::{Head, Here, MethodRef, Outgoing, serve_guarded, unknown_method};
+pub use single::Call;

@@ -1,0 +1,350 @@
+//! A call on its way: resolving its target, and serving it here or sending it.
+
+use std::{future::Future, sync::Arc};
+
+use serde::de::DeserializeOwned;
+use tokio::time::Instant;
+
+use crate::{
+    protocol::{ErrorCode, NodeId, RpcError, Target},
+    proxy::{Caller, Peer, Route},
+    service::{
+        CallContext, Chain, Cut, Definition, Failed, Guarded, HostedService, Local, MethodSpec, ObjectWriter, Outcome, Params,
+        Running, ServiceError,
+    },
+};
+
+use super::{CallError, CallOptions, Failure};
+
+/// Which method is called.
+#[derive(Debug, Clone)]
+pub enum MethodRef {
+    /// One that a proxy knows.
+    Known(&'static MethodSpec),
+    /// One whose name is known only at run time: service and method.
+    Named(Arc<(String, String)>),
+}
+
+impl MethodRef {
+    /// The service's name.
+    pub fn service(&self) -> &str {
+        match self {
+            Self::Known(spec) => &spec.service,
+            Self::Named(names) => &names.0,
+        }
+    }
+
+    /// The method's name.
+    pub fn method(&self) -> &str {
+        match self {
+            Self::Known(spec) => &spec.name,
+            Self::Named(names) => &names.1,
+        }
+    }
+
+    /// `service/method`.
+    pub fn path(&self) -> String {
+        format!("{}/{}", self.service(), self.method())
+    }
+
+    /// What the tables say of it, where they are known.
+    pub fn spec(&self) -> Option<&'static MethodSpec> {
+        match self {
+            Self::Known(spec) => Some(spec),
+            Self::Named(_) => None,
+        }
+    }
+}
+
+/// All that routing and sending need to know of a call, its params aside.
+#[derive(Debug, Clone)]
+pub struct Head {
+    /// Which method.
+    pub method: MethodRef,
+    /// Where to.
+    pub target: Target,
+    /// When the caller stops waiting.
+    pub deadline: Instant,
+    /// When the call was first polled.
+    pub began: Instant,
+    /// What it inherits from the call around it.
+    pub chain: Chain,
+    /// Headers that the caller added.
+    pub headers: Vec<(String, String)>,
+    /// Nodes that were tried without success, to be avoided.
+    pub tried: Vec<NodeId>,
+}
+
+/// A call that has begun.
+pub struct Outgoing {
+    pub(crate) caller: Arc<dyn Caller>,
+    pub(crate) head: Head,
+    retries: u8,
+}
+
+impl Outgoing {
+    pub(crate) fn new(
+        caller: Arc<dyn Caller>,
+        method: MethodRef,
+        target: Target,
+        chain: Option<&Arc<Chain>>,
+        options: CallOptions,
+    ) -> Self {
+        let began = Instant::now();
+        let chain = chain.map(|chain| Chain::clone(chain)).unwrap_or_default();
+        let timeout =
+            options.timeout.or_else(|| method.spec().and_then(|spec| spec.timeout)).unwrap_or(CallOptions::DEFAULT_TIMEOUT);
+        let own = began + timeout;
+        let deadline = chain.deadline.map_or(own, |outer| own.min(outer));
+        let head = Head { method, target, deadline, began, chain, headers: options.headers, tried: Vec::new() };
+        Self { caller, head, retries: options.retries }
+    }
+
+    /// Runs the call: on the object `S` by `local` where that is hosted here, else by its encoded params.
+    pub(crate) async fn run<S, P, R, L, F>(self, params: P, encode: Encode<P>, local: L) -> Result<R::Ok, CallError<R::Err>>
+    where
+        S: Definition + ?Sized,
+        R: Outcome,
+        L: FnOnce(Here<S>, P) -> F,
+        F: Future<Output = Result<R::Ok, CallError<R::Err>>>,
+    {
+        match self.caller.resolve(&self.head) {
+            Err(failure) => Err(self.fail(failure)),
+            Ok(Route::Here(service)) => match self.object::<S>(&service) {
+                Some(object) => match self.here(object) {
+                    Ok(here) => local(here, params).await,
+                    Err((failure, path)) => Err(CallError::from_failure(failure, &path)),
+                },
+                None => {
+                    let answer = match encoded(&params, encode) {
+                        Ok(body) => self.serve_here(&service, &body).await,
+                        Err(failure) => Err(failure),
+                    };
+                    self.decode(answer)
+                }
+            },
+            Ok(Route::Peer(peer)) => match encoded(&params, encode) {
+                Ok(body) => self.exchange(peer, body).await,
+                Err(failure) => Err(self.fail(failure)),
+            },
+        }
+    }
+
+    /// Runs a call whose params are JSON already.
+    pub(crate) async fn run_json<T: DeserializeOwned, E: ServiceError>(self, body: Vec<u8>) -> Result<T, CallError<E>> {
+        match self.caller.resolve(&self.head) {
+            Err(failure) => Err(self.fail(failure)),
+            Ok(Route::Here(service)) => {
+                let answer = self.serve_here(&service, &body).await;
+                self.decode(answer)
+            }
+            Ok(Route::Peer(peer)) => self.exchange(peer, body).await,
+        }
+    }
+
+    async fn exchange<T: DeserializeOwned, E: ServiceError>(mut self, peer: Peer, body: Vec<u8>) -> Result<T, CallError<E>> {
+        let answer = self.send_until_settled(peer, &body).await;
+        self.decode(answer)
+    }
+
+    /// The object itself, where the call can run on it. It cannot where something else is hosted under the name, which is spoken to
+    /// as a stranger is, in JSON; nor where the call is to outlive this future, which may own nothing of its caller then.
+    fn object<S: Definition + ?Sized>(&self, service: &Arc<dyn HostedService>) -> Option<Arc<Local<S>>> {
+        let detached = self.head.method.spec().is_some_and(|spec| spec.detached);
+        if detached { None } else { service.clone().into_any().downcast().ok() }
+    }
+
+    /// Checks access, and makes what the object's method needs.
+    fn here<S: Definition + ?Sized>(self, object: Arc<Local<S>>) -> Result<Here<S>, (Failure, String)> {
+        let allowed = match self.head.method.spec() {
+            Some(spec) => spec.access.check(self.caller.identity(), &spec.path),
+            None => Ok(()),
+        };
+        if let Err(denied) = allowed {
+            return Err((Failure::Answered(denied.into()), self.head.method.path()));
+        }
+        let Head { method, deadline, began, chain, .. } = self.head;
+        let cx =
+            CallContext::new(self.caller.clone(), self.caller.identity().clone(), deadline).within(chain.trace, chain.origin);
+        Ok(Here { object, cx, began, method })
+    }
+
+    /// Serves the call from JSON by an object on this node.
+    pub(crate) async fn serve_here(&self, service: &Arc<dyn HostedService>, body: &[u8]) -> Result<Vec<u8>, Failure> {
+        let name = self.head.method.method();
+        let Some(spec) = service.method(name) else {
+            return Err(Failure::Answered(unknown_method(&**service, name)));
+        };
+        spec.access.check(self.caller.identity(), &spec.path).map_err(|denied| Failure::Answered(denied.into()))?;
+        let cx = CallContext::new(self.caller.clone(), self.caller.identity().clone(), self.head.deadline)
+            .within(self.head.chain.trace, self.head.chain.origin.clone());
+        let json = std::str::from_utf8(body).map_err(|error| Failure::NotSent(error.to_string()))?;
+        serve_guarded(service, spec, &cx, Params::new(Some(json)), self.head.began).await.map_err(Failure::Answered)
+    }
+
+    /// Sends to `peer`, and, where that surely did not run or may run twice, to the next that fits, within the deadline.
+    async fn send_until_settled(&mut self, mut peer: Peer, body: &[u8]) -> Result<Vec<u8>, Failure> {
+        let idempotent = self.head.method.spec().is_some_and(|spec| spec.idempotent);
+        loop {
+            let sent = self.caller.send(&self.head, &peer, body);
+            let failure = match tokio::time::timeout_at(self.head.deadline, sent).await {
+                Ok(Ok(answer)) => return Ok(answer.into()),
+                Ok(Err(failure)) => failure,
+                Err(_) => return Err(Failure::Deadline(self.head.method.path())),
+            };
+            let may_go_on = failure.surely_not_run() || (idempotent && matches!(failure, Failure::Lost(_)));
+            if !may_go_on {
+                return Err(failure);
+            }
+            tracing::debug!(peer = %peer.node_id, %failure, "trying elsewhere");
+            self.head.tried.push(peer.node_id.clone());
+            peer = match self.caller.resolve(&self.head) {
+                Ok(Route::Peer(next)) => next,
+                Ok(Route::Here(service)) => return self.serve_here(&service, body).await,
+                Err(_) if self.retries > 0 => {
+                    self.retries -= 1;
+                    self.head.tried.clear();
+                    peer
+                }
+                Err(_) => return Err(failure),
+            };
+        }
+    }
+
+    fn decode<T: DeserializeOwned, E: ServiceError>(&self, answer: Result<Vec<u8>, Failure>) -> Result<T, CallError<E>> {
+        decode(answer, &self.head.method)
+    }
+
+    fn fail<E: ServiceError>(&self, failure: Failure) -> CallError<E> {
+        CallError::from_failure(failure, &self.head.method.path())
+    }
+}
+
+/// How a proxy's method writes its params.
+pub(crate) type Encode<P> = fn(&P, &mut ObjectWriter<'_>) -> serde_json::Result<()>;
+
+pub(crate) fn encoded<P>(params: &P, encode: Encode<P>) -> Result<Vec<u8>, Failure> {
+    let mut body = Vec::with_capacity(128);
+    let mut object = ObjectWriter::new(&mut body);
+    encode(params, &mut object).map_err(|error| Failure::NotSent(format!("a parameter does not serialise: {error}")))?;
+    object.end();
+    Ok(body)
+}
+
+pub(crate) fn decode<T: DeserializeOwned, E: ServiceError>(
+    answer: Result<Vec<u8>, Failure>,
+    method: &MethodRef,
+) -> Result<T, CallError<E>> {
+    let json = answer.map_err(|failure| CallError::from_failure(failure, &method.path()))?;
+    serde_json::from_slice(&json).map_err(|error| {
+        CallError::Incompatible(format!("the result of {} is not what this version expects: {error}", method.path()))
+    })
+}
+
+/// The refusal of a method that a hosted service lacks; it lists those that there are.
+pub fn unknown_method(service: &dyn HostedService, name: &str) -> RpcError {
+    let spec = service.spec();
+    let known: Vec<_> = spec.methods.iter().map(|method| method.name.as_ref()).collect();
+    RpcError::new(
+        ErrorCode::METHOD_NOT_FOUND,
+        format!("service {} has no method {name}; it has: {}", spec.name, known.join(", ")),
+    )
+}
+
+/// Serves one call from JSON: access was checked, the rest is done here. The call runs under its deadline, is counted, and keeps a
+/// panic within it. A `detached` method runs on when the caller stops waiting, that is, when this future is dropped.
+///
+/// # Errors
+/// What the method answered, or that it panicked or ran out of time.
+pub async fn serve_guarded(
+    service: &Arc<dyn HostedService>,
+    method: &MethodSpec,
+    cx: &CallContext,
+    params: Params<'_>,
+    began: Instant,
+) -> Result<Vec<u8>, RpcError> {
+    if !method.detached {
+        return serve_attached(&**service, method, cx, params, began).await;
+    }
+    let (service, method, cx) = (service.clone(), method.clone(), cx.clone());
+    let json = params.json().map(str::to_owned);
+    let running = tokio::spawn(async move { serve_attached(&*service, &method, &cx, Params::new(json.as_deref()), began).await });
+    running.await.unwrap_or_else(|_| Err(RpcError::new(ErrorCode::CANCELLED, "the node is stopping")))
+}
+
+async fn serve_attached(
+    service: &dyn HostedService,
+    method: &MethodSpec,
+    cx: &CallContext,
+    params: Params<'_>,
+    began: Instant,
+) -> Result<Vec<u8>, RpcError> {
+    let mut running = begin(service, method, began);
+    let deadline = method.timeout.map_or(cx.deadline(), |own| cx.deadline().min(began + own));
+    let outcome = Guarded::new(service.serve(method.index, cx, params), deadline).await;
+    match outcome {
+        Ok(Ok(json)) => {
+            if let Some(running) = &mut running {
+                running.succeed();
+            }
+            Ok(json)
+        }
+        Ok(Err(error)) => Err(error),
+        Err(cut) => Err(cut_error(cut, &method.path)),
+    }
+}
+
+fn begin<'a>(service: &'a dyn HostedService, method: &MethodSpec, began: Instant) -> Option<Running<'a>> {
+    method.track_metrics.then(|| service.stats(method.index).map(|stats| stats.begin(began))).flatten()
+}
+
+fn cut_error(cut: Cut, path: &str) -> RpcError {
+    match cut {
+        Cut::Deadline => RpcError::new(ErrorCode::DEADLINE, format!("{path} did not answer in time")),
+        Cut::Panicked => RpcError::new(ErrorCode::INTERNAL, format!("{path} panicked; its node's log says where")),
+    }
+}
+
+/// A call that stays on this node: the object, and the context that its method gets.
+pub struct Here<S: Definition + ?Sized> {
+    object: Arc<Local<S>>,
+    cx: CallContext,
+    began: Instant,
+    method: MethodRef,
+}
+
+impl<S: Definition + ?Sized> Here<S> {
+    /// The service object.
+    pub fn object(&self) -> &S {
+        self.object.object()
+    }
+
+    /// What the method is told about the call.
+    pub fn cx(&self) -> &CallContext {
+        &self.cx
+    }
+
+    /// Runs the method's future: counted, under the deadline, a panic kept within the call.
+    ///
+    /// # Errors
+    /// What the method answered, or that it panicked or ran out of time.
+    pub async fn run<R: Outcome>(&self, method: impl Future<Output = R>) -> Result<R::Ok, CallError<R::Err>> {
+        let mut running = self.method.spec().and_then(|spec| begin(&*self.object, spec, self.began));
+        match Guarded::new(method, self.cx.deadline()).await {
+            Ok(outcome) => match outcome.into_result() {
+                Ok(value) => {
+                    if let Some(running) = &mut running {
+                        running.succeed();
+                    }
+                    Ok(value)
+                }
+                Err(Failed::Service(own)) => Err(CallError::Service(own)),
+                Err(Failed::Other(error)) => Err(CallError::from_failure(error.to_rpc().into(), &self.method.path())),
+            },
+            Err(cut) => {
+                let path = self.method.path();
+                Err(CallError::from_failure(cut_error(cut, &path).into(), &path))
+            }
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! The calling side of P2P Core.
+//!
+//! A program that only calls services depends on this crate (and on the crates that hold its contracts); it never compiles a node.
+//! A node uses the same parts for its outgoing calls.
+//!
+//! - [`protocol`]: what is said: identifiers, targets, JSON-RPC, descriptions.
+//! - [`mod@service`]: what a service is; [`contracts`]: those of the built-in services.
+//! - [`proxy`]: where calls begin, and the one seam below; [`call`]: calls as values.
+
+// The attribute writes `::p2p_client::…`, here as well.
+extern crate self as p2p_client;
+
+pub mod call;
+pub mod contracts;
+pub mod protocol;
+pub mod proxy;
+pub mod service;
+pub mod wire;
+
+#[doc(hidden)]
+#[path = "private.rs"]
+pub mod __private;
+
+pub use p2p_macros::service_method;
+/// Makes a `trait` a contract: a proxy to call it by, and the tables that its hosts and its documents are made from.
+pub use p2p_macros::service_of_client as service;

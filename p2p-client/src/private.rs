@@ -1,0 +1,58 @@
+//! What generated code names. Not for people: it may change with any release.
+
+pub use std::{
+    borrow::{Borrow, Cow, ToOwned},
+    string::String,
+    sync::Arc,
+};
+
+use serde::Serialize;
+
+pub use crate::{
+    call::Here,
+    protocol::{Access, Many, One, Role, ServiceDescriptor},
+    proxy::{Anywhere, OnMany, OnOne, Proxy, ProxyCore, TargetKind},
+    service::{
+        CallContext, Definition, Describe, HostedService, Local, MethodSpec, Outcome, ParamSpec, Params, ServeFuture, ServiceSpec,
+    },
+};
+use crate::{
+    protocol::{ErrorCode, RpcError},
+    service::Failed,
+};
+
+/// What a contract's proxy type knows of a host `T`: its tables, and how to hold it as an object.
+pub trait Contract<T> {
+    /// The contract's tables.
+    fn spec() -> &'static ServiceSpec;
+    /// The host as a node keeps it.
+    fn local(host: Arc<T>) -> Arc<dyn HostedService>;
+}
+
+/// A method's return value as a response: the JSON of its value, or what a caller outside is told of its failure.
+///
+/// # Errors
+/// The failure, or that the value does not serialise.
+pub fn encode_outcome<R: Outcome>(outcome: R) -> Result<Vec<u8>, RpcError> {
+    match outcome.into_result() {
+        Ok(value) => serde_json::to_vec(&value)
+            .map_err(|error| RpcError::new(ErrorCode::INTERNAL, format!("the result does not serialise: {error}"))),
+        Err(failed) => {
+            if let Failed::Other(error) = &failed {
+                tracing::debug!(?error, "a method failed");
+            }
+            Err(failed.to_rpc())
+        }
+    }
+}
+
+/// Answers a call whose index no method has; only a registry that mixed up its tables could make one.
+pub fn no_such_method<'a>(service: &'static str, _: &'a CallContext, _: Params<'a>) -> ServeFuture<'a> {
+    let error = RpcError::new(ErrorCode::METHOD_NOT_FOUND, format!("service {service} has no method at that place"));
+    Box::pin(std::future::ready(Err(error)))
+}
+
+/// A default as the schema shows it; nothing, should it not serialise.
+pub fn to_value<T: Serialize>(value: &T) -> Option<serde_json::Value> {
+    serde_json::to_value(value).ok()
+}

@@ -1,0 +1,21 @@
+//! What nodes and callers say to each other: identifiers, targets, the JSON-RPC envelope, error codes, descriptions.
+//!
+//! Nothing here does IO. Every type that crosses the wire or stands in a file is defined in this module, so that the
+//! calling side and the hosting side cannot disagree about it.
+
+mod access;
+mod descriptor;
+pub mod envelope;
+mod error;
+mod id;
+mod node_info;
+mod role;
+mod target;
+
+pub use access::{Access, CallerId, Denied};
+pub use descriptor::{Fingerprint, MethodDescriptor, ParamDescriptor, ServiceDescriptor};
+pub use error::{ErrorCode, RpcError};
+pub use id::{ClusterId, InvalidId, NodeId};
+pub use node_info::{NodeInfo, NodeStatus, ServiceHealth, ServiceSummary, UnixMillis};
+pub use role::{Capability, InvalidCapability, Role, UnknownRole};
+pub use target::{Many, One, ParseTargetError, Target};

@@ -1,0 +1,160 @@
+//! What a method is told about the call that it serves, and what the calls that it makes inherit.
+
+use std::{fmt, str::FromStr, sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+
+use crate::{
+    protocol::{CallerId, NodeId},
+    proxy::{Caller, Proxy},
+};
+
+/// What a method is told about the call that it serves: who asks, how much time is left, and a proxy for calls of its own.
+///
+/// A method that wants it takes `cx: &CallContext` as its first parameter; callers never see that parameter.
+#[derive(Clone)]
+pub struct CallContext {
+    node: Arc<dyn Caller>,
+    caller: CallerId,
+    deadline: Instant,
+    trace: Option<Trace>,
+    origin: Option<Arc<str>>,
+}
+
+impl CallContext {
+    /// Used by what serves calls: the runtime, a mock, a test.
+    pub fn new(node: Arc<dyn Caller>, caller: CallerId, deadline: Instant) -> Self {
+        Self { node, caller, deadline, trace: None, origin: None }
+    }
+
+    /// The same context, as part of a chain of calls that began elsewhere.
+    #[must_use]
+    pub fn within(mut self, trace: Option<Trace>, origin: Option<Arc<str>>) -> Self {
+        self.trace = trace;
+        self.origin = origin;
+        self
+    }
+
+    /// Who asks, as verified by this node.
+    pub fn caller(&self) -> &CallerId {
+        &self.caller
+    }
+
+    /// The node that serves the call.
+    pub fn node(&self) -> &NodeId {
+        self.node.node_id()
+    }
+
+    /// When the caller stops waiting.
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// How long the caller still waits.
+    pub fn time_left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// The W3C trace that the call belongs to, if its caller named one.
+    pub fn trace(&self) -> Option<Trace> {
+        self.trace
+    }
+
+    /// Who began the chain of calls, for the audit log only: it gives no rights.
+    pub fn origin(&self) -> Option<&str> {
+        self.origin.as_deref()
+    }
+
+    /// A proxy for calls made while serving this one: they inherit its deadline, trace and origin, and are made in
+    /// this node's own name.
+    pub fn proxy(&self) -> Proxy {
+        let origin = self.origin.clone().unwrap_or_else(|| self.caller.to_string().into());
+        let chain = Chain { deadline: Some(self.deadline), trace: self.trace, origin: Some(origin) };
+        Proxy::new(self.node.clone()).within(chain)
+    }
+}
+
+impl fmt::Debug for CallContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CallContext")
+            .field("node", self.node())
+            .field("caller", &self.caller)
+            .field("time_left", &self.time_left())
+            .field("trace", &self.trace)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a call inherits from the call during which it is made.
+#[derive(Debug, Clone, Default)]
+pub struct Chain {
+    /// No call of the chain may outlive this.
+    pub deadline: Option<Instant>,
+    /// The trace that the calls belong to.
+    pub trace: Option<Trace>,
+    /// Who began the chain.
+    pub origin: Option<Arc<str>>,
+}
+
+/// A trace's place in a distributed trace: the `traceparent` of W3C Trace Context, version 00.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Trace {
+    /// The whole of which this is a part (`trace-id`).
+    id: u128,
+    /// The call that began this part (`parent-id`).
+    parent: u64,
+    flags: u8,
+}
+
+impl Trace {
+    /// A trace that continues nothing; `random` is 24 bytes of randomness.
+    pub fn root(random: [u8; 24]) -> Self {
+        let (trace, span) = random.split_at(16);
+        let id = u128::from_be_bytes(trace.try_into().unwrap_or([1; 16])).max(1);
+        let parent = u64::from_be_bytes(span.try_into().unwrap_or([1; 8])).max(1);
+        Self { id, parent, flags: 0 }
+    }
+}
+
+impl fmt::Display for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "00-{:032x}-{:016x}-{:02x}", self.id, self.parent, self.flags)
+    }
+}
+
+/// A text that is no `traceparent`. As the W3C recommendation asks, a receiver goes on without a trace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a W3C traceparent (version 00)")]
+pub struct ParseTraceError;
+
+impl FromStr for Trace {
+    type Err = ParseTraceError;
+
+    fn from_str(text: &str) -> Result<Self, ParseTraceError> {
+        let well_formed = text.len() == 55
+            && text.starts_with("00-")
+            && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f' | b'-'))
+            && [35, 52].iter().all(|&at| text.as_bytes()[at] == b'-');
+        if !well_formed {
+            return Err(ParseTraceError);
+        }
+        let id = u128::from_str_radix(&text[3..35], 16).map_err(|_| ParseTraceError)?;
+        let parent = u64::from_str_radix(&text[36..52], 16).map_err(|_| ParseTraceError)?;
+        let flags = u8::from_str_radix(&text[53..], 16).map_err(|_| ParseTraceError)?;
+        if id == 0 || parent == 0 { Err(ParseTraceError) } else { Ok(Self { id, parent, flags }) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_traceparent_survives_and_what_is_none_is_refused() {
+        let text = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        assert_eq!(text.parse::<Trace>().unwrap().to_string(), text);
+        for bad in ["", "00-0-0-0", &text.replace("0af", "0AF"), &text.replace("00-", "01-"), &"0".repeat(55)] {
+            assert_eq!(bad.parse::<Trace>(), Err(ParseTraceError), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! The error of methods that have none of their own.
+
+use std::{error::Error as StdError, fmt};
+
+use crate::{
+    call::CallError,
+    protocol::{ErrorCode, RpcError},
+    service::NoError,
+};
+
+/// The result of a method, or of a program, without an error type of its own.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Any error, with its source kept. `?` makes it from every [`std::error::Error`].
+///
+/// Its text is what a remote caller reads; its sources stay on the node, in the log. It is not itself a
+/// [`std::error::Error`], so that the conversion from all of them can exist.
+///
+/// ```
+/// use p2p_client::service::{Error, Result};
+///
+/// fn parse(text: &str) -> Result<u16> {
+///     if text.is_empty() {
+///         return Err(Error::msg("say which port"));
+///     }
+///     Ok(text.parse()?)
+/// }
+/// assert_eq!(parse("").unwrap_err().to_string(), "say which port");
+/// assert_eq!(parse("x").unwrap_err().to_string(), "invalid digit found in string");
+/// ```
+pub struct Error(Box<dyn StdError + Send + Sync>);
+
+impl Error {
+    /// An error that is only a sentence.
+    pub fn msg(text: impl Into<String>) -> Self {
+        Self(text.into().into())
+    }
+
+    /// The error that this was made from.
+    pub fn get_ref(&self) -> &(dyn StdError + Send + Sync + 'static) {
+        &*self.0
+    }
+
+    /// What a caller outside is told: the text, under the code that fits.
+    ///
+    /// A call that this method made in turn and that failed is named as such; a deadline stays a deadline.
+    pub fn to_rpc(&self) -> RpcError {
+        let code = match self.0.downcast_ref::<CallError<NoError>>() {
+            Some(CallError::Deadline { .. }) => ErrorCode::DEADLINE,
+            Some(CallError::Cancelled) => ErrorCode::CANCELLED,
+            _ => ErrorCode::INTERNAL,
+        };
+        RpcError::new(code, self.to_string())
+    }
+}
+
+impl<E: StdError + Send + Sync + 'static> From<E> for Error {
+    fn from(error: E) -> Self {
+        Self(Box::new(error))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What `main` prints when it returns an error: the sentence, then its causes.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)?;
+        let mut source = self.0.source();
+        while let Some(cause) = source {
+            write!(f, "\n  because: {cause}")?;
+            source = cause.source();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,25 @@
+//! What a service is, for callers and hosts alike: its tables, the context of a call, its result, its parameters.
+//!
+//! The macros write a [`Definition`] for each service: constant tables ([`ServiceSpec`], [`MethodSpec`]) and one function
+//! that serves a method from JSON. A hosted object stands behind [`HostedService`], which a node keeps in its registry.
+//! A call that stays on the node finds the object itself there ([`Local`]), and never sees JSON.
+
+mod context;
+mod describe;
+mod error;
+mod guard;
+mod object;
+mod outcome;
+mod params;
+mod spec;
+mod stats;
+
+pub use context::{CallContext, Chain, ParseTraceError, Trace};
+pub use describe::Describe;
+pub use error::{Error, Result};
+pub use guard::{Cut, Guarded};
+pub use object::{Definition, HostedService, Local, ServeFuture};
+pub use outcome::{Failed, NoError, Outcome, ServiceError};
+pub use params::{ObjectWriter, ParamError, Params, Slots};
+pub use spec::{MethodSpec, ParamSpec, ServiceSpec};
+pub use stats::{MethodSnapshot, MethodStats, Running};

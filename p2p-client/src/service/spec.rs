@@ -1,0 +1,59 @@
+//! The constant tables of a service, written by the macros.
+
+use std::{borrow::Cow, time::Duration};
+
+use crate::protocol::{Access, Role};
+
+/// What is known of a method before any call: all that routing, access and limits need.
+#[derive(Debug, Clone)]
+pub struct MethodSpec {
+    /// The service's name on the wire.
+    pub service: Cow<'static, str>,
+    /// The method's name on the wire.
+    pub name: Cow<'static, str>,
+    /// `service/method`.
+    pub path: Cow<'static, str>,
+    /// The method's place in its service.
+    pub index: usize,
+    /// Its parameters, in order.
+    pub params: Cow<'static, [ParamSpec]>,
+    /// Who may call it.
+    pub access: Access,
+    /// Whether a second call does no more than the first.
+    pub idempotent: bool,
+    /// Whether it changes nothing.
+    pub read_only: bool,
+    /// Whether it runs on when its caller goes away.
+    pub detached: bool,
+    /// Whether its calls are counted and timed.
+    pub track_metrics: bool,
+    /// Its own time limit.
+    pub timeout: Option<Duration>,
+}
+
+/// What is known of a parameter.
+#[derive(Debug, Clone)]
+pub struct ParamSpec {
+    /// Its name on the wire.
+    pub name: Cow<'static, str>,
+}
+
+/// What is known of a service.
+#[derive(Debug, Clone)]
+pub struct ServiceSpec {
+    /// Its name on the wire.
+    pub name: Cow<'static, str>,
+    /// Its semantic version.
+    pub version: Cow<'static, str>,
+    /// Its methods, in the order in which they were written.
+    pub methods: Cow<'static, [MethodSpec]>,
+    /// The roles that host it; none means all.
+    pub roles: Cow<'static, [Role]>,
+}
+
+impl ServiceSpec {
+    /// Whether a node of this role hosts the service.
+    pub fn is_for(&self, role: Role) -> bool {
+        self.roles.is_empty() || self.roles.contains(&role)
+    }
+}

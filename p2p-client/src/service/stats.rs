@@ -1,0 +1,76 @@
+//! What is counted of each method: calls, errors, time.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+/// The counters of one method. Writing them takes no lock.
+#[derive(Debug, Default)]
+pub struct MethodStats {
+    started: AtomicU64,
+    finished: AtomicU64,
+    errors: AtomicU64,
+    nanos: AtomicU64,
+}
+
+/// What [`MethodStats`] held at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct MethodSnapshot {
+    /// Calls begun.
+    pub calls: u64,
+    /// Calls that run now.
+    pub in_flight: u64,
+    /// Calls that ended with an error, or that nobody waited for to the end.
+    pub errors: u64,
+    /// Time spent in ended calls.
+    pub total: Duration,
+}
+
+impl MethodStats {
+    /// Counts a call's start. Its end is counted when what is returned is dropped: as an error, unless it was told of success.
+    pub fn begin(&self, now: Instant) -> Running<'_> {
+        self.started.fetch_add(1, Relaxed);
+        Running { stats: self, began: now, succeeded: false }
+    }
+
+    /// The counters now.
+    pub fn snapshot(&self) -> MethodSnapshot {
+        let finished = self.finished.load(Relaxed);
+        let calls = self.started.load(Relaxed);
+        MethodSnapshot {
+            calls,
+            in_flight: calls.saturating_sub(finished),
+            errors: self.errors.load(Relaxed),
+            total: Duration::from_nanos(self.nanos.load(Relaxed)),
+        }
+    }
+}
+
+/// A call that is being counted. A call that is cancelled is dropped, and so counted as well.
+#[derive(Debug)]
+pub struct Running<'a> {
+    stats: &'a MethodStats,
+    began: Instant,
+    succeeded: bool,
+}
+
+impl Running<'_> {
+    /// The call ended well.
+    pub fn succeed(&mut self) {
+        self.succeeded = true;
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        let nanos = u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.stats.nanos.fetch_add(nanos, Relaxed);
+        if !self.succeeded {
+            self.stats.errors.fetch_add(1, Relaxed);
+        }
+        self.stats.finished.fetch_add(1, Relaxed);
+    }
+}

@@ -1,0 +1,15 @@
+//! Connections: the network below, TLS, and HTTP to peers.
+//!
+//! ```text
+//! HttpPool -> Dial -> ClientTls -> Network
+//! ```
+//! [`net`] is the one seam to the network; [`tls`] verifies who is at the other end; [`dial`] joins the two; [`pool`] keeps one HTTP/2
+//! connection to each peer; [`http`] is a request and what may become of it.
+
+pub mod dial;
+pub mod http;
+pub mod net;
+pub mod pool;
+pub mod tls;
+
+pub use dial::PeerRef;

@@ -1,0 +1,365 @@
+//! The TLS that nodes and clients speak: 1.3 only, no resumption, and names that mean nodes.
+//!
+//! Data flows so: [`TlsMaterial`] holds what this end trusts and what it shows; both can be replaced while connections
+//! are open. [`ClientTls`] opens a connection with it and checks that the node that answers is the one that was meant
+//! ([`Expect`]). The serving side is in `p2p-runtime` and uses the same material and the same checks.
+//!
+//! A node's certificate carries one URI name, `p2p://CLUSTER/ROLE/NODE_ID`. Addresses in it are for other people's
+//! clients; nodes verify the node id, so that a changed address locks nobody out.
+
+mod error;
+mod verify;
+
+use std::{fmt, net::Ipv4Addr, sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use aws_lc_rs::digest;
+use rustls::{
+    ClientConfig, SignatureScheme,
+    client::{ResolvesClientCert, Resumption},
+    crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs::sign::any_supported_type},
+    sign::CertifiedKey,
+};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, TrustAnchor};
+
+pub use self::{
+    error::TlsError,
+    verify::{ClusterClients, Usage, peer_identity, verify_chain},
+};
+use crate::{
+    protocol::{ClusterId, NodeId, Role},
+    wire::net::BoxStream,
+};
+
+/// ALPN name of HTTP/2.
+pub const ALPN_H2: &[u8] = b"h2";
+/// ALPN name of HTTP/1.1.
+pub const ALPN_HTTP1: &[u8] = b"http/1.1";
+/// ALPN name of membership frames; it needs a client certificate.
+pub const ALPN_GOSSIP: &[u8] = b"p2p-gossip/1";
+
+/// How long a handshake may take, unless said otherwise.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The label under which both ends of a connection derive the same 32 secret bytes, which bind a join to its connection.
+const JOIN_EXPORTER_LABEL: &[u8] = b"EXPORTER-p2p-join";
+
+/// Names in a verified certificate: one URI name `p2p://CLUSTER/ROLE/NODE_ID`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerIdentity {
+    /// The node.
+    pub node_id: NodeId,
+    /// What the node may do.
+    pub role: Role,
+    /// The cluster it belongs to.
+    pub cluster: ClusterId,
+}
+
+impl fmt::Display for PeerIdentity {
+    /// Writes the name as it stands in the certificate.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "p2p://{}/{}/{}", self.cluster, self.role, self.node_id)
+    }
+}
+
+/// The SHA-256 of a root's public key (SubjectPublicKeyInfo, DER): the root's fingerprint, shown in hexadecimal.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RootKeyHash([u8; 32]);
+
+impl RootKeyHash {
+    /// The hash with these bytes.
+    pub const fn new(sha256: [u8; 32]) -> Self {
+        Self(sha256)
+    }
+
+    /// The 32 bytes.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// The cluster that such a root makes.
+    pub fn cluster(&self) -> ClusterId {
+        ClusterId::from_root_key_hash(&self.0)
+    }
+}
+
+impl fmt::Display for RootKeyHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for RootKeyHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RootKeyHash({self})")
+    }
+}
+
+/// The SHA-256 of some bytes.
+fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
+    hash
+}
+
+/// A cluster's root certificate, as what is trusted.
+#[derive(Debug, Clone)]
+pub struct TrustedRoot(Arc<Root>);
+
+#[derive(Debug)]
+struct Root {
+    cert: CertificateDer<'static>,
+    anchor: TrustAnchor<'static>,
+    key_hash: RootKeyHash,
+    cluster: ClusterId,
+}
+
+impl TrustedRoot {
+    /// Trusts this certificate (DER). Whoever calls this has made sure that it is the right one.
+    ///
+    /// # Errors
+    /// [`TlsError::BadCertificate`] when it is no certificate.
+    pub fn from_der(cert: CertificateDer<'static>) -> Result<Self, TlsError> {
+        let anchor = webpki::anchor_from_trusted_cert(&cert)
+            .map_err(|e| TlsError::BadCertificate { reason: format!("it is no root certificate: {e}") })?
+            .to_owned();
+        let key_hash = RootKeyHash(sha256(&webpki::spki_for_anchor(&anchor)));
+        Ok(Self(Arc::new(Root { cert, anchor, key_hash, cluster: key_hash.cluster() })))
+    }
+
+    /// The certificate.
+    pub fn der(&self) -> &CertificateDer<'static> {
+        &self.0.cert
+    }
+
+    /// The hash of its public key.
+    pub fn key_hash(&self) -> RootKeyHash {
+        self.0.key_hash
+    }
+
+    /// The cluster it makes.
+    pub fn cluster(&self) -> &ClusterId {
+        &self.0.cluster
+    }
+
+    pub(crate) fn anchor(&self) -> &TrustAnchor<'static> {
+        &self.0.anchor
+    }
+}
+
+/// What one end trusts and what it shows: the root, and its own chain with its key. Clones share one content.
+///
+/// Replacing the content touches new handshakes only; open connections go on.
+#[derive(Debug, Clone)]
+pub struct TlsMaterial {
+    content: Arc<ArcSwap<Content>>,
+    provider: Arc<CryptoProvider>,
+}
+
+#[derive(Debug, Default, Clone)]
+struct Content {
+    root: Option<TrustedRoot>,
+    own: Option<Arc<CertifiedKey>>,
+}
+
+impl TlsMaterial {
+    /// Trusts nobody and shows nothing: for a node that is about to join, with [`Expect::PinnedRoot`].
+    pub fn empty() -> Self {
+        Self { content: Arc::default(), provider: verify::provider() }
+    }
+
+    /// Trusts this root and shows nothing: for clients outside the cluster.
+    pub fn trusting(root: TrustedRoot) -> Self {
+        let material = Self::empty();
+        material.content.store(Arc::new(Content { root: Some(root), own: None }));
+        material
+    }
+
+    /// Replaces everything at once: the root, and this end's own chain (leaf first) with its key. The key is only read;
+    /// wiping it is for the caller.
+    ///
+    /// # Errors
+    /// [`TlsError::OwnCertificate`] when the chain is empty or the key is not the leaf's; then nothing changes.
+    pub fn replace(
+        &self,
+        root: TrustedRoot,
+        chain: Vec<CertificateDer<'static>>,
+        key: &PrivateKeyDer<'_>,
+    ) -> Result<(), TlsError> {
+        let bad = |e: rustls::Error| TlsError::OwnCertificate { reason: e.to_string() };
+        if chain.is_empty() {
+            return Err(TlsError::OwnCertificate { reason: "its chain is empty".into() });
+        }
+        let own = CertifiedKey::new(chain, any_supported_type(key).map_err(bad)?);
+        own.keys_match().map_err(bad)?;
+        self.content.store(Arc::new(Content { root: Some(root), own: Some(Arc::new(own)) }));
+        Ok(())
+    }
+
+    /// The root that is trusted now.
+    pub fn root(&self) -> Option<TrustedRoot> {
+        self.content.load().root.clone()
+    }
+
+    /// The own chain and key that are shown now.
+    pub fn own(&self) -> Option<Arc<CertifiedKey>> {
+        self.content.load().own.clone()
+    }
+
+    /// Who this end is, by its own certificate.
+    pub fn identity(&self) -> Option<PeerIdentity> {
+        self.own().and_then(|own| own.cert.first().and_then(|leaf| peer_identity(leaf).ok()))
+    }
+
+    /// The cryptography that every TLS configuration of this program uses.
+    pub fn provider(&self) -> &Arc<CryptoProvider> {
+        &self.provider
+    }
+
+    /// The signature algorithms that are accepted.
+    pub fn algorithms(&self) -> WebPkiSupportedAlgorithms {
+        self.provider.signature_verification_algorithms
+    }
+}
+
+impl ResolvesClientCert for TlsMaterial {
+    fn resolve(&self, _root_hint_subjects: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.own()
+    }
+
+    fn has_certs(&self) -> bool {
+        self.content.load().own.is_some()
+    }
+}
+
+/// Whom a connection is meant to reach.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Expect {
+    /// This node of the cluster, and no other.
+    Node(NodeId),
+    /// Any node of the cluster: when first reaching a seed address.
+    AnyNode,
+    /// A coordinator under exactly the root with this key, found in the chain that it shows: when joining.
+    PinnedRoot(RootKeyHash),
+}
+
+/// Opens TLS connections. Cheap to clone; all clones follow one [`TlsMaterial`].
+#[derive(Debug, Clone)]
+pub struct ClientTls {
+    material: TlsMaterial,
+    timeout: Duration,
+}
+
+impl ClientTls {
+    /// Connects with this material: its root decides who is trusted, its certificate, if any, is shown on request.
+    pub fn new(material: TlsMaterial) -> Self {
+        Self { material, timeout: HANDSHAKE_TIMEOUT }
+    }
+
+    /// Gives handshakes this much time instead of [`HANDSHAKE_TIMEOUT`].
+    #[must_use]
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// What this end trusts and shows.
+    pub fn material(&self) -> &TlsMaterial {
+        &self.material
+    }
+
+    /// Makes a TLS connection of a stream, to the one that is expected, offering the application protocols in `alpn`.
+    ///
+    /// The server may still refuse our certificate: the first read then fails, and [`TlsError::from_io`] explains it.
+    ///
+    /// # Errors
+    /// Whoever answers is not the one expected, or TLS cannot be spoken; the variants say which.
+    pub async fn connect(
+        &self,
+        stream: BoxStream,
+        expect: Expect,
+        alpn: &[&[u8]],
+    ) -> Result<tokio_rustls::client::TlsStream<BoxStream>, TlsError> {
+        let ours = match &expect {
+            Expect::PinnedRoot(hash) => Some(hash.cluster()),
+            Expect::Node(_) | Expect::AnyNode => self.material.root().map(|root| root.cluster().clone()),
+        };
+        let verifier = verify::MeantServer { material: self.material.clone(), expect };
+        let mut config = ClientConfig::builder_with_provider(self.material.provider.clone())
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .map_err(TlsError::Protocol)?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier))
+            .with_client_cert_resolver(Arc::new(self.material.clone()));
+        config.resumption = Resumption::disabled();
+        config.enable_sni = false;
+        config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+        // Nodes are known by their ids, not by host names: what stands here is neither sent nor checked.
+        let nobody = ServerName::IpAddress(Ipv4Addr::UNSPECIFIED.into());
+        let handshake = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(nobody, stream);
+        match tokio::time::timeout(self.timeout, handshake).await {
+            Ok(done) => done.map_err(|e| TlsError::from_handshake(e, ours.as_ref())),
+            Err(_) => Err(TlsError::Timeout { after: self.timeout }),
+        }
+    }
+}
+
+/// 32 bytes that only the two ends of one TLS connection know. What is signed over them holds on this connection only.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ChannelBinding([u8; 32]);
+
+impl ChannelBinding {
+    /// The binding of a connection that this end opened.
+    ///
+    /// # Errors
+    /// [`TlsError::Protocol`] when the handshake is not finished.
+    pub fn of_client<S>(stream: &tokio_rustls::client::TlsStream<S>) -> Result<Self, TlsError> {
+        Self::derive(|out| stream.get_ref().1.export_keying_material(out, JOIN_EXPORTER_LABEL, None))
+    }
+
+    /// The binding of a connection that this end accepted.
+    ///
+    /// # Errors
+    /// [`TlsError::Protocol`] when the handshake is not finished.
+    pub fn of_server<S>(stream: &tokio_rustls::server::TlsStream<S>) -> Result<Self, TlsError> {
+        Self::derive(|out| stream.get_ref().1.export_keying_material(out, JOIN_EXPORTER_LABEL, None))
+    }
+
+    fn derive(export: impl FnOnce([u8; 32]) -> Result<[u8; 32], rustls::Error>) -> Result<Self, TlsError> {
+        export([0; 32]).map(Self).map_err(TlsError::Protocol)
+    }
+
+    /// A binding with these bytes, for protocols that run without TLS, such as simulations.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes to sign over. They are a secret of the connection: never log them.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ChannelBinding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ChannelBinding(secret)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_root_key_hash_shows_as_hexadecimal_and_a_binding_not_at_all() {
+        assert_eq!(RootKeyHash::new([0xab; 32]).to_string(), "ab".repeat(32));
+        assert_eq!(format!("{:?}", ChannelBinding::from_bytes([7; 32])), "ChannelBinding(secret)");
+    }
+
+    #[test]
+    fn garbage_is_no_root_and_an_empty_chain_no_identity() {
+        assert!(TrustedRoot::from_der(CertificateDer::from(vec![1, 2, 3])).unwrap_err().to_string().contains("no root"));
+        assert!(TlsMaterial::empty().own().is_none());
+        assert!(TlsMaterial::empty().identity().is_none());
+    }
+}

@@ -1,0 +1,247 @@
+//! Checks a peer's chain of certificates, and reads who the peer is from it.
+//!
+//! The order is fixed: the chain must lead to the one root, be valid now and be meant for this use; only then are names
+//! read; only then are they compared. The rustls verifiers at the end wrap the same function for both directions.
+
+use std::sync::Arc;
+
+use rustls::{
+    DigitallySignedStruct, DistinguishedName, SignatureScheme,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls13_signature},
+    server::danger::{ClientCertVerified, ClientCertVerifier},
+};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use webpki::{EndEntityCert, KeyUsage};
+
+use super::{Expect, PeerIdentity, TlsError, TlsMaterial, TrustedRoot};
+use crate::protocol::{ClusterId, NodeId, Role};
+
+/// What the peer's certificate must be meant for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Usage {
+    /// The peer is the server of the connection.
+    Server,
+    /// The peer is the client of the connection, or the author of a signed statement.
+    Client,
+}
+
+impl Usage {
+    const fn key_usage(self) -> KeyUsage {
+        match self {
+            Self::Server => KeyUsage::server_auth(),
+            Self::Client => KeyUsage::client_auth(),
+        }
+    }
+}
+
+/// Reads the names in a node's certificate. Nothing is verified here: that is [`verify_chain`]'s.
+///
+/// # Errors
+/// [`TlsError::NotANode`] unless there is exactly one URI name `p2p://CLUSTER/ROLE/NODE_ID`.
+pub fn peer_identity(cert: &CertificateDer<'_>) -> Result<PeerIdentity, TlsError> {
+    let cert = EndEntityCert::try_from(cert).map_err(|e| TlsError::BadCertificate { reason: e.to_string() })?;
+    let mut names = cert.valid_uri_names().filter(|uri| uri.starts_with("p2p://"));
+    let (Some(name), None) = (names.next(), names.next()) else {
+        return Err(TlsError::NotANode { reason: "it must have exactly one name p2p://CLUSTER/ROLE/NODE_ID".into() });
+    };
+    parse_name(name)
+}
+
+fn parse_name(name: &str) -> Result<PeerIdentity, TlsError> {
+    let wrong = |why: String| TlsError::NotANode { reason: format!("{why} in its name {name:?}") };
+    let mut parts = name.strip_prefix("p2p://").unwrap_or_default().split('/');
+    let (Some(cluster), Some(role), Some(node), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+        return Err(wrong("there are not three parts".into()));
+    };
+    Ok(PeerIdentity {
+        cluster: cluster.parse::<ClusterId>().map_err(|e| wrong(e.to_string()))?,
+        role: role.parse::<Role>().map_err(|e| wrong(e.to_string()))?,
+        node_id: node.parse::<NodeId>().map_err(|e| wrong(e.to_string()))?,
+    })
+}
+
+/// Checks that a chain leads to `root`, is valid at `now` and meant for `usage`; tells whose it is.
+///
+/// `others` are the certificates that came beside the leaf, in any order.
+///
+/// # Errors
+/// The first rule that is broken.
+pub fn verify_chain(
+    root: &TrustedRoot,
+    leaf: &CertificateDer<'_>,
+    others: &[CertificateDer<'_>],
+    usage: Usage,
+    now: UnixTime,
+    algorithms: &WebPkiSupportedAlgorithms,
+) -> Result<PeerIdentity, TlsError> {
+    let parsed = EndEntityCert::try_from(leaf).map_err(|e| TlsError::BadCertificate { reason: e.to_string() })?;
+    parsed
+        .verify_for_usage(algorithms.all, std::slice::from_ref(root.anchor()), others, now, usage.key_usage(), None, None)
+        .map_err(|e| TlsError::from_webpki(e, root.cluster()))?;
+    let peer = peer_identity(leaf)?;
+    if peer.cluster != *root.cluster() {
+        return Err(TlsError::WrongCluster { ours: root.cluster().clone(), theirs: peer.cluster });
+    }
+    Ok(peer)
+}
+
+/// Verifies a server for one connection, of which it knows whom the caller meant.
+#[derive(Debug)]
+pub(super) struct MeantServer {
+    pub(super) material: TlsMaterial,
+    pub(super) expect: Expect,
+}
+
+impl MeantServer {
+    fn verify(&self, leaf: &CertificateDer<'_>, others: &[CertificateDer<'_>], now: UnixTime) -> Result<(), TlsError> {
+        let algorithms = self.material.algorithms();
+        if let Expect::PinnedRoot(pinned) = &self.expect {
+            let shown = others
+                .iter()
+                .find_map(|cert| TrustedRoot::from_der(cert.clone().into_owned()).ok().filter(|r| r.key_hash() == *pinned));
+            let root = shown.ok_or(TlsError::WrongRoot { pinned: *pinned })?;
+            // A chain that shows our root without leading to it is a pretence.
+            let peer = verify_chain(&root, leaf, others, Usage::Server, now, &algorithms).map_err(|e| match e {
+                TlsError::ForeignCa { .. } => TlsError::WrongRoot { pinned: *pinned },
+                other => other,
+            })?;
+            return if peer.role == Role::Coordinator { Ok(()) } else { Err(TlsError::NotCoordinator { got: peer.node_id }) };
+        }
+        let root = self.material.root().ok_or(TlsError::NoRoot)?;
+        let peer = verify_chain(&root, leaf, others, Usage::Server, now, &algorithms)?;
+        match &self.expect {
+            Expect::Node(expected) if *expected != peer.node_id => {
+                Err(TlsError::WrongNode { expected: expected.clone(), got: peer.node_id })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl ServerCertVerifier for MeantServer {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        self.verify(end_entity, intermediates, now).map_err(|e| e.into_rustls(now))?;
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Err(tls12_refused())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, dss, &self.material.algorithms())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.material.algorithms().supported_schemes()
+    }
+}
+
+/// Verifies clients: none needs a certificate, but one that is shown must be good.
+#[derive(Debug)]
+pub struct ClusterClients {
+    material: TlsMaterial,
+}
+
+impl ClusterClients {
+    /// Verifies against whatever root `material` holds at the time of the handshake.
+    pub fn new(material: TlsMaterial) -> Arc<Self> {
+        Arc::new(Self { material })
+    }
+}
+
+impl ClientCertVerifier for ClusterClients {
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        self.material
+            .root()
+            .ok_or(TlsError::NoRoot)
+            .and_then(|root| verify_chain(&root, end_entity, intermediates, Usage::Client, now, &self.material.algorithms()))
+            .map_err(|e| e.into_rustls(now))?;
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Err(tls12_refused())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, dss, &self.material.algorithms())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.material.algorithms().supported_schemes()
+    }
+}
+
+fn tls12_refused() -> rustls::Error {
+    rustls::Error::PeerIncompatible(rustls::PeerIncompatible::SupportedVersionsExtensionRequired)
+}
+
+/// The one provider of cryptography, never installed as the process's default.
+pub(super) fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_name_has_exactly_three_good_parts() {
+        let cluster = "ab".repeat(16);
+        let good = parse_name(&format!("p2p://{cluster}/worker/worker-1")).unwrap();
+        assert_eq!((good.node_id.as_str(), good.role, good.cluster.as_str()), ("worker-1", Role::Worker, cluster.as_str()));
+        for (bad, why) in [
+            (format!("p2p://{cluster}/worker"), "three parts"),
+            (format!("p2p://{cluster}/worker/a/b"), "three parts"),
+            (format!("p2p://{cluster}/king/a"), "unknown role"),
+            ("p2p://xyz/worker/a".to_owned(), "32 hexadecimal"),
+            (format!("p2p://{cluster}/worker/A"), "only a-z"),
+            (String::new(), "three parts"),
+        ] {
+            let said = parse_name(&bad).unwrap_err().to_string();
+            assert!(said.contains(why), "{bad}: {said}");
+        }
+    }
+}

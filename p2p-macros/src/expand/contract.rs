@@ -1,0 +1,144 @@
+//! `#[service] trait Kv`: a contract, its proxy, and the object form by which a node holds any host of it.
+
+use proc_macro2::TokenStream;
+use quote::{quote, quote_spanned};
+use syn::{Ident, Path, spanned::Spanned};
+
+use crate::{
+    errors::Errors,
+    model::{Method, Service},
+    parse::{Item, Kind},
+};
+
+use super::{
+    descriptor::{self, owned_type},
+    dispatch::{self, Callee, arguments, value_names},
+    proxy,
+};
+
+pub(super) fn contract(item: &Item, service: &Service, name: &Ident, root: &Path, errors: &mut Errors) -> TokenStream {
+    if let Some(parameter) = item.generics.params.first() {
+        errors.at(parameter, "a contract cannot be generic, as its name on the wire stands for one set of types");
+    }
+    let users = trait_item(item, service, root);
+    let proxy = proxy::proxy(service, name, root);
+    let object_type = syn::parse_quote!(dyn __Object);
+    let proxy_methods = proxy::methods(service, &object_type, Callee::Contract, root);
+    let tables = descriptor::tables(service, root);
+    let object = object(service, name, root);
+    let definition = dispatch::definition(service, &object_type, Callee::Contract, root);
+    let proxy_name = &service.names.proxy;
+    quote! {
+        #users
+        #proxy
+        const _: () = {
+            #tables
+            #object
+            #definition
+            #proxy_methods
+
+            #[automatically_derived]
+            impl<__Host: #name> #root::__private::Contract<__Host> for #proxy_name {
+                fn spec() -> &'static #root::__private::ServiceSpec {
+                    &__SERVICE
+                }
+
+                fn local(host: ::std::sync::Arc<__Host>) -> ::std::sync::Arc<dyn #root::__private::HostedService> {
+                    let object: ::std::sync::Arc<dyn __Object> = host;
+                    ::std::sync::Arc::new(#root::__private::Local::<dyn __Object>::new(object))
+                }
+            }
+        };
+    }
+}
+
+/// The user's trait, whose futures can cross threads, and by which a host reaches its contract's tables.
+fn trait_item(item: &Item, service: &Service, root: &Path) -> TokenStream {
+    let Kind::Contract { visibility, name, supertraits } = &item.kind else { return TokenStream::new() };
+    let attributes = &item.attributes;
+    let others = &item.block.others;
+    let methods = item.block.functions.iter().map(|function| {
+        let attributes = function.attributes.iter().filter(|a| !crate::parse::last_segment_is(a.path(), "service_method"));
+        let mut signature = function.signature.clone();
+        signature.asyncness = None;
+        for input in &mut signature.inputs {
+            if let syn::FnArg::Typed(argument) = input {
+                argument.attrs.retain(|attribute| !crate::parse::last_segment_is(attribute.path(), "arg"));
+            }
+        }
+        if let syn::ReturnType::Type(_, outcome) = &function.signature.output {
+            signature.output = syn::parse_quote_spanned! {outcome.span()=>
+                -> impl ::core::future::Future<Output = #outcome> + ::core::marker::Send
+            };
+        }
+        quote!(#(#attributes)* #signature;)
+    });
+    let plus = (!supertraits.is_empty()).then(|| quote!(+));
+    let proxy = &service.names.proxy;
+    quote! {
+        #(#attributes)*
+        #visibility trait #name: #supertraits #plus ::core::marker::Send + ::core::marker::Sync + 'static {
+            #(#others)*
+            #(#methods)*
+
+            #[doc(hidden)]
+            fn __p2p_spec() -> &'static #root::__private::ServiceSpec
+            where
+                Self: ::core::marker::Sized,
+            {
+                <#proxy as #root::__private::Contract<Self>>::spec()
+            }
+
+            #[doc(hidden)]
+            fn __p2p_local(self: ::std::sync::Arc<Self>) -> ::std::sync::Arc<dyn #root::__private::HostedService>
+            where
+                Self: ::core::marker::Sized,
+            {
+                <#proxy as #root::__private::Contract<Self>>::local(self)
+            }
+        }
+    }
+}
+
+/// The contract as an object: boxed futures, owned values.
+fn object(service: &Service, name: &Ident, root: &Path) -> TokenStream {
+    let signatures: Vec<_> = service.methods.iter().map(|method| object_signature(method, root)).collect();
+    let bodies = service.methods.iter().zip(&signatures).map(|(method, signature)| {
+        let ident = &method.ident;
+        let values = value_names(method);
+        let arguments = arguments(method, &quote!(cx), &values, root);
+        let context = method.context_at.is_none().then(|| quote!(let _ = cx;));
+        let taken = if values.is_empty() { quote!(let _ = values;) } else { quote!(let (#(#values,)*) = values;) };
+        quote_spanned! {ident.span()=>
+            #signature {
+                ::std::boxed::Box::pin(async move {
+                    #context
+                    #taken
+                    <__Host as #name>::#ident(self, #(#arguments),*).await
+                })
+            }
+        }
+    });
+    quote! {
+        pub trait __Object: ::core::marker::Send + ::core::marker::Sync + 'static {
+            #(#signatures;)*
+        }
+
+        #[automatically_derived]
+        impl<__Host: #name> __Object for __Host {
+            #(#bodies)*
+        }
+    }
+}
+
+fn object_signature(method: &Method, root: &Path) -> TokenStream {
+    let Method { ident, outcome, params, .. } = method;
+    let types = params.iter().map(|param| owned_type(param, root));
+    quote_spanned! {ident.span()=>
+        fn #ident<'a>(
+            &'a self,
+            cx: &'a #root::__private::CallContext,
+            values: (#(#types,)*),
+        ) -> ::core::pin::Pin<::std::boxed::Box<dyn ::core::future::Future<Output = #outcome> + ::core::marker::Send + 'a>>
+    }
+}

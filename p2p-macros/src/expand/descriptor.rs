@@ -1,0 +1,132 @@
+//! The constant tables of a service, and the function that describes it in full.
+
+use proc_macro2::TokenStream;
+use quote::{quote, quote_spanned};
+use syn::{Path, spanned::Spanned};
+
+use crate::model::{Access, Method, Param, Passing, RoleWord, Service};
+
+use super::text;
+
+/// `__METHODS` and `__SERVICE`.
+pub(super) fn tables(service: &Service, root: &Path) -> TokenStream {
+    let name = text(&service.names.service);
+    let version = match &service.version {
+        Some(version) => {
+            let version = text(version);
+            quote!(#version)
+        }
+        None => quote!(::core::env!("CARGO_PKG_VERSION")),
+    };
+    let roles = service.roles.iter().map(|role| role_path(role, root));
+    let methods = service.methods.iter().enumerate().map(|(index, method)| method_spec(service, index, method, root));
+    let count = service.methods.len();
+    quote! {
+        static __METHODS: [#root::__private::MethodSpec; #count] = [#(#methods),*];
+        static __SERVICE: #root::__private::ServiceSpec = #root::__private::ServiceSpec {
+            name: #root::__private::Cow::Borrowed(#name),
+            version: #root::__private::Cow::Borrowed(#version),
+            methods: #root::__private::Cow::Borrowed(&__METHODS),
+            roles: #root::__private::Cow::Borrowed(&[#(#roles),*]),
+        };
+    }
+}
+
+/// `fn describe()`: the full description, made when it is asked for.
+pub(super) fn describe(service: &Service, root: &Path) -> TokenStream {
+    let description = text(&service.description);
+    let methods = service.methods.iter().enumerate().map(|(index, method)| describe_method(index, method, root));
+    quote! {
+        fn describe() -> #root::__private::ServiceDescriptor {
+            let mut __service = #root::__private::Describe::new(&__SERVICE, #description);
+            #(#methods)*
+            __service.finish()
+        }
+    }
+}
+
+fn method_spec(service: &Service, index: usize, method: &Method, root: &Path) -> TokenStream {
+    let (service_name, name) = (text(&service.names.service), text(&method.wire_name));
+    let path = text(&format!("{}/{}", service.names.service, method.wire_name));
+    let params = method.params.iter().map(|param| {
+        let name = text(&param.wire_name);
+        quote!(#root::__private::ParamSpec { name: #root::__private::Cow::Borrowed(#name) })
+    });
+    let access = access(&method.access, root);
+    let Method { idempotent, read_only, detached, track_metrics, .. } = method;
+    let timeout = match method.timeout {
+        Some(timeout) => {
+            let millis = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+            quote!(::core::option::Option::Some(::core::time::Duration::from_millis(#millis)))
+        }
+        None => quote!(::core::option::Option::None),
+    };
+    quote! {
+        #root::__private::MethodSpec {
+            service: #root::__private::Cow::Borrowed(#service_name),
+            name: #root::__private::Cow::Borrowed(#name),
+            path: #root::__private::Cow::Borrowed(#path),
+            index: #index,
+            params: #root::__private::Cow::Borrowed(&[#(#params),*]),
+            access: #access,
+            idempotent: #idempotent,
+            read_only: #read_only,
+            detached: #detached,
+            track_metrics: #track_metrics,
+            timeout: #timeout,
+        }
+    }
+}
+
+fn access(access: &Access, root: &Path) -> TokenStream {
+    match access {
+        Access::Nodes => quote!(#root::__private::Access::Nodes),
+        Access::Public => quote!(#root::__private::Access::Public),
+        Access::Anonymous => quote!(#root::__private::Access::Anonymous),
+        Access::Scope(scope) => {
+            let scope = text(scope);
+            quote!(#root::__private::Access::Scope(#root::__private::Cow::Borrowed(#scope)))
+        }
+        Access::Role(role) => {
+            let role = role_path(role, root);
+            quote!(#root::__private::Access::Role(#role))
+        }
+    }
+}
+
+pub(super) fn role_path(role: &RoleWord, root: &Path) -> TokenStream {
+    let word = &role.0;
+    quote!(#root::__private::Role::#word)
+}
+
+fn describe_method(index: usize, method: &Method, root: &Path) -> TokenStream {
+    let description = text(&method.description);
+    let outcome = &method.outcome;
+    let params = method.params.iter().map(|param| {
+        let (name, owned) = (text(&param.wire_name), owned_type(param, root));
+        let default = match &param.default {
+            Some(value) => quote! {{
+                let __value: #owned = #value;
+                #root::__private::to_value(&__value)
+            }},
+            None => quote!(::core::option::Option::None),
+        };
+        // At the type's own span, so that the compiler's complaint about it stands there.
+        quote_spanned!(param.written.span()=> __service.param::<#owned>(#name, #default);)
+    });
+    quote_spanned! {outcome.span()=>
+        __service.method::<#outcome>(&__METHODS[#index], #description);
+        #(#params)*
+    }
+}
+
+/// The type that a parameter has on its way: what it is, or what a borrowed one is borrowed from.
+pub(super) fn owned_type(param: &Param, root: &Path) -> TokenStream {
+    match &param.passing {
+        Passing::Text | Passing::Owned => {
+            let written = &param.written;
+            quote!(#written)
+        }
+        Passing::Borrowed(inner) => quote_spanned!(inner.span()=> <#inner as #root::__private::ToOwned>::Owned),
+    }
+}

@@ -1,0 +1,123 @@
+//! Serving methods from JSON, and calling them with Rust values.
+
+use proc_macro2::TokenStream;
+use quote::{format_ident, quote, quote_spanned};
+use syn::{Ident, Path, Type, spanned::Spanned};
+
+use crate::model::{Method, Passing, Service};
+
+use super::{
+    descriptor::{self, owned_type},
+    text,
+};
+
+/// What a method is called on.
+#[derive(Clone, Copy)]
+pub(super) enum Callee {
+    /// The user's own type.
+    Own,
+    /// A contract's `dyn __Object`, whose methods take the context and owned values.
+    Contract,
+}
+
+/// `impl Definition for Greeter`
+///
+/// Its local names begin with `__`, as the users' defaults are written among them.
+pub(super) fn definition(service: &Service, object: &Type, callee: Callee, root: &Path) -> TokenStream {
+    let arms = service.methods.iter().enumerate().map(|(index, method)| arm(index, method, callee, root));
+    let describe = descriptor::describe(service, root);
+    let none = text(&service.names.service);
+    quote! {
+        #[automatically_derived]
+        impl #root::__private::Definition for #object {
+            const SPEC: &'static #root::__private::ServiceSpec = &__SERVICE;
+
+            #describe
+
+            fn serve<'a>(
+                &'a self,
+                __index: usize,
+                __cx: &'a #root::__private::CallContext,
+                __params: #root::__private::Params<'a>,
+            ) -> #root::__private::ServeFuture<'a> {
+                let __object = self;
+                match __index {
+                    #(#arms)*
+                    _ => #root::__private::no_such_method(#none, __cx, __params),
+                }
+            }
+        }
+    }
+}
+
+fn arm(index: usize, method: &Method, callee: Callee, root: &Path) -> TokenStream {
+    let names = value_names(method);
+    let takes = method.params.iter().enumerate().map(|(at, param)| {
+        let owned = owned_type(param, root);
+        match &param.default {
+            Some(default) => quote!(__slots.take_or::<#owned>(#at, || #default)?),
+            None => quote!(__slots.take::<#owned>(#at)?),
+        }
+    });
+    let call = invoke(method, callee, &quote!(__object), &quote!(__cx), &names, root);
+    let outcome = &method.outcome;
+    let values = if method.params.is_empty() {
+        quote!(__params.split(&__METHODS[#index].params)?;)
+    } else {
+        quote! {
+            let (#(#names,)*) = {
+                let mut __slots = __params.split(&__METHODS[#index].params)?;
+                (#(#takes,)*)
+            };
+        }
+    };
+    quote_spanned! {method.ident.span()=>
+        #index => ::std::boxed::Box::pin(async move {
+            #values
+            #root::__private::encode_outcome::<#outcome>(#call.await)
+        }),
+    }
+}
+
+/// The expression that calls the method with owned values of these names.
+pub(super) fn invoke(
+    method: &Method,
+    callee: Callee,
+    object: &TokenStream,
+    cx: &TokenStream,
+    names: &[Ident],
+    root: &Path,
+) -> TokenStream {
+    let ident = &method.ident;
+    match callee {
+        Callee::Contract => quote_spanned!(ident.span()=> __Object::#ident(#object, #cx, (#(#names,)*))),
+        Callee::Own => {
+            let arguments = arguments(method, cx, names, root);
+            quote_spanned!(ident.span()=> #object.#ident(#(#arguments),*))
+        }
+    }
+}
+
+/// The arguments as the user's method takes them: the context in its place, borrowed values lent.
+pub(super) fn arguments(method: &Method, cx: &TokenStream, names: &[Ident], root: &Path) -> Vec<TokenStream> {
+    let mut arguments: Vec<TokenStream> = method
+        .params
+        .iter()
+        .zip(names)
+        .map(|(param, name)| match &param.passing {
+            Passing::Text | Passing::Owned => quote!(#name),
+            Passing::Borrowed(inner) => {
+                quote_spanned!(inner.span()=> <_ as #root::__private::Borrow<#inner>>::borrow(&#name))
+            }
+        })
+        .collect();
+    if let Some(at) = method.context_at {
+        arguments.insert(at, cx.clone());
+    }
+    arguments
+}
+
+/// Names for the values of a method's parameters that can hide nothing of the user's.
+pub(super) fn value_names(method: &Method) -> Vec<Ident> {
+    (0..method.params.len()).map(|index| format_ident!("__value_{index}")).collect()
+}

@@ -1,0 +1,128 @@
+//! The typed proxy, and `proxy.greeter()`.
+
+use proc_macro2::TokenStream;
+use quote::{quote, quote_spanned};
+use syn::{Ident, Path, Type, spanned::Spanned};
+
+use crate::model::{Method, Param, Passing, Service};
+
+use super::{
+    descriptor::owned_type,
+    dispatch::{Callee, invoke, value_names},
+    text,
+};
+
+/// The proxy's type and its extension trait: what users name.
+pub(super) fn proxy(service: &Service, type_name: &Ident, root: &Path) -> TokenStream {
+    let names = &service.names;
+    let (proxy, extension, accessor) = (&names.proxy, &names.extension, &names.accessor);
+    let proxy_doc = text(&format!(
+        "Calls the service `{}` ([`{type_name}`]), wherever it is hosted. Without a target a call goes here if the service is \
+         hosted here, else to the best node that hosts it; `.on(…)` and `.on_all(…)` say otherwise.",
+        names.service
+    ));
+    let extension_doc = text(&format!("Gives every proxy a method that makes a [`{proxy}`]."));
+    let accessor_doc = text(&format!("Calls to the service `{}`.", names.service));
+    quote! {
+        #[doc = #proxy_doc]
+        #[::core::prelude::v1::derive(::core::fmt::Debug, ::core::clone::Clone)]
+        pub struct #proxy<K = #root::__private::Anywhere> {
+            core: #root::__private::ProxyCore<K>,
+        }
+
+        #[doc = #extension_doc]
+        pub trait #extension {
+            #[doc = #accessor_doc]
+            fn #accessor(&self) -> #proxy;
+        }
+    }
+}
+
+/// The proxy's methods, and the implementation of its extension trait.
+pub(super) fn methods(service: &Service, object: &Type, callee: Callee, root: &Path) -> TokenStream {
+    let names = &service.names;
+    let (proxy, extension, accessor) = (&names.proxy, &names.extension, &names.accessor);
+    let methods = service.methods.iter().enumerate().map(|(index, method)| call(index, method, object, callee, root));
+    quote! {
+        #[automatically_derived]
+        impl #extension for #root::__private::Proxy {
+            fn #accessor(&self) -> #proxy {
+                #proxy { core: #root::__private::ProxyCore::new(self) }
+            }
+        }
+
+        #[automatically_derived]
+        impl #proxy {
+            /// The same service on one node of choice: a node id, a role, a capability.
+            pub fn on(&self, target: impl ::core::convert::Into<#root::__private::One>) -> #proxy<#root::__private::OnOne> {
+                #proxy { core: self.core.on(target) }
+            }
+
+            /// The same service on every node that fits: a role, a capability, a list of ids, all, others.
+            pub fn on_all(&self, target: impl ::core::convert::Into<#root::__private::Many>) -> #proxy<#root::__private::OnMany> {
+                #proxy { core: self.core.on_all(target) }
+            }
+        }
+
+        // A service's types are as visible as its users made them; its proxy can be named wherever they can.
+        #[allow(private_interfaces, private_bounds)]
+        #[automatically_derived]
+        impl<__K: #root::__private::TargetKind> #proxy<__K> {
+            #(#methods)*
+        }
+    }
+}
+
+fn call(index: usize, method: &Method, object: &Type, callee: Callee, root: &Path) -> TokenStream {
+    let Method { ident, docs, outcome, params, .. } = method;
+    let values = value_names(method);
+    let inputs = params.iter().map(|param| input(param, root));
+    let owned = params.iter().map(|param| into_owned(param, root));
+    let types = params.iter().map(|param| owned_type(param, root));
+    let writes = params.iter().enumerate().map(|(at, param)| {
+        let (name, at) = (text(&param.wire_name), syn::Index::from(at));
+        quote!(out.field(#name, &params.#at)?;)
+    });
+    let invoked = invoke(method, callee, &quote!(here.object()), &quote!(here.cx()), &values, root);
+    // At the method's own span, so that "future cannot be sent between threads" points there.
+    let local = quote_spanned! {ident.span()=>
+        |here: #root::__private::Here<#object>, (#(#values,)*)| async move { here.run::<#outcome>(#invoked).await }
+    };
+    let (ok, err) = (
+        quote_spanned!(outcome.span()=> <#outcome as #root::__private::Outcome>::Ok),
+        quote_spanned!(outcome.span()=> <#outcome as #root::__private::Outcome>::Err),
+    );
+    let (params_name, out_name) = if params.is_empty() { (quote!(_), quote!(_)) } else { (quote!(params), quote!(out)) };
+    quote_spanned! {ident.span()=>
+        #(#docs)*
+        pub fn #ident(&self, #(#inputs),*) -> __K::Reply<#ok, #err> {
+            self.core.call::<#object, (#(#types,)*), #outcome, _, _>(
+                &__METHODS[#index],
+                (#(#owned,)*),
+                |#params_name, #out_name| {
+                    #(#writes)*
+                    ::core::result::Result::Ok(())
+                },
+                #local,
+            )
+        }
+    }
+}
+
+/// A parameter as the proxy's method takes it.
+fn input(param: &Param, root: &Path) -> TokenStream {
+    let Param { ident, written, passing, .. } = param;
+    match passing {
+        Passing::Text => quote!(#ident: impl ::core::convert::Into<#root::__private::String>),
+        Passing::Owned | Passing::Borrowed(_) => quote!(#ident: #written),
+    }
+}
+
+fn into_owned(param: &Param, root: &Path) -> TokenStream {
+    let ident = &param.ident;
+    match &param.passing {
+        Passing::Text => quote!(::core::convert::Into::into(#ident)),
+        Passing::Owned => quote!(#ident),
+        Passing::Borrowed(_) => quote!(#root::__private::ToOwned::to_owned(#ident)),
+    }
+}

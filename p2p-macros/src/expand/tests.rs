@@ -1,0 +1,139 @@
+//! Expansions against golden files: `tests/golden/NAME.rs`. `UPDATE_GOLDEN=1 cargo test -p p2p-macros` rewrites them; read the
+//! difference before it is kept, as it is what every user's code turns into.
+
+use std::{env, fs, path::Path};
+
+use proc_macro2::TokenStream;
+use quote::quote;
+
+use super::{Entry, service};
+
+/// Compares an expansion, as rustfmt would write it, with its golden file.
+#[track_caller]
+fn assert_golden(name: &str, expansion: TokenStream) {
+    let file = syn::parse2(expansion).unwrap_or_else(|error| panic!("the expansion of {name} is no Rust: {error}"));
+    let written = prettyplease::unparse(&file);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name).with_extension("rs");
+    if env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(&path, written).unwrap();
+        return;
+    }
+    let golden = fs::read_to_string(&path).unwrap_or_default();
+    let differs = golden.lines().zip(written.lines()).position(|(a, b)| a != b).unwrap_or(golden.lines().count()) + 1;
+    assert!(
+        golden == written,
+        "the expansion of {name} is no longer that of {}, first in line {differs}; if that is meant, run it again with UPDATE_GOLDEN=1",
+        path.display()
+    );
+}
+
+#[test]
+fn a_service_with_every_kind_of_parameter_and_of_method_expands_to_its_golden_file() {
+    let item = quote! {
+        /// Greets people.
+        impl Greeter {
+            /// Makes it.
+            pub async fn new(cx: &Context) -> Result<Self> {
+                Ok(Self)
+            }
+
+            async fn initialize(&self, cx: &Context) -> Result<()> {
+                Ok(())
+            }
+
+            async fn cleanup(&self) -> Result<()> {
+                Ok(())
+            }
+
+            /// Says hello.
+            #[service_method(public, idempotent, timeout = "2s")]
+            pub async fn greet(
+                &self,
+                cx: &CallContext,
+                name: String,
+                #[arg(rename = "times")] r#loop: u32,
+                title: Option<String>,
+                #[arg(default = '!')] ending: char,
+                style: &str,
+                guests: &[Guest],
+                like: &Greeting,
+            ) -> Result<Greeting> {
+                Ok(like.clone())
+            }
+
+            #[service_method(scope = "greetings:write", detached, track_metrics = false, rename = "wipe")]
+            async fn forget_all(&self) -> Result<u64, Forgotten> {
+                Err(Forgotten)
+            }
+
+            #[service_method(role = "coordinator", read_only)]
+            async fn count(&self) -> Counted {
+                Ok(0)
+            }
+
+            fn not_served(&self) {}
+        }
+    };
+    let args = quote!(version = "1.2.3", roles = [worker]);
+    assert_golden("own_service", service(args, &item, Entry::RUNTIME));
+}
+
+#[test]
+fn a_contract_expands_to_its_golden_file() {
+    let item = quote! {
+        /// Keeps values by key.
+        pub trait Kv: fmt::Debug {
+            /// What is kept under `key`.
+            #[service_method(public, read_only, timeout = "500ms")]
+            async fn get(&self, cx: &CallContext, key: &str) -> Result<Option<String>>;
+
+            async fn put(&self, key: String, value: String) -> Result<(), Full>;
+        }
+    };
+    assert_golden("contract", service(quote!(name = "key_value", version = "2.0.0"), &item, Entry::CLIENT));
+}
+
+#[test]
+fn the_host_of_a_contract_expands_to_its_golden_file() {
+    let item = quote! {
+        impl Kv for MemoryKv {
+            async fn get(&self, cx: &CallContext, key: &str) -> Result<Option<String>> {
+                Ok(self.0.lock().get(key).cloned())
+            }
+
+            async fn put(&self, key: String, value: String) -> Result<(), Full> {
+                Ok(())
+            }
+        }
+    };
+    assert_golden("contract_host", service(quote!(roles = [coordinator, worker], init = connect), &item, Entry::SERVICES));
+}
+
+#[test]
+fn a_generic_host_of_a_contract_is_not_registered_and_expands_to_its_golden_file() {
+    let item = quote! {
+        impl<T: Store> Kv for Cached<T>
+        where
+            T: Clone,
+        {
+            async fn get(&self, cx: &CallContext, key: &str) -> Result<Option<String>> {
+                self.0.get(key)
+            }
+        }
+    };
+    assert_golden("contract_host_generic", service(quote!(crate = "crate::p2p"), &item, Entry::RUNTIME));
+}
+
+#[test]
+fn a_service_with_a_mistake_expands_to_itself_and_the_mistake() {
+    let item = quote! {
+        impl Greeter {
+            /// Says hello.
+            #[service_method(pubic)]
+            pub async fn greet(&self, #[arg(default = "Ada")] name: String) -> Result<String> {
+                Ok(name)
+            }
+        }
+    };
+    assert_golden("mistake", service(quote!(), &item, Entry::RUNTIME));
+}

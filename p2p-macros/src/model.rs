@@ -1,0 +1,188 @@
+//! What was meant: a checked service, ready to be written out.
+//!
+//! Each check notes its mistake at the user's tokens and goes on, so that all mistakes of a service show in one compile.
+
+mod method;
+mod names;
+mod param;
+
+use proc_macro2::{Span, TokenStream};
+use quote::{ToTokens, quote};
+use syn::{Attribute, Expr, Ident, LitStr, Type, spanned::Spanned};
+
+pub(crate) use self::{
+    method::{Access, Method},
+    names::Names,
+    param::{Param, Passing},
+};
+use crate::{
+    errors::{Errors, nearest},
+    parse::{Function, Item, Kind, ServiceArgs},
+};
+
+/// A service, or a contract.
+pub(crate) struct Service {
+    pub(crate) names: Names,
+    pub(crate) version: Option<String>,
+    pub(crate) description: String,
+    pub(crate) roles: Vec<RoleWord>,
+    pub(crate) methods: Vec<Method>,
+    pub(crate) hooks: Hooks,
+}
+
+/// How a service is made and what it does as it starts and stops.
+#[derive(Default)]
+pub(crate) struct Hooks {
+    /// `async fn new(cx: &Context)`, or what `init = …` names.
+    pub(crate) constructor: Option<TokenStream>,
+    /// `async fn initialize(&self)`, and whether it takes the context.
+    pub(crate) initialize: Option<Hook>,
+    /// `async fn cleanup(&self)`, and whether it takes the context.
+    pub(crate) cleanup: Option<Hook>,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct Hook {
+    pub(crate) takes_context: bool,
+}
+
+/// A role, as an identifier of the enum `Role`.
+pub(crate) struct RoleWord(pub(crate) Ident);
+
+impl Service {
+    /// Reads a service (`impl Greeter`) or a contract (`trait Kv`).
+    pub(crate) fn read(args: &ServiceArgs, item: &Item, type_name: &Ident, errors: &mut Errors) -> Self {
+        let is_contract = matches!(item.kind, Kind::Contract { .. });
+        let names = Names::of(args, type_name, errors);
+        let mut methods = Vec::new();
+        let mut hooks = Hooks::default();
+        for function in &item.block.functions {
+            if is_contract || function.attribute("service_method").is_some() {
+                methods.extend(Method::read(function, is_contract, errors));
+            } else {
+                hooks.note(function, errors);
+            }
+        }
+        if let Some(init) = &args.init {
+            hooks.constructor = Some(init.to_token_stream());
+        }
+        check_unique(&methods, errors);
+        check_not_empty(item, is_contract, type_name, errors);
+        let description = args.description.as_ref().map_or_else(|| doc_text(&item.attributes), LitStr::value);
+        if let Some(version) = &args.version {
+            check_version(version, errors);
+        }
+        let version = args.version.as_ref().map(LitStr::value);
+        Self { names, version, description, roles: roles(&args.roles, errors), methods, hooks }
+    }
+}
+
+/// Reads `roles = […]`.
+pub(crate) fn roles(words: &[Ident], errors: &mut Errors) -> Vec<RoleWord> {
+    words.iter().filter_map(|word| errors.take(RoleWord::read(&word.to_string(), word.span()))).collect()
+}
+
+impl RoleWord {
+    fn read(word: &str, span: Span) -> syn::Result<Self> {
+        match word {
+            "coordinator" => Ok(Self(Ident::new("Coordinator", span))),
+            "worker" => Ok(Self(Ident::new("Worker", span))),
+            _ => {
+                let hint =
+                    nearest(word, &["coordinator", "worker"]).map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
+                Err(syn::Error::new(span, format!("there is no role `{word}`; {hint}the roles are coordinator and worker")))
+            }
+        }
+    }
+}
+
+impl Hooks {
+    /// Sees whether a function that is no service method is one that the node calls.
+    pub(crate) fn note(&mut self, function: &Function, errors: &mut Errors) {
+        let signature = &function.signature;
+        let takes = signature.inputs.len();
+        match signature.ident.to_string().as_str() {
+            "new" if signature.asyncness.is_some() && takes == 1 && signature.receiver().is_none() => {
+                self.constructor = Some(quote!(Self::new));
+            }
+            "initialize" => self.initialize = hook(function, errors),
+            "cleanup" => self.cleanup = hook(function, errors),
+            _ => {}
+        }
+    }
+}
+
+fn hook(function: &Function, errors: &mut Errors) -> Option<Hook> {
+    let signature = &function.signature;
+    let takes = signature.inputs.len();
+    if signature.asyncness.is_none() || signature.receiver().is_none() || !(1..=2).contains(&takes) {
+        let name = &signature.ident;
+        errors.at(name, format_args!("`{name}` is called by the node; write `async fn {name}(&self) -> Result<()>`, or with `cx: &Context` after `&self`"));
+        return None;
+    }
+    Some(Hook { takes_context: takes == 2 })
+}
+
+fn check_unique(methods: &[Method], errors: &mut Errors) {
+    for (index, method) in methods.iter().enumerate() {
+        if methods[..index].iter().any(|earlier| earlier.wire_name == method.wire_name) {
+            let text = format!(
+                "two methods are called `{}` on the wire; rename one: #[service_method(rename = \"other_name\")]",
+                method.wire_name
+            );
+            errors.at(&method.ident, text);
+        }
+    }
+}
+
+/// A service that nobody can call is a forgotten attribute.
+fn check_not_empty(item: &Item, is_contract: bool, type_name: &Ident, errors: &mut Errors) {
+    let served = item.block.functions.iter().any(|function| is_contract || function.attribute("service_method").is_some());
+    if !served && is_contract {
+        errors.at(type_name, "a contract has at least one method:\n\n    async fn greet(&self, name: String) -> Result<String>;");
+    } else if !served {
+        errors.at(
+            type_name,
+            "a service has at least one method that callers can reach; mark it:\n\n    #[service_method]\n    pub async fn greet(&self, name: String) -> Result<String> { … }",
+        );
+    }
+}
+
+/// `1.2.3`, `1.2.3-rc.1`, `1.2.3+build` (semver.org, 2).
+fn check_version(version: &LitStr, errors: &mut Errors) {
+    let text = version.value();
+    let (text, build) = text.split_once('+').map_or((text.as_str(), None), |(text, build)| (text, Some(build)));
+    let (core, before) = text.split_once('-').map_or((text, None), |(core, before)| (core, Some(before)));
+    let number = |part: &str| part.parse::<u64>().is_ok_and(|number| number.to_string() == part);
+    let label = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+    let fits = core.split('.').count() == 3
+        && core.split('.').all(number)
+        && [before, build].into_iter().flatten().all(|labels| labels.split('.').all(label));
+    if !fits {
+        errors.at(version, "not a semantic version; write MAJOR.MINOR.PATCH, such as version = \"1.0.0\"");
+    }
+}
+
+/// The text of doc comments, as it was written less the margin.
+fn doc_text(attributes: &[Attribute]) -> String {
+    let lines: Vec<String> = attributes
+        .iter()
+        .filter_map(|attribute| match &attribute.meta {
+            syn::Meta::NameValue(pair) if pair.path.is_ident("doc") => match &pair.value {
+                Expr::Lit(syn::ExprLit { lit: syn::Lit::Str(text), .. }) => Some(text.value()),
+                _ => None,
+            },
+            _ => None,
+        })
+        .collect();
+    lines.iter().map(|line| line.strip_prefix(' ').unwrap_or(line)).collect::<Vec<_>>().join("\n").trim().to_owned()
+}
+
+/// The last name of a type's path: `Greeter` of `crate::Greeter`.
+pub(crate) fn type_name(object: &Type) -> syn::Result<Ident> {
+    match object {
+        Type::Path(path) => path.path.segments.last().map(|segment| segment.ident.clone()),
+        _ => None,
+    }
+    .ok_or_else(|| syn::Error::new(object.span(), "#[service] stands on an impl of a named type, such as `impl Greeter`"))
+}

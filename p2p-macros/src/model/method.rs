@@ -1,0 +1,175 @@
+//! One method that callers can reach: its shape, its parameters, its result, who may call it.
+
+use std::time::Duration;
+
+use proc_macro2::TokenTree;
+use quote::ToTokens;
+use syn::{Attribute, Ident, LitStr, ReceiverKind, ReturnType, Type, ext::IdentExt};
+
+use crate::{
+    errors::Errors,
+    parse::{AccessWord, Function, MethodArgs},
+};
+
+use super::{
+    RoleWord, doc_text,
+    names::check_wire_name,
+    param::{Param, borrows, is_impl, read_params},
+};
+
+/// One method that callers can reach.
+pub(crate) struct Method {
+    pub(crate) ident: Ident,
+    pub(crate) wire_name: String,
+    /// What is carried along to the proxy's method: docs, and that it is deprecated.
+    pub(crate) docs: Vec<Attribute>,
+    pub(crate) description: String,
+    pub(crate) params: Vec<Param>,
+    /// Where `&CallContext` stands among the arguments, if it does.
+    pub(crate) context_at: Option<usize>,
+    /// The return type, as written.
+    pub(crate) outcome: Type,
+    pub(crate) access: Access,
+    pub(crate) idempotent: bool,
+    pub(crate) read_only: bool,
+    pub(crate) detached: bool,
+    pub(crate) track_metrics: bool,
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// Who may call it.
+pub(crate) enum Access {
+    Nodes,
+    Public,
+    Anonymous,
+    Scope(String),
+    Role(RoleWord),
+}
+
+/// What proxies have methods of.
+const RESERVED_METHODS: [&str; 4] = ["on", "on_all", "new", "clone"];
+
+/// How a service method is written, in a service and in a contract.
+const FORM: &str = "    #[service_method]\n    pub async fn greet(&self, name: String) -> Result<String> { … }";
+const CONTRACT_FORM: &str = "    #[service_method]\n    async fn greet(&self, name: String) -> Result<String>;";
+
+impl Method {
+    pub(super) fn read(function: &Function, is_contract: bool, errors: &mut Errors) -> Option<Self> {
+        let signature = &function.signature;
+        let ident = signature.ident.clone();
+        let form = if is_contract { CONTRACT_FORM } else { FORM };
+        check_shape(function, is_contract, form, errors);
+        let args = function.attribute("service_method").map(|attribute| MethodArgs::read(attribute, errors)).unwrap_or_default();
+        let wire_name = args.rename.as_ref().map_or_else(|| ident.unraw().to_string(), LitStr::value);
+        check_wire_name(&wire_name, args.rename.as_ref().map_or(ident.span(), LitStr::span), errors);
+        if RESERVED_METHODS.contains(&ident.to_string().as_str()) {
+            errors.at(&ident, format_args!("a service method cannot be called `{ident}`, as proxies have a method of that name; rename it, and keep its name on the wire by #[service_method(rename = \"{ident}\")]"));
+        }
+        let (params, context_at) = read_params(function, errors);
+        let access = match args.access {
+            None => Some(Access::Nodes),
+            Some(AccessWord::Public) => Some(Access::Public),
+            Some(AccessWord::Anonymous) => Some(Access::Anonymous),
+            Some(AccessWord::Scope(scope)) => Some(Access::Scope(scope.value())),
+            Some(AccessWord::Role(role)) => errors.take(RoleWord::read(&role.value(), role.span())).map(Access::Role),
+        };
+        let outcome = read_outcome(function, form, errors)?;
+        let carried = |attribute: &&Attribute| attribute.path().is_ident("doc") || attribute.path().is_ident("deprecated");
+        Some(Self {
+            wire_name,
+            docs: function.attributes.iter().filter(carried).cloned().collect(),
+            description: doc_text(&function.attributes),
+            params,
+            context_at,
+            outcome,
+            access: access?,
+            idempotent: args.idempotent || args.read_only,
+            read_only: args.read_only,
+            detached: args.detached,
+            track_metrics: args.track_metrics.unwrap_or(true),
+            timeout: args.timeout,
+            ident,
+        })
+    }
+}
+
+/// Async, safe, `&self`, no generics, no `cfg`, and in a contract no body.
+fn check_shape(function: &Function, is_contract: bool, form: &str, errors: &mut Errors) {
+    let signature = &function.signature;
+    let name = &signature.ident;
+    if signature.asyncness.is_none() {
+        errors.at(
+            signature.fn_token,
+            format_args!("a service method is async, as its caller may be on another machine:\n\n{form}"),
+        );
+    }
+    if signature.constness.is_some() || !matches!(signature.safety, syn::Safety::Default) || signature.abi.is_some() {
+        errors.at(
+            name,
+            format_args!(
+                "a service method is a plain `async fn`, as callers on other machines cannot know more of it:\n\n{form}"
+            ),
+        );
+    }
+    match signature.receiver() {
+        None => errors.at(name, format_args!("a service method takes `&self` first:\n\n{form}")),
+        Some(receiver) if !matches!(receiver.kind, ReceiverKind::Reference(_, _, None)) => {
+            errors.at(
+                receiver,
+                "a service method takes `&self`, as many calls run at once; keep what changes in a Mutex or an atomic",
+            );
+        }
+        Some(_) => {}
+    }
+    if let Some(parameter) = signature.generics.params.first() {
+        errors.at(parameter, "a service method cannot be generic, as callers on other machines name no types; take a concrete type, an enum, or JSON (serde_json::Value)");
+    }
+    for attribute in &function.attributes {
+        if attribute.path().is_ident("cfg") || attribute.path().is_ident("cfg_attr") {
+            errors.at(attribute, "a service method cannot be under #[cfg] by itself; put the attribute on the whole #[service] block, or into the method's body");
+        }
+    }
+    if is_contract && matches!(function.body, TokenTree::Group(_)) {
+        errors.at(
+            &function.body,
+            format_args!("a contract's method has no body, as its hosts write it; end it with a semicolon:\n\n{form}"),
+        );
+    }
+}
+
+fn read_outcome(function: &Function, form: &str, errors: &mut Errors) -> Option<Type> {
+    match &function.signature.output {
+        ReturnType::Default => {
+            let name = &function.signature.ident;
+            errors.at(
+                name,
+                format_args!(
+                    "a service method returns `Result<T>`, as every call can fail; without a value: `-> Result<()>`\n\n{form}"
+                ),
+            );
+            None
+        }
+        ReturnType::Type(_, written) if is_impl(written.to_token_stream()) => {
+            errors.at(
+                written,
+                format_args!(
+                    "a service method returns `Result<T>` with a type that has a name, as its schema is published:\n\n{form}"
+                ),
+            );
+            None
+        }
+        ReturnType::Type(_, written) if borrows_for_a_while(written) => {
+            errors.at(
+                written,
+                format_args!("a service method returns a value of its own, as it may travel; return the owned form, such as `String`:\n\n{form}"),
+            );
+            None
+        }
+        ReturnType::Type(_, written) => Some((**written).clone()),
+    }
+}
+
+/// Whether a return type holds a reference.
+fn borrows_for_a_while(written: &Type) -> bool {
+    borrows(written.to_token_stream())
+}

@@ -1,0 +1,151 @@
+//! The parameters of a method: which there are, and how each is passed.
+
+use proc_macro2::{TokenStream, TokenTree};
+use quote::ToTokens;
+use syn::{
+    Expr, FnArg, GenericArgument, Ident, LitStr, Pat, PatType, PathArguments, Type, TypePath, TypeReference, ext::IdentExt,
+};
+
+use crate::{
+    errors::Errors,
+    parse::{ArgArgs, Function, last_segment_is},
+};
+
+use super::names::check_param_name;
+
+/// One parameter.
+pub(crate) struct Param {
+    pub(crate) ident: Ident,
+    pub(crate) wire_name: String,
+    /// The type as the method takes it.
+    pub(crate) written: Type,
+    pub(crate) passing: Passing,
+    pub(crate) default: Option<Expr>,
+}
+
+/// How a method takes a parameter.
+pub(crate) enum Passing {
+    /// `String`: the proxy takes `impl Into<String>`.
+    Text,
+    /// Any other owned type.
+    Owned,
+    /// `&T`: the proxy borrows and copies; the host decodes the owned form and lends it.
+    Borrowed(Box<Type>),
+}
+
+/// The parameters, and where `&CallContext` stands among the arguments, if it does.
+pub(super) fn read_params(function: &Function, errors: &mut Errors) -> (Vec<Param>, Option<usize>) {
+    let mut params: Vec<Param> = Vec::new();
+    let mut context_at = None;
+    let typed = function.signature.inputs.iter().filter_map(|input| match input {
+        FnArg::Typed(argument) => Some(argument),
+        FnArg::Receiver(_) => None,
+    });
+    for (position, argument) in typed.enumerate() {
+        if is_call_context(&argument.ty, errors) {
+            if context_at.replace(position).is_some() {
+                errors.at(argument, "a service method takes `cx: &CallContext` once, as there is one call; take this one away");
+            }
+        } else if let Some(param) = read_param(argument, errors) {
+            if params.iter().any(|earlier| earlier.wire_name == param.wire_name) {
+                let text = format!("two parameters are called `{}` on the wire; give each a name of its own", param.wire_name);
+                errors.at(argument, text);
+            }
+            params.push(param);
+        }
+    }
+    (params, context_at)
+}
+
+fn read_param(argument: &PatType, errors: &mut Errors) -> Option<Param> {
+    let Pat::Ident(pattern) = &*argument.pat else {
+        errors.at(
+            &argument.pat,
+            "a parameter is a plain name, as it is a name on the wire: write `point: Point`, and take it apart in the body",
+        );
+        return None;
+    };
+    let mut args = ArgArgs::default();
+    if let Some(attribute) = argument.attrs.iter().find(|attribute| last_segment_is(attribute.path(), "arg")) {
+        args = ArgArgs::read(attribute, errors);
+    }
+    let wire_name = args.rename.as_ref().map_or_else(|| pattern.ident.unraw().to_string(), LitStr::value);
+    check_param_name(&wire_name, args.rename.as_ref().map_or(pattern.ident.span(), LitStr::span), errors);
+    let passing = passing(&argument.ty, errors);
+    Some(Param { ident: pattern.ident.clone(), wire_name, written: (*argument.ty).clone(), passing, default: args.default })
+}
+
+/// `&CallContext`, by its last segment: the type itself is checked by the compiler, where it is used.
+fn is_call_context(written: &Type, errors: &mut Errors) -> bool {
+    let named = |written: &Type| matches!(written, Type::Path(path) if last_segment_is(&path.path, "CallContext"));
+    match written {
+        Type::Reference(reference) if reference.mutability.is_none() && named(&reference.elem) => true,
+        Type::Reference(TypeReference { elem, .. }) if named(elem) => misplaced_context(written, errors),
+        _ if named(written) => misplaced_context(written, errors),
+        _ => false,
+    }
+}
+
+fn misplaced_context(written: &Type, errors: &mut Errors) -> bool {
+    errors.at(written, "the call's context is lent to the method: write `cx: &CallContext`");
+    true
+}
+
+fn passing(written: &Type, errors: &mut Errors) -> Passing {
+    match written {
+        Type::Reference(reference) if reference.mutability.is_some() => {
+            errors.at(
+                written,
+                "a parameter cannot be `&mut`, as a change would not travel back; take the value, and return what changed",
+            );
+        }
+        Type::Reference(reference) if reference.lifetime.is_some() => {
+            errors.at(written, "a borrowed parameter is lent for the call only; leave the lifetime out: `&str`, `&[T]`, `&T`");
+        }
+        Type::Reference(reference) if borrows(reference.elem.to_token_stream()) => {
+            errors.at(written, "a parameter is borrowed as a whole, not in its parts; take `&str`, `&[String]`, `&T`");
+        }
+        Type::Reference(reference) => return Passing::Borrowed(reference.elem.clone()),
+        Type::Path(path) if path.qself.is_none() && path.path.is_ident("String") => return Passing::Text,
+        Type::Path(path) if option_of_reference(path) => {
+            errors.at(written, "`Option<&T>` cannot be a parameter, as there is nothing to lend from; take `Option<T>`, such as `Option<String>`");
+        }
+        _ if is_impl(written.to_token_stream()) => {
+            errors.at(
+                written,
+                "a parameter has a type with a name, as callers on other machines choose none; take `String`, a struct or an enum",
+            );
+        }
+        _ if borrows(written.to_token_stream()) => {
+            errors.at(written, "a parameter cannot hold a reference inside; take the owned form, such as `Vec<String>`, or borrow the whole: `&[String]`");
+        }
+        _ => {}
+    }
+    Passing::Owned
+}
+
+fn option_of_reference(path: &TypePath) -> bool {
+    path.path.segments.last().is_some_and(|segment| {
+        segment.ident == "Option"
+            && matches!(&segment.arguments, PathArguments::AngleBracketed(arguments)
+                if matches!(arguments.args.first(), Some(GenericArgument::Type(Type::Reference(_)))))
+    })
+}
+
+/// Whether a type holds a reference or names a lifetime.
+pub(super) fn borrows(written: TokenStream) -> bool {
+    written.into_iter().any(|token| match token {
+        TokenTree::Punct(punct) => matches!(punct.as_char(), '&' | '\''),
+        TokenTree::Group(group) => borrows(group.stream()),
+        _ => false,
+    })
+}
+
+/// Whether `impl` stands somewhere in a type.
+pub(super) fn is_impl(written: TokenStream) -> bool {
+    written.into_iter().any(|token| match token {
+        TokenTree::Ident(ident) => ident == "impl",
+        TokenTree::Group(group) => is_impl(group.stream()),
+        _ => false,
+    })
+}

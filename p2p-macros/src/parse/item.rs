@@ -1,0 +1,181 @@
+//! The item under `#[service]`, with method bodies kept as they are: a body that is not finished yet must not take the
+//! rest of the service away from the editor.
+
+use proc_macro2::{TokenStream, TokenTree};
+use quote::{ToTokens, TokenStreamExt, quote};
+use syn::{
+    Attribute, Generics, Ident, ImplItem, Path, Signature, Token, TraitItem, Type, Visibility, braced,
+    parse::{Parse, ParseStream},
+    punctuated::Punctuated,
+};
+
+/// What stands under `#[service]`.
+pub(crate) struct Item {
+    pub(crate) attributes: Vec<Attribute>,
+    pub(crate) generics: Generics,
+    pub(crate) kind: Kind,
+    pub(crate) block: Block,
+}
+
+/// Which of the three places it is.
+pub(crate) enum Kind {
+    /// `impl Greeter`
+    Own { object: Type },
+    /// `trait Kv`
+    Contract { visibility: Visibility, name: Ident, supertraits: TokenStream },
+    /// `impl Kv for MemoryKv`
+    Host { contract: Path, object: Type },
+}
+
+/// The functions of an item, and all else between its braces.
+#[derive(Default)]
+pub(crate) struct Block {
+    pub(crate) functions: Vec<Function>,
+    pub(crate) others: Vec<TokenStream>,
+}
+
+/// One function.
+pub(crate) struct Function {
+    pub(crate) attributes: Vec<Attribute>,
+    pub(crate) visibility: Visibility,
+    pub(crate) signature: Signature,
+    /// `{ … }`, or `;`
+    pub(crate) body: TokenTree,
+}
+
+impl Parse for Item {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        let attributes = input.call(Attribute::parse_outer)?;
+        let visibility: Visibility = input.parse()?;
+        if input.peek(Token![impl]) {
+            parse_impl(input, attributes)
+        } else if input.peek(Token![trait]) {
+            parse_trait(input, attributes, visibility)
+        } else {
+            Err(input.error(
+                "#[service] stands on a block of methods:\n\n    #[service]\n    impl Greeter { … }         // a service: what it is and who hosts it\n\n    \
+                 #[service]\n    trait Kv { … }             // a contract: only what it is\n\n    \
+                 #[service]\n    impl Kv for MemoryKv { … } // the host of a contract",
+            ))
+        }
+    }
+}
+
+fn parse_impl(input: ParseStream<'_>, attributes: Vec<Attribute>) -> syn::Result<Item> {
+    input.parse::<Token![impl]>()?;
+    let mut generics: Generics = if input.peek(Token![<]) { input.parse()? } else { Generics::default() };
+    let first: Type = input.parse()?;
+    let kind = if input.peek(Token![for]) {
+        input.parse::<Token![for]>()?;
+        let Type::Path(contract) = first else {
+            return Err(syn::Error::new_spanned(first, "expected the path of a contract trait"));
+        };
+        Kind::Host { contract: contract.path, object: input.parse()? }
+    } else {
+        Kind::Own { object: first }
+    };
+    generics.where_clause = input.parse()?;
+    let content;
+    braced!(content in input);
+    let block = Block::parse(&content, |input| input.parse::<ImplItem>().map(ToTokens::into_token_stream))?;
+    Ok(Item { attributes, generics, kind, block })
+}
+
+fn parse_trait(input: ParseStream<'_>, attributes: Vec<Attribute>, visibility: Visibility) -> syn::Result<Item> {
+    input.parse::<Token![trait]>()?;
+    let name = input.parse()?;
+    let mut generics: Generics = input.parse()?;
+    let mut supertraits = TokenStream::new();
+    if input.peek(Token![:]) {
+        input.parse::<Token![:]>()?;
+        supertraits = Punctuated::<syn::TypeParamBound, Token![+]>::parse_separated_nonempty(input)?.into_token_stream();
+    }
+    generics.where_clause = input.parse()?;
+    let content;
+    braced!(content in input);
+    let block = Block::parse(&content, |input| input.parse::<TraitItem>().map(ToTokens::into_token_stream))?;
+    Ok(Item { attributes, generics, kind: Kind::Contract { visibility, name, supertraits }, block })
+}
+
+impl Block {
+    fn parse(content: ParseStream<'_>, other: impl Fn(ParseStream<'_>) -> syn::Result<TokenStream>) -> syn::Result<Self> {
+        let mut block = Self::default();
+        while !content.is_empty() {
+            if Function::follows(content) {
+                block.functions.push(content.parse()?);
+            } else {
+                block.others.push(other(content)?);
+            }
+        }
+        Ok(block)
+    }
+}
+
+impl Function {
+    /// Looks ahead past attributes, visibility and qualifiers for `fn`.
+    fn follows(input: ParseStream<'_>) -> bool {
+        let ahead = input.fork();
+        if ahead.call(Attribute::parse_outer).is_err() || ahead.parse::<Visibility>().is_err() {
+            return false;
+        }
+        while ahead.peek(Token![async]) || ahead.peek(Token![const]) || ahead.peek(Token![unsafe]) {
+            if ahead.parse::<TokenTree>().is_err() {
+                return false;
+            }
+        }
+        ahead.peek(Token![fn])
+    }
+
+    /// Whether it is under this attribute.
+    pub(crate) fn attribute(&self, name: &str) -> Option<&Attribute> {
+        self.attributes.iter().find(|attribute| last_segment_is(attribute.path(), name))
+    }
+
+    /// The function as it goes back into the user's item: without our attributes.
+    pub(crate) fn without_ours(&self) -> TokenStream {
+        let attributes = self.attributes.iter().filter(|attribute| !last_segment_is(attribute.path(), "service_method"));
+        let mut signature = self.signature.clone();
+        for input in &mut signature.inputs {
+            if let syn::FnArg::Typed(argument) = input {
+                argument.attrs.retain(|attribute| !last_segment_is(attribute.path(), "arg"));
+            }
+        }
+        let (visibility, body) = (&self.visibility, &self.body);
+        quote!(#(#attributes)* #visibility #signature #body)
+    }
+}
+
+/// Whether a path ends so: `service_method`, `p2p_runtime::service_method`.
+pub(crate) fn last_segment_is(path: &Path, name: &str) -> bool {
+    path.segments.last().is_some_and(|segment| segment.ident == name)
+}
+
+impl Parse for Function {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        let attributes = input.call(Attribute::parse_outer)?;
+        let visibility = input.parse()?;
+        let signature = input.parse()?;
+        let body: TokenTree = input.parse()?;
+        Ok(Self { attributes, visibility, signature, body })
+    }
+}
+
+impl Item {
+    /// The user's item as it goes back to the compiler, without our attributes.
+    pub(crate) fn without_ours(&self) -> TokenStream {
+        let Self { attributes, generics, kind, block } = self;
+        let functions = block.functions.iter().map(Function::without_ours);
+        let others = &block.others;
+        let where_clause = &generics.where_clause;
+        let mut tokens = quote!(#(#attributes)*);
+        tokens.append_all(match kind {
+            Kind::Own { object } => quote!(impl #generics #object #where_clause),
+            Kind::Host { contract, object } => quote!(impl #generics #contract for #object #where_clause),
+            Kind::Contract { visibility, name, supertraits } => {
+                let colon = (!supertraits.is_empty()).then(|| quote!(:));
+                quote!(#visibility trait #name #generics #colon #supertraits #where_clause)
+            }
+        });
+        quote!(#tokens { #(#others)* #(#functions)* })
+    }
+}

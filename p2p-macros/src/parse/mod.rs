@@ -1,0 +1,7 @@
+//! Tokens to what the user wrote: attributes and items, without judging more than their form.
+
+mod args;
+mod item;
+
+pub(crate) use args::{AccessWord, ArgArgs, MethodArgs, ServiceArgs};
+pub(crate) use item::{Function, Item, Kind, last_segment_is};

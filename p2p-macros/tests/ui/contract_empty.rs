@@ -1,0 +1,8 @@
+use p2p_client::{service, service::Result};
+
+#[service]
+pub trait Kv {
+    const SIZE: usize;
+}
+
+fn main() {}

@@ -1,0 +1,14 @@
+use p2p_runtime::{prelude::Result, service};
+
+#[service]
+pub trait Kv {
+    async fn get(&self, key: String) -> Result<Option<String>>;
+}
+
+#[derive(Default)]
+pub struct MemoryKv;
+
+#[service]
+impl Kv for MemoryKv {}
+
+fn main() {}

@@ -1,0 +1,15 @@
+use p2p_runtime::{prelude::Result, service};
+
+#[derive(Default)]
+pub struct Greeter;
+
+#[service]
+impl Greeter {
+    #[service_method]
+    pub async fn greet(&self, names: &mut Vec<String>) -> Result<()> {
+        names.clear();
+        Ok(())
+    }
+}
+
+fn main() {}

@@ -1,0 +1,8 @@
+use p2p_client::{service, service::Result};
+
+#[service]
+pub trait Kv {
+    async fn get(&self, key: String);
+}
+
+fn main() {}

@@ -1,0 +1,245 @@
+//! [`Context`]: what components and services are given instead of globals.
+
+use std::{
+    any::{Any, TypeId, type_name},
+    collections::HashMap,
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak},
+};
+
+use p2p_client::{
+    protocol::{NodeId, Role},
+    proxy::{Caller, Proxy},
+    service::{CallContext, Error, Result},
+};
+use schemars::JsonSchema;
+use serde::{Serialize, de::DeserializeOwned};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    component::{ComponentError, ComponentStatus, Components},
+    network::Membership,
+    service::{Registry, RegistryError},
+};
+
+type ShutdownHandler = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
+
+/// What the parts of one node share: values by type, components by name, the registry, and the way to shut down.
+///
+/// It is cheap to clone. There is one for each node, and no global one: several nodes live in one process without knowing of each other.
+#[derive(Clone)]
+pub struct Context(Arc<Inner>);
+
+struct Inner {
+    node_id: NodeId,
+    role: Role,
+    shared: RwLock<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
+    registry: Registry,
+    components: OnceLock<Components>,
+    membership: OnceLock<Membership>,
+    // Weak, as the caller itself belongs to the node that holds this context.
+    caller: OnceLock<Weak<dyn Caller>>,
+    shutdown: CancellationToken,
+    shutdown_handlers: Mutex<Vec<ShutdownHandler>>,
+}
+
+impl Context {
+    pub(crate) fn new(node_id: NodeId, role: Role) -> Self {
+        Self(Arc::new(Inner {
+            node_id,
+            role,
+            shared: RwLock::default(),
+            registry: Registry::default(),
+            components: OnceLock::new(),
+            membership: OnceLock::new(),
+            caller: OnceLock::new(),
+            shutdown: CancellationToken::new(),
+            shutdown_handlers: Mutex::default(),
+        }))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn for_tests() -> Self {
+        Self::new("test".parse().unwrap(), Role::Worker)
+    }
+
+    /// The node's name.
+    pub fn node_id(&self) -> &NodeId {
+        &self.0.node_id
+    }
+
+    /// What the node is.
+    pub fn role(&self) -> Role {
+        self.0.role
+    }
+
+    /// Shares a value with all parts of the node, under its type; an earlier one of the type is replaced and returned.
+    pub fn provide<T: Send + Sync + 'static>(&self, value: T) -> Option<Arc<T>> {
+        let mut shared = self.0.shared.write().unwrap_or_else(PoisonError::into_inner);
+        shared.insert(TypeId::of::<T>(), Arc::new(value)).and_then(|earlier| earlier.downcast().ok())
+    }
+
+    /// The shared value of this type, if a part of the node has provided one.
+    pub fn shared<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        let shared = self.0.shared.read().unwrap_or_else(PoisonError::into_inner);
+        shared.get(&TypeId::of::<T>()).cloned().and_then(|value| value.downcast().ok())
+    }
+
+    /// The shared value of this type.
+    ///
+    /// # Errors
+    /// When nobody has provided one: the part that does has to be a dependency of the one that asks.
+    pub fn require<T: Send + Sync + 'static>(&self) -> Result<Arc<T>> {
+        self.shared().ok_or_else(|| {
+            Error::msg(format!("no part of the node has provided a {} yet; depend on the component that does", type_name::<T>()))
+        })
+    }
+
+    /// The methods that this node hosts.
+    pub fn registry(&self) -> &Registry {
+        &self.0.registry
+    }
+
+    /// Hosts a method that exists only at run time: `path` is `service/method`, params are an object that decodes into `P`.
+    ///
+    /// It is for nodes of this cluster. Registering a path again replaces the method.
+    ///
+    /// ```
+    /// # use p2p_runtime::prelude::*;
+    /// # #[derive(serde::Deserialize, schemars::JsonSchema)]
+    /// struct Double {
+    ///     number: u32,
+    /// }
+    /// # fn example(cx: &Context) -> Result<(), p2p_runtime::service::RegistryError> {
+    /// cx.register_method("math/double", |_cx, p: Double| async move { Ok(p.number * 2) })
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// When the path is not `service/method`, or the service is one that was written with `#[service]`.
+    pub fn register_method<P, T, F, R>(&self, path: &str, handler: F) -> Result<(), RegistryError>
+    where
+        P: DeserializeOwned + JsonSchema + Send + 'static,
+        T: Serialize + DeserializeOwned + JsonSchema + Send + 'static,
+        F: Fn(CallContext, P) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<T>> + Send + 'static,
+    {
+        self.0.registry.register_method(path, handler)
+    }
+
+    /// Where calls begin.
+    ///
+    /// # Panics
+    /// Never while the node lives; a context that outlives its node has nobody to call for.
+    pub fn proxy(&self) -> Proxy {
+        Proxy::new(self.caller())
+    }
+
+    pub(crate) fn caller(&self) -> Arc<dyn Caller> {
+        let caller = self.0.caller.get().and_then(Weak::upgrade);
+        caller.unwrap_or_else(|| Arc::new(crate::service::Nowhere::new(self.node_id().clone(), self.role())))
+    }
+
+    pub(crate) fn set_caller(&self, caller: &Arc<dyn Caller>) {
+        let _ = self.0.caller.set(Arc::downgrade(caller));
+    }
+
+    /// Who is in the cluster. There once the component `network` runs.
+    pub fn membership(&self) -> Option<&Membership> {
+        self.0.membership.get()
+    }
+
+    pub(crate) fn set_membership(&self, membership: Membership) {
+        let _ = self.0.membership.set(membership);
+    }
+
+    pub(crate) fn set_components(&self, components: Components) {
+        let _ = self.0.components.set(components);
+    }
+
+    /// The node's components, in the order in which they started.
+    pub fn components(&self) -> Vec<ComponentStatus> {
+        self.0.components.get().map(Components::list).unwrap_or_default()
+    }
+
+    /// What is known of a component, if there is one of this name.
+    pub fn component(&self, name: &str) -> Option<ComponentStatus> {
+        self.require_component(name).ok()
+    }
+
+    /// What is known of a component.
+    ///
+    /// # Errors
+    /// When there is none of this name; the error lists those that there are.
+    pub fn require_component(&self, name: &str) -> Result<ComponentStatus, ComponentError> {
+        match self.0.components.get() {
+            Some(components) => components.get(name),
+            None => Err(ComponentError::Unknown { name: name.to_owned(), known: "none yet".to_owned() }),
+        }
+    }
+
+    /// Has `handler` run as the node shuts down, before its components stop; the last added runs first.
+    pub fn add_shutdown_handler<F, R>(&self, handler: F)
+    where
+        F: FnOnce() -> R + Send + 'static,
+        R: Future<Output = ()> + Send + 'static,
+    {
+        let mut handlers = self.0.shutdown_handlers.lock().unwrap_or_else(PoisonError::into_inner);
+        handlers.push(Box::new(move || Box::pin(handler())));
+    }
+
+    pub(crate) async fn run_shutdown_handlers(&self) {
+        let handlers = std::mem::take(&mut *self.0.shutdown_handlers.lock().unwrap_or_else(PoisonError::into_inner));
+        for handler in handlers.into_iter().rev() {
+            handler().await;
+        }
+    }
+
+    /// Asks the node to shut down.
+    pub fn shut_down(&self) {
+        self.0.shutdown.cancel();
+    }
+
+    /// Waits until somebody asks the node to shut down.
+    pub async fn wait_for_shutdown(&self) {
+        self.0.shutdown.cancelled().await;
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Context({}, {})", self.0.node_id, self.0.role)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_shared_by_type() {
+        let cx = Context::for_tests();
+        assert_eq!(cx.provide(7_u32), None);
+        cx.provide("seven");
+        assert_eq!(cx.shared::<u32>().as_deref(), Some(&7));
+        assert_eq!(cx.shared::<&str>().as_deref(), Some(&"seven"));
+        assert!(cx.require::<u64>().unwrap_err().to_string().contains("no part of the node has provided a u64"));
+        assert_eq!(cx.provide(8_u32).as_deref(), Some(&7));
+    }
+
+    #[tokio::test]
+    async fn shutdown_handlers_run_last_added_first() {
+        let cx = Context::for_tests();
+        let log = Arc::new(Mutex::new(Vec::new()));
+        for number in [1, 2] {
+            let log = log.clone();
+            cx.add_shutdown_handler(move || async move { log.lock().unwrap().push(number) });
+        }
+        cx.shut_down();
+        cx.wait_for_shutdown().await;
+        cx.run_shutdown_handlers().await;
+        assert_eq!(*log.lock().unwrap(), [2, 1]);
+    }
+}

@@ -1,0 +1,82 @@
+//! A small HTTP/1.1 client on one connection: for joining and for challenges, where nothing may be followed or pooled.
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::{
+    Method, Request, StatusCode, Version,
+    client::conn::http1::{self, SendRequest},
+    header,
+};
+use hyper_util::rt::TokioIo;
+use p2p_client::wire::net::Stream;
+use tokio_util::task::AbortOnDropHandle;
+
+/// One connection that requests go over, one after the other. Dropping it closes the connection.
+pub(super) struct HttpConnection {
+    send: SendRequest<Full<Bytes>>,
+    host: String,
+    _driver: AbortOnDropHandle<()>,
+}
+
+/// What came back.
+pub(super) struct Response {
+    pub(super) status: StatusCode,
+    pub(super) body: Bytes,
+}
+
+/// The exchange failed; the text says how.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct HttpError(String);
+
+impl HttpConnection {
+    /// Speaks HTTP/1.1 on this stream. `host` is the authority that requests name.
+    pub(super) async fn open(stream: impl Stream, host: &str) -> Result<Self, HttpError> {
+        let (send, driver) =
+            http1::Builder::new().max_buf_size(64 * 1024).handshake(TokioIo::new(stream)).await.map_err(|e| failed(&e))?;
+        let driver = tokio::spawn(async move {
+            // The request in flight gets the same error, with more to say about it.
+            let _ = driver.await;
+        });
+        Ok(Self { send, host: host.to_owned(), _driver: AbortOnDropHandle::new(driver) })
+    }
+
+    /// Sends one request and reads the whole answer, of at most `limit` bytes. Redirects are answers like others.
+    pub(super) async fn request(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+        limit: usize,
+    ) -> Result<Response, HttpError> {
+        let mut request = Request::new(Full::new(Bytes::from(body)));
+        *request.method_mut() = method;
+        *request.version_mut() = Version::HTTP_11;
+        *request.uri_mut() = path.parse().map_err(|_| HttpError(format!("{path:?} is no path")))?;
+        let host = self.host.parse().map_err(|_| HttpError(format!("{:?} is no host", self.host)))?;
+        request.headers_mut().insert(header::HOST, host);
+        if request.method() == Method::POST {
+            request.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+        }
+        self.send.ready().await.map_err(|e| failed(&e))?;
+        let response = self.send.send_request(request).await.map_err(|e| failed(&e))?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), limit)
+            .collect()
+            .await
+            .map_err(|e| HttpError(format!("the answer could not be read, or is larger than {limit} bytes: {e}")))?;
+        Ok(Response { status, body: body.to_bytes() })
+    }
+}
+
+/// The innermost cause, which says more than "connection error".
+fn failed(error: &hyper::Error) -> HttpError {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    if let Some(tls) = cause.downcast_ref::<std::io::Error>().and_then(p2p_client::wire::tls::TlsError::from_io) {
+        return HttpError(tls.to_string());
+    }
+    HttpError(cause.to_string())
+}

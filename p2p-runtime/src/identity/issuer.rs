@@ -1,0 +1,305 @@
+//! The coordinator's end of joining: makes tokens, answers join requests, and keeps what it gave out.
+//!
+//! Data flows so: request → [`Desk`] (who proved what) → limits of the token, binding of the node id → challenge of every
+//! address → certificate, with the token's use and the node's binding as one durable write. The limits are looked at
+//! twice, before anybody is called and again at the write, where one lock makes sure that a token used twice at once
+//! lets in one.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use p2p_client::{
+    protocol::{NodeId, Role, UnixMillis},
+    wire::tls::{ChannelBinding, TrustedRoot},
+};
+use rustls_pki_types::{CertificateDer, UnixTime};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    address::Host,
+    ca::{CaError, IssuingCa, NodeNames, RootCa},
+    challenge::{self, CHALLENGE_PORT, ChallengeFetcher, Question},
+    join::{Candidate, CertReply, CertRequest, Desk, Issued, LeftOut, Refused, Seed},
+    key::{KeyThumbprint, NodeKey},
+    node::{IdentityError, json},
+    token::{JoinToken, TokenId},
+    token_table::{TokenOptions, TokenRecord, TokenRefused, TokenTable},
+    vault::{Change, Vault, VaultError},
+};
+
+const ROOT_KEY: &str = "ca/root.key";
+pub(super) const ISSUING_KEY: &str = "ca/issuing.key";
+pub(super) const ISSUING_CERT: &str = "ca/issuing.cert";
+const TOKENS: &str = "ca/tokens.json";
+const NODES: &str = "ca/nodes/";
+
+/// Where an issuer takes the time from.
+pub type Clock = Arc<dyn Fn() -> UnixMillis + Send + Sync>;
+
+/// What an issuer needs besides its authority.
+pub struct IssuerOptions {
+    /// Where a new node finds this coordinator.
+    pub seed: Seed,
+    /// The addresses that this coordinator tells others; loopback is proved only if one of these is loopback.
+    pub advertised: Vec<Host>,
+    /// How it calls joining nodes.
+    pub fetcher: Arc<dyn ChallengeFetcher>,
+    /// The port on which it calls them.
+    pub challenge_port: u16,
+    /// The time.
+    pub clock: Clock,
+}
+
+impl IssuerOptions {
+    /// The usual options: port 8802, this machine's clock.
+    pub fn new(seed: Seed, advertised: Vec<Host>, fetcher: Arc<dyn ChallengeFetcher>) -> Self {
+        Self { seed, advertised, fetcher, challenge_port: CHALLENGE_PORT, clock: Arc::new(UnixMillis::now) }
+    }
+}
+
+/// A node that has a certificate: its id belongs to this key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IssuedNode {
+    /// The node.
+    pub node_id: NodeId,
+    /// Its role.
+    pub role: Role,
+    /// The key that its id is bound to.
+    pub key: KeyThumbprint,
+    /// The token that it joined with; the first coordinator has none.
+    pub token: Option<TokenId>,
+    /// When it got its last certificate.
+    pub issued: UnixMillis,
+}
+
+/// A coordinator's power to let nodes in. Clones share it.
+#[derive(Clone)]
+pub struct Issuer(Arc<Inner>);
+
+struct Inner {
+    ca: IssuingCa,
+    vault: Arc<dyn Vault>,
+    options: IssuerOptions,
+    /// Read without waiting for the disk; replaced only by who holds `writing`.
+    tokens: ArcSwap<TokenTable>,
+    /// Held from the decision through the durable write, so that both are one.
+    writing: Mutex<()>,
+    desk: Mutex<Desk>,
+}
+
+impl std::fmt::Debug for Issuer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Issuer").field("cluster", self.0.ca.root().cluster()).finish_non_exhaustive()
+    }
+}
+
+/// What these locks guard changes by single insertions and removals, so that a panic leaves it whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Issuer {
+    /// Takes the authority and the tokens from a coordinator's store; `None` when this node issues nothing.
+    ///
+    /// # Errors
+    /// The store fails, or what it holds does not belong together.
+    pub fn load(vault: Arc<dyn Vault>, root: &TrustedRoot, options: IssuerOptions) -> Result<Option<Self>, IdentityError> {
+        let (Some(key), Some(cert)) = (vault.get(ISSUING_KEY)?, vault.get(ISSUING_CERT)?) else { return Ok(None) };
+        let ca = IssuingCa::from_parts(NodeKey::from_pkcs8(&key)?, CertificateDer::from(cert.to_vec()), root.clone())?;
+        let tokens = match vault.get(TOKENS)? {
+            Some(stored) => {
+                serde_json::from_slice(&stored).map_err(|e| IdentityError::Damaged(format!("the token table: {e}")))?
+            }
+            None => TokenTable::default(),
+        };
+        Ok(Some(Self(Arc::new(Inner {
+            ca,
+            vault,
+            options,
+            tokens: ArcSwap::from_pointee(tokens),
+            writing: Mutex::default(),
+            desk: Mutex::default(),
+        }))))
+    }
+
+    /// Makes a join token. It is durable when this returns; its secret exists only in the result.
+    ///
+    /// # Errors
+    /// There is no randomness, or the store fails.
+    pub async fn create_token(&self, options: TokenOptions) -> Result<JoinToken, IdentityError> {
+        self.blocking(move |inner| {
+            let token_error = |e: super::token::TokenKeyError| IdentityError::Key(super::key::KeyError::Generate(e.to_string()));
+            let token = JoinToken::generate(inner.ca.root().key_hash()).map_err(token_error)?;
+            let _writing = lock(&inner.writing);
+            let mut next = TokenTable::clone(&inner.tokens.load());
+            next.create(&token, options, (inner.options.clock)()).map_err(token_error)?;
+            inner.vault.update(vec![tokens_change(&next)?])?;
+            inner.tokens.store(Arc::new(next));
+            Ok(token)
+        })
+        .await
+        .unwrap_or_else(|stopped| Err(stopped.into()))
+    }
+
+    /// Takes a token back. False when there is none of that id.
+    ///
+    /// # Errors
+    /// The store fails; the token then still works.
+    pub async fn revoke_token(&self, id: TokenId) -> Result<bool, IdentityError> {
+        self.blocking(move |inner| {
+            let _writing = lock(&inner.writing);
+            let mut next = TokenTable::clone(&inner.tokens.load());
+            if !next.revoke(id) {
+                return Ok(false);
+            }
+            inner.vault.update(vec![tokens_change(&next)?])?;
+            inner.tokens.store(Arc::new(next));
+            Ok(true)
+        })
+        .await
+        .unwrap_or_else(|stopped: VaultError| Err(stopped.into()))
+    }
+
+    /// The tokens that are remembered, in the order of their ids.
+    pub fn tokens(&self) -> Vec<TokenRecord> {
+        self.0.tokens.load().list().cloned().collect()
+    }
+
+    /// Answers one join request that came over the connection with this binding, from this address.
+    ///
+    /// Once a token is spent, the certificate is made even if the caller hangs up; it can ask again with the same key.
+    ///
+    /// # Errors
+    /// Why the node is not let in. Refusals that only a holder of the token can cause are logged with its id.
+    pub async fn handle(&self, request: CertRequest, channel: ChannelBinding, remote: SocketAddr) -> Result<CertReply, Refused> {
+        let now = (self.0.options.clock)();
+        match request {
+            CertRequest::Hello(hello) => {
+                let port = self.0.options.challenge_port;
+                lock(&self.0.desk).hello(hello, channel, remote.ip(), port, now).map(CertReply::Hello)
+            }
+            CertRequest::Prove(prove) => {
+                let candidate = lock(&self.0.desk).prove(&prove, &channel, &self.0.tokens.load(), now);
+                let outcome = match candidate {
+                    Ok(candidate) => self.enrol(candidate).await,
+                    Err(refused) => Err(refused),
+                };
+                if let Err(refused) = &outcome {
+                    tracing::warn!(%remote, %refused, "refused to let a node join");
+                }
+                outcome.map(CertReply::Issued)
+            }
+        }
+    }
+
+    async fn enrol(&self, candidate: Candidate) -> Result<Issued, Refused> {
+        let candidate = Arc::new(candidate);
+        let first = candidate.clone();
+        self.blocking(move |inner| inner.admit(&first).map(drop)).await.unwrap_or_else(|e| Err(e.into()))?;
+
+        let options = &self.0.options;
+        let question = Question {
+            challenge: &candidate.challenge,
+            answer: &super::join::challenge_answer(&candidate.challenge, &candidate.key),
+            port: options.challenge_port,
+            loopback: options.advertised.iter().any(Host::is_loopback),
+        };
+        let (proved, left_out) = challenge::prove(&*options.fetcher, &candidate.addresses, question).await;
+        if proved.is_empty() {
+            return Err(Refused::NoAddressProved { port: options.challenge_port, tried: left_out });
+        }
+        self.blocking(move |inner| inner.issue(&candidate, &proved, left_out)).await.unwrap_or_else(|e| Err(e.into()))
+    }
+
+    /// Runs what blocks on the disk where it may. It runs to its end even if the caller goes away.
+    async fn blocking<T: Send + 'static>(&self, work: impl FnOnce(&Inner) -> T + Send + 'static) -> Result<T, VaultError> {
+        let inner = self.0.clone();
+        tokio::task::spawn_blocking(move || work(&inner)).await.map_err(VaultError::new)
+    }
+}
+
+impl Inner {
+    /// Whether this candidate is let in, and whether that takes a use of its token. A node that has its certificate by
+    /// this token and this key asks again, because the answer was lost: that takes none.
+    fn admit(&self, candidate: &Candidate) -> Result<bool, Refused> {
+        let bound = self.bound(&candidate.node_id)?;
+        let again = bound.as_ref().is_some_and(|node| node.token == Some(candidate.token) && node.role == candidate.role);
+        if bound.is_some_and(|node| node.key != candidate.key.thumbprint()) {
+            return Err(Refused::NodeBound { node_id: candidate.node_id.clone() });
+        }
+        match self.tokens.load().authorise(candidate.token, candidate.role, &candidate.node_id, (self.options.clock)()) {
+            Ok(_) => Ok(!again),
+            Err(TokenRefused::Used) if again => Ok(false),
+            Err(refused) => Err(refused.into()),
+        }
+    }
+
+    fn bound(&self, node_id: &NodeId) -> Result<Option<IssuedNode>, Refused> {
+        let Some(stored) = self.vault.get(&format!("{NODES}{node_id}.json"))? else { return Ok(None) };
+        serde_json::from_slice(&stored).map(Some).map_err(|e| {
+            tracing::error!(%node_id, error = %e, "the record of this node is damaged");
+            Refused::Unavailable { reason: "a damaged record".into() }
+        })
+    }
+
+    /// Issues the certificate. The use of the token and the binding of the node id are one durable write, before which
+    /// the certificate exists nowhere but here.
+    fn issue(&self, candidate: &Candidate, proved: &[Host], left_out: Vec<LeftOut>) -> Result<Issued, Refused> {
+        let writing = lock(&self.writing);
+        let mut next = TokenTable::clone(&self.tokens.load());
+        if self.admit(candidate)? {
+            next.spend(candidate.token);
+        }
+        let clock = (self.options.clock)();
+        let names = NodeNames { node_id: &candidate.node_id, role: candidate.role, addresses: proved };
+        let now = UnixTime::since_unix_epoch(Duration::from_millis(clock.0));
+        let chain = self.ca.issue(&candidate.key, &names, now)?;
+        let record = IssuedNode {
+            node_id: candidate.node_id.clone(),
+            role: candidate.role,
+            key: candidate.key.thumbprint(),
+            token: Some(candidate.token),
+            issued: clock,
+        };
+        self.vault.update(vec![tokens_change(&next)?, node_change(&record)?])?;
+        self.tokens.store(Arc::new(next));
+        drop(writing);
+        tracing::info!(node_id = %record.node_id, role = %record.role, token = %candidate.token, "let a node join");
+        Ok(Issued::new(&chain, self.ca.root().cluster().clone(), self.options.seed.clone(), left_out, clock))
+    }
+}
+
+impl From<VaultError> for Refused {
+    fn from(error: VaultError) -> Self {
+        tracing::error!(%error, "a join failed at the store");
+        Self::Unavailable { reason: "its store failed".into() }
+    }
+}
+
+impl From<CaError> for Refused {
+    fn from(error: CaError) -> Self {
+        tracing::error!(%error, "a join failed at the authority");
+        Self::Unavailable { reason: "its authority failed".into() }
+    }
+}
+
+/// What a new cluster's authority leaves in the store.
+pub(super) fn authority_changes(root: &RootCa, issuing: &IssuingCa) -> [Change; 3] {
+    [
+        Change::Put(ROOT_KEY.into(), root.key().to_pkcs8()),
+        Change::Put(ISSUING_KEY.into(), issuing.key().to_pkcs8()),
+        Change::Put(ISSUING_CERT.into(), issuing.certificate().to_vec().into()),
+    ]
+}
+
+pub(super) fn tokens_change(tokens: &TokenTable) -> Result<Change, VaultError> {
+    Ok(Change::Put(TOKENS.into(), json(tokens)?))
+}
+
+pub(super) fn node_change(node: &IssuedNode) -> Result<Change, VaultError> {
+    Ok(Change::Put(format!("{NODES}{}.json", node.node_id), json(node)?))
+}

@@ -1,0 +1,272 @@
+//! The coordinator's side of a join as a pure state machine: who said hello on which connection, and who proved what.
+//!
+//! Nothing here is durable and nothing calls anybody: [`Desk::hello`] remembers an attempt for a minute,
+//! [`Desk::prove`] takes it back and turns it into a [`Candidate`] if the proof holds. The number of attempts is bounded
+//! in all and for each remote address, so that strangers can neither fill the memory nor keep others out.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv6Addr},
+};
+
+use p2p_client::{
+    protocol::{NodeId, Role, UnixMillis},
+    wire::tls::ChannelBinding,
+};
+
+use super::{
+    Refused,
+    messages::{Hello, HelloReply, JOIN_VERSION, MAX_ADDRESSES, Nonce, Prove},
+};
+use crate::identity::{
+    address::Host,
+    codec,
+    key::PublicKey,
+    token::TokenId,
+    token_table::{TokenRefused, TokenTable},
+};
+
+/// How many attempts are remembered at once.
+pub(crate) const MAX_PENDING: usize = 1024;
+/// How many of them may come from one remote address (one /64 in IPv6).
+pub(crate) const MAX_PENDING_EACH: usize = 64;
+/// How long an attempt is remembered, in milliseconds.
+pub(crate) const PENDING_MS: u64 = 60_000;
+
+#[derive(Debug)]
+struct Attempt {
+    hello: Hello,
+    channel: ChannelBinding,
+    challenge: String,
+    remote: IpAddr,
+    until: UnixMillis,
+}
+
+/// Who proved to have the token it names. What the token allows is still to be checked.
+#[derive(Debug, Clone)]
+pub struct Candidate {
+    /// The name that the node wants.
+    pub node_id: NodeId,
+    /// The role that it wants.
+    pub role: Role,
+    /// The addresses that it claims.
+    pub addresses: Vec<Host>,
+    /// The token that it has.
+    pub token: TokenId,
+    /// Its public key.
+    pub key: PublicKey,
+    /// The challenge that its addresses have to answer.
+    pub challenge: String,
+}
+
+/// The attempts to join that wait for their proof.
+#[derive(Debug, Default)]
+pub struct Desk {
+    attempts: HashMap<Nonce, Attempt>,
+}
+
+/// Addresses that one machine has many of count as one.
+fn origin(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => IpAddr::V4(ip),
+        IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX))),
+    }
+}
+
+impl Desk {
+    /// Takes a first message. `port` is where the joiner will be called back.
+    ///
+    /// # Errors
+    /// Another version, no or too many addresses, or too many attempts under way.
+    pub fn hello(
+        &mut self,
+        hello: Hello,
+        channel: ChannelBinding,
+        remote: IpAddr,
+        port: u16,
+        now: UnixMillis,
+    ) -> Result<HelloReply, Refused> {
+        if hello.version != JOIN_VERSION {
+            return Err(Refused::Version { got: hello.version });
+        }
+        if hello.addresses.is_empty() || hello.addresses.len() > MAX_ADDRESSES {
+            return Err(Refused::Malformed {
+                what: format!("it claims {} addresses; claim 1 to {MAX_ADDRESSES}", hello.addresses.len()),
+            });
+        }
+        self.attempts.retain(|_, attempt| attempt.until > now);
+        let remote = origin(remote);
+        let from_there = self.attempts.values().filter(|attempt| attempt.remote == remote).count();
+        if self.attempts.len() >= MAX_PENDING || from_there >= MAX_PENDING_EACH {
+            return Err(Refused::Busy);
+        }
+        let (mut nonce, mut challenge) = ([0; 32], [0; 16]);
+        let random = aws_lc_rs::rand::fill(&mut nonce).and_then(|()| aws_lc_rs::rand::fill(&mut challenge));
+        random.map_err(|_| Refused::Unavailable { reason: "no random bytes".into() })?;
+        let (nonce, challenge) = (Nonce(nonce), codec::encode(&challenge));
+        let until = UnixMillis(now.0.saturating_add(PENDING_MS));
+        self.attempts.insert(nonce, Attempt { hello, channel, challenge: challenge.clone(), remote, until });
+        Ok(HelloReply { nonce, challenge, port, clock: now })
+    }
+
+    /// Takes a second message: the attempt must be of this very connection, and ends here whatever comes of it.
+    ///
+    /// # Errors
+    /// The attempt or the token is unknown, the proof does not hold, or the certificate request is unusable.
+    pub fn prove(
+        &mut self,
+        message: &Prove,
+        channel: &ChannelBinding,
+        tokens: &TokenTable,
+        now: UnixMillis,
+    ) -> Result<Candidate, Refused> {
+        match self.attempts.get(&message.nonce) {
+            Some(attempt) if attempt.channel == *channel && attempt.until > now => {}
+            _ => return Err(Refused::UnknownAttempt),
+        }
+        let attempt = self.attempts.remove(&message.nonce).ok_or(Refused::UnknownAttempt)?;
+        let token = tokens.get(attempt.hello.token_id).ok_or(TokenRefused::Unknown)?;
+        let transcript = attempt.hello.transcript(channel, &message.nonce, &message.csr);
+        if !token.key.verify(&transcript, &message.proof) {
+            return Err(Refused::BadProof);
+        }
+        let key = PublicKey::from_request(&message.csr).map_err(|e| Refused::BadRequest { reason: e.to_string() })?;
+        let Hello { node_id, role, mut addresses, token_id, .. } = attempt.hello;
+        addresses.sort();
+        addresses.dedup();
+        Ok(Candidate { node_id, role, addresses, token: token_id, key, challenge: attempt.challenge })
+    }
+
+    /// How many attempts wait.
+    pub fn waiting(&self) -> usize {
+        self.attempts.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use p2p_client::wire::tls::RootKeyHash;
+
+    use super::*;
+    use crate::identity::{join::Joiner, key::NodeKey, token::JoinToken, token_table::TokenOptions};
+
+    const NOW: UnixMillis = UnixMillis(1_000_000_000_000);
+    const REMOTE: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
+
+    struct Case {
+        desk: Desk,
+        tokens: TokenTable,
+        token: JoinToken,
+        channel: ChannelBinding,
+    }
+
+    fn case() -> Case {
+        let token = JoinToken::generate(RootKeyHash::new([3; 32])).unwrap();
+        let mut tokens = TokenTable::default();
+        tokens.create(&token, TokenOptions::default(), NOW).unwrap();
+        Case { desk: Desk::default(), tokens, token, channel: ChannelBinding::from_bytes([5; 32]) }
+    }
+
+    fn joiner(token: &JoinToken) -> Joiner {
+        let addresses = vec!["10.0.0.9".parse().unwrap(), "10.0.0.8".parse().unwrap(), "10.0.0.9".parse().unwrap()];
+        Joiner::new(token.clone(), "w".parse().unwrap(), Role::Worker, addresses, NodeKey::generate().unwrap()).unwrap()
+    }
+
+    impl Case {
+        fn hello(&mut self, joiner: &Joiner) -> HelloReply {
+            self.desk.hello(joiner.hello().clone(), self.channel.clone(), REMOTE, 8802, NOW).unwrap()
+        }
+    }
+
+    #[test]
+    fn who_has_the_token_becomes_a_candidate() {
+        let mut case = case();
+        let joiner = joiner(&case.token);
+        let reply = case.hello(&joiner);
+        let prove = joiner.prove(&case.channel, &reply).unwrap();
+        let candidate = case.desk.prove(&prove, &case.channel, &case.tokens, NOW).unwrap();
+        assert_eq!(candidate.node_id, "w");
+        assert_eq!(candidate.addresses.len(), 2);
+        assert_eq!(candidate.challenge, reply.challenge);
+        assert_eq!(case.desk.waiting(), 0);
+    }
+
+    #[test]
+    fn a_nonce_works_once_and_only_on_its_own_connection_and_for_a_minute() {
+        let mut case = case();
+        let joiner = joiner(&case.token);
+        let reply = case.hello(&joiner);
+        let prove = joiner.prove(&case.channel, &reply).unwrap();
+        let elsewhere = ChannelBinding::from_bytes([6; 32]);
+        assert_eq!(case.desk.prove(&prove, &elsewhere, &case.tokens, NOW).unwrap_err(), Refused::UnknownAttempt);
+        let late = UnixMillis(NOW.0 + PENDING_MS);
+        assert_eq!(case.desk.prove(&prove, &case.channel, &case.tokens, late).unwrap_err(), Refused::UnknownAttempt);
+        case.desk.prove(&prove, &case.channel, &case.tokens, NOW).unwrap();
+        assert_eq!(case.desk.prove(&prove, &case.channel, &case.tokens, NOW).unwrap_err(), Refused::UnknownAttempt);
+    }
+
+    #[test]
+    fn a_request_swapped_in_flight_does_not_fit_the_proof() {
+        let mut case = case();
+        let joiner = joiner(&case.token);
+        let reply = case.hello(&joiner);
+        let mut prove = joiner.prove(&case.channel, &reply).unwrap();
+        prove.csr = NodeKey::generate().unwrap().request().unwrap();
+        assert_eq!(case.desk.prove(&prove, &case.channel, &case.tokens, NOW).unwrap_err(), Refused::BadProof);
+    }
+
+    #[test]
+    fn a_proof_made_on_another_connection_does_not_hold_here() {
+        let mut case = case();
+        let joiner = joiner(&case.token);
+        let reply = case.hello(&joiner);
+        let prove = joiner.prove(&ChannelBinding::from_bytes([6; 32]), &reply).unwrap();
+        assert_eq!(case.desk.prove(&prove, &case.channel, &case.tokens, NOW).unwrap_err(), Refused::BadProof);
+    }
+
+    #[test]
+    fn unknown_tokens_and_guessed_seeds_are_refused() {
+        let mut case = case();
+        let stranger = joiner(&JoinToken::generate(RootKeyHash::new([3; 32])).unwrap());
+        let reply = case.hello(&stranger);
+        let prove = stranger.prove(&case.channel, &reply).unwrap();
+        let said = case.desk.prove(&prove, &case.channel, &case.tokens, NOW).unwrap_err();
+        assert_eq!(said, Refused::Token(TokenRefused::Unknown));
+
+        let mut hello = stranger.hello().clone();
+        hello.token_id = case.token.id();
+        let reply = case.desk.hello(hello, case.channel.clone(), REMOTE, 8802, NOW).unwrap();
+        let prove = stranger.prove(&case.channel, &reply).unwrap();
+        assert_eq!(case.desk.prove(&prove, &case.channel, &case.tokens, NOW).unwrap_err(), Refused::BadProof);
+    }
+
+    #[test]
+    fn other_versions_and_senseless_claims_are_refused() {
+        let mut case = case();
+        let good = joiner(&case.token).hello().clone();
+        let mut say = |hello: Hello| case.desk.hello(hello, case.channel.clone(), REMOTE, 8802, NOW).unwrap_err();
+        assert_eq!(say(Hello { version: 2, ..good.clone() }), Refused::Version { got: 2 });
+        assert!(say(Hello { addresses: vec![], ..good.clone() }).to_string().contains("claims 0 addresses"));
+        let many = vec!["10.0.0.1".parse().unwrap(); 17];
+        assert!(say(Hello { addresses: many, ..good }).to_string().contains("claims 17 addresses"));
+    }
+
+    #[test]
+    fn waiting_attempts_are_bounded_in_all_and_for_each_origin_and_end_by_themselves() {
+        let mut case = case();
+        let hello = joiner(&case.token).hello().clone();
+        let mut say = |remote: IpAddr, now| case.desk.hello(hello.clone(), case.channel.clone(), remote, 8802, now);
+        for _ in 0..MAX_PENDING_EACH {
+            say("10.0.0.1".parse().unwrap(), NOW).unwrap();
+        }
+        assert_eq!(say("10.0.0.1".parse().unwrap(), NOW), Err(Refused::Busy));
+        assert_eq!(say("::ffff:10.0.0.1".parse().unwrap(), NOW), Err(Refused::Busy));
+        for n in MAX_PENDING_EACH..MAX_PENDING {
+            let remote = IpAddr::V6(Ipv6Addr::from_bits((0x2001 << 112) | ((n as u128) << 64)));
+            say(remote, NOW).unwrap();
+        }
+        assert_eq!(say("10.9.9.9".parse().unwrap(), NOW), Err(Refused::Busy));
+        say("10.0.0.1".parse().unwrap(), UnixMillis(NOW.0 + PENDING_MS)).unwrap();
+        assert_eq!(case.desk.waiting(), 1);
+    }
+}

@@ -1,0 +1,207 @@
+//! Drives a [`Joiner`] over a network: connects, says hello, answers the challenge, proves, and takes the certificate.
+
+use std::{sync::Arc, time::Duration};
+
+use hyper::Method;
+use p2p_client::{
+    protocol::{NodeId, Role, UnixMillis},
+    wire::{
+        net::Network,
+        tls::{ALPN_HTTP1, ChannelBinding, ClientTls, Expect, TlsMaterial},
+    },
+};
+
+use super::{
+    CertReply, CertRequest, JoinError, Joiner, LeftOut, Refused, Seed,
+    messages::{MAX_REPLY, challenge_answer},
+};
+use crate::identity::{
+    address::Host,
+    http::HttpConnection,
+    key::{KeyError, NodeKey},
+    node::NodeIdentity,
+    responder::ChallengeResponder,
+    token::JoinToken,
+};
+
+/// The path that join requests go to.
+const PATH: &str = "/internal/cert-request";
+/// How long the coordinator may take for one step; it calls back within that time.
+const STEP_TIME: Duration = Duration::from_secs(15);
+/// From which difference on the clocks are reported.
+const SKEW_MS: u64 = 5 * 60 * 1000;
+
+/// What a node wants to join as.
+pub struct JoinOptions {
+    /// Its name for life; without one it gets a random `worker-xxxxxx`.
+    pub node_id: Option<NodeId>,
+    /// Its role, which must be the token's.
+    pub role: Role,
+    /// The addresses under which others reach it.
+    pub addresses: Vec<Host>,
+    /// Its key, from [`NodeKey::load_or_create`]; without one a fresh key is made.
+    pub key: Option<NodeKey>,
+    /// What answers the challenge; nodes in one process share it.
+    pub responder: ChallengeResponder,
+    /// Is told what happens, for people to read.
+    pub progress: Arc<dyn Fn(JoinEvent) + Send + Sync>,
+}
+
+/// A step of a join.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum JoinEvent {
+    /// About to connect.
+    Connecting {
+        /// The coordinator's `host:port`.
+        authority: String,
+    },
+    /// The coordinator has the root key that the token names.
+    Verified {
+        /// The name that this node will have.
+        node_id: NodeId,
+    },
+    /// The clocks differ by more than five minutes.
+    ClockSkew {
+        /// By how much this machine's clock is ahead (negative: behind), in seconds.
+        ahead_s: i64,
+    },
+    /// The challenge's port is held by another process; waiting for it.
+    WaitingForPort {
+        /// The port.
+        port: u16,
+    },
+    /// The challenge is being answered.
+    Answering {
+        /// The port.
+        port: u16,
+    },
+    /// The certificate is there.
+    Issued {
+        /// Claimed addresses that are not in it.
+        left_out: Vec<LeftOut>,
+    },
+}
+
+/// What a node has after joining.
+#[derive(Debug)]
+pub struct Joined {
+    /// Its identity; save it in the store.
+    pub identity: NodeIdentity,
+    /// Where it finds the cluster.
+    pub seed: Seed,
+    /// Claimed addresses that were not proved.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// A random node id, such as `worker-k3x7ap`.
+///
+/// # Errors
+/// There is no randomness.
+pub fn random_node_id(role: Role) -> Result<NodeId, KeyError> {
+    const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+    let mut bytes = [0; 6];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| KeyError::Generate("the system gave no random bytes".into()))?;
+    let name: String = bytes.iter().map(|byte| char::from(LETTERS[usize::from(byte % 32)])).collect();
+    NodeId::new(&format!("{role}-{name}")).map_err(|e| KeyError::Generate(e.to_string()))
+}
+
+/// Joins the cluster of the coordinator at `authority` (`host:port`) with this token.
+///
+/// Nothing is stored: save the identity that comes back. When the answer is lost on the way, joining again with the
+/// same key and token gets the certificate without using the token a second time.
+///
+/// # Errors
+/// [`JoinError`] says at which step it failed and what to do.
+pub async fn join(
+    network: Arc<dyn Network>,
+    authority: &str,
+    token: JoinToken,
+    options: JoinOptions,
+) -> Result<Joined, JoinError> {
+    let JoinOptions { node_id, role, addresses, key, responder, progress } = options;
+    let node_id = node_id.map_or_else(|| random_node_id(role), Ok)?;
+    let key = key.map_or_else(NodeKey::generate, Ok)?;
+    let root = token.root();
+    let joiner = Joiner::new(token, node_id.clone(), role, addresses, key)?;
+
+    progress(JoinEvent::Connecting { authority: authority.to_owned() });
+    let stream = within(authority, async {
+        network.connect(authority).await.map_err(|source| JoinError::Connect { authority: authority.to_owned(), source })
+    })
+    .await?;
+    let tls = ClientTls::new(TlsMaterial::empty());
+    let tls_error = |source| JoinError::Tls { authority: authority.to_owned(), source };
+    let stream = tls.connect(stream, Expect::PinnedRoot(root), &[ALPN_HTTP1]).await.map_err(tls_error)?;
+    let channel = ChannelBinding::of_client(&stream).map_err(tls_error)?;
+    progress(JoinEvent::Verified { node_id });
+    let mut http = HttpConnection::open(stream, authority).await.map_err(|e| answer(authority, e))?;
+
+    let CertReply::Hello(hello) = post(&mut http, authority, &CertRequest::Hello(joiner.hello().clone())).await? else {
+        return Err(answer(authority, "it skipped a step"));
+    };
+    if let Some(ahead_s) = skew(UnixMillis::now(), hello.clock) {
+        progress(JoinEvent::ClockSkew { ahead_s });
+    }
+    let text = challenge_answer(&hello.challenge, &joiner.key().public());
+    let busy = |addr: std::net::SocketAddr| progress(JoinEvent::WaitingForPort { port: addr.port() });
+    let answering = responder.answer(&joiner.hello().addresses, hello.port, &hello.challenge, &text, &busy).await?;
+    progress(JoinEvent::Answering { port: hello.port });
+
+    let prove = CertRequest::Prove(joiner.prove(&channel, &hello)?);
+    let CertReply::Issued(issued) = post(&mut http, authority, &prove).await? else {
+        return Err(answer(authority, "it went back a step"));
+    };
+    drop(answering);
+    let identity = joiner.finish(&issued)?;
+    progress(JoinEvent::Issued { left_out: issued.left_out.clone() });
+    Ok(Joined { identity, seed: issued.coordinator, left_out: issued.left_out })
+}
+
+async fn post(http: &mut HttpConnection, authority: &str, message: &CertRequest) -> Result<CertReply, JoinError> {
+    let body = serde_json::to_vec(message).map_err(|e| answer(authority, e))?;
+    let response =
+        within(authority, async { http.request(Method::POST, PATH, body, MAX_REPLY).await.map_err(|e| answer(authority, e)) })
+            .await?;
+    if response.status.is_success() {
+        return serde_json::from_slice(&response.body).map_err(|e| answer(authority, e));
+    }
+    match Refused::from_body(&response.body) {
+        Some(refused) => Err(JoinError::Refused(refused)),
+        None => Err(answer(authority, format_args!("HTTP status {}", response.status))),
+    }
+}
+
+async fn within<T>(authority: &str, step: impl Future<Output = Result<T, JoinError>>) -> Result<T, JoinError> {
+    let late = || JoinError::Timeout { authority: authority.to_owned(), after: STEP_TIME };
+    tokio::time::timeout(STEP_TIME, step).await.unwrap_or_else(|_| Err(late()))
+}
+
+fn answer(authority: &str, reason: impl std::fmt::Display) -> JoinError {
+    JoinError::Answer { authority: authority.to_owned(), reason: reason.to_string() }
+}
+
+/// How far this clock is ahead of the coordinator's, in seconds, if that is worth a word.
+fn skew(here: UnixMillis, there: UnixMillis) -> Option<i64> {
+    let ahead_ms = i64::try_from(here.0).ok()? - i64::try_from(there.0).ok()?;
+    (ahead_ms.unsigned_abs() > SKEW_MS).then_some(ahead_ms / 1000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clocks_are_reported_only_when_they_differ_by_more_than_five_minutes() {
+        let there = UnixMillis(1_000_000_000_000);
+        assert_eq!(skew(UnixMillis(there.0 + 300_000), there), None);
+        assert_eq!(skew(UnixMillis(there.0 + 301_000), there), Some(301));
+        assert_eq!(skew(UnixMillis(there.0 - 3_600_000), there), Some(-3600));
+    }
+
+    #[test]
+    fn a_random_name_is_a_node_id_with_the_role_in_front() {
+        let (a, b) = (random_node_id(Role::Worker).unwrap(), random_node_id(Role::Worker).unwrap());
+        assert!(a.as_str().starts_with("worker-") && a.as_str().len() == 13 && a != b, "{a} {b}");
+    }
+}

@@ -1,0 +1,32 @@
+//! Joining: how a new node gets its certificate, in two steps over one TLS connection.
+//!
+//! ```text
+//! joiner                                   coordinator
+//!   │ TLS; the root in its chain must have the key that the token names
+//!   │── hello: node id, role, addresses, token id ──▶│ Desk remembers it, on this connection only
+//!   │◀── nonce, challenge, port, clock ──────────────│
+//!   │ opens the responder on that port               │
+//!   │── prove: nonce, certificate request, proof ───▶│ Desk checks nonce and proof, then the token's limits
+//!   │◀── GET /internal/cert-challenge/… at every address claimed
+//!   │── answer, bound to the request's key ─────────▶│ spends the token and binds the node id, durably, as one
+//!   │◀── chain, root, seed for gossip ───────────────│
+//! ```
+//!
+//! The proof is a signature by the token's key over everything that matters, the TLS connection included, so that it
+//! is worth nothing elsewhere. [`Desk`] and [`Joiner`] are the two sides as pure state machines; [`join`] drives the
+//! joiner's over a network, and [`Issuer`](super::Issuer) the coordinator's.
+
+mod desk;
+mod driver;
+mod joiner;
+mod messages;
+mod refused;
+
+pub(super) use self::messages::challenge_answer;
+pub use self::{
+    desk::{Candidate, Desk},
+    driver::{JoinEvent, JoinOptions, Joined, join, random_node_id},
+    joiner::{JoinError, Joiner},
+    messages::{CertReply, CertRequest, Hello, HelloReply, Issued, JOIN_VERSION, LeftOut, Nonce, Prove, Seed, encode_outcome},
+    refused::Refused,
+};

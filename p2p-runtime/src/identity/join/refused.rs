@@ -1,0 +1,146 @@
+//! Why a coordinator does not let a node in. It travels as JSON and arrives typed at the joiner.
+
+use p2p_client::protocol::NodeId;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::messages::{JOIN_VERSION, LeftOut};
+use crate::identity::token_table::TokenRefused;
+
+/// Why a coordinator does not let a node in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(tag = "code", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Refused {
+    /// The joiner speaks another version.
+    #[error("the node speaks version {got} of the join protocol, the coordinator version {JOIN_VERSION}; upgrade the older one")]
+    Version {
+        /// The joiner's version.
+        got: u32,
+    },
+    /// The request cannot be understood.
+    #[error("the join request is malformed: {what}")]
+    Malformed {
+        /// What is wrong.
+        what: String,
+    },
+    /// Too many joins are under way.
+    #[error("too many joins are under way at this coordinator; try again in a minute")]
+    Busy,
+    /// The nonce is not of this connection, was used, or is too old.
+    #[error(
+        "this join attempt is unknown on this connection: it took longer than a minute, or was already used; start the join again"
+    )]
+    UnknownAttempt,
+    /// The signature is not the token's.
+    #[error(
+        "the proof does not fit the join token: the request was altered on the way, or the token was made up; use the token as it was printed"
+    )]
+    BadProof,
+    /// The token does not let this node in.
+    #[error("{0}")]
+    Token(#[from] TokenRefused),
+    /// The certificate request is not usable.
+    #[error("{reason}")]
+    BadRequest {
+        /// Why.
+        reason: String,
+    },
+    /// The node id belongs to another key.
+    #[error(
+        "the node id {node_id} already belongs to another key; choose another --node-id, \
+         or have an operator release it on the coordinator if that node is gone for good"
+    )]
+    NodeBound {
+        /// The node id.
+        node_id: NodeId,
+    },
+    /// Not one claimed address was proved.
+    #[error(
+        "none of the claimed addresses answered on port {port}: {}; open that port towards the coordinator while joining, \
+         or name the right address with --advertise",
+        list(tried)
+    )]
+    NoAddressProved {
+        /// The port that was called.
+        port: u16,
+        /// Each address, and why it was not proved.
+        tried: Vec<LeftOut>,
+    },
+    /// The coordinator could not do it.
+    #[error("the coordinator could not finish the join ({reason}); its log says more; nothing was used up, so try again")]
+    Unavailable {
+        /// In short, why.
+        reason: String,
+    },
+    /// A reason that this version does not know.
+    #[error("{message}")]
+    Other {
+        /// The coordinator's own words.
+        message: String,
+    },
+}
+
+fn list(tried: &[LeftOut]) -> String {
+    tried.iter().map(LeftOut::to_string).collect::<Vec<_>>().join("; ")
+}
+
+impl Refused {
+    /// The HTTP status that goes with it.
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::Version { .. } | Self::Malformed { .. } | Self::BadRequest { .. } | Self::Other { .. } => 400,
+            Self::UnknownAttempt | Self::BadProof | Self::Token(_) => 403,
+            Self::NodeBound { .. } => 409,
+            Self::NoAddressProved { .. } => 422,
+            Self::Unavailable { .. } => 500,
+            Self::Busy => 503,
+        }
+    }
+
+    /// The JSON body: `{"error": {"code": …, "message": …, …}}`.
+    pub fn to_body(&self) -> Value {
+        let mut error = serde_json::to_value(self).unwrap_or_else(|_| json!({ "code": "other" }));
+        error["message"] = Value::String(self.to_string());
+        json!({ "error": error })
+    }
+
+    /// Reads a JSON body; what this version does not know becomes [`Refused::Other`]. `None` when it is no such body.
+    pub fn from_body(body: &[u8]) -> Option<Self> {
+        let body: Value = serde_json::from_slice(body).ok()?;
+        let error = body.get("error")?;
+        serde_json::from_value(error.clone())
+            .ok()
+            .or_else(|| Some(Self::Other { message: error.get("message")?.as_str()?.chars().take(1000).collect() }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use p2p_client::protocol::Role;
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_arrives_as_it_was_said() {
+        let tried = vec![LeftOut { address: "10.0.0.1".parse().unwrap(), reason: "no answer".into() }];
+        for refused in [
+            Refused::Version { got: 7 },
+            Refused::Busy,
+            Refused::Token(TokenRefused::Used),
+            Refused::Token(TokenRefused::Role { allowed: Role::Worker, wanted: Role::Coordinator }),
+            Refused::NodeBound { node_id: "a".parse().unwrap() },
+            Refused::NoAddressProved { port: 8802, tried },
+        ] {
+            let body = serde_json::to_vec(&refused.to_body()).unwrap();
+            assert_eq!(Refused::from_body(&body).unwrap(), refused);
+        }
+    }
+
+    #[test]
+    fn a_reason_of_a_newer_version_keeps_its_words() {
+        let body = br#"{"error":{"code":"moon_phase","message":"wait for the full moon"}}"#;
+        assert_eq!(Refused::from_body(body).unwrap().to_string(), "wait for the full moon");
+        assert!(Refused::from_body(b"<html>").is_none());
+    }
+}

@@ -1,0 +1,44 @@
+//! Who a node is: its key and certificate, the cluster's authority, join tokens, and joining.
+//!
+//! Data flows so. `p2p init` makes a cluster ([`NodeIdentity::create_cluster`]): a root, an issuing authority and the
+//! first node's certificate, all into the store by one write. A running coordinator has an [`Issuer`], which makes
+//! tokens and answers join requests. A new node joins ([`join()`]) and gets a [`NodeIdentity`]. From an identity come the
+//! TLS ends ([`NodeIdentity::client_tls`], [`NodeIdentity::server_tls`]) and the [`Attestor`], which signs what the node
+//! says of itself and checks what others say of themselves.
+//!
+//! Keys are made where they are used and written only into the store, through the [`Vault`] seam.
+
+mod address;
+mod attest;
+mod ca;
+mod challenge;
+mod codec;
+mod http;
+mod issuer;
+pub mod join;
+mod key;
+mod node;
+mod responder;
+mod token;
+mod token_table;
+mod vault;
+
+pub use self::{
+    address::{Host, InvalidHost},
+    attest::{AttestError, Attestor},
+    ca::{AUTHORITY_VALIDITY, BACKDATED, CaError, IssuingCa, NODE_VALIDITY, NodeNames, RootCa},
+    challenge::{CHALLENGE_PORT, CHALLENGE_TIMEOUT, ChallengeError, ChallengeFetcher, HttpFetcher},
+    issuer::{Clock, IssuedNode, Issuer, IssuerOptions},
+    join::{CertReply, CertRequest, JoinError, JoinEvent, JoinOptions, Joined, Refused, join},
+    key::{KeyError, KeyThumbprint, NodeKey, PublicKey},
+    node::{IdentityError, NodeIdentity},
+    responder::{Answering, ChallengeResponder, PORT_PATIENCE, ResponderError},
+    token::{InvalidTokenId, JoinToken, TokenError, TokenId, TokenKey, TokenKeyError},
+    token_table::{TokenOptions, TokenRecord, TokenRefused, TokenTable},
+    vault::{Change, Vault, VaultError},
+};
+
+#[cfg(test)]
+mod join_tests;
+#[cfg(test)]
+pub(crate) mod tests;

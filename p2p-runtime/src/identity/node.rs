@@ -1,0 +1,204 @@
+//! A node's identity: its key, the chain of certificates that vouches for it, and the root that it trusts.
+
+use p2p_client::{
+    protocol::{NodeId, Role, UnixMillis},
+    wire::tls::{ClientTls, PeerIdentity, TlsError, TlsMaterial, TrustedRoot, peer_identity},
+};
+use rustls_pki_types::{CertificateDer, UnixTime};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::{
+    address::Host,
+    attest::Attestor,
+    ca::{CaError, IssuingCa, NodeNames, RootCa},
+    codec,
+    issuer::{self, IssuedNode},
+    key::{KeyError, NODE_KEY, NodeKey},
+    token_table::TokenTable,
+    vault::{Change, Vault, VaultError},
+};
+use crate::transport::tls::ServerTls;
+
+/// Where the chain stands in the store, the root last.
+const NODE_CHAIN: &str = "identity/node.json";
+/// The version of that entry.
+const FORMAT: u32 = 1;
+
+/// The node's identity cannot be made, read or kept.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum IdentityError {
+    /// The node has one already.
+    #[error("this node is already {0}; use another --dir for another node")]
+    AlreadyEnrolled(PeerIdentity),
+    /// What is stored cannot be read.
+    #[error("the stored identity is damaged: {0}; restore the store from a backup, or join again under a fresh --dir")]
+    Damaged(String),
+    /// It is of a newer version.
+    #[error("the stored identity has format {0}, and this program reads {FORMAT}; start the version that wrote it")]
+    NewerFormat(u32),
+    /// The authority failed.
+    #[error(transparent)]
+    Ca(#[from] CaError),
+    /// The key failed.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The certificates cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The store failed.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+}
+
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    version: u32,
+    chain: Vec<Der>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Der(#[serde(with = "codec::base64_vec")] Vec<u8>);
+
+/// Who a node is. Clones share the key and the TLS material.
+#[derive(Debug, Clone)]
+pub struct NodeIdentity {
+    key: NodeKey,
+    chain: Vec<CertificateDer<'static>>,
+    root: TrustedRoot,
+    peer: PeerIdentity,
+    material: TlsMaterial,
+}
+
+impl NodeIdentity {
+    /// An identity from its parts. The chain is leaf first, root last.
+    ///
+    /// # Errors
+    /// The key is not the leaf's, or the leaf is no node's.
+    pub fn new(key: NodeKey, chain: Vec<CertificateDer<'static>>, root: TrustedRoot) -> Result<Self, IdentityError> {
+        let leaf = chain.first().ok_or_else(|| IdentityError::Damaged("its chain is empty".into()))?;
+        let peer = peer_identity(leaf)?;
+        let material = TlsMaterial::empty();
+        material.replace(root.clone(), chain.clone(), &key.as_rustls())?;
+        Ok(Self { key, chain, root, peer, material })
+    }
+
+    /// Makes a new cluster with this node as its first coordinator: the root, the issuing authority, the node's own
+    /// certificate. Everything goes into the store by one write.
+    ///
+    /// The addresses are not challenged: the coordinator vouches for itself.
+    ///
+    /// # Errors
+    /// [`IdentityError::AlreadyEnrolled`] when the store holds an identity, or making or storing one failed.
+    pub fn create_cluster(vault: &dyn Vault, node_id: NodeId, addresses: &[Host], now: UnixTime) -> Result<Self, IdentityError> {
+        if let Some(present) = Self::load(vault)? {
+            return Err(IdentityError::AlreadyEnrolled(present.peer));
+        }
+        let root = RootCa::create(now)?;
+        let issuing_key = NodeKey::generate()?;
+        let issuing_cert = root.issue_authority(&node_id, &issuing_key.public(), now)?;
+        let issuing = IssuingCa::from_parts(issuing_key, issuing_cert, root.root().clone())?;
+        let key = NodeKey::generate()?;
+        let names = NodeNames { node_id: &node_id, role: Role::Coordinator, addresses };
+        let chain = issuing.issue(&key.public(), &names, now)?;
+        let this = Self::new(key, chain, root.root().clone())?;
+
+        let mut changes = this.changes()?;
+        changes.extend(issuer::authority_changes(&root, &issuing));
+        let record = IssuedNode {
+            node_id,
+            role: Role::Coordinator,
+            key: this.key.public().thumbprint(),
+            token: None,
+            issued: UnixMillis(now.as_secs().saturating_mul(1000)),
+        };
+        changes.push(issuer::tokens_change(&TokenTable::default())?);
+        changes.push(issuer::node_change(&record)?);
+        vault.update(changes)?;
+        Ok(this)
+    }
+
+    /// Takes the identity from the store; `None` when the node has none yet.
+    ///
+    /// # Errors
+    /// The store fails, or what it holds is damaged or of a newer version.
+    pub fn load(vault: &dyn Vault) -> Result<Option<Self>, IdentityError> {
+        let Some(stored) = vault.get(NODE_CHAIN)? else { return Ok(None) };
+        let damaged = |e: &dyn std::fmt::Display| IdentityError::Damaged(e.to_string());
+        let stored: Stored = serde_json::from_slice(&stored).map_err(|e| damaged(&e))?;
+        if stored.version != FORMAT {
+            return Err(IdentityError::NewerFormat(stored.version));
+        }
+        let key = vault.get(NODE_KEY)?.ok_or_else(|| damaged(&"its key is missing"))?;
+        let chain: Vec<_> = stored.chain.into_iter().map(|der| CertificateDer::from(der.0)).collect();
+        let root = chain.last().cloned().ok_or_else(|| damaged(&"its chain is empty"))?;
+        Ok(Some(Self::new(NodeKey::from_pkcs8(&key)?, chain, TrustedRoot::from_der(root)?)?))
+    }
+
+    /// Keeps the identity in the store.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn save(&self, vault: &dyn Vault) -> Result<(), IdentityError> {
+        Ok(vault.update(self.changes()?)?)
+    }
+
+    /// What [`NodeIdentity::save`] writes, for those who write more with it.
+    ///
+    /// # Errors
+    /// None in practice: writing JSON of this form does not fail.
+    pub fn changes(&self) -> Result<Vec<Change>, IdentityError> {
+        let chain = self.chain.iter().map(|cert| Der(cert.to_vec())).collect();
+        let stored = json(&Stored { version: FORMAT, chain })?;
+        Ok(vec![Change::Put(NODE_KEY.into(), self.key.to_pkcs8()), Change::Put(NODE_CHAIN.into(), stored)])
+    }
+
+    /// The node's names, as its certificate says them.
+    pub fn peer(&self) -> &PeerIdentity {
+        &self.peer
+    }
+
+    /// The root that it trusts.
+    pub fn root(&self) -> &TrustedRoot {
+        &self.root
+    }
+
+    /// Its certificates: leaf first, root last.
+    pub fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.chain
+    }
+
+    /// Its key.
+    pub fn key(&self) -> &NodeKey {
+        &self.key
+    }
+
+    /// What its TLS ends share; renewal replaces the content.
+    pub fn material(&self) -> &TlsMaterial {
+        &self.material
+    }
+
+    /// Its calling end.
+    pub fn client_tls(&self) -> ClientTls {
+        ClientTls::new(self.material.clone())
+    }
+
+    /// Its serving end.
+    ///
+    /// # Errors
+    /// None in practice: an identity has a certificate.
+    pub fn server_tls(&self) -> Result<ServerTls, TlsError> {
+        ServerTls::new(self.material.clone())
+    }
+
+    /// What signs in its name.
+    pub fn attestor(&self) -> Attestor {
+        Attestor::new(self.material.clone())
+    }
+}
+
+/// JSON for the store.
+pub(super) fn json(value: &impl Serialize) -> Result<Zeroizing<Vec<u8>>, VaultError> {
+    serde_json::to_vec(value).map(Zeroizing::new).map_err(VaultError::new)
+}

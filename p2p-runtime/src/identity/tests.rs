@@ -1,0 +1,131 @@
+//! Clusters, nodes and forgeries for the tests of this crate, and tests of identities themselves.
+
+use std::{sync::Arc, time::Duration};
+
+use p2p_client::{
+    protocol::{NodeId, Role},
+    wire::tls::TrustedRoot,
+};
+use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, Issuer as Signer, KeyUsagePurpose, SanType};
+use rustls_pki_types::{CertificateDer, UnixTime};
+
+use super::{
+    Host, IssuingCa, NodeIdentity, NodeKey, NodeNames, Vault,
+    issuer::{ISSUING_CERT, ISSUING_KEY},
+    node::IdentityError,
+    vault::tests::MemoryVault,
+};
+
+pub(crate) const YEAR: u64 = 365 * 86_400;
+
+/// A time so many seconds from now.
+pub(crate) fn from_now(seconds: i64) -> UnixTime {
+    UnixTime::since_unix_epoch(Duration::from_secs(UnixTime::now().as_secs().checked_add_signed(seconds).unwrap()))
+}
+
+/// A new cluster, two years old, whose coordinator is called `coordinator` and lives on loopback.
+pub(crate) fn cluster() -> (NodeIdentity, Arc<MemoryVault>) {
+    let vault = Arc::new(MemoryVault::default());
+    let addresses: Vec<Host> = vec!["127.0.0.1".parse().unwrap()];
+    let ago = from_now(-(2 * i64::try_from(YEAR).unwrap()));
+    let created = NodeIdentity::create_cluster(&*vault, "coordinator".parse().unwrap(), &addresses, ago).unwrap();
+    // Its own certificate is renewed, as it would be after two years.
+    let names = NodeNames { node_id: &created.peer().node_id.clone(), role: Role::Coordinator, addresses: &addresses };
+    let chain = issuing(&vault).issue(&created.key().public(), &names, UnixTime::now()).unwrap();
+    let renewed = NodeIdentity::new(created.key().clone(), chain, created.root().clone()).unwrap();
+    renewed.save(&*vault).unwrap();
+    (renewed, vault)
+}
+
+/// The issuing authority in a coordinator's store.
+pub(crate) fn issuing(vault: &MemoryVault) -> IssuingCa {
+    let key = NodeKey::from_pkcs8(&vault.get(ISSUING_KEY).unwrap().unwrap()).unwrap();
+    let cert = CertificateDer::from(vault.get(ISSUING_CERT).unwrap().unwrap().to_vec());
+    let root = NodeIdentity::load(vault).unwrap().unwrap().root().clone();
+    IssuingCa::from_parts(key, cert, root).unwrap()
+}
+
+/// A worker of the cluster with this store, whose certificate is made at `now`.
+pub(crate) fn worker_at(vault: &MemoryVault, name: &str, now: UnixTime) -> NodeIdentity {
+    let (node_id, key): (NodeId, _) = (name.parse().unwrap(), NodeKey::generate().unwrap());
+    let ca = issuing(vault);
+    let chain = ca.issue(&key.public(), &NodeNames { node_id: &node_id, role: Role::Worker, addresses: &[] }, now).unwrap();
+    NodeIdentity::new(key, chain, ca.root().clone()).unwrap()
+}
+
+/// A worker of the cluster with this store.
+pub(crate) fn worker(vault: &MemoryVault, name: &str) -> NodeIdentity {
+    worker_at(vault, name, UnixTime::now())
+}
+
+/// A node certificate with any names, by any signer, under any chain: what an attacker or a bug would make.
+pub(crate) fn forged(
+    names: &[&str],
+    usage: &[ExtendedKeyUsagePurpose],
+    signer: (&CertificateDer<'_>, &NodeKey),
+) -> (NodeKey, CertificateDer<'static>) {
+    let key = NodeKey::generate().unwrap();
+    let mut params = CertificateParams::default();
+    params.subject_alt_names = names.iter().map(|name| SanType::URI((*name).try_into().unwrap())).collect();
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = usage.to_vec();
+    let signer = Signer::from_ca_cert_der(signer.0, signer.1).unwrap();
+    let cert = params.signed_by(&key.public(), &signer).unwrap();
+    (key, cert.der().clone())
+}
+
+#[test]
+fn an_identity_survives_its_stored_form() {
+    let (made, vault) = cluster();
+    let loaded = NodeIdentity::load(&*vault).unwrap().unwrap();
+    assert_eq!(loaded.peer(), made.peer());
+    assert_eq!(loaded.chain(), made.chain());
+    assert_eq!(loaded.key().public(), made.key().public());
+    assert_eq!(made.peer().role, Role::Coordinator);
+    assert_eq!(made.peer().cluster, *made.root().cluster());
+    assert!(NodeIdentity::load(&MemoryVault::default()).unwrap().is_none());
+}
+
+#[test]
+fn a_cluster_is_never_made_over_an_identity() {
+    let (made, vault) = cluster();
+    let before = vault.entries.lock().unwrap().clone();
+    let again = NodeIdentity::create_cluster(&*vault, "other".parse().unwrap(), &[], UnixTime::now()).unwrap_err();
+    assert!(matches!(&again, IdentityError::AlreadyEnrolled(peer) if peer == made.peer()), "{again}");
+    assert_eq!(*vault.entries.lock().unwrap(), before);
+}
+
+#[test]
+fn a_cluster_is_made_by_one_write() {
+    let vault = MemoryVault::default();
+    NodeIdentity::create_cluster(&vault, "c".parse().unwrap(), &[], UnixTime::now()).unwrap();
+    assert_eq!(vault.updates.load(std::sync::atomic::Ordering::SeqCst), 1);
+}
+
+#[test]
+fn damaged_and_newer_identities_are_told_apart() {
+    for (stored, why) in
+        [(&b"{"[..], "damaged"), (br#"{"version":2,"chain":[]}"#, "format 2"), (br#"{"version":1,"chain":[]}"#, "damaged")]
+    {
+        let (_, vault) = cluster();
+        vault.entries.lock().unwrap().insert("identity/node.json".into(), stored.to_vec().into());
+        let said = NodeIdentity::load(&*vault).unwrap_err().to_string();
+        assert!(said.contains(why), "{said}");
+    }
+    let (_, vault) = cluster();
+    let other = NodeKey::generate().unwrap().to_pkcs8();
+    vault.entries.lock().unwrap().insert("identity/node.key".into(), other);
+    assert!(NodeIdentity::load(&*vault).unwrap_err().to_string().contains("own certificate cannot be used"));
+}
+
+#[test]
+fn a_root_key_that_is_not_the_roots_makes_no_authority() {
+    let (made, vault) = cluster();
+    let ca = issuing(&vault);
+    let error = IssuingCa::from_parts(NodeKey::generate().unwrap(), ca.certificate().clone(), made.root().clone()).unwrap_err();
+    assert!(error.to_string().contains("its key is not the one"), "{error}");
+    let leaf = made.chain()[0].clone();
+    let error = IssuingCa::from_parts(made.key().clone(), leaf, made.root().clone()).unwrap_err();
+    assert!(error.to_string().contains("not an authority's"), "{error}");
+    assert!(TrustedRoot::from_der(made.root().der().clone()).is_ok());
+}

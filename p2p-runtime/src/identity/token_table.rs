@@ -1,0 +1,229 @@
+//! The tokens that a coordinator has given out: a pure table, with time coming from outside.
+//!
+//! It holds public keys and limits only. Used, revoked and expired tokens stay for a while, so that whoever tries one is
+//! told what is wrong with it instead of that it is unknown.
+
+use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
+
+use p2p_client::protocol::{NodeId, Role, UnixMillis};
+use serde::{Deserialize, Serialize};
+
+use super::token::{JoinToken, TokenId, TokenKey, TokenKeyError};
+
+/// How long a token is remembered after it expired.
+const REMEMBERED: Duration = Duration::from_hours(30 * 24);
+
+/// What a new token allows.
+#[derive(Debug, Clone)]
+pub struct TokenOptions {
+    /// The role that nodes get with it.
+    pub role: Role,
+    /// How many nodes it lets in.
+    pub uses: NonZeroU32,
+    /// How long it is good for.
+    pub ttl: Duration,
+    /// The one node that may use it, if it is meant for one.
+    pub node_id: Option<NodeId>,
+}
+
+impl Default for TokenOptions {
+    /// One worker, within 24 hours.
+    fn default() -> Self {
+        Self { role: Role::Worker, uses: NonZeroU32::MIN, ttl: Duration::from_hours(24), node_id: None }
+    }
+}
+
+/// What a coordinator knows of a token. None of it is secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenRecord {
+    /// Its name.
+    pub id: TokenId,
+    /// The public half of its key.
+    pub key: TokenKey,
+    /// The role that nodes get with it.
+    pub role: Role,
+    /// How many more nodes it lets in.
+    pub uses_left: u32,
+    /// When it was made.
+    pub created: UnixMillis,
+    /// When it stops working.
+    pub expires: UnixMillis,
+    /// The one node that may use it.
+    pub node_id: Option<NodeId>,
+    /// Whether an operator took it back.
+    pub revoked: bool,
+}
+
+/// Why a token does not let this node in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(tag = "token", rename_all = "snake_case")]
+pub enum TokenRefused {
+    /// No such token was made here, or so long ago that it is forgotten.
+    #[error(
+        "this coordinator does not know the join token; use the coordinator that made it, or make a new one with `p2p token create`"
+    )]
+    Unknown,
+    /// Its time is over.
+    #[error("the join token expired {} min ago; make a new one with `p2p token create`", .ago_s / 60)]
+    Expired {
+        /// How long ago, in seconds.
+        ago_s: u64,
+    },
+    /// It has let in as many nodes as it may.
+    #[error("the join token was already used; make a new one with `p2p token create`")]
+    Used,
+    /// An operator took it back.
+    #[error("the join token was revoked; make a new one with `p2p token create`")]
+    Revoked,
+    /// It is for another role.
+    #[error(
+        "the join token is for a {allowed}, not for a {wanted}; join as a {allowed}, or make one with `p2p token create --role {wanted}`"
+    )]
+    Role {
+        /// The role it is for.
+        allowed: Role,
+        /// The role that was asked for.
+        wanted: Role,
+    },
+    /// It is for another node.
+    #[error("the join token is for the node {only} only; join under that name, or make a new one with `p2p token create`")]
+    Node {
+        /// The node it is for.
+        only: NodeId,
+    },
+}
+
+/// All tokens of a coordinator, by id.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenTable {
+    records: BTreeMap<TokenId, TokenRecord>,
+}
+
+impl TokenTable {
+    /// Notes a fresh token, and forgets those that expired long ago.
+    ///
+    /// # Errors
+    /// The token's key cannot be derived.
+    pub fn create(&mut self, token: &JoinToken, options: TokenOptions, now: UnixMillis) -> Result<&TokenRecord, TokenKeyError> {
+        let remembered = millis(REMEMBERED);
+        self.records.retain(|_, record| record.expires.0.saturating_add(remembered) > now.0);
+        let record = TokenRecord {
+            id: token.id(),
+            key: token.public_key()?,
+            role: options.role,
+            uses_left: options.uses.get(),
+            created: now,
+            expires: UnixMillis(now.0.saturating_add(millis(options.ttl))),
+            node_id: options.node_id,
+            revoked: false,
+        };
+        Ok(self.records.entry(token.id()).or_insert(record))
+    }
+
+    /// All tokens that are remembered, by id.
+    pub fn list(&self) -> impl Iterator<Item = &TokenRecord> {
+        self.records.values()
+    }
+
+    /// One token.
+    pub fn get(&self, id: TokenId) -> Option<&TokenRecord> {
+        self.records.get(&id)
+    }
+
+    /// Takes a token back. False when there is none of that id.
+    pub fn revoke(&mut self, id: TokenId) -> bool {
+        self.records.get_mut(&id).map(|record| record.revoked = true).is_some()
+    }
+
+    /// Whether this token lets a node of this name and role in. Says nothing about whether the node has the token.
+    ///
+    /// # Errors
+    /// The rule that forbids it. A token whose uses are gone gives [`TokenRefused::Used`] only if nothing else is wrong
+    /// with it.
+    pub fn authorise(&self, id: TokenId, role: Role, node_id: &NodeId, now: UnixMillis) -> Result<&TokenRecord, TokenRefused> {
+        let record = self.get(id).ok_or(TokenRefused::Unknown)?;
+        if record.revoked {
+            return Err(TokenRefused::Revoked);
+        }
+        if now >= record.expires {
+            return Err(TokenRefused::Expired { ago_s: (now.0 - record.expires.0) / 1000 });
+        }
+        if record.role != role {
+            return Err(TokenRefused::Role { allowed: record.role, wanted: role });
+        }
+        match &record.node_id {
+            Some(only) if only != node_id => Err(TokenRefused::Node { only: only.clone() }),
+            _ if record.uses_left == 0 => Err(TokenRefused::Used),
+            _ => Ok(record),
+        }
+    }
+
+    /// Takes one use away. Call it after [`TokenTable::authorise`], and make the table durable with what the use was for.
+    pub fn spend(&mut self, id: TokenId) {
+        if let Some(record) = self.records.get_mut(&id) {
+            record.uses_left = record.uses_left.saturating_sub(1);
+        }
+    }
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use p2p_client::wire::tls::RootKeyHash;
+
+    use super::*;
+
+    const NOW: UnixMillis = UnixMillis(1_000_000_000_000);
+
+    fn table(options: TokenOptions) -> (TokenTable, TokenId) {
+        let token = JoinToken::generate(RootKeyHash::new([1; 32])).unwrap();
+        let mut table = TokenTable::default();
+        table.create(&token, options, NOW).unwrap();
+        (table, token.id())
+    }
+
+    fn node(name: &str) -> NodeId {
+        name.parse().unwrap()
+    }
+
+    #[test]
+    fn a_token_lets_in_as_many_nodes_as_it_says() {
+        let (mut table, id) = table(TokenOptions { uses: NonZeroU32::new(2).unwrap(), ..TokenOptions::default() });
+        for _ in 0..2 {
+            table.authorise(id, Role::Worker, &node("a"), NOW).unwrap();
+            table.spend(id);
+        }
+        assert_eq!(table.authorise(id, Role::Worker, &node("a"), NOW), Err(TokenRefused::Used));
+    }
+
+    #[test]
+    fn a_token_is_refused_with_the_rule_that_it_breaks() {
+        let (mut table, id) = table(TokenOptions { node_id: Some(node("only")), ..TokenOptions::default() });
+        let other = JoinToken::generate(RootKeyHash::new([1; 32])).unwrap().id();
+        assert_eq!(table.authorise(other, Role::Worker, &node("only"), NOW), Err(TokenRefused::Unknown));
+        let wrong_role = TokenRefused::Role { allowed: Role::Worker, wanted: Role::Coordinator };
+        assert_eq!(table.authorise(id, Role::Coordinator, &node("only"), NOW), Err(wrong_role));
+        assert_eq!(table.authorise(id, Role::Worker, &node("b"), NOW), Err(TokenRefused::Node { only: node("only") }));
+        let later = UnixMillis(NOW.0 + 86_400_000 + 90_000);
+        let expired = table.authorise(id, Role::Worker, &node("only"), later).unwrap_err();
+        assert_eq!(expired, TokenRefused::Expired { ago_s: 90 });
+        assert!(expired.to_string().contains("expired 1 min ago"));
+        assert!(table.revoke(id));
+        assert!(!table.revoke(other));
+        assert_eq!(table.authorise(id, Role::Worker, &node("only"), NOW), Err(TokenRefused::Revoked));
+    }
+
+    #[test]
+    fn the_table_survives_its_stored_form_and_forgets_old_tokens() {
+        let (mut table, id) = table(TokenOptions::default());
+        let text = serde_json::to_string(&table).unwrap();
+        assert_eq!(serde_json::from_str::<TokenTable>(&text).unwrap(), table);
+        let next = JoinToken::generate(RootKeyHash::new([1; 32])).unwrap();
+        table.create(&next, TokenOptions::default(), UnixMillis(NOW.0 + 40 * 86_400_000)).unwrap();
+        assert!(table.get(id).is_none());
+        assert_eq!(table.list().count(), 1);
+    }
+}

@@ -1,0 +1,110 @@
+//! The component `network`: takes part in the cluster, remembers it for the next start, and lets go of nodes that are gone.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use p2p_client::{protocol::NodeInfo, service::Result, wire::pool::HttpPool};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::{component::Component, context::Context, persistence::StatePersistence};
+
+use super::{Attestor, EventStream, FrameLink, GossipState, LinkEvent, MemberEvent, Membership, MembershipConfig};
+
+/// What the component needs of the rest of the node.
+pub(crate) struct NetworkParts {
+    pub(crate) config: MembershipConfig,
+    /// What the node says of itself. The port is filled in once the node listens.
+    pub(crate) me: NodeInfo,
+    pub(crate) epoch: u64,
+    pub(crate) attestor: Arc<dyn Attestor>,
+    pub(crate) link: Arc<dyn FrameLink>,
+    pub(crate) events: mpsc::Receiver<LinkEvent>,
+    pub(crate) seeds: Vec<String>,
+    /// `gossip_state.json`
+    pub(crate) saved: StatePersistence<GossipState>,
+    pub(crate) pool: HttpPool,
+}
+
+/// Takes part in the cluster.
+pub(crate) struct NetworkComponent {
+    parts: Mutex<Option<NetworkParts>>,
+    saved: StatePersistence<GossipState>,
+    following: CancellationToken,
+}
+
+/// The port on which the transport listens, which it provides to the others.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ListeningPort(pub(crate) u16);
+
+impl NetworkComponent {
+    pub(crate) fn new(parts: NetworkParts) -> Self {
+        let saved = parts.saved.clone();
+        Self { parts: Mutex::new(Some(parts)), saved, following: CancellationToken::new() }
+    }
+}
+
+impl Component for NetworkComponent {
+    fn name(&self) -> &'static str {
+        "network"
+    }
+
+    fn dependencies(&self) -> &'static [&'static str] {
+        &["transport"]
+    }
+
+    async fn start(&self, cx: &Context) -> Result<()> {
+        let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(mut parts) = parts else { return Ok(()) };
+        parts.me.port = cx.require::<ListeningPort>()?.0;
+        let saved = match parts.saved.load() {
+            Ok(saved) => saved,
+            Err(error) => {
+                tracing::warn!(%error, "starting without what was remembered of the cluster; the seeds will do");
+                None
+            }
+        };
+        let membership =
+            Membership::start(parts.config, parts.me, parts.epoch, parts.attestor, parts.link, parts.events, parts.seeds, saved)?;
+        let (_, events) = membership.subscribe();
+        cx.set_membership(membership.clone());
+        let follow = follow(membership, events, parts.pool, parts.saved);
+        tokio::spawn(self.following.clone().run_until_cancelled_owned(follow));
+        Ok(())
+    }
+
+    async fn stop(&self, cx: &Context) -> Result<()> {
+        self.following.cancel();
+        if let Some(membership) = cx.membership() {
+            if let Ok(state) = membership.snapshot_state().await {
+                self.saved.save(&state)?;
+            }
+            membership.stop().await;
+        }
+        Ok(())
+    }
+}
+
+/// Logs what happens to members, cuts connections to those that are gone, and remembers who is there.
+async fn follow(membership: Membership, mut events: EventStream, pool: HttpPool, saved: StatePersistence<GossipState>) {
+    while let Some(event) = events.next().await {
+        let node = event.node_id();
+        match &event {
+            MemberEvent::Failed(_) | MemberEvent::Left(_) => {
+                tracing::info!(%node, status = %event.info().status, "a member is gone");
+                pool.cut(node);
+            }
+            MemberEvent::Joined(_) => tracing::info!(%node, "a member joined"),
+            MemberEvent::Suspected(_) => tracing::debug!(%node, "a member is suspected"),
+            MemberEvent::Recovered(_) | MemberEvent::Updated(_) => tracing::debug!(%node, "a member changed"),
+        }
+        if matches!(event, MemberEvent::Joined(_) | MemberEvent::Left(_))
+            && let Ok(state) = membership.snapshot_state().await
+        {
+            let saved = saved.clone();
+            let written = tokio::task::spawn_blocking(move || saved.save(&state)).await;
+            if let Ok(Err(error)) = written {
+                tracing::warn!(%error, "could not remember who is in the cluster");
+            }
+        }
+    }
+}

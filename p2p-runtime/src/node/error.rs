@@ -1,0 +1,95 @@
+//! Why a node was not made, enrolled or started.
+
+use std::{io, net::SocketAddr, path::PathBuf};
+
+use p2p_client::{protocol::NodeId, wire::tls::TlsError};
+
+use crate::{
+    component::ComponentError,
+    config::ConfigError,
+    identity::{Host, IdentityError, JoinError},
+    persistence::PersistenceError,
+    storage::StoreError,
+};
+
+/// Why a node was not made, enrolled or started. Each says what to do next.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NodeError {
+    /// Nobody said where the node's folder is, or what opens its store.
+    #[error("a node needs {0}; say it to Node::builder()")]
+    Unsaid(&'static str),
+    /// The store could not be opened or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The store holds no identity.
+    #[error(
+        "the node in {dir} belongs to no cluster yet; run `p2p init` for a new cluster, or `p2p join ADDR` for an existing one"
+    )]
+    NotEnrolled {
+        /// The node's folder.
+        dir: PathBuf,
+    },
+    /// The node has left its cluster for good.
+    #[error("node {node_id} has left its cluster; join again under a fresh --dir")]
+    HasLeft {
+        /// The node.
+        node_id: String,
+    },
+    /// The node lets nobody in.
+    #[error("node {node_id} issues no tokens; run `p2p token create` on a coordinator")]
+    NoIssuer {
+        /// The node.
+        node_id: NodeId,
+    },
+    /// The node's identity cannot be used.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The cluster did not let the node in.
+    #[error(transparent)]
+    Join(#[from] JoinError),
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The node's certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The port is taken.
+    #[error("{address} is in use by another program; stop it, or choose another port with --listen")]
+    PortInUse {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// The node cannot listen there.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Several addresses fit, and none was named.
+    #[error("this machine has several addresses; name the one under which the other nodes reach it: --advertise {}", list(.0, " or --advertise "))]
+    SeveralAddresses(Vec<Host>),
+    /// State of the last run cannot be read.
+    #[error(transparent)]
+    State(#[from] PersistenceError),
+    /// The components cannot be started.
+    #[error(transparent)]
+    Component(#[from] ComponentError),
+    /// A task of the node was lost.
+    #[error("the node could not finish its start: {0}")]
+    Task(#[from] tokio::task::JoinError),
+    /// The machine failed.
+    #[error("{doing}: {source}")]
+    Io {
+        /// What was being done.
+        doing: String,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+fn list(hosts: &[Host], between: &str) -> String {
+    hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(between)
+}

@@ -1,0 +1,189 @@
+//! [`Node`]: one process's part in a cluster, put together from its five components.
+//!
+//! ```text
+//! enrolment (init, join) -> the store: identity, configuration
+//! NodeBuilder: opens the store -> transport -> cache -> network -> service -> web_server -> Node
+//! ```
+
+mod address;
+mod attestation;
+mod builder;
+mod enrol;
+mod error;
+mod parts;
+mod vault;
+
+use std::{fmt, net::SocketAddr, sync::Arc};
+
+use p2p_client::{
+    protocol::{NodeId, Role},
+    proxy::Proxy,
+};
+use tokio_util::sync::CancellationToken;
+
+pub use builder::NodeBuilder;
+pub use enrol::{Enrolment, InitOptions, Initialised, JoinClusterOptions, JoinedCluster, create_token_offline, init, join};
+pub use error::NodeError;
+pub use vault::StoreVault;
+
+use crate::{
+    component::Components,
+    context::Context,
+    identity::Issuer,
+    network::{ListeningPort, Members, Membership},
+    service::NodeCaller,
+    storage::Store,
+};
+
+/// A running node. Dropping it does not stop it in good order; [`stop`](Self::stop) does.
+pub struct Node {
+    cx: Context,
+    components: Components,
+    caller: Arc<NodeCaller>,
+    membership: Membership,
+    store: Arc<Store>,
+    issuer: Option<Issuer>,
+    leave: CancellationToken,
+    advertise: String,
+}
+
+impl Node {
+    /// Begins to put a node together.
+    ///
+    /// ```no_run
+    /// # use p2p_runtime::prelude::*;
+    /// # async fn example() -> Result<()> {
+    /// let node = Node::builder().dir("/var/lib/p2p").password(Password::new("correct horse")?).start().await?;
+    /// node.run_until_shutdown().await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn builder() -> NodeBuilder {
+        NodeBuilder::default()
+    }
+
+    /// The node's name.
+    pub fn id(&self) -> &NodeId {
+        self.cx.node_id()
+    }
+
+    /// What the node is.
+    pub fn role(&self) -> Role {
+        self.cx.role()
+    }
+
+    /// What the node's parts share.
+    pub fn context(&self) -> &Context {
+        &self.cx
+    }
+
+    /// Where calls begin.
+    pub fn proxy(&self) -> Proxy {
+        Proxy::new(self.caller.clone())
+    }
+
+    /// Who is in the cluster: snapshots and events.
+    pub fn members(&self) -> &Membership {
+        &self.membership
+    }
+
+    /// Waits until this node's view of the cluster is as wanted.
+    ///
+    /// ```no_run
+    /// # async fn example(node: p2p_runtime::node::Node) {
+    /// node.wait_until(|members| members.alive().count() == 3).await;
+    /// # }
+    /// ```
+    pub async fn wait_until(&self, wanted: impl Fn(&Members) -> bool) -> Arc<Members> {
+        let (mut members, mut events) = self.membership.subscribe();
+        while !wanted(&members) {
+            if events.next().await.is_none() {
+                // The node is stopping, and its view will not change any more.
+                std::future::pending::<()>().await;
+            }
+            members = self.membership.members();
+        }
+        members
+    }
+
+    /// The port on which it listens.
+    pub fn port(&self) -> u16 {
+        self.cx.shared::<ListeningPort>().map_or(0, |port| port.0)
+    }
+
+    /// Where other nodes reach it, `host:port`.
+    pub fn authority(&self) -> String {
+        match self.advertise.parse::<std::net::IpAddr>() {
+            Ok(ip) => SocketAddr::new(ip, self.port()).to_string(),
+            Err(_) => format!("{}:{}", self.advertise, self.port()),
+        }
+    }
+
+    /// Its address for callers outside.
+    pub fn url(&self) -> String {
+        format!("https://{}", self.authority())
+    }
+
+    /// What lets new nodes in, on a coordinator.
+    pub fn issuer(&self) -> Option<&Issuer> {
+        self.issuer.as_ref()
+    }
+
+    /// The node's encrypted store.
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// Runs until somebody asks it to stop: SIGINT, SIGTERM, the operator, or [`Context::shut_down`]. Then stops in good order.
+    ///
+    /// A second signal while it stops ends the process at once, with exit status 130.
+    ///
+    /// # Errors
+    /// When signals cannot be listened for, or leaving failed.
+    pub async fn run_until_shutdown(self) -> Result<(), NodeError> {
+        let signalled =
+            crate::signals::terminate().map_err(|source| NodeError::Io { doing: "listening for signals".to_owned(), source })?;
+        tokio::select! {
+            () = signalled => {}
+            () = self.cx.wait_for_shutdown() => {}
+            () = self.leave.cancelled() => {
+                tokio::spawn(crate::signals::exit_on_the_next());
+                return self.leave().await;
+            }
+        }
+        tokio::spawn(crate::signals::exit_on_the_next());
+        self.stop().await;
+        Ok(())
+    }
+
+    /// Stops in good order: takes no new requests, finishes those that run, stops services and components, saves.
+    pub async fn stop(self) {
+        self.cx.shut_down();
+        self.cx.run_shutdown_handlers().await;
+        self.components.stop(&self.cx).await;
+        tracing::info!(node = %self.id(), "stopped");
+    }
+
+    /// Leaves the cluster for good, and stops. The others know at once; the node cannot be started again, only join anew.
+    ///
+    /// # Errors
+    /// When the store cannot note it. The others have been told then.
+    pub async fn leave(self) -> Result<(), NodeError> {
+        if let Err(error) = self.membership.leave().await {
+            tracing::warn!(%error, "the others could not be told; they will find out by themselves");
+        }
+        let store = self.store.clone();
+        let noted = tokio::task::spawn_blocking(move || enrol::note_departure(&store)).await?;
+        self.stop().await;
+        noted
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node")
+            .field("id", self.id())
+            .field("role", &self.role())
+            .field("at", &self.authority())
+            .finish_non_exhaustive()
+    }
+}

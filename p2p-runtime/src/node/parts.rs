@@ -1,0 +1,145 @@
+//! Puts the parts of a node together and starts them: the one place that knows all five components.
+
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
+
+use p2p_client::{
+    protocol::{NodeInfo, NodeStatus, UnixMillis},
+    proxy::Caller,
+    wire::{dial::TlsDial, pool::HttpPool},
+};
+use tokio::{sync::mpsc, task::spawn_blocking};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    cache::CacheComponent,
+    component::{AnyComponent, Components},
+    config::HttpAccess,
+    context::Context,
+    network::{NetworkComponent, NetworkParts},
+    persistence::StatePersistence,
+    service::{Dispatcher, NodeCaller, ServiceComponent, ServiceManager},
+    storage::Store,
+    transport::{GossipLink, GossipLinkConfig, HttpHandler, Server, TlsGossipDial, TransportComponent, TransportParts},
+    web::{RunningRequests, WebServerComponent, WebState},
+};
+
+use super::{Enrolment, Node, NodeBuilder, NodeError, attestation::ByCertificate};
+
+/// Counts the node's starts, so that what it says after one is newer than all it said before.
+const EPOCH: &str = "state/epoch";
+/// How many frames may wait for the membership's task.
+const WAITING_FRAMES: usize = 4096;
+
+/// Starts a node that is enrolled.
+pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<Node, NodeError> {
+    let started = Instant::now();
+    let store = enrolment.store.clone();
+    let epoch = spawn_blocking(move || next_epoch(&store)).await??;
+    let peer = enrolment.identity.peer().clone();
+    let cx = Context::new(peer.node_id, peer.role);
+    let network = builder.network;
+    let config = &enrolment.config;
+    let listen = builder.listen.unwrap_or(config.listen);
+
+    let tls = enrolment.identity.client_tls();
+    let pool = HttpPool::new(Arc::new(TlsDial::new(network.clone(), tls.clone())));
+    let (frames, events) = mpsc::channel(WAITING_FRAMES);
+    let gossip = GossipLink::new(Arc::new(TlsGossipDial::new(network.clone(), tls)), frames, GossipLinkConfig::default());
+    let caller = Arc::new(NodeCaller::new(cx.clone(), pool.clone()));
+    cx.set_caller(&(caller.clone() as Arc<dyn Caller>));
+    let issuer = enrolment.issuer(network.clone(), format!("{}:{}", config.advertise, listen.port()))?;
+    let leave = CancellationToken::new();
+
+    let handler = HttpHandler::default();
+    let transport = TransportComponent::new(TransportParts {
+        network,
+        listen,
+        port_is_fixed: builder.listen.is_some() || config.port_is_fixed,
+        server: Server {
+            handshake: Arc::new(enrolment.identity.server_tls()?),
+            http: handler.clone(),
+            gossip: Arc::new(gossip.clone()),
+            limits: builder.limits.clone(),
+        },
+        pool: pool.clone(),
+        gossip: gossip.clone(),
+    });
+    let network = NetworkComponent::new(NetworkParts {
+        config: builder.membership,
+        me: node_info(&enrolment),
+        epoch,
+        attestor: Arc::new(ByCertificate(enrolment.identity.attestor())),
+        link: Arc::new(gossip),
+        events,
+        seeds: config.seeds.clone(),
+        saved: StatePersistence::new(enrolment.dir.join("gossip_state.json")),
+        pool,
+    });
+    let service = ServiceComponent::new(ServiceManager::new(builder.services, builder.discover));
+    let access = match builder.documents {
+        Some(access) => HttpAccess { services: access.clone(), cluster_nodes: access },
+        None => config.http_access.clone(),
+    };
+    let state = WebState {
+        dispatcher: Dispatcher::new(cx.clone(), caller.clone()),
+        cx: cx.clone(),
+        identity: enrolment.identity.clone(),
+        issuer: issuer.clone(),
+        access,
+        running: RunningRequests::new(),
+        started,
+        body_limits: builder.body_limits,
+        leave: leave.clone(),
+    };
+    let web_server = WebServerComponent::new(state, handler, enrolment.dir.join("p2p.sock"), builder.limits);
+
+    let mut parts: Vec<Arc<dyn AnyComponent>> =
+        vec![Arc::new(transport), Arc::new(CacheComponent), Arc::new(network), Arc::new(service), Arc::new(web_server)];
+    parts.extend(builder.components);
+    let components = Components::new(parts)?;
+    cx.set_components(components.clone());
+    components.start(&cx).await?;
+
+    let membership = cx.membership().cloned().ok_or(NodeError::Unsaid("the component network"))?;
+    let advertise = enrolment.config.advertise.to_string();
+    let node = Node { cx, components, caller, membership, store: enrolment.store.clone(), issuer, leave, advertise };
+    keep_port(&node, enrolment).await?;
+    tracing::info!(node = %node.id(), role = %node.role(), at = %node.authority(), ms = started.elapsed().as_millis(), "running");
+    Ok(node)
+}
+
+/// The port that was found the first time stays the node's port.
+async fn keep_port(node: &Node, enrolment: Enrolment) -> Result<(), NodeError> {
+    let Enrolment { store, mut config, .. } = enrolment;
+    let port = node.port();
+    if config.port_is_fixed || config.listen.port() == port {
+        return Ok(());
+    }
+    config.listen.set_port(port);
+    spawn_blocking(move || config.save(&store)).await??;
+    Ok(())
+}
+
+fn node_info(enrolment: &Enrolment) -> NodeInfo {
+    let peer = enrolment.identity.peer();
+    NodeInfo {
+        node_id: peer.node_id.clone(),
+        address: enrolment.config.advertise.to_string(),
+        port: 0,
+        role: peer.role,
+        capabilities: enrolment.config.capabilities.clone(),
+        last_seen: UnixMillis::now(),
+        metadata: BTreeMap::from([("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]),
+        status: NodeStatus::Alive,
+        services: BTreeMap::new(),
+    }
+}
+
+fn next_epoch(store: &Store) -> Result<u64, NodeError> {
+    let last =
+        store.get(EPOCH).and_then(|text| std::str::from_utf8(text.expose()).ok().and_then(|text| text.parse::<u64>().ok()));
+    let epoch = last.unwrap_or(0) + 1;
+    store.put(EPOCH, epoch.to_string())?;
+    store.save()?;
+    Ok(epoch)
+}

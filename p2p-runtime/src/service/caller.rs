@@ -1,0 +1,324 @@
+//! [`NodeCaller`]: what stands below the proxies of a node.
+//!
+//! It resolves targets against what this node hosts and against the membership's view, and sends over the pool. It decides nothing
+//! about retries (that is the call's) nor about access (that is the dispatcher's, here and at the other end).
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use http::{HeaderName, HeaderValue, Request, StatusCode, header::CONTENT_TYPE};
+use http_body_util::Full;
+use p2p_client::{
+    call::{Failure, Head},
+    protocol::{
+        CallerId, ErrorCode, Many, NodeId, NodeInfo, NodeStatus, One, Role, RpcError, Target,
+        envelope::{Reply, write_request},
+    },
+    proxy::{Caller, Leg, Peer, Route},
+    service::Trace,
+    wire::{
+        http::{RequestLimits, SendFailure},
+        pool::HttpPool,
+    },
+};
+use tokio::time::Instant;
+
+use crate::{context::Context, network::Members, web::headers};
+
+/// Resolves and sends the calls of one node.
+pub struct NodeCaller {
+    cx: Context,
+    identity: CallerId,
+    pool: HttpPool,
+    /// Spreads calls over equally good hosts.
+    turn: AtomicUsize,
+}
+
+impl NodeCaller {
+    pub(crate) fn new(cx: Context, pool: HttpPool) -> Self {
+        let identity = CallerId::Node { id: cx.node_id().clone(), role: cx.role() };
+        Self { cx, identity, pool, turn: AtomicUsize::new(0) }
+    }
+
+    /// Whom one result is asked of, without regard to where this call came from.
+    fn choose(&self, head: &Head, one: &One) -> Result<Route, Failure> {
+        let service = head.method.service();
+        let here = || self.here(head).ok_or_else(|| self.not_hosted(service));
+        match one {
+            One::Any => match self.here(head) {
+                Some(route) => Ok(route),
+                None => self.best(head, &format!("any node that hosts {service}"), |_| true),
+            },
+            One::Node(id) if id == self.cx.node_id() => here(),
+            One::Node(id) => self.named(head, id),
+            One::NoSuchNode(text) => Err(no_route(format!("{text:?} is no node id; an id looks like \"worker-123\""))),
+            One::Role(role) if *role == self.cx.role() && self.here(head).is_some() => here(),
+            One::Role(role) => self.best(head, &format!("a {role}"), |info| info.role == *role),
+            One::Capability(label) => {
+                let fits = |info: &NodeInfo| info.capabilities.contains(label);
+                let mine = self.members().is_some_and(|members| members.get(self.cx.node_id()).is_some_and(|me| fits(me)));
+                match self.here(head).filter(|_| mine) {
+                    Some(route) => Ok(route),
+                    None => self.best(head, &format!("a node with the capability {label}"), fits),
+                }
+            }
+        }
+    }
+
+    /// The object on this node, unless it was tried already.
+    fn here(&self, head: &Head) -> Option<Route> {
+        let hosted = self.cx.registry().get(head.method.service())?;
+        (!head.tried.contains(self.cx.node_id())).then_some(Route::Here(hosted))
+    }
+
+    /// A node that was asked for by its id.
+    fn named(&self, head: &Head, id: &NodeId) -> Result<Route, Failure> {
+        let members = self.members().ok_or_else(not_yet)?;
+        let Some(info) = members.get(id) else {
+            let known: Vec<_> = members.iter().map(|info| info.node_id.to_string()).collect();
+            return Err(no_route(format!("no member is called {id}; the members are: {}", known.join(", "))));
+        };
+        if !info.is_callable() {
+            return Err(no_route(format!("node {id} is {}; calls go to members that are alive", info.status)));
+        }
+        if head.tried.contains(id) {
+            return Err(no_route(format!("node {id} could not be reached")));
+        }
+        let service = head.method.service();
+        if !info.services.contains_key(service) {
+            let hosts: Vec<_> = info.services.keys().map(String::as_str).collect();
+            return Err(no_route(format!("node {id} does not host {service}; it hosts: {}", hosts.join(", "))));
+        }
+        Ok(Route::Peer(peer(info)))
+    }
+
+    /// The best of the members that fit: alive before suspected, then in turn.
+    fn best(&self, head: &Head, wanted: &str, fits: impl Fn(&NodeInfo) -> bool) -> Result<Route, Failure> {
+        let members = self.members().ok_or_else(not_yet)?;
+        let service = head.method.service();
+        let hosts: Vec<_> = members
+            .hosting(service)
+            .filter(|info| info.node_id != *self.cx.node_id() && !head.tried.contains(&info.node_id) && fits(info))
+            .collect();
+        let alive: Vec<_> = hosts.iter().filter(|info| info.status == NodeStatus::Alive).copied().collect();
+        let candidates = if alive.is_empty() { &hosts } else { &alive };
+        if candidates.is_empty() {
+            return Err(if self.is_known(service) {
+                no_route(format!("{wanted} is not among the members that are alive and host {service}"))
+            } else {
+                self.not_hosted(service)
+            });
+        }
+        let turn = self.turn.fetch_add(1, Relaxed);
+        Ok(Route::Peer(peer(candidates[turn % candidates.len()])))
+    }
+
+    fn is_known(&self, service: &str) -> bool {
+        let by_members = self.members().is_some_and(|members| members.iter().any(|info| info.services.contains_key(service)));
+        by_members || self.cx.registry().get(service).is_some()
+    }
+
+    fn not_hosted(&self, service: &str) -> Failure {
+        let mut known = self.cx.registry().names();
+        if let Some(members) = self.members() {
+            known.extend(members.iter().filter(|info| info.is_callable()).flat_map(|info| info.services.keys().cloned()));
+        }
+        known.sort();
+        known.dedup();
+        let text = format!("no node of the cluster hosts a service {service:?}; there are: {}", known.join(", "));
+        Failure::Answered(RpcError::new(ErrorCode::METHOD_NOT_FOUND, text))
+    }
+
+    fn members(&self) -> Option<Arc<Members>> {
+        self.cx.membership().map(crate::network::Membership::members)
+    }
+
+    fn everyone(&self, head: &Head, many: &Many) -> Result<Vec<Leg>, Failure> {
+        if let Many::Nodes(ids) = many {
+            return ids
+                .iter()
+                .map(|id| Ok(Leg { node_id: id.clone(), route: self.choose(head, &One::Node(id.clone()))? }))
+                .collect();
+        }
+        let members = self.members().ok_or_else(not_yet)?;
+        let me = self.cx.node_id();
+        let fits = |info: &NodeInfo| match many {
+            Many::All | Many::Nodes(_) => true,
+            Many::Others => info.node_id != *me,
+            Many::Role(role) => info.role == *role,
+            Many::Capability(label) => info.capabilities.contains(label),
+        };
+        let service = head.method.service();
+        let mut legs = Vec::new();
+        for info in members.iter().filter(|info| info.is_callable() && fits(info)) {
+            let route = if info.node_id == *me {
+                self.here(head)
+            } else {
+                info.services.contains_key(service).then(|| Route::Peer(peer(info)))
+            };
+            legs.extend(route.map(|route| Leg { node_id: info.node_id.clone(), route }));
+        }
+        if legs.is_empty() && !self.is_known(service) {
+            return Err(self.not_hosted(service));
+        }
+        Ok(legs)
+    }
+
+    /// Sends a call in this node's own name, or in nobody's: a forwarder's certificate lends nothing to a caller without a name.
+    pub(crate) async fn send_for(&self, caller: &CallerId, head: &Head, to: &Peer, body: &[u8]) -> Result<Bytes, Failure> {
+        let left = head.deadline.saturating_duration_since(Instant::now());
+        let request = Self::request(caller, head, left, body)?;
+        let response = self
+            .pool
+            .request(to, request, RequestLimits::within(left))
+            .await
+            .map_err(|failure| failed(&failure, head, to, left))?;
+        read(&response, to)
+    }
+
+    fn request(caller: &CallerId, head: &Head, left: Duration, body: &[u8]) -> Result<Request<Full<Bytes>>, Failure> {
+        let path = head.method.path();
+        let mut envelope = Vec::with_capacity(body.len() + path.len() + 64);
+        write_request(&mut envelope, 1, &path, body);
+        let mut request =
+            Request::post("/rpc").body(Full::new(envelope.into())).map_err(|error| Failure::NotSent(error.to_string()))?;
+        let sent = request.headers_mut();
+        for (name, value) in &head.headers {
+            let name = HeaderName::try_from(name).map_err(|_| Failure::NotSent(format!("{name:?} is no header name")))?;
+            if name.as_str().starts_with("p2p-") {
+                return Err(Failure::NotSent(format!("headers that begin with p2p- are the protocol's own; rename {name}")));
+            }
+            let value =
+                HeaderValue::try_from(value).map_err(|_| Failure::NotSent(format!("the value of {name} cannot be sent")))?;
+            sent.append(name, value);
+        }
+        sent.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        sent.insert(headers::TIMEOUT_MS, u64::try_from(left.as_millis()).unwrap_or(u64::MAX).into());
+        let trace = head.chain.trace.or_else(new_trace);
+        if let Some(trace) = trace.and_then(|trace| HeaderValue::try_from(trace.to_string()).ok()) {
+            sent.insert(headers::TRACEPARENT, trace);
+        }
+        if let Some(origin) = head.chain.origin.as_deref().and_then(|origin| HeaderValue::try_from(origin).ok()) {
+            sent.insert(headers::ORIGIN, origin);
+        }
+        if *caller == CallerId::Anonymous {
+            sent.insert(headers::CALLER, HeaderValue::from_static(headers::ANONYMOUS));
+        }
+        Ok(request)
+    }
+}
+
+impl Caller for NodeCaller {
+    fn node_id(&self) -> &NodeId {
+        self.cx.node_id()
+    }
+
+    fn identity(&self) -> &CallerId {
+        &self.identity
+    }
+
+    fn resolve(&self, head: &Head) -> Result<Route, Failure> {
+        match &head.target {
+            Target::One(one) => self.choose(head, one),
+            Target::Many(many) => Err(no_route(format!("{many} is many nodes, where one is wanted"))),
+        }
+    }
+
+    fn resolve_all(&self, head: &Head) -> Result<Vec<Leg>, Failure> {
+        match &head.target {
+            Target::Many(many) => self.everyone(head, many),
+            Target::One(one) => {
+                let route = self.choose(head, one)?;
+                let node_id = match &route {
+                    Route::Here(_) => self.cx.node_id().clone(),
+                    Route::Peer(peer) => peer.node_id.clone(),
+                };
+                Ok(vec![Leg { node_id, route }])
+            }
+        }
+    }
+
+    fn send<'a>(&'a self, head: &'a Head, to: &'a Peer, body: &'a [u8]) -> BoxFuture<'a, Result<Bytes, Failure>> {
+        Box::pin(self.send_for(&self.identity, head, to, body))
+    }
+}
+
+fn peer(info: &NodeInfo) -> Peer {
+    Peer { node_id: info.node_id.clone(), authority: info.authority() }
+}
+
+fn no_route(text: String) -> Failure {
+    Failure::NoRoute(text)
+}
+
+fn not_yet() -> Failure {
+    Failure::NotSent("the node is not part of the cluster yet; wait until it runs".to_owned())
+}
+
+fn new_trace() -> Option<Trace> {
+    let mut random = [0; 24];
+    aws_lc_rs::rand::fill(&mut random).ok().map(|()| Trace::root(random))
+}
+
+/// What a failed request means for the call.
+fn failed(failure: &SendFailure, head: &Head, to: &Peer, left: Duration) -> Failure {
+    if left.is_zero() || head.deadline <= Instant::now() {
+        return Failure::Deadline(head.method.path());
+    }
+    let text = format!("node {} at {}: {failure}", to.node_id, to.authority);
+    if failure.is_not_sent() { Failure::NotSent(text) } else { Failure::Lost(text) }
+}
+
+/// The result's JSON of a response.
+fn read(response: &http::Response<Bytes>, from: &Peer) -> Result<Bytes, Failure> {
+    let body = response.body();
+    match serde_json::from_slice::<Reply<'_>>(body) {
+        Ok(Reply { error: Some(error), .. }) => Err(Failure::Answered(error)),
+        Ok(Reply { result: Some(result), .. }) => Ok(body.slice_ref(result.get().as_bytes())),
+        _ if response.status() == StatusCode::SERVICE_UNAVAILABLE => {
+            Err(Failure::NotSent(format!("node {} is starting or stopping", from.node_id)))
+        }
+        _ => Err(Failure::Lost(format!("node {} answered {} and no JSON-RPC response", from.node_id, response.status()))),
+    }
+}
+
+/// What a context calls through when its node is gone: nobody.
+pub(crate) struct Nowhere {
+    node_id: NodeId,
+    identity: CallerId,
+}
+
+impl Nowhere {
+    pub(crate) fn new(node_id: NodeId, role: Role) -> Self {
+        Self { identity: CallerId::Node { id: node_id.clone(), role }, node_id }
+    }
+
+    fn gone(&self) -> Failure {
+        no_route(format!("node {} is not running", self.node_id))
+    }
+}
+
+impl Caller for Nowhere {
+    fn node_id(&self) -> &NodeId {
+        &self.node_id
+    }
+    fn identity(&self) -> &CallerId {
+        &self.identity
+    }
+    fn resolve(&self, _: &Head) -> Result<Route, Failure> {
+        Err(self.gone())
+    }
+    fn resolve_all(&self, _: &Head) -> Result<Vec<Leg>, Failure> {
+        Err(self.gone())
+    }
+    fn send<'a>(&'a self, _: &'a Head, _: &'a Peer, _: &'a [u8]) -> BoxFuture<'a, Result<Bytes, Failure>> {
+        Box::pin(std::future::ready(Err(self.gone())))
+    }
+}

@@ -1,0 +1,152 @@
+//! Services that exist only at run time: put together from handlers.
+
+use std::{any::Any, borrow::Cow, future::Future, sync::Arc};
+
+use p2p_client::{
+    protocol::{Access, ErrorCode, MethodDescriptor, ParamDescriptor, RpcError, ServiceDescriptor},
+    service::{CallContext, HostedService, MethodSpec, MethodStats, Params, Result, ServeFuture, ServiceSpec},
+};
+use schemars::{JsonSchema, generate::SchemaSettings};
+use serde::{Serialize, de::DeserializeOwned};
+
+type Handler = dyn for<'a> Fn(&'a CallContext, Params<'a>) -> ServeFuture<'a> + Send + Sync;
+
+/// One method of such a service.
+#[derive(Clone)]
+pub(super) struct DynamicMethod {
+    spec: MethodSpec,
+    description: MethodDescriptor,
+    definitions: Vec<(String, serde_json::Value)>,
+    handler: Arc<Handler>,
+    stats: Arc<MethodStats>,
+}
+
+/// A service put together at run time. Adding a method makes a new one, which shares the others' counters.
+pub(super) struct DynamicService {
+    spec: ServiceSpec,
+    methods: Vec<DynamicMethod>,
+}
+
+/// Makes a method of a handler.
+pub(super) fn method<P, T, F, R>(service: &str, name: &str, handler: F) -> DynamicMethod
+where
+    P: DeserializeOwned + JsonSchema + Send + 'static,
+    T: Serialize + DeserializeOwned + JsonSchema + Send + 'static,
+    F: Fn(CallContext, P) -> R + Send + Sync + 'static,
+    R: Future<Output = Result<T>> + Send + 'static,
+{
+    let mut schemas = SchemaSettings::draft2020_12().into_generator();
+    let params = schemas.root_schema_for::<P>().to_value();
+    let result = schemas.subschema_for::<T>().to_value();
+    let params = described_params(&params);
+    let definitions = schemas.take_definitions(true).into_iter().collect();
+    let spec = MethodSpec {
+        service: service.to_owned().into(),
+        name: name.to_owned().into(),
+        path: format!("{service}/{name}").into(),
+        index: 0,
+        params: Cow::Owned(Vec::new()),
+        access: Access::Nodes,
+        idempotent: false,
+        read_only: false,
+        detached: false,
+        track_metrics: true,
+        timeout: None,
+    };
+    let description = MethodDescriptor {
+        name: spec.name.clone(),
+        description: Cow::Borrowed(""),
+        params,
+        result,
+        error: None,
+        access: Access::Nodes,
+        idempotent: false,
+        read_only: false,
+        detached: false,
+        timeout_ms: None,
+    };
+    let handler: Arc<Handler> = Arc::new(move |cx, params| {
+        let called = decode(params).map(|params| handler(cx.clone(), params));
+        Box::pin(async move { p2p_client::__private::encode_outcome::<Result<T>>(called?.await) })
+    });
+    DynamicMethod { spec, description, definitions, handler, stats: Arc::default() }
+}
+
+/// The properties of a params type, as the parameters of a method.
+fn described_params(schema: &serde_json::Value) -> Vec<ParamDescriptor> {
+    let required = schema.get("required").and_then(serde_json::Value::as_array);
+    let is_required = |name: &str| required.is_some_and(|names| names.iter().any(|known| known == name));
+    let properties = schema.get("properties").and_then(serde_json::Value::as_object);
+    properties
+        .into_iter()
+        .flatten()
+        .map(|(name, schema)| ParamDescriptor { name: name.clone().into(), schema: schema.clone(), required: is_required(name) })
+        .collect()
+}
+
+fn decode<P: DeserializeOwned>(params: Params<'_>) -> Result<P, RpcError> {
+    serde_json::from_str(params.json().unwrap_or("{}"))
+        .map_err(|error| RpcError::new(ErrorCode::INVALID_PARAMS, error.to_string()))
+}
+
+impl DynamicService {
+    pub(super) fn new(name: &str) -> Self {
+        let spec = ServiceSpec {
+            name: name.to_owned().into(),
+            version: Cow::Borrowed("0.0.0"),
+            methods: Cow::Owned(Vec::new()),
+            roles: Cow::Borrowed(&[]),
+        };
+        Self { spec, methods: Vec::new() }
+    }
+
+    /// The service with one method more, or another in the place of the one of that name.
+    pub(super) fn with(&self, mut added: DynamicMethod) -> Self {
+        let mut methods = self.methods.clone();
+        match methods.iter_mut().find(|method| method.spec.name == added.spec.name) {
+            Some(earlier) => {
+                added.spec.index = earlier.spec.index;
+                *earlier = added;
+            }
+            None => {
+                added.spec.index = methods.len();
+                methods.push(added);
+            }
+        }
+        let mut spec = self.spec.clone();
+        spec.methods = methods.iter().map(|method| method.spec.clone()).collect();
+        Self { spec, methods }
+    }
+}
+
+impl HostedService for DynamicService {
+    fn spec(&self) -> &ServiceSpec {
+        &self.spec
+    }
+
+    fn describe(&self) -> ServiceDescriptor {
+        ServiceDescriptor {
+            format: ServiceDescriptor::FORMAT,
+            name: self.spec.name.clone(),
+            version: self.spec.version.clone(),
+            description: Cow::Borrowed(""),
+            methods: self.methods.iter().map(|method| method.description.clone()).collect(),
+            definitions: self.methods.iter().flat_map(|method| method.definitions.clone()).collect(),
+        }
+    }
+
+    fn serve<'a>(&'a self, index: usize, cx: &'a CallContext, params: Params<'a>) -> ServeFuture<'a> {
+        match self.methods.get(index) {
+            Some(method) => (method.handler)(cx, params),
+            None => p2p_client::__private::no_such_method("registered at run time", cx, params),
+        }
+    }
+
+    fn stats(&self, index: usize) -> Option<&MethodStats> {
+        self.methods.get(index).map(|method| &*method.stats)
+    }
+
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+        self
+    }
+}

@@ -1,0 +1,173 @@
+//! From a type under `#[service]` to an object that a node hosts.
+
+use std::{future::Future, marker::PhantomData, pin::Pin, sync::Arc};
+
+use p2p_client::{
+    protocol::Role,
+    service::{HostedService, Result, ServiceSpec},
+};
+
+use crate::context::Context;
+
+/// A future of a lifecycle step.
+pub type HookFuture = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
+type Hook = Box<dyn Fn(Context) -> HookFuture + Send + Sync>;
+
+/// A service object with what the node does as it starts and stops it.
+pub struct Hosting {
+    pub(crate) service: Arc<dyn HostedService>,
+    pub(crate) initialize: Option<Hook>,
+    pub(crate) cleanup: Option<Hook>,
+}
+
+impl Hosting {
+    /// A service without lifecycle hooks.
+    pub fn new(service: Arc<dyn HostedService>) -> Self {
+        Self { service, initialize: None, cleanup: None }
+    }
+
+    /// The service itself, as a registry keeps it.
+    pub fn service(&self) -> &Arc<dyn HostedService> {
+        &self.service
+    }
+
+    /// Has `hook` run before the service takes calls.
+    #[must_use]
+    pub fn initialize(mut self, hook: impl Fn(Context) -> HookFuture + Send + Sync + 'static) -> Self {
+        self.initialize = Some(Box::new(hook));
+        self
+    }
+
+    /// Has `hook` run after the service took its last call.
+    #[must_use]
+    pub fn cleanup(mut self, hook: impl Fn(Context) -> HookFuture + Send + Sync + 'static) -> Self {
+        self.cleanup = Some(Box::new(hook));
+        self
+    }
+}
+
+/// What can be given to `Node::builder().serve(…)`: a type under `#[service]`. `M` tells contracts on one type apart.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no service",
+    label = "this type is under no #[service]",
+    note = "write #[service] on its impl block, with #[service_method] on the methods that callers can reach"
+)]
+pub trait Hosted<M>: Send + Sync + Sized + 'static {
+    /// The object as a node hosts it.
+    fn host(self: Arc<Self>) -> Hosting;
+}
+
+/// Lifecycle hooks for the host of a contract, whose `impl` block has no room for methods of its own.
+///
+/// A service of its own writes `async fn initialize(&self)` and `async fn cleanup(&self)` into its block instead.
+pub trait Lifecycle: Send + Sync + 'static {
+    /// Runs before the service takes calls.
+    fn initialize(&self, cx: &Context) -> impl Future<Output = Result<()>> + Send {
+        let _ = cx;
+        async { Ok(()) }
+    }
+
+    /// Runs after the service took its last call.
+    fn cleanup(&self, cx: &Context) -> impl Future<Output = Result<()>> + Send {
+        let _ = cx;
+        async { Ok(()) }
+    }
+}
+
+type Make = for<'a> fn(&'a Context) -> Pin<Box<dyn Future<Output = Result<Option<Hosting>>> + Send + 'a>>;
+
+/// One service that the program contains: written by `#[service]`, gathered by inventory.
+pub struct ServiceEntry {
+    /// The module in which it was written.
+    pub(crate) module: &'static str,
+    pub(crate) spec: fn() -> &'static ServiceSpec,
+    /// The roles that host it, beside what its contract says; none means all.
+    pub(crate) roles: &'static [Role],
+    /// Makes the object; `None` where it has neither `Default` nor a constructor, and has to be handed in.
+    pub(crate) make: Make,
+}
+
+impl ServiceEntry {
+    /// Used by generated code.
+    pub const fn new(module: &'static str, spec: fn() -> &'static ServiceSpec, roles: &'static [Role], make: Make) -> Self {
+        Self { module, spec, roles, make }
+    }
+
+    /// Whether a node of this role hosts it.
+    pub(crate) fn is_for(&self, role: Role) -> bool {
+        (self.spec)().is_for(role) && (self.roles.is_empty() || self.roles.contains(&role))
+    }
+}
+
+inventory::collect!(ServiceEntry);
+
+/// Finds out whether a type has `Default`. (Method resolution tries [`ViaDefault`] first, as it needs one borrow less.)
+pub struct DefaultProbe<T>(PhantomData<T>);
+
+impl<T> DefaultProbe<T> {
+    /// A probe of `T`.
+    #[allow(clippy::new_without_default, reason = "generated code calls it by name")]
+    pub const fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+/// For types with `Default`.
+pub trait ViaDefault<T> {
+    /// The default object.
+    fn make(&self) -> Option<Arc<T>>;
+}
+
+impl<T: Default> ViaDefault<T> for DefaultProbe<T> {
+    fn make(&self) -> Option<Arc<T>> {
+        Some(Arc::new(T::default()))
+    }
+}
+
+/// For all others.
+pub trait ViaNoDefault<T> {
+    /// Nothing.
+    fn make(&self) -> Option<Arc<T>>;
+}
+
+impl<T> ViaNoDefault<T> for &DefaultProbe<T> {
+    fn make(&self) -> Option<Arc<T>> {
+        None
+    }
+}
+
+/// Finds out whether a contract's host has [`Lifecycle`] hooks, in the same way.
+pub struct LifecycleProbe<T>(pub Arc<T>);
+
+/// For hosts with [`Lifecycle`].
+pub trait ViaLifecycle {
+    /// Adds the host's hooks.
+    fn hooks(&self, hosting: Hosting) -> Hosting;
+}
+
+impl<T: Lifecycle> ViaLifecycle for LifecycleProbe<T> {
+    fn hooks(&self, hosting: Hosting) -> Hosting {
+        let (starting, stopping) = (self.0.clone(), self.0.clone());
+        hosting
+            .initialize(move |cx| {
+                let object = starting.clone();
+                Box::pin(async move { object.initialize(&cx).await })
+            })
+            .cleanup(move |cx| {
+                let object = stopping.clone();
+                Box::pin(async move { object.cleanup(&cx).await })
+            })
+    }
+}
+
+/// For all others.
+pub trait ViaNoLifecycle {
+    /// Adds nothing.
+    fn hooks(&self, hosting: Hosting) -> Hosting;
+}
+
+impl<T> ViaNoLifecycle for &LifecycleProbe<T> {
+    fn hooks(&self, hosting: Hosting) -> Hosting {
+        hosting
+    }
+}

@@ -1,0 +1,84 @@
+//! [`ServiceManager`]: makes the services that this node hosts, starts them, and stops them.
+
+use std::sync::{Mutex, PoisonError};
+
+use p2p_client::service::{Error, Result};
+
+use crate::context::Context;
+
+use super::{Hosting, ServiceEntry};
+
+/// Makes, starts and stops services: those handed to the node, and those that the program contains.
+#[derive(Default)]
+pub struct ServiceManager {
+    /// Handed to the node, before it starts.
+    given: Mutex<Vec<Hosting>>,
+    /// Started, in order.
+    running: Mutex<Vec<Hosting>>,
+    /// Whether the services that the program contains are hosted without being named.
+    discover: bool,
+}
+
+impl ServiceManager {
+    pub(crate) fn new(given: Vec<Hosting>, discover: bool) -> Self {
+        Self { given: Mutex::new(given), running: Mutex::default(), discover }
+    }
+
+    /// Makes all services and starts them, each before the next. One that fails stops the node from starting.
+    pub(crate) async fn start(&self, cx: &Context) -> Result<()> {
+        let given = std::mem::take(&mut *lock(&self.given));
+        for hosting in given {
+            self.host(hosting, cx).await?;
+        }
+        if self.discover {
+            for entry in inventory::iter::<ServiceEntry> {
+                self.host_entry(entry, cx).await?;
+            }
+        }
+        tracing::info!(node = %cx.node_id(), services = ?cx.registry().names(), "hosting");
+        Ok(())
+    }
+
+    async fn host_entry(&self, entry: &ServiceEntry, cx: &Context) -> Result<()> {
+        let name = &(entry.spec)().name;
+        if !entry.is_for(cx.role()) || cx.registry().get(name).is_some() {
+            return Ok(());
+        }
+        match (entry.make)(cx).await {
+            Ok(Some(hosting)) => self.host(hosting, cx).await,
+            Ok(None) => {
+                tracing::debug!(service = %name, module = entry.module, "not hosted: it has neither Default nor `async fn new(cx: &Context)`; hand it to serve(…)");
+                Ok(())
+            }
+            Err(error) => Err(Error::msg(format!("service {name:?} could not be made: {error}"))),
+        }
+    }
+
+    async fn host(&self, hosting: Hosting, cx: &Context) -> Result<()> {
+        let name = hosting.service.spec().name.clone();
+        if let Some(initialize) = &hosting.initialize {
+            initialize(cx.clone()).await.map_err(|error| Error::msg(format!("service {name:?} did not initialize: {error}")))?;
+        }
+        cx.registry().insert(&hosting.service)?;
+        lock(&self.running).push(hosting);
+        Ok(())
+    }
+
+    /// Stops all services, the last started first. One that fails does not keep the others from stopping.
+    pub(crate) async fn stop(&self, cx: &Context) {
+        let running = std::mem::take(&mut *lock(&self.running));
+        for hosting in running.into_iter().rev() {
+            let name = hosting.service.spec().name.clone();
+            cx.registry().remove(&name);
+            if let Some(cleanup) = &hosting.cleanup
+                && let Err(error) = cleanup(cx.clone()).await
+            {
+                tracing::error!(service = %name, %error, "did not clean up");
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,302 @@
+//! A simulated disk: it fails any step it is told to, and at a power cut it forgets what was not synced.
+//!
+//! It is harsher than real ones: of the writes and name changes that were not synced, any may be lost and any may stay,
+//! whatever their order; a write may stay in parts; after a failed sync the data is gone and the next sync reports success.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+
+use crate::storage::files::{FileLock, Files, LockError, NewFile};
+
+/// Bytes that a disk writes as one.
+const SECTOR: usize = 64;
+
+/// A handle on the disk; clones are the same disk.
+#[derive(Clone, Default)]
+pub(super) struct SimDisk(Arc<Mutex<Disk>>);
+
+#[derive(Clone, Default)]
+struct Disk {
+    files: Vec<Content>,
+    names: BTreeMap<PathBuf, usize>,
+    durable_names: BTreeMap<PathBuf, usize>,
+    /// Name changes since the folder was synced.
+    renames: Vec<NameChange>,
+    locked: HashSet<PathBuf>,
+    steps: Vec<&'static str>,
+    trouble: Trouble,
+    /// Syncs that do nothing: the control that shows what they are for.
+    idle_syncs: &'static [&'static str],
+    /// Copies of files instead of second names.
+    no_links: bool,
+    /// Files whose sync failed, and whether one was synced again.
+    sync_failed: HashSet<usize>,
+    sync_retried: bool,
+}
+
+#[derive(Clone, Default)]
+struct Content {
+    seen: Vec<u8>,
+    durable: Vec<u8>,
+    synced: bool,
+}
+
+/// From one name, if any, to another, if any, for a file.
+type NameChange = (Option<PathBuf>, Option<PathBuf>, usize);
+
+/// What goes wrong, and at which step, counted from 0.
+#[derive(Clone, Copy, Default)]
+pub(super) enum Trouble {
+    #[default]
+    None,
+    /// That step fails, the next ones work.
+    FailAt(usize, io::ErrorKind),
+    /// The power is gone from that step on.
+    CutAt(usize),
+}
+
+impl SimDisk {
+    fn disk(&self) -> MutexGuard<'_, Disk> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Another disk with the same content, on which `trouble` happens. Steps are counted anew; nobody holds a lock.
+    pub(super) fn copy(&self, trouble: Trouble) -> Self {
+        let mut disk = self.disk().clone();
+        disk.trouble = trouble;
+        disk.steps.clear();
+        disk.locked.clear();
+        Self(Arc::new(Mutex::new(disk)))
+    }
+
+    /// What a computer finds after the power came back; `seed` decides what stayed of all that was not synced.
+    pub(super) fn after_power_cut(&self, seed: u64) -> Self {
+        let mut random = StdRng::seed_from_u64(seed);
+        let before = self.disk().clone();
+        // The first seeds are the plain cases: nothing stayed, or everything.
+        let likely = match seed {
+            0 => 0.0,
+            1 => 1.0,
+            _ => random.random(),
+        };
+        let mut disk = Disk { no_links: before.no_links, names: before.durable_names.clone(), ..Disk::default() };
+        for (from, to, file) in &before.renames {
+            if random.random_bool(likely) {
+                if let Some(from) = from {
+                    disk.names.remove(from);
+                }
+                if let Some(to) = to {
+                    disk.names.insert(to.clone(), *file);
+                }
+            }
+        }
+        disk.durable_names.clone_from(&disk.names);
+        for content in &before.files {
+            let mut found = content.durable.clone();
+            if !content.synced {
+                // The length may be known although the bytes are not.
+                let length = if random.random_bool(likely) { content.seen.len() } else { found.len() };
+                found.resize(length, 0);
+                for at in (0..length).step_by(SECTOR).filter(|_| random.random_bool(likely)).collect::<Vec<_>>() {
+                    let end = (at + SECTOR).min(length);
+                    found[at..end].copy_from_slice(&content.seen[at..end]);
+                }
+            }
+            disk.files.push(Content { seen: found.clone(), durable: found, synced: true });
+        }
+        Self(Arc::new(Mutex::new(disk)))
+    }
+
+    /// Makes `sync` or `sync_dir` or both report success and do nothing.
+    pub(super) fn let_idle(&self, syncs: &'static [&'static str]) {
+        self.disk().idle_syncs = syncs;
+    }
+
+    pub(super) fn have_no_links(&self) {
+        self.disk().no_links = true;
+    }
+
+    /// The steps taken so far.
+    pub(super) fn steps(&self) -> Vec<&'static str> {
+        self.disk().steps.clone()
+    }
+
+    /// Whether a file was synced again after its sync had failed.
+    pub(super) fn sync_was_retried(&self) -> bool {
+        self.disk().sync_retried
+    }
+
+    pub(super) fn content(&self, path: &Path) -> Option<Vec<u8>> {
+        let disk = self.disk();
+        Some(disk.files[*disk.names.get(path)?].seen.clone())
+    }
+
+    pub(super) fn set_content(&self, path: &Path, bytes: &[u8]) {
+        let mut disk = self.disk();
+        let file = disk.files.len();
+        disk.files.push(Content { seen: bytes.to_vec(), durable: bytes.to_vec(), synced: true });
+        disk.names.insert(path.to_path_buf(), file);
+        disk.durable_names.insert(path.to_path_buf(), file);
+    }
+
+    pub(super) fn names(&self) -> Vec<PathBuf> {
+        self.disk().names.keys().cloned().collect()
+    }
+
+    fn step(&self, name: &'static str) -> io::Result<MutexGuard<'_, Disk>> {
+        let mut disk = self.disk();
+        let at = disk.steps.len();
+        disk.steps.push(name);
+        match disk.trouble {
+            Trouble::FailAt(step, kind) if step == at => Err(kind.into()),
+            Trouble::CutAt(step) if at >= step => Err(io::Error::other("the power is off")),
+            _ => Ok(disk),
+        }
+    }
+}
+
+impl Disk {
+    fn file(&self, path: &Path) -> io::Result<usize> {
+        self.names.get(path).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn change_name(&mut self, from: Option<&Path>, to: Option<&Path>, file: usize) {
+        if let Some(from) = from {
+            self.names.remove(from);
+        }
+        if let Some(to) = to {
+            self.names.insert(to.to_path_buf(), file);
+        }
+        self.renames.push((from.map(Path::to_path_buf), to.map(Path::to_path_buf), file));
+    }
+
+    fn refuse_taken(&self, path: &Path) -> io::Result<()> {
+        if self.names.contains_key(path) { Err(io::ErrorKind::AlreadyExists.into()) } else { Ok(()) }
+    }
+}
+
+impl Files for SimDisk {
+    fn create_dir(&self, _: &Path) -> io::Result<()> {
+        self.step("create_dir").map(drop)
+    }
+
+    fn exists(&self, path: &Path) -> io::Result<bool> {
+        Ok(self.step("exists")?.names.contains_key(path))
+    }
+
+    fn read(&self, path: &Path, limit: usize) -> io::Result<Vec<u8>> {
+        let disk = self.step("read")?;
+        let mut bytes = disk.files[disk.file(path)?].seen.clone();
+        bytes.truncate(limit);
+        Ok(bytes)
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Box<dyn NewFile>> {
+        let mut disk = self.step("create")?;
+        disk.refuse_taken(path)?;
+        let file = disk.files.len();
+        disk.files.push(Content::default());
+        disk.change_name(None, Some(path), file);
+        drop(disk);
+        Ok(Box::new(SimFile { disk: self.clone(), file }))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut disk = self.step("rename")?;
+        let file = disk.file(from)?;
+        disk.change_name(Some(from), Some(to), file);
+        Ok(())
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut disk = self.step("link")?;
+        if disk.no_links {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        disk.refuse_taken(to)?;
+        let file = disk.file(from)?;
+        disk.change_name(None, Some(to), file);
+        Ok(())
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        let mut disk = self.step("remove")?;
+        let file = disk.file(path)?;
+        disk.change_name(Some(path), None, file);
+        Ok(())
+    }
+
+    fn sync_dir(&self, _: &Path) -> io::Result<()> {
+        let mut disk = self.step("sync_dir")?;
+        if !disk.idle_syncs.contains(&"sync_dir") {
+            disk.durable_names = disk.names.clone();
+            disk.renames.clear();
+        }
+        Ok(())
+    }
+
+    fn lock(&self, path: &Path) -> Result<Box<dyn FileLock>, LockError> {
+        if !self.step("lock")?.locked.insert(path.to_path_buf()) {
+            return Err(LockError::Held(Some(4711)));
+        }
+        Ok(Box::new(SimLock { disk: self.clone(), path: path.to_path_buf() }))
+    }
+}
+
+struct SimFile {
+    disk: SimDisk,
+    file: usize,
+}
+
+impl NewFile for SimFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let result = self.disk.step("write").map(drop);
+        // One that fails, for want of room or power, has written a part.
+        let written = if result.is_ok() { bytes.len() } else { bytes.len() / 2 };
+        let content = &mut self.disk.disk().files[self.file];
+        content.seen.extend_from_slice(&bytes[..written]);
+        content.synced = false;
+        result
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        let failed = self.disk.step("sync").err();
+        let mut disk = self.disk.disk();
+        if disk.sync_failed.contains(&self.file) {
+            disk.sync_retried = true;
+            return Ok(());
+        }
+        let idle = disk.idle_syncs.contains(&"sync");
+        let content = &mut disk.files[self.file];
+        if let Some(error) = failed {
+            // What was not written is forgotten, and thought clean from now on.
+            content.synced = !content.durable.is_empty();
+            disk.sync_failed.insert(self.file);
+            return Err(error);
+        }
+        if !idle {
+            content.durable = content.seen.clone();
+            content.synced = true;
+        }
+        Ok(())
+    }
+}
+
+struct SimLock {
+    disk: SimDisk,
+    path: PathBuf,
+}
+
+impl FileLock for SimLock {}
+
+impl Drop for SimLock {
+    fn drop(&mut self) {
+        self.disk.disk().locked.remove(&self.path);
+    }
+}

@@ -1,0 +1,43 @@
+//! Tests of the store as a whole: what it does, and what it does when files, disks and processes fail it.
+
+mod disk;
+mod faults;
+mod kills;
+mod tampering;
+mod usage;
+
+use std::sync::Arc;
+
+use super::{Password, RecoveryKey, Store, StoreError, StoreOptions};
+use disk::SimDisk;
+
+fn password() -> Password {
+    Password::new("correct horse battery staple").unwrap()
+}
+
+/// A store on a simulated disk with these entries saved, already closed again. Opened with the recovery key it costs no
+/// password derivation.
+fn stored(entries: &[(&str, &str)]) -> (SimDisk, RecoveryKey) {
+    let disk = SimDisk::default();
+    let (store, key) = StoreOptions::on(Arc::new(disk.clone())).create("node", &password()).unwrap();
+    put_all(&store, entries).unwrap();
+    (disk, key)
+}
+
+fn put_all(store: &Store, entries: &[(&str, &str)]) -> Result<(), StoreError> {
+    store.update(|all| entries.iter().try_for_each(|(path, value)| all.put(path, *value)))
+}
+
+fn reopen(disk: &SimDisk, key: &RecoveryKey) -> Result<Store, StoreError> {
+    StoreOptions::on(Arc::new(disk.clone())).open_with_recovery("node", key)
+}
+
+/// All entries, readable.
+fn content(store: &Store) -> Vec<(String, String)> {
+    let text = |path: &str| String::from_utf8(store.get(path).unwrap().expose().to_vec()).unwrap();
+    store.list("").into_iter().map(|path| (path.clone(), text(&path))).collect()
+}
+
+fn owned(entries: &[(&str, &str)]) -> Vec<(String, String)> {
+    entries.iter().map(|(path, value)| ((*path).to_owned(), (*value).to_owned())).collect()
+}

@@ -1,0 +1,213 @@
+//! Carries membership frames between nodes, on connections of their own, so that they never wait behind calls.
+//!
+//! A frame goes from [`FrameLink::send`] into the outbox of the peer's *lane*, a connection in either direction: the one that
+//! this node opened, or one that the peer opened and that answers may use. A lane's task writes what waits in its outbox,
+//! together, and reads frames, which become [`LinkEvent::Frame`] under the name in the peer's certificate. At most
+//! [`GossipLinkConfig::max_peers`] own connections are kept; the least recently used one makes room.
+//!
+//! Whoever receives frames and has none to send answers with an empty frame. So a connection that carries nothing any more
+//! (a dead or parted peer) is noticed within [`GossipLinkConfig::silence`], not when TCP gives up, and the first frame after
+//! a partition does not wait for TCP's retransmission. A connection that broke is opened again at once; if that fails too, the peer
+//! is reported as [`LinkEvent::Unreachable`].
+
+mod dial;
+mod frames;
+mod lane;
+mod lanes;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use p2p_client::{
+    protocol::NodeId,
+    wire::{net::BoxStream, tls::PeerIdentity},
+};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub use dial::{GossipDial, TlsGossipDial};
+use lane::{Ended, Outbox, pump};
+use lanes::{Lanes, Target};
+
+use super::listener::GossipAcceptor;
+use crate::network::link::{FrameLink, LinkEvent, PeerRef};
+
+/// A peer that lets connections die younger than this, this many times in a row, is not connected again at once.
+const SHORT_LIFE: Duration = Duration::from_secs(1);
+const MAX_SHORT_LIVES: u32 = 3;
+
+/// Bounds of a [`GossipLink`].
+#[derive(Debug, Clone)]
+pub struct GossipLinkConfig {
+    /// The most connections that this node keeps open itself. Default: 64.
+    pub max_peers: usize,
+    /// The largest frame, in bytes. Default: 4 MiB.
+    pub max_frame: usize,
+    /// How many frames wait for a peer; the oldest is dropped for a new one beyond that. Default: 256.
+    pub max_waiting: usize,
+    /// The time for connecting, with TLS. Default: 1 s.
+    pub connect_timeout: Duration,
+    /// The time in which the system has to take 64 KiB of frames. Default: 2 s.
+    pub write_timeout: Duration,
+    /// How long a peer may be silent after frames were written to it. Default: 3 s.
+    pub silence: Duration,
+    /// How long an unused connection is kept. Default: 60 s.
+    pub idle: Duration,
+    /// The most connections that one peer may keep to this node; the oldest is closed for a new one. Default: 4.
+    pub max_inbound: usize,
+}
+
+impl Default for GossipLinkConfig {
+    fn default() -> Self {
+        Self {
+            max_peers: 64,
+            max_frame: 4 * 1024 * 1024,
+            max_waiting: 256,
+            connect_timeout: Duration::from_secs(1),
+            write_timeout: Duration::from_secs(2),
+            silence: Duration::from_secs(3),
+            idle: Duration::from_mins(1),
+            max_inbound: 4,
+        }
+    }
+}
+
+/// The connections of membership. Cheap to clone; clones share the connections.
+///
+/// It is both ends: a [`FrameLink`] to send with, and the [`GossipAcceptor`] of the listener.
+#[derive(Clone)]
+pub struct GossipLink {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    dial: Arc<dyn GossipDial>,
+    events: mpsc::Sender<LinkEvent>,
+    config: GossipLinkConfig,
+    lanes: Lanes,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl GossipLink {
+    /// Carries frames over connections of this dialler, and reports to `events`. Use it inside a tokio runtime.
+    pub fn new(dial: Arc<dyn GossipDial>, events: mpsc::Sender<LinkEvent>, config: GossipLinkConfig) -> Self {
+        let lanes = Lanes::new(config.max_peers, config.max_waiting);
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        Self { inner: Arc::new(Inner { dial, events, config, lanes, stop, tasks }) }
+    }
+
+    /// Writes what waits, within `grace`, and closes every connection. Frames sent afterwards are dropped.
+    pub async fn close(&self, grace: Duration) {
+        self.inner.stop.cancel();
+        self.inner.tasks.close();
+        if timeout(grace, self.inner.tasks.wait()).await.is_err() {
+            tracing::debug!(connections = self.inner.tasks.len(), "membership connections cut before all frames were written");
+        }
+    }
+
+    fn send_to(&self, target: Target, frame: Bytes) {
+        let inner = &self.inner;
+        if inner.stop.is_cancelled() {
+            return;
+        }
+        if frame.len() > inner.config.max_frame {
+            tracing::error!(
+                bytes = frame.len(),
+                limit = inner.config.max_frame,
+                "a membership frame over the limit was not sent"
+            );
+            return;
+        }
+        if let Some((serial, outbox)) = inner.lanes.push(&target, frame) {
+            inner.tasks.spawn(inner.clone().run_outgoing(target, serial, outbox));
+        }
+    }
+}
+
+impl fmt::Debug for GossipLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GossipLink").field("connections", &self.inner.tasks.len()).finish_non_exhaustive()
+    }
+}
+
+impl FrameLink for GossipLink {
+    fn send(&self, to: &PeerRef, frame: Bytes) {
+        self.send_to(Target::Node(to.clone()), frame);
+    }
+
+    fn send_seed(&self, authority: &str, frame: Bytes) {
+        self.send_to(Target::Seed(authority.to_owned()), frame);
+    }
+}
+
+impl GossipAcceptor for GossipLink {
+    fn accept(&self, peer: PeerIdentity, stream: BoxStream) -> BoxFuture<'static, ()> {
+        let inner = self.inner.clone();
+        Box::pin(async move { inner.run_inbound(peer.node_id, stream).await })
+    }
+}
+
+impl Inner {
+    /// Connects, carries frames until the connection ends, and connects again if it broke.
+    async fn run_outgoing(self: Arc<Self>, target: Target, serial: u64, outbox: Arc<Outbox>) {
+        let mut short_lives = 0;
+        loop {
+            if self.stop.is_cancelled() && outbox.is_empty() {
+                return self.lanes.remove(serial);
+            }
+            let dialled = self.dial.dial(target.authority(), target.node_id());
+            let (refused, said) = match timeout(self.config.connect_timeout, dialled).await {
+                Ok(Ok((node, stream))) => {
+                    if matches!(target, Target::Seed(_)) {
+                        self.lanes.learn(&node, serial, &outbox);
+                    }
+                    let began = Instant::now();
+                    let (ended, heard) = pump(stream, &outbox, &node, &self.events, &self.config, &self.stop).await;
+                    short_lives = if began.elapsed() < SHORT_LIFE { short_lives + 1 } else { 0 };
+                    match ended {
+                        Ended::InOrder if self.lanes.remove_if_empty(serial, &outbox) => return,
+                        Ended::Forbidden => return self.lanes.remove(serial),
+                        // Only what worked once is worth a second try at once.
+                        Ended::InOrder | Ended::Broken if heard && short_lives < MAX_SHORT_LIVES => continue,
+                        Ended::InOrder | Ended::Broken => (false, "the connection was closed at once".to_owned()),
+                    }
+                }
+                Ok(Err(error)) => (error.is_refusal(), error.to_string()),
+                Err(_) => (false, format!("no connection within {:?}", self.config.connect_timeout)),
+            };
+            self.lanes.remove(serial);
+            tracing::debug!(peer = target.authority(), reason = said, "cannot reach a member");
+            if let Some(node_id) = target.node_id().filter(|_| !self.stop.is_cancelled()) {
+                // Whoever listened may be gone; then there is nobody to tell.
+                let _ = self.events.send(LinkEvent::Unreachable { node_id: node_id.clone(), refused }).await;
+            }
+            return;
+        }
+    }
+
+    /// Carries frames on a connection that the peer opened.
+    async fn run_inbound(self: Arc<Self>, node: NodeId, stream: BoxStream) {
+        let outbox = Arc::new(Outbox::new(self.config.max_waiting));
+        let admitted = self.lanes.admit(&node, &outbox, self.config.max_inbound, self.stop.child_token());
+        let (ended, _) = pump(stream, &outbox, &node, &self.events, &self.config, &admitted.stop).await;
+        let left = self.lanes.dismiss(&node, admitted.serial);
+        // Somebody counted on this connection: what it left goes over an own one, which also shows whether the peer is there.
+        let Some(authority) = left.filter(|_| !self.stop.is_cancelled()) else { return };
+        let frames = outbox.drain();
+        if frames.is_empty() && !matches!(ended, Ended::Broken) {
+            return;
+        }
+        let target = Target::Node(PeerRef { node_id: node, authority });
+        if let Some((serial, outbox)) = self.lanes.reopen(&target, frames) {
+            self.tasks.spawn(self.clone().run_outgoing(target, serial, outbox));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,78 @@
+//! What makes an accepted stream a secured one, and what is known of it afterwards.
+
+use futures::future::BoxFuture;
+use p2p_client::wire::{
+    net::BoxStream,
+    tls::{ALPN_GOSSIP, ALPN_H2, ALPN_HTTP1, ChannelBinding, PeerIdentity, TlsError},
+};
+
+use super::tls::ServerTls;
+
+/// What is spoken on a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2.
+    Http2,
+    /// Membership frames.
+    Gossip,
+}
+
+/// A stream that may be served.
+pub struct Secured {
+    /// The bytes, in clear.
+    pub stream: BoxStream,
+    /// What is spoken on it.
+    pub protocol: Protocol,
+    /// The node at the other end, verified; `None` for a client without a certificate.
+    pub peer: Option<PeerIdentity>,
+    /// What ties a join request to this connection; `None` without TLS.
+    pub binding: Option<ChannelBinding>,
+}
+
+/// Why a stream may not be served.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HandshakeError {
+    /// TLS did not come about.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The client settled on a protocol that is not spoken here.
+    #[error("the client wants to speak {protocol:?}, which this node does not know; it may be of a later version")]
+    UnknownProtocol {
+        /// The protocol's ALPN name.
+        protocol: String,
+    },
+}
+
+/// Secures accepted streams. Its time limit is [`super::ListenerLimits::handshake_timeout`].
+pub trait Handshake: Send + Sync + 'static {
+    /// Secures one stream.
+    ///
+    /// # Errors
+    /// [`HandshakeError`]; the peer has been told so, as far as possible.
+    fn secure(&self, stream: BoxStream) -> BoxFuture<'_, Result<Secured, HandshakeError>>;
+}
+
+impl Handshake for ServerTls {
+    fn secure(&self, stream: BoxStream) -> BoxFuture<'_, Result<Secured, HandshakeError>> {
+        Box::pin(async move {
+            let accepted = self.accept(stream).await?;
+            let protocol = match accepted.alpn() {
+                Some(ALPN_H2) => Protocol::Http2,
+                // Plain clients agree on no protocol; they mean HTTP/1.1.
+                Some(ALPN_HTTP1) | None => Protocol::Http1,
+                Some(ALPN_GOSSIP) => Protocol::Gossip,
+                Some(other) => {
+                    return Err(HandshakeError::UnknownProtocol { protocol: String::from_utf8_lossy(other).into_owned() });
+                }
+            };
+            let binding = Some(accepted.channel_binding()?);
+            Ok(Secured { stream: Box::new(accepted.stream), protocol, peer: accepted.peer, binding })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,136 @@
+//! The whole way over real TLS: pool and gossip link at one end, listener at the other.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{Extension, Router, routing::get};
+use bytes::Bytes;
+use http_body_util::Full;
+use p2p_client::{
+    protocol::NodeId,
+    wire::{
+        dial::{PeerRef, TlsDial},
+        http::{NotSent, RequestLimits, SendFailure},
+        net::Network,
+        pool::HttpPool,
+        tls::{ClientTls, TlsMaterial},
+    },
+};
+use tokio::sync::mpsc;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+
+use super::*;
+use crate::{
+    identity::{
+        NodeIdentity,
+        tests::{cluster, worker},
+    },
+    network::link::{FrameLink, LinkEvent},
+    transport::{
+        GossipLink, GossipLinkConfig, HttpHandler, ListenerLimits, MemoryHost, MemoryNetwork, Server, TlsGossipDial, serve,
+    },
+};
+
+const COORDINATOR: &str = "10.0.0.1:8001";
+const WORKER: &str = "10.0.0.2:8002";
+
+/// A node's connections, without the node.
+struct Connections {
+    pool: HttpPool,
+    link: GossipLink,
+    events: mpsc::Receiver<LinkEvent>,
+    _serving: AbortOnDropHandle<()>,
+}
+
+fn pool(host: &MemoryHost, tls: ClientTls) -> HttpPool {
+    HttpPool::new(Arc::new(TlsDial::new(Arc::new(host.clone()), tls)))
+}
+
+async fn connections(network: &MemoryNetwork, authority: &str, identity: &NodeIdentity) -> Connections {
+    let address: std::net::SocketAddr = authority.parse().unwrap();
+    let host = network.host(address.ip());
+    let (sender, events) = mpsc::channel(64);
+    let dial = TlsGossipDial::new(Arc::new(host.clone()), identity.client_tls());
+    let link = GossipLink::new(Arc::new(dial), sender, GossipLinkConfig::default());
+    let http = HttpHandler::default();
+    let whoami = |Extension(peer): Extension<PeerIdentity>, _: Extension<ChannelBinding>| async move { peer.to_string() };
+    http.set(Router::new().route("/whoami", get(whoami)));
+    let handshake = Arc::new(identity.server_tls().unwrap());
+    let server = Server { handshake, http, gossip: Arc::new(link.clone()), limits: ListenerLimits::default() };
+    let listener = host.listen(address).await.unwrap();
+    let serving = AbortOnDropHandle::new(tokio::spawn(serve(listener, server, CancellationToken::new())));
+    Connections { pool: pool(&host, identity.client_tls()), link, events, _serving: serving }
+}
+
+fn peer(node: &NodeId, authority: &str) -> PeerRef {
+    PeerRef { node_id: node.clone(), authority: authority.into() }
+}
+
+async fn whoami(pool: &HttpPool, peer: &PeerRef) -> Result<http::Response<Bytes>, SendFailure> {
+    let request = http::Request::get("/whoami").body(Full::default()).unwrap();
+    pool.request(peer, request, RequestLimits::within(Duration::from_secs(20))).await
+}
+
+#[tokio::test]
+async fn a_call_over_the_pool_arrives_with_the_callers_certificate() {
+    let (coordinator, vault) = cluster();
+    let (network, worker) = (MemoryNetwork::new(), worker(&vault, "w"));
+    let _there = connections(&network, COORDINATOR, &coordinator).await;
+    let here = connections(&network, WORKER, &worker).await;
+    let response = whoami(&here.pool, &peer(&coordinator.peer().node_id, COORDINATOR)).await.unwrap();
+    assert_eq!((response.status().as_u16(), response.body().as_ref()), (200, worker.peer().to_string().as_bytes()));
+}
+
+#[tokio::test]
+async fn nothing_is_sent_to_another_node_than_the_one_that_was_meant() {
+    let (coordinator, vault) = cluster();
+    let (network, worker) = (MemoryNetwork::new(), worker(&vault, "w"));
+    let _there = connections(&network, COORDINATOR, &coordinator).await;
+    let here = connections(&network, WORKER, &worker).await;
+    let failure = whoami(&here.pool, &peer(&"other".parse().unwrap(), COORDINATOR)).await.unwrap_err();
+    assert!(failure.is_not_sent());
+    assert!(failure.to_string().contains("expected node other at this address, but"), "{failure}");
+}
+
+#[tokio::test]
+async fn a_peer_that_refuses_our_certificate_has_processed_nothing() {
+    let (coordinator, _) = cluster();
+    let (foreign, _) = cluster();
+    let network = MemoryNetwork::new();
+    let _there = connections(&network, COORDINATOR, &coordinator).await;
+    let mixed = TlsMaterial::empty();
+    mixed.replace(coordinator.root().clone(), foreign.chain().to_vec(), &foreign.key().as_rustls()).unwrap();
+    let pool = pool(&network.host([10, 0, 0, 2]), ClientTls::new(mixed));
+    let failure = whoami(&pool, &peer(&coordinator.peer().node_id, COORDINATOR)).await.unwrap_err();
+    assert!(matches!(failure, SendFailure::NotSent { reason: NotSent::Tls(_) }), "{failure}");
+    assert!(failure.to_string().contains("belongs to another cluster"), "{failure}");
+}
+
+#[tokio::test]
+async fn membership_frames_travel_both_ways_on_one_connection_under_certificate_names() {
+    let (coordinator, vault) = cluster();
+    let (network, worker) = (MemoryNetwork::new(), worker(&vault, "w"));
+    let mut there = connections(&network, COORDINATOR, &coordinator).await;
+    let mut here = connections(&network, WORKER, &worker).await;
+    here.link.send_seed(COORDINATOR, "hello".into());
+    let from = worker.peer().node_id.clone();
+    assert_eq!(there.events.recv().await.unwrap(), LinkEvent::Frame { from: from.clone(), frame: "hello".into() });
+    there.link.send(&PeerRef { node_id: from, authority: WORKER.into() }, "welcome".into());
+    let from = coordinator.peer().node_id.clone();
+    assert_eq!(here.events.recv().await.unwrap(), LinkEvent::Frame { from, frame: "welcome".into() });
+}
+
+#[tokio::test]
+async fn a_node_that_is_killed_is_reported_unreachable_over_tls_too() {
+    let (coordinator, vault) = cluster();
+    let (network, worker) = (MemoryNetwork::new(), worker(&vault, "w"));
+    let mut there = connections(&network, COORDINATOR, &coordinator).await;
+    let mut here = connections(&network, WORKER, &worker).await;
+    let node_id = coordinator.peer().node_id.clone();
+    let to = PeerRef { node_id: node_id.clone(), authority: COORDINATOR.into() };
+    here.link.send(&to, "hello".into());
+    there.events.recv().await.unwrap();
+    there.link.send(&PeerRef { node_id: worker.peer().node_id.clone(), authority: WORKER.into() }, "hello".into());
+    here.events.recv().await.unwrap();
+    network.kill([10, 0, 0, 1]);
+    assert_eq!(here.events.recv().await.unwrap(), LinkEvent::Unreachable { node_id, refused: true });
+}

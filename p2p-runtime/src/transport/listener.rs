@@ -1,0 +1,196 @@
+//! The accept loop: one task for each connection, all of them bounded, and a shutdown that lets running requests finish.
+
+use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use futures::future::BoxFuture;
+use p2p_client::wire::{
+    net::{BoxStream, Listener},
+    tls::PeerIdentity,
+};
+use tokio::{
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    connection::serve_http,
+    handler::{HttpHandler, Ingress, Origin},
+    handshake::{Handshake, Protocol, Secured},
+    limits::ListenerLimits,
+};
+
+/// The wait after an accept error of the system (too many open files), doubled up to a second with each further one.
+const FIRST_BACK_OFF: Duration = Duration::from_millis(10);
+const LONGEST_BACK_OFF: Duration = Duration::from_secs(1);
+
+/// Takes over connections that carry membership frames.
+pub trait GossipAcceptor: Send + Sync + 'static {
+    /// Serves a connection of this node until it ends. Dropping the future closes it.
+    fn accept(&self, peer: PeerIdentity, stream: BoxStream) -> BoxFuture<'static, ()>;
+}
+
+/// What connections are served with. Cheap to clone.
+#[derive(Clone)]
+pub struct Server {
+    /// Secures the streams.
+    pub handshake: Arc<dyn Handshake>,
+    /// Takes the HTTP requests.
+    pub http: HttpHandler,
+    /// Takes the membership connections.
+    pub gossip: Arc<dyn GossipAcceptor>,
+    /// Bounds all of it.
+    pub limits: ListenerLimits,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("http", &self.http).field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+/// Accepts and serves connections until `shutdown`, then lets running requests finish within the grace period.
+///
+/// Dropping the future closes the listener and every connection at once.
+///
+/// ```no_run
+/// # use std::sync::Arc;
+/// # use p2p_client::wire::net::{Network, TcpNetwork};
+/// # use p2p_runtime::transport::{Handshake, GossipAcceptor};
+/// # async fn example(handshake: Arc<dyn Handshake>, gossip: Arc<dyn GossipAcceptor>) -> std::io::Result<()> {
+/// use p2p_runtime::transport::{HttpHandler, ListenerLimits, Server, serve};
+/// use tokio_util::sync::CancellationToken;
+///
+/// let listener = TcpNetwork.listen(([0, 0, 0, 0], 8001).into()).await?;
+/// let server = Server { handshake, http: HttpHandler::default(), gossip, limits: ListenerLimits::default() };
+/// let shutdown = CancellationToken::new();
+/// serve(listener, server, shutdown).await;
+/// # Ok(())
+/// # }
+/// ```
+pub async fn serve(mut listener: Box<dyn Listener>, server: Server, shutdown: CancellationToken) {
+    let mut crowd = Crowd::new(server.limits.max_connections);
+    let mut back_off = FIRST_BACK_OFF;
+    loop {
+        let accepted = tokio::select! {
+            () = shutdown.cancelled() => break,
+            () = crowd.one_ended() => continue,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, remote)) => {
+                back_off = FIRST_BACK_OFF;
+                crowd.take(remote, || serve_one(stream, remote, server.clone(), shutdown.clone()));
+            }
+            Err(error) => {
+                if pause_after(&error, &mut back_off, &shutdown).await.is_break() {
+                    break;
+                }
+            }
+        }
+    }
+    drop(listener);
+    crowd.finish(server.limits.grace).await;
+}
+
+/// Waits after an accept error that would come again at once. Errors of the single connection are passed over.
+pub(super) async fn pause_after(
+    error: &io::Error,
+    back_off: &mut Duration,
+    shutdown: &CancellationToken,
+) -> std::ops::ControlFlow<()> {
+    if matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::NotConnected
+            | io::ErrorKind::Interrupted
+    ) {
+        return std::ops::ControlFlow::Continue(());
+    }
+    tracing::error!(%error, "cannot accept connections; if too many files are open, raise the limit (ulimit -n)");
+    let wait = *back_off;
+    *back_off = (wait * 2).min(LONGEST_BACK_OFF);
+    tokio::select! {
+        () = shutdown.cancelled() => std::ops::ControlFlow::Break(()),
+        () = sleep(wait) => std::ops::ControlFlow::Continue(()),
+    }
+}
+
+/// The tasks of a listener's connections.
+pub(super) struct Crowd {
+    tasks: JoinSet<()>,
+    max: usize,
+    full: bool,
+}
+
+impl Crowd {
+    pub(super) fn new(max: usize) -> Self {
+        Self { tasks: JoinSet::new(), max, full: false }
+    }
+
+    /// Serves a connection, unless there are too many.
+    pub(super) fn take<F: Future<Output = ()> + Send + 'static>(&mut self, remote: impl fmt::Debug, serve: impl FnOnce() -> F) {
+        if self.tasks.len() < self.max {
+            self.tasks.spawn(serve());
+            return;
+        }
+        // Once for each time the limit is reached, so that a flood does not fill the log too.
+        if !self.full {
+            tracing::warn!(?remote, max = self.max, "too many connections; new ones are closed until some end");
+        }
+        self.full = true;
+    }
+
+    /// Waits until a connection has ended; forever while there is none.
+    pub(super) async fn one_ended(&mut self) {
+        match self.tasks.join_next().await {
+            None => std::future::pending().await,
+            Some(ended) => {
+                self.full = false;
+                if let Err(error) = ended
+                    && error.is_panic()
+                {
+                    tracing::error!(%error, "the task of a connection panicked; this is a defect, please report it");
+                }
+            }
+        }
+    }
+
+    /// Gives the connections some time to end by themselves, then ends them.
+    pub(super) async fn finish(mut self, grace: Duration) {
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        if timeout(grace, all).await.is_err() {
+            tracing::warn!(connections = self.tasks.len(), "connections still busy after the grace period; closing them");
+            self.tasks.shutdown().await;
+        }
+    }
+}
+
+async fn serve_one(stream: BoxStream, remote: SocketAddr, server: Server, shutdown: CancellationToken) {
+    let limits = &server.limits;
+    let secured = tokio::select! {
+        () = shutdown.cancelled() => return,
+        secured = timeout(limits.handshake_timeout, server.handshake.secure(stream)) => secured,
+    };
+    let Secured { stream, protocol, peer, binding } = match secured {
+        Ok(Ok(secured)) => secured,
+        Ok(Err(error)) => return tracing::info!(%remote, %error, "connection refused"),
+        Err(_) => return tracing::info!(%remote, limit = ?limits.handshake_timeout, "handshake not finished in time"),
+    };
+    match (protocol, peer) {
+        (Protocol::Gossip, Some(peer)) => tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = server.gossip.accept(peer, stream) => {}
+        },
+        (Protocol::Gossip, None) => tracing::info!(%remote, "membership connection without a certificate refused"),
+        (protocol, peer) => {
+            let origin = Origin { ingress: Ingress::Tls, remote: Some(remote), peer, binding };
+            serve_http(stream, protocol == Protocol::Http2, origin, server.http.clone(), limits, shutdown).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,325 @@
+use std::{
+    net::IpAddr,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use axum::{
+    Extension, Router,
+    extract::Request,
+    response::IntoResponse,
+    routing::{get, post},
+};
+use bytes::Bytes;
+use http_body_util::Full;
+use p2p_client::{
+    protocol::{ClusterId, Role},
+    wire::{
+        dial::{Dial, DialError, PeerRef},
+        http::{RequestLimits, one_shot},
+        net::Network,
+        pool::HttpPool,
+        tls::ChannelBinding,
+    },
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    sync::Notify,
+    time::Instant,
+};
+
+use super::*;
+use crate::{
+    transport::{HandshakeError, MemoryHost, MemoryNetwork, RemoteAddr},
+    web::rpc::read_body,
+};
+
+/// Takes the first byte for the protocol: `1`, `2` or `g`. So tests need no certificates.
+struct FirstByte;
+
+fn node() -> PeerIdentity {
+    PeerIdentity { node_id: "w".parse().unwrap(), role: Role::Worker, cluster: ClusterId::from_root_key_hash(&[1; 32]) }
+}
+
+impl Handshake for FirstByte {
+    fn secure(&self, mut stream: BoxStream) -> BoxFuture<'_, Result<Secured, HandshakeError>> {
+        Box::pin(async move {
+            let protocol = match stream.read_u8().await.unwrap_or(0) {
+                b'1' => Protocol::Http1,
+                b'2' => Protocol::Http2,
+                b'g' => Protocol::Gossip,
+                _ => return Err(HandshakeError::UnknownProtocol { protocol: "?".into() }),
+            };
+            Ok(Secured { stream, protocol, peer: Some(node()), binding: Some(ChannelBinding::from_bytes([7; 32])) })
+        })
+    }
+}
+
+/// Says who came, and keeps the connection until the peer closes it.
+#[derive(Default)]
+struct Greets(Mutex<Vec<PeerIdentity>>);
+
+impl GossipAcceptor for Greets {
+    fn accept(&self, peer: PeerIdentity, mut stream: BoxStream) -> BoxFuture<'static, ()> {
+        self.0.lock().unwrap().push(peer);
+        Box::pin(async move {
+            stream.write_all(b"welcome").await.unwrap();
+            let _ = stream.read_u8().await;
+        })
+    }
+}
+
+struct Fixture {
+    client: MemoryHost,
+    http: HttpHandler,
+    gossip: Arc<Greets>,
+    shutdown: CancellationToken,
+    serving: tokio::task::JoinHandle<()>,
+}
+
+const SERVER: &str = "10.0.0.1:8001";
+
+async fn start(limits: ListenerLimits) -> Fixture {
+    let network = MemoryNetwork::new();
+    let listener = network.host([10, 0, 0, 1]).listen(SERVER.parse().unwrap()).await.unwrap();
+    let (http, gossip, shutdown) = (HttpHandler::default(), Arc::new(Greets::default()), CancellationToken::new());
+    let server = Server { handshake: Arc::new(FirstByte), http: http.clone(), gossip: gossip.clone(), limits };
+    let serving = tokio::spawn(serve(listener, server, shutdown.clone()));
+    Fixture { client: network.host([10, 0, 0, 2]), http, gossip, shutdown, serving }
+}
+
+impl Fixture {
+    async fn connect(&self, protocol: u8) -> BoxStream {
+        let mut stream = self.client.connect(SERVER).await.unwrap();
+        stream.write_all(&[protocol]).await.unwrap();
+        stream
+    }
+
+    async fn send(&self, request: http::request::Builder, body: &'static str) -> http::Response<Bytes> {
+        let request = request.body(Full::from(body)).unwrap();
+        one_shot(self.connect(b'1').await, request, RequestLimits::default()).await.unwrap()
+    }
+
+    async fn get(&self) -> http::Response<Bytes> {
+        self.send(http::Request::get("/"), "").await
+    }
+}
+
+impl Dial for Fixture {
+    fn dial<'a>(&'a self, _: &'a PeerRef) -> BoxFuture<'a, Result<BoxStream, DialError>> {
+        Box::pin(async { Ok(self.connect(b'2').await) })
+    }
+}
+
+/// Waits for the other end to close, and says after how long and what it said.
+async fn until_closed(mut stream: BoxStream) -> (u64, Vec<u8>) {
+    let (began, mut said) = (Instant::now(), Vec::new());
+    stream.read_to_end(&mut said).await.unwrap();
+    (began.elapsed().as_secs(), said)
+}
+
+#[tokio::test]
+async fn until_there_are_routes_every_request_gets_503_and_when_to_come_again() {
+    let fixture = start(ListenerLimits::default()).await;
+    let response = fixture.get().await;
+    assert_eq!((response.status().as_u16(), &response.headers()["retry-after"]), (503, &"1".parse().unwrap()));
+    let said = std::str::from_utf8(response.body()).unwrap();
+    assert!(said.contains("-32007") && said.contains("starting or stopping"), "{said}");
+
+    fixture.http.set(Router::new().route("/", get(|| async { "ready" })));
+    assert_eq!(fixture.get().await.body(), "ready");
+    fixture.http.clear();
+    assert_eq!(fixture.get().await.status(), 503);
+}
+
+#[tokio::test]
+async fn a_request_carries_where_it_came_from() {
+    async fn show(request: Request) -> String {
+        let found = request.extensions();
+        let ip: Option<IpAddr> = found.get::<RemoteAddr>().map(|remote| remote.0.ip());
+        let node = found.get::<PeerIdentity>().map(|peer| peer.node_id.to_string());
+        let binding = found.get::<ChannelBinding>().map(|binding| binding.as_bytes()[0]);
+        format!("{:?} {ip:?} {node:?} {binding:?}", found.get::<Ingress>().unwrap())
+    }
+    let fixture = start(ListenerLimits::default()).await;
+    fixture.http.set(Router::new().route("/", get(show)));
+    assert_eq!(fixture.get().await.body(), r#"Tls Some(10.0.0.2) Some("w") Some(7)"#);
+}
+
+#[tokio::test]
+async fn http2_is_served_where_it_was_agreed_on() {
+    let fixture = start(ListenerLimits::default()).await;
+    fixture.http.set(Router::new().route("/", get(|request: Request| async move { format!("{:?}", request.version()) })));
+    let peer = PeerRef { node_id: "a".parse().unwrap(), authority: SERVER.into() };
+    let pool = HttpPool::new(Arc::new(fixture));
+    let request = http::Request::get("/").body(Full::default()).unwrap();
+    assert_eq!(pool.request(&peer, request, RequestLimits::default()).await.unwrap().body(), "HTTP/2.0");
+}
+
+#[tokio::test]
+async fn membership_connections_go_to_their_acceptor_with_the_peers_identity() {
+    let fixture = start(ListenerLimits::default()).await;
+    let mut stream = fixture.connect(b'g').await;
+    let mut said = [0; 7];
+    stream.read_exact(&mut said).await.unwrap();
+    assert_eq!((&said, &fixture.gossip.0.lock().unwrap()[..]), (b"welcome", &[node()][..]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handshake_that_stalls_is_cut() {
+    let fixture = start(ListenerLimits::default()).await;
+    let stream = fixture.client.connect(SERVER).await.unwrap();
+    assert_eq!(until_closed(stream).await, (10, vec![]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn headers_that_stall_are_cut_in_http1_and_http2() {
+    let fixture = start(ListenerLimits::default()).await;
+    let mut slow = fixture.connect(b'1').await;
+    slow.write_all(b"GET / HTTP/1.1\r\nhost:").await.unwrap();
+    assert_eq!(until_closed(slow).await.0, 10);
+    // Silence after the handshake, silence within the preface, and silence after it (which the ping finds).
+    let silent = fixture.connect(b'1').await;
+    assert_eq!(until_closed(silent).await.0, 10);
+    let mut half = fixture.connect(b'2').await;
+    half.write_all(b"PRI * HTTP").await.unwrap();
+    assert_eq!(until_closed(half).await.0, 10);
+    let mut whole = fixture.connect(b'2').await;
+    whole.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+    assert_eq!(until_closed(whole).await.0, 15);
+}
+
+#[tokio::test]
+async fn headers_over_the_limit_get_431() {
+    let fixture = start(ListenerLimits::default()).await;
+    let mut many = fixture.connect(b'1').await;
+    many.write_all(format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(101)).as_bytes()).await.unwrap();
+    let (_, said) = until_closed(many).await;
+    assert!(said.starts_with(b"HTTP/1.1 431"), "{said:?}");
+    let mut long = fixture.connect(b'1').await;
+    long.write_all(format!("GET / HTTP/1.1\r\na: {}\r\n\r\n", "b".repeat(17 * 1024)).as_bytes()).await.unwrap();
+    let (_, said) = until_closed(long).await;
+    assert!(said.starts_with(b"HTTP/1.1 431"), "{said:?}");
+}
+
+#[tokio::test]
+async fn a_body_over_the_limit_gets_413() {
+    let take = |request: Request| async move {
+        match read_body(request.into_body(), 8).await {
+            Ok(body) => body.into_response(),
+            Err(refused) => refused.into_response(),
+        }
+    };
+    let fixture = start(ListenerLimits::default()).await;
+    fixture.http.set(Router::new().route("/", post(take)));
+    assert_eq!(fixture.send(http::Request::post("/"), "12345678").await.body(), "12345678");
+    let response = fixture.send(http::Request::post("/"), "123456789").await;
+    assert_eq!(response.status(), 413);
+    assert!(response.body().starts_with(b"{\"jsonrpc\":\"2.0\",\"error\":{\"code\":-32600"), "{:?}", response.body());
+}
+
+#[tokio::test]
+async fn beyond_the_most_connections_new_ones_are_closed_until_some_end() {
+    let fixture = start(ListenerLimits { max_connections: 2, ..ListenerLimits::default() }).await;
+    let mut kept = [fixture.connect(b'g').await, fixture.connect(b'g').await];
+    for stream in &mut kept {
+        assert_eq!(stream.read_u8().await.unwrap(), b'w');
+    }
+    let mut third = fixture.client.connect(SERVER).await.unwrap();
+    assert_eq!(third.read(&mut [0]).await.unwrap(), 0);
+    assert_eq!(fixture.gossip.0.lock().unwrap().len(), 2);
+    drop(kept);
+    while fixture.connect(b'g').await.read_u8().await.is_err() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_handler_that_panics_costs_its_own_request_only() {
+    async fn broken() -> &'static str {
+        panic!("on purpose")
+    }
+    let fixture = start(ListenerLimits::default()).await;
+    fixture.http.set(Router::new().route("/", get(|| async { "fine" })).route("/broken", get(broken)));
+    let response = fixture.send(http::Request::get("/broken"), "").await;
+    assert_eq!(response.status(), 500);
+    assert!(!response.body().windows(10).any(|said| said == b"on purpose"), "what went wrong inside is not told");
+    assert_eq!(fixture.get().await.body(), "fine");
+}
+
+/// A route that says when it was called, and answers when it is told to.
+fn slow_route(taken: &Arc<Notify>, go_on: &Arc<Notify>) -> Router {
+    let shared = (taken.clone(), go_on.clone());
+    let slow = |Extension((taken, go_on)): Extension<(Arc<Notify>, Arc<Notify>)>| async move {
+        taken.notify_one();
+        go_on.notified().await;
+        "finished"
+    };
+    Router::new().route("/", get(slow)).layer(Extension(shared))
+}
+
+#[tokio::test]
+async fn shutdown_finishes_the_running_request_and_takes_no_new_connection() {
+    let fixture = start(ListenerLimits::default()).await;
+    let (taken, go_on) = (Arc::default(), Arc::default());
+    fixture.http.set(slow_route(&taken, &go_on));
+    let (response, ()) = tokio::join!(fixture.get(), async {
+        taken.notified().await;
+        fixture.shutdown.cancel();
+        while fixture.client.connect(SERVER).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+        go_on.notify_one();
+    });
+    assert_eq!(response.body(), "finished");
+    fixture.serving.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_still_running_after_the_grace_period_is_ended() {
+    let fixture = start(ListenerLimits::default()).await;
+    let (taken, go_on) = (Arc::default(), Arc::default());
+    fixture.http.set(slow_route(&taken, &go_on));
+    let mut stream = fixture.connect(b'1').await;
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    taken.notified().await;
+    let began = Instant::now();
+    fixture.shutdown.cancel();
+    fixture.serving.await.unwrap();
+    assert_eq!(began.elapsed().as_secs(), 10);
+    assert_eq!(until_closed(stream).await.1, b"");
+}
+
+/// Fails a few times as a system out of file descriptors does, then says nothing.
+struct OutOfFiles(Arc<AtomicUsize>);
+
+impl Listener for OutOfFiles {
+    fn accept(&mut self) -> BoxFuture<'_, io::Result<(BoxStream, SocketAddr)>> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Box::pin(async { Err(io::Error::from_raw_os_error(24)) })
+    }
+
+    fn local_addr(&self) -> SocketAddr {
+        ([127, 0, 0, 1], 1).into()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn out_of_file_descriptors_the_loop_waits_instead_of_spinning() {
+    let tries = Arc::new(AtomicUsize::new(0));
+    let server = Server {
+        handshake: Arc::new(FirstByte),
+        http: HttpHandler::default(),
+        gossip: Arc::new(Greets::default()),
+        limits: ListenerLimits::default(),
+    };
+    let shutdown = CancellationToken::new();
+    let serving = tokio::spawn(serve(Box::new(OutOfFiles(tries.clone())), server, shutdown.clone()));
+    tokio::time::sleep(Duration::from_secs(10)).await; // of paused time
+    shutdown.cancel();
+    serving.await.unwrap();
+    let tries = tries.load(Ordering::Relaxed);
+    assert!((10..30).contains(&tries), "{tries} tries in 10 s");
+}

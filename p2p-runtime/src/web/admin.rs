@@ -1,0 +1,89 @@
+//! Administration by the operator, over the node's own socket: tokens, leaving, stopping.
+
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
+
+use axum::{Json, extract::State};
+use http::StatusCode;
+use p2p_client::protocol::{ErrorCode, NodeId, Role, RpcError};
+use serde::{Deserialize, Serialize};
+
+use crate::identity::TokenOptions;
+
+use super::{
+    requester::{Refusal, Requester},
+    state::WebState,
+};
+
+/// `POST /admin/token`: what the token is to allow.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenRequest {
+    /// The role of the node that joins with it.
+    pub role: Role,
+    /// How long it is good, in seconds.
+    pub ttl_seconds: u64,
+    /// For how many nodes it is good.
+    pub uses: NonZeroU32,
+    /// The only node id that it is good for.
+    #[serde(default)]
+    pub node_id: Option<NodeId>,
+}
+
+/// The answer: the token itself, which is shown once and kept nowhere.
+#[derive(Serialize, Deserialize)]
+pub struct TokenReply {
+    /// The token.
+    pub token: String,
+    /// Where to join with it.
+    pub authority: String,
+}
+
+/// `POST /admin/leave`: the node that left.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct LeaveReply {
+    /// Which one.
+    pub node_id: NodeId,
+}
+
+pub(super) async fn create_token(
+    State(state): State<Arc<WebState>>,
+    requester: Requester,
+    Json(request): Json<TokenRequest>,
+) -> Result<Json<TokenReply>, Refusal> {
+    requester.must_be_operator("/admin/token")?;
+    let Some(issuer) = &state.issuer else {
+        let text = "this node issues no tokens; run `p2p token create` on a coordinator";
+        return Err(Refusal(StatusCode::CONFLICT, RpcError::new(ErrorCode::INVALID_REQUEST, text)));
+    };
+    let token = issuer.create_token(TokenOptions::from(request)).await.map_err(internal)?;
+    tracing::info!(target: "p2p::audit", caller = %requester.caller, token = %token.id(), "made a join token");
+    let me = state.cx.membership().and_then(|membership| membership.members().get(state.cx.node_id()).cloned());
+    let authority = me.map(|me| me.authority()).unwrap_or_default();
+    Ok(Json(TokenReply { token: token.reveal().to_string(), authority }))
+}
+
+impl From<TokenRequest> for TokenOptions {
+    fn from(request: TokenRequest) -> Self {
+        let TokenRequest { role, ttl_seconds, uses, node_id } = request;
+        Self { role, uses, ttl: Duration::from_secs(ttl_seconds), node_id }
+    }
+}
+
+/// Answers first, and leaves then: the answer travels over the node that goes.
+pub(super) async fn leave(State(state): State<Arc<WebState>>, requester: Requester) -> Result<Json<LeaveReply>, Refusal> {
+    requester.must_be_operator("/admin/leave")?;
+    tracing::info!(target: "p2p::audit", caller = %requester.caller, "the node leaves its cluster");
+    state.leave.cancel();
+    Ok(Json(LeaveReply { node_id: state.cx.node_id().clone() }))
+}
+
+pub(super) async fn stop(State(state): State<Arc<WebState>>, requester: Requester) -> Result<Json<LeaveReply>, Refusal> {
+    requester.must_be_operator("/admin/stop")?;
+    tracing::info!(target: "p2p::audit", caller = %requester.caller, "the node stops");
+    state.cx.shut_down();
+    Ok(Json(LeaveReply { node_id: state.cx.node_id().clone() }))
+}
+
+fn internal(error: impl std::fmt::Display) -> Refusal {
+    Refusal(StatusCode::INTERNAL_SERVER_ERROR, RpcError::new(ErrorCode::INTERNAL, error.to_string()))
+}

@@ -1,0 +1,74 @@
+//! The component `web_server`: opens the routes once the services run, on the network and on the node's own socket.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use p2p_client::service::Result;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    component::Component,
+    context::Context,
+    transport::{HttpHandler, ListenerLimits, UnixSocket, serve_unix},
+};
+
+use super::{routes::routes, state::WebState};
+
+/// How long running requests may take when the node stops.
+pub(crate) const GRACE: Duration = Duration::from_secs(10);
+
+/// Opens and closes the routes.
+pub(crate) struct WebServerComponent {
+    state: Arc<WebState>,
+    handler: HttpHandler,
+    socket: PathBuf,
+    limits: ListenerLimits,
+    closing: CancellationToken,
+    serving: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl WebServerComponent {
+    pub(crate) fn new(state: WebState, handler: HttpHandler, socket: PathBuf, limits: ListenerLimits) -> Self {
+        Self { state: Arc::new(state), handler, socket, limits, closing: CancellationToken::new(), serving: Mutex::default() }
+    }
+}
+
+impl Component for WebServerComponent {
+    fn name(&self) -> &'static str {
+        "web_server"
+    }
+
+    fn dependencies(&self) -> &'static [&'static str] {
+        &["service"]
+    }
+
+    async fn start(&self, _: &Context) -> Result<()> {
+        let socket = UnixSocket::bind(&self.socket).await?;
+        let routes = routes(self.state.clone());
+        let local = HttpHandler::default();
+        local.set(routes.clone());
+        self.handler.set(routes);
+        let task = tokio::spawn(serve_unix(socket, local, self.limits.clone(), self.closing.clone()));
+        *self.serving.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
+        Ok(())
+    }
+
+    /// Takes no new requests, and waits for those that run: the services that they use stop next.
+    async fn stop(&self, _: &Context) -> Result<()> {
+        self.handler.clear();
+        let left = self.state.running.finished(GRACE).await;
+        if left > 0 {
+            tracing::warn!(left, "requests were still running and are cut off");
+        }
+        self.closing.cancel();
+        let serving = self.serving.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(serving) = serving {
+            serving.await?;
+        }
+        Ok(())
+    }
+}

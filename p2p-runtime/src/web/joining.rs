@@ -1,0 +1,69 @@
+//! What a node that wants to join can reach: the root certificate, and the join itself.
+
+use std::sync::Arc;
+
+use axum::{
+    Extension,
+    extract::{Request, State},
+    response::{IntoResponse, Response},
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use http::{StatusCode, header::CONTENT_TYPE};
+use p2p_client::{
+    protocol::{ErrorCode, RpcError},
+    wire::tls::ChannelBinding,
+};
+
+use crate::{
+    identity::{CertRequest, join::encode_outcome},
+    transport::RemoteAddr,
+};
+
+use super::{requester::Refusal, rpc::read_body, state::WebState};
+
+/// A CSR and its proof take some 2 KB.
+const MAX_REQUEST: usize = 64 * 1024;
+
+pub(super) async fn ca_cert(State(state): State<Arc<WebState>>) -> impl IntoResponse {
+    ([(CONTENT_TYPE, "application/x-pem-file")], pem(state.identity.root().der()))
+}
+
+/// A certificate as text (RFC 7468, section 5).
+fn pem(der: &[u8]) -> String {
+    let mut text = "-----BEGIN CERTIFICATE-----\n".to_owned();
+    for line in STANDARD.encode(der).as_bytes().chunks(64) {
+        text.extend(line.iter().map(|byte| char::from(*byte)));
+        text.push('\n');
+    }
+    text + "-----END CERTIFICATE-----\n"
+}
+
+pub(super) async fn cert_request(
+    State(state): State<Arc<WebState>>,
+    channel: Option<Extension<ChannelBinding>>,
+    remote: Option<Extension<RemoteAddr>>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let Some(issuer) = &state.issuer else {
+        let text = "this node issues no certificates; join at a coordinator: `p2p nodes` shows which nodes are";
+        return Err(Refusal(StatusCode::NOT_FOUND, RpcError::new(ErrorCode::METHOD_NOT_FOUND, text)));
+    };
+    let (Some(Extension(channel)), Some(Extension(RemoteAddr(remote)))) = (channel, remote) else {
+        let text = "joining goes over TLS, to the node's address";
+        return Err(Refusal(StatusCode::BAD_REQUEST, RpcError::new(ErrorCode::INVALID_REQUEST, text)));
+    };
+    let body = match read_body(request.into_body(), MAX_REQUEST).await {
+        Ok(body) => body,
+        Err(error) => return Ok(error.into_response()),
+    };
+    let outcome = match CertRequest::from_json(&body) {
+        Ok(request) => issuer.handle(request, channel, remote).await,
+        Err(refused) => Err(refused),
+    };
+    if let Err(refused) = &outcome {
+        tracing::warn!(target: "p2p::audit", %remote, %refused, "a join was refused");
+    }
+    let (status, body) = encode_outcome(&outcome);
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    Ok((status, [(CONTENT_TYPE, "application/json")], body).into_response())
+}

@@ -1,0 +1,24 @@
+//! The node's HTTP side: the same methods for every other language, the documents, health, joining, administration.
+//!
+//! ```text
+//! transport (who is at the other end) -> routes -> requester (who asks) -> Dispatcher, documents, Issuer
+//! ```
+//! What may be read without a name is said route by route in [`routes`]; methods decide for themselves.
+
+mod admin;
+mod calls;
+mod component;
+mod documents;
+pub(crate) mod headers;
+mod joining;
+mod requester;
+mod routes;
+pub mod rpc;
+mod running;
+mod state;
+
+pub use admin::{LeaveReply, TokenReply, TokenRequest};
+pub(crate) use component::WebServerComponent;
+pub use documents::{Health, MethodStatus, ServiceStatus};
+pub(crate) use running::RunningRequests;
+pub(crate) use state::WebState;

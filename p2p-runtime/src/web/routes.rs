@@ -1,0 +1,35 @@
+//! The table of routes.
+//!
+//! | route | for |
+//! |---|---|
+//! | `POST /rpc`, `POST /rpc/{service}/{method}` | anyone; each method says whom it is for |
+//! | `GET /health` | anyone |
+//! | `GET /services`, `GET /cluster/nodes` | as the configuration says; otherwise nodes and operators |
+//! | `GET /internal/ca-cert`, `POST /internal/cert-request` | anyone: joining proves itself |
+//! | `/admin/…` | the operator, on the node's own socket |
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    routing::{get, post},
+};
+
+use super::{admin, calls, documents, joining, state::WebState};
+
+/// All routes.
+pub(super) fn routes(state: Arc<WebState>) -> Router {
+    Router::new()
+        .route("/rpc", post(calls::json_rpc))
+        .route("/rpc/{service}/{method}", post(calls::one_method))
+        .route("/health", get(documents::health))
+        .route("/services", get(documents::services))
+        .route("/cluster/nodes", get(documents::cluster_nodes))
+        .route("/internal/ca-cert", get(joining::ca_cert))
+        .route("/internal/cert-request", post(joining::cert_request))
+        .route("/admin/token", post(admin::create_token))
+        .route("/admin/leave", post(admin::leave))
+        .route("/admin/stop", post(admin::stop))
+        .fallback(documents::unknown_route)
+        .with_state(state)
+}

@@ -1,0 +1,28 @@
+//! What the handlers of requests share.
+
+use std::time::Instant;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::HttpAccess,
+    context::Context,
+    identity::{Issuer, NodeIdentity},
+    service::Dispatcher,
+};
+
+use super::{rpc::BodyLimits, running::RunningRequests};
+
+/// What the handlers share.
+pub(crate) struct WebState {
+    pub(crate) cx: Context,
+    pub(crate) dispatcher: Dispatcher,
+    pub(crate) identity: NodeIdentity,
+    pub(crate) issuer: Option<Issuer>,
+    pub(crate) access: HttpAccess,
+    pub(crate) running: RunningRequests,
+    pub(crate) started: Instant,
+    pub(crate) body_limits: BodyLimits,
+    /// Cancelled when an operator has the node leave the cluster.
+    pub(crate) leave: CancellationToken,
+}

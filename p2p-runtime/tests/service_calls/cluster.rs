@@ -1,0 +1,162 @@
+//! A cluster without a network: its nodes are entries of a map, and sending is a function call that carries JSON.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use p2p_client::{
+    call::{Failure, Head, serve_guarded, unknown_method},
+    protocol::{CallerId, Many, NodeId, One, Role, Target},
+    proxy::{Caller, Leg, Peer, Proxy, Route},
+    service::{CallContext, HostedService, Params},
+};
+use p2p_runtime::service::Hosted;
+use tokio::time::Instant;
+
+/// The nodes, and what was sent between them.
+#[derive(Clone, Default)]
+pub(crate) struct Cluster(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    nodes: Mutex<BTreeMap<NodeId, Node>>,
+    /// Path and params of each message, in order.
+    sent: Mutex<Vec<(String, String)>>,
+}
+
+#[derive(Clone)]
+struct Node {
+    role: Role,
+    services: BTreeMap<String, Arc<dyn HostedService>>,
+    reachable: bool,
+}
+
+impl Cluster {
+    /// Adds a node that hosts nothing yet.
+    pub(crate) fn node(self, id: &str, role: Role) -> Self {
+        self.0.nodes.lock().unwrap().insert(id.parse().unwrap(), Node { role, services: BTreeMap::new(), reachable: true });
+        self
+    }
+
+    /// Has a node host a service.
+    pub(crate) fn serve<S: Hosted<M>, M>(self, id: &str, service: S) -> Self {
+        let hosted = Arc::new(service).host().service().clone();
+        self.change(id, |node| {
+            node.services.insert(hosted.spec().name.to_string(), hosted);
+        });
+        self
+    }
+
+    /// Has a node's peers fail to reach it.
+    pub(crate) fn cut_off(&self, id: &str) {
+        self.change(id, |node| node.reachable = false);
+    }
+
+    fn change(&self, id: &str, change: impl FnOnce(&mut Node)) {
+        change(self.0.nodes.lock().unwrap().get_mut(&id.parse::<NodeId>().unwrap()).expect("a node of this id"));
+    }
+
+    /// A proxy whose calls are made by this node.
+    pub(crate) fn proxy(&self, id: &str) -> Proxy {
+        let node_id: NodeId = id.parse().unwrap();
+        let role = self.0.nodes.lock().unwrap()[&node_id].role;
+        self.proxy_as(id, CallerId::Node { id: node_id, role })
+    }
+
+    /// A proxy on this node whose calls are made in another name.
+    pub(crate) fn proxy_as(&self, id: &str, identity: CallerId) -> Proxy {
+        Proxy::new(Arc::new(OnNode { node_id: id.parse().unwrap(), identity, cluster: self.clone() }))
+    }
+
+    /// What a node hosts under a name.
+    pub(crate) fn hosted(&self, id: &str, service: &str) -> Option<Arc<dyn HostedService>> {
+        self.0.nodes.lock().unwrap().get(&id.parse::<NodeId>().unwrap())?.services.get(service).cloned()
+    }
+
+    /// Path and params of each message that was sent, in order.
+    pub(crate) fn sent(&self) -> Vec<(String, String)> {
+        self.0.sent.lock().unwrap().clone()
+    }
+}
+
+/// The caller of one node.
+struct OnNode {
+    node_id: NodeId,
+    identity: CallerId,
+    cluster: Cluster,
+}
+
+impl OnNode {
+    fn leg(&self, head: &Head, id: &NodeId) -> Option<Leg> {
+        let hosted = self.cluster.hosted(id.as_str(), head.method.service()).filter(|_| !head.tried.contains(id))?;
+        let route = if *id == self.node_id {
+            Route::Here(hosted)
+        } else {
+            Route::Peer(Peer { node_id: id.clone(), authority: format!("{id}.test:1") })
+        };
+        Some(Leg { node_id: id.clone(), route })
+    }
+
+    fn legs(&self, head: &Head, fits: impl Fn(&NodeId, Role) -> bool) -> Vec<Leg> {
+        let nodes = self.cluster.0.nodes.lock().unwrap().clone();
+        nodes.iter().filter(|(id, node)| fits(id, node.role)).filter_map(|(id, _)| self.leg(head, id)).collect()
+    }
+
+    async fn deliver(&self, head: &Head, to: &NodeId, body: &[u8]) -> Result<Vec<u8>, Failure> {
+        let json = str::from_utf8(body).unwrap();
+        let node = self.cluster.0.nodes.lock().unwrap()[to].clone();
+        if !node.reachable {
+            return Err(Failure::NotSent(format!("{to} cannot be reached")));
+        }
+        self.cluster.0.sent.lock().unwrap().push((head.method.path(), json.to_owned()));
+        let hosted = node.services[head.method.service()].clone();
+        let Some(spec) = hosted.method(head.method.method()) else {
+            return Err(Failure::Answered(unknown_method(&*hosted, head.method.method())));
+        };
+        spec.access.check(&self.identity, &spec.path).map_err(|denied| Failure::Answered(denied.into()))?;
+        let there = Arc::new(Self {
+            node_id: to.clone(),
+            identity: CallerId::Node { id: to.clone(), role: node.role },
+            cluster: self.cluster.clone(),
+        });
+        let cx = CallContext::new(there, self.identity.clone(), head.deadline).within(head.chain.trace, head.chain.origin.clone());
+        serve_guarded(&hosted, spec, &cx, Params::new(Some(json)), Instant::now()).await.map_err(Failure::Answered)
+    }
+}
+
+impl Caller for OnNode {
+    fn node_id(&self) -> &NodeId {
+        &self.node_id
+    }
+
+    fn identity(&self) -> &CallerId {
+        &self.identity
+    }
+
+    fn resolve(&self, head: &Head) -> Result<Route, Failure> {
+        let Target::One(one) = &head.target else { return Err(Failure::NoRoute("one is wanted".to_owned())) };
+        let found = match one {
+            One::Any => self.leg(head, &self.node_id).or_else(|| self.legs(head, |_, _| true).into_iter().next()),
+            One::Node(id) => self.leg(head, id),
+            One::Role(role) => self.legs(head, |_, its| its == *role).into_iter().next(),
+            _ => None,
+        };
+        found.map(|leg| leg.route).ok_or_else(|| Failure::NoRoute(format!("nobody fits {}", head.target)))
+    }
+
+    fn resolve_all(&self, head: &Head) -> Result<Vec<Leg>, Failure> {
+        match &head.target {
+            Target::Many(Many::Role(role)) => Ok(self.legs(head, |_, its| its == *role)),
+            Target::Many(Many::Others) => Ok(self.legs(head, |id, _| *id != self.node_id)),
+            Target::Many(Many::All) => Ok(self.legs(head, |_, _| true)),
+            other => Err(Failure::NoRoute(format!("nobody fits {other}"))),
+        }
+    }
+
+    fn send<'a>(&'a self, head: &'a Head, to: &'a Peer, body: &'a [u8]) -> BoxFuture<'a, Result<Bytes, Failure>> {
+        Box::pin(async move { self.deliver(head, &to.node_id, body).await.map(Into::into) })
+    }
+}

@@ -1,0 +1,111 @@
+//! What a method is told of its call, and what the calls that it makes inherit.
+
+use std::time::Duration;
+
+use p2p_client::{
+    call::CallError,
+    protocol::{CallerId, Role},
+};
+use p2p_runtime::{
+    prelude::{CallContext, Result},
+    service,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use crate::cluster::Cluster;
+
+/// What a method saw.
+#[derive(Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+struct Seen {
+    node: String,
+    caller: String,
+    origin: Option<String>,
+    time_left: Duration,
+}
+
+struct Relay;
+
+#[service]
+impl Relay {
+    #[service_method(anonymous)]
+    async fn look(&self, cx: &CallContext) -> Result<Seen> {
+        Ok(Seen {
+            node: cx.node().to_string(),
+            caller: cx.caller().to_string(),
+            origin: cx.origin().map(str::to_owned),
+            time_left: cx.time_left(),
+        })
+    }
+
+    #[service_method(anonymous)]
+    async fn pass_on(&self, to: String, cx: &CallContext, after: Duration, given: Duration) -> Result<Seen> {
+        tokio::time::sleep(after).await;
+        Ok(cx.proxy().relay().on(to.as_str()).look().timeout(given).await?)
+    }
+
+    #[service_method]
+    async fn hang(&self) -> Result<()> {
+        std::future::pending().await
+    }
+
+    #[service_method]
+    async fn wait_for_it(&self, cx: &CallContext, to: String) -> Result<()> {
+        Ok(cx.proxy().relay().on(to.as_str()).hang().timeout(Duration::from_secs(60)).await?)
+    }
+}
+
+fn cluster() -> Cluster {
+    Cluster::default()
+        .node("a", Role::Coordinator)
+        .node("b", Role::Worker)
+        .node("c", Role::Worker)
+        .serve("a", Relay)
+        .serve("b", Relay)
+        .serve("c", Relay)
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[tokio::test(start_paused = true)]
+async fn a_call_made_while_serving_one_has_the_time_that_is_left_and_knows_who_began() {
+    let cluster = cluster();
+    for (via, to) in [("a", "a"), ("a", "b"), ("b", "b"), ("b", "c"), ("b", "a")] {
+        let relay = cluster.proxy("a").relay().on(via);
+        let role = if via == "a" { "coordinator" } else { "worker" };
+        let seen = relay.pass_on(to, 2 * SECOND, 60 * SECOND).timeout(5 * SECOND).await.unwrap();
+        let expected = Seen {
+            node: to.to_owned(),
+            caller: format!("node {via} ({role})"),
+            origin: Some("node a (coordinator)".to_owned()),
+            time_left: 3 * SECOND,
+        };
+        assert_eq!(seen, expected, "{via} to {to}");
+        let seen = relay.pass_on(to, SECOND, SECOND).await.unwrap();
+        assert_eq!(seen.time_left, SECOND, "a call may be given less than what is left");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_caller_is_who_asks_and_a_forwarded_call_is_made_in_the_nodes_own_name() {
+    let cluster = cluster();
+    let nobody = cluster.proxy_as("a", CallerId::Anonymous);
+    let seen = nobody.relay().on("b").look().await.unwrap();
+    assert_eq!((seen.caller.as_str(), seen.origin), ("an anonymous caller", None));
+    let seen = nobody.relay().on("b").pass_on("c", Duration::ZERO, SECOND).await.unwrap();
+    assert_eq!(seen.caller, "node b (worker)");
+    assert_eq!(seen.origin.as_deref(), Some("an anonymous caller"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_stays_a_deadline_through_a_chain_of_calls() {
+    let cluster = cluster();
+    for (via, to) in [("a", "a"), ("a", "b"), ("b", "c")] {
+        let began = Instant::now();
+        match cluster.proxy("a").relay().on(via).wait_for_it(to).timeout(4 * SECOND).await {
+            Err(CallError::Deadline { .. }) => assert_eq!(began.elapsed(), 4 * SECOND, "{via} to {to}"),
+            other => panic!("{via} to {to}: {other:?}"),
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Why a command failed. Each text is one line and says what to do next.
+
+use std::{io, path::PathBuf, time::Duration};
+
+use p2p_client::{protocol::RpcError, wire::http::SendFailure};
+use p2p_runtime::{identity::TokenError, node::NodeError, storage::StoreError};
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CliError {
+    /// The node could not be made, enrolled or started.
+    #[error(transparent)]
+    Node(#[from] NodeError),
+    /// The store could not be looked at.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What was given as join token is none.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// There is nobody to talk to.
+    #[error("no node is running in {}; start it with `{start}`", .dir.display())]
+    NoNode {
+        dir: PathBuf,
+        /// The command that starts it.
+        start: String,
+    },
+    /// The socket is somebody else's.
+    #[error("the socket {} is for another user; run the command as the user that runs the node", .path.display())]
+    NotYours { path: PathBuf },
+    /// The socket cannot be used.
+    #[error("cannot talk to the node at {}: {source}; look at the node's log", .path.display())]
+    Socket { path: PathBuf, source: io::Error },
+    /// The node did not answer.
+    #[error("the node in {} gave no answer ({source}); look at its log, or stop it with SIGTERM", .dir.display())]
+    NoAnswer { dir: PathBuf, source: SendFailure },
+    /// The answer is not one.
+    #[error("the node's answer cannot be read: {0}; is it of another version than this command?")]
+    BadAnswer(String),
+    /// The node, or the node that it asked, refused.
+    #[error("{error}{}", data(.error))]
+    Refused { error: RpcError },
+    /// Some nodes of a call to many failed.
+    #[error("{failed} of {asked} nodes failed; their errors are above")]
+    SomeFailed { failed: usize, asked: usize },
+    /// It did not stop.
+    #[error("the node in {} is still stopping after {} s; look at its log, or stop it with SIGKILL", .dir.display(), .after.as_secs())]
+    StillRunning { dir: PathBuf, after: Duration },
+    /// There is no password.
+    #[error(
+        "the node's store needs a password and there is no terminal to ask; give it with --password-file FILE, --password-fd N, \
+         the systemd credential {}, or P2P_STORE_PASSWORD",
+        super::password::CREDENTIAL
+    )]
+    NoPassword,
+    /// Two typed passwords differ.
+    #[error("the two passwords differ; run the command again and type the same one twice")]
+    PasswordsDiffer,
+    /// There is no token.
+    #[error(
+        "a join token is needed; give it with --token, --token-file, P2P_JOIN_TOKEN or standard input; `p2p token create` on a coordinator makes one"
+    )]
+    NoToken,
+    /// One stream cannot give two secrets.
+    #[error(
+        "standard input cannot give both the password and the join token; give the token with --token-file, or the password with --password-file"
+    )]
+    OneInput,
+    /// A file or stream that was named cannot be read.
+    #[error("cannot read {what}: {source}; check the name and who may read it")]
+    Unreadable { what: String, source: io::Error },
+    /// What was read is too long.
+    #[error("{what} holds more than {limit} bytes; is it the right one?")]
+    TooLong { what: String, limit: u64 },
+    /// An argument of a call.
+    #[error("{0}")]
+    Argument(String),
+}
+
+/// What an error carries besides its text, as JSON.
+fn data(error: &RpcError) -> String {
+    error.data.as_ref().map(|data| format!("; data: {}", data.get())).unwrap_or_default()
+}

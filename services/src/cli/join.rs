@@ -1,0 +1,180 @@
+//! `p2p join`: enrols a node in a cluster, and runs it.
+
+use std::{
+    fs::File,
+    io::{self, IsTerminal},
+    path::PathBuf,
+    sync::Arc,
+};
+
+use clap::Args;
+use p2p_client::protocol::Role;
+use p2p_runtime::{
+    identity::{JoinEvent, JoinToken, TokenError},
+    node::{self, JoinClusterOptions, NodeBuilder},
+    storage::{RecoveryKey, Store},
+};
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+use super::{
+    Invocation, address,
+    error::CliError,
+    node_args::NodeArgs,
+    output::{self, Format},
+    password::{PasswordArgs, Purpose, read_secret},
+    running,
+};
+
+const VARIABLE: &str = "P2P_JOIN_TOKEN";
+
+/// Enrols this node in a cluster, and then runs it as `start` does
+///
+/// The token comes by --token, --token-file, P2P_JOIN_TOKEN or standard input. It names the cluster's root key, so that nothing is
+/// trusted on first sight. While the node joins, the coordinator must reach it on port 8802. A join that was refused or interrupted
+/// can be tried again in the same folder.
+#[derive(Args)]
+#[command(after_help = "\
+Example:
+  {program} join 10.0.0.5 --token P2PJ1.…
+  {program} join head.example:8001 --token-file /run/secrets/token --node-id worker-1 --capability gpu
+  ssh head {program} token create --quiet | {program} join head")]
+pub(super) struct JoinArgs {
+    /// A coordinator's address; without a port it is 8001
+    #[arg(value_name = "ADDR", value_parser = address::authority)]
+    authority: String,
+
+    /// The join token. Other users of this machine can see arguments: on a shared one, use another way
+    #[arg(long, value_name = "TOKEN")]
+    token: Option<String>,
+
+    /// Read the join token from this file
+    #[arg(long, value_name = "FILE", conflicts_with = "token")]
+    token_file: Option<PathBuf>,
+
+    /// What to join as; the token must be for the same
+    #[arg(long, value_name = "ROLE", default_value_t = Role::Worker)]
+    role: Role,
+
+    #[command(flatten)]
+    node: NodeArgs,
+    #[command(flatten)]
+    password: PasswordArgs,
+}
+
+/// Joins, and runs the node.
+pub(super) async fn run(
+    args: JoinArgs,
+    invocation: &Invocation,
+    prepare: impl FnOnce(NodeBuilder) -> NodeBuilder,
+) -> Result<(), CliError> {
+    // First the token: it is checked before anybody types a password.
+    let token = token(&args)?;
+    let purpose = if Store::exists(&invocation.dir)? { Purpose::Open } else { Purpose::New };
+    let password = args.password.read(purpose)?;
+
+    let format = invocation.format;
+    let NodeArgs { node_id, advertise, listen, capabilities } = args.node;
+    let options = JoinClusterOptions {
+        role: args.role,
+        node_id,
+        advertise,
+        listen,
+        capabilities,
+        progress: Arc::new(move |event| tell(format, &event)),
+        store_made: Box::new(move |key| tell_recovery_key(format, key)),
+        ..JoinClusterOptions::new(&invocation.dir, password, args.authority, token)
+    };
+    let joined = node::join(options).await?;
+    running::serve(joined.enrolment, None, invocation, prepare).await
+}
+
+/// Gets the token.
+fn token(args: &JoinArgs) -> Result<JoinToken, CliError> {
+    if let Some(token) = &args.token {
+        return Ok(token.parse()?);
+    }
+    if let Some(path) = &args.token_file {
+        let what = path.display().to_string();
+        return match File::open(path) {
+            Ok(file) => parse(&read_secret(file, what)?),
+            Err(source) => Err(CliError::Unreadable { what, source }),
+        };
+    }
+    if let Some(value) = std::env::var_os(VARIABLE) {
+        return parse(&Zeroizing::new(value.into_encoded_bytes()));
+    }
+    let stdin = io::stdin();
+    if stdin.is_terminal() {
+        return Err(CliError::NoToken);
+    }
+    if args.password.take_stdin() {
+        return Err(CliError::OneInput);
+    }
+    let read = read_secret(stdin.lock(), "standard input".to_owned())?;
+    if read.trim_ascii().is_empty() { Err(CliError::NoToken) } else { parse(&read) }
+}
+
+fn parse(token: &[u8]) -> Result<JoinToken, CliError> {
+    let token = std::str::from_utf8(token).map_err(|_| TokenError::WrongPrefix)?;
+    Ok(token.parse()?)
+}
+
+/// Shows the recovery key, once.
+fn tell_recovery_key(format: Format, key: &RecoveryKey) {
+    let key = key.reveal();
+    match format {
+        Format::Json => output::json_line(&json!({ "event": "store_made", "recovery_key": *key })),
+        Format::Table => output::line(format!(
+            "recovery key  {}\n\nWrite it down and keep it elsewhere: it opens this node's store when the password is lost,\n\
+             and is not shown again.\n",
+            *key
+        )),
+    }
+}
+
+/// Shows a step.
+fn tell(format: Format, event: &JoinEvent) {
+    let (step, text) = step(event);
+    match format {
+        Format::Json => output::json_line(&step),
+        Format::Table => output::line(text),
+    }
+}
+
+/// A step, for programs and for people.
+fn step(event: &JoinEvent) -> (Value, String) {
+    match event {
+        JoinEvent::Connecting { authority } => {
+            (json!({ "event": "connecting", "authority": authority }), format!("Connecting to {authority} …"))
+        }
+        JoinEvent::Verified { node_id } => (
+            json!({ "event": "verified", "node_id": node_id }),
+            format!("The coordinator has the root key that the token names. Joining as {node_id} …"),
+        ),
+        JoinEvent::ClockSkew { ahead_s } => (
+            json!({ "event": "clock_skew", "ahead_seconds": ahead_s }),
+            format!(
+                "This machine's clock is {} s {} the coordinator's: set it right (NTP).",
+                ahead_s.unsigned_abs(),
+                if *ahead_s > 0 { "ahead of" } else { "behind" }
+            ),
+        ),
+        JoinEvent::WaitingForPort { port } => (
+            json!({ "event": "waiting_for_port", "port": port }),
+            format!("Port {port} is held by another process, which may be joining too; waiting for it …"),
+        ),
+        JoinEvent::Answering { port } => {
+            (json!({ "event": "answering", "port": port }), format!("Answering the coordinator's challenge on port {port} …"))
+        }
+        JoinEvent::Issued { left_out } => {
+            let mut text = "The certificate is there.".to_owned();
+            for one in left_out {
+                text.push_str(&format!("\nNot in it is {} ({}).", one.address, one.reason));
+            }
+            (json!({ "event": "issued", "left_out": left_out }), text)
+        }
+        // Steps of a later version of the node.
+        other => (json!({ "event": "other" }), format!("{other:?}")),
+    }
+}

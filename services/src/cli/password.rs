@@ -1,0 +1,145 @@
+//! Where the password of the node's store comes from: never from an argument, which every user of the machine could read.
+//!
+//! In this order: `--password-file`, `--password-fd`, the systemd credential, `P2P_STORE_PASSWORD`, the terminal. One newline at
+//! the end of a file or stream does not belong to the password.
+
+use std::{
+    fs::File,
+    io::{self, IsTerminal, Read},
+    path::PathBuf,
+};
+
+use clap::Args;
+use p2p_runtime::storage::Password;
+use zeroize::Zeroizing;
+
+use super::error::CliError;
+
+/// The name under which systemd hands the password over (`LoadCredential=`, `SetCredentialEncrypted=`).
+pub(super) const CREDENTIAL: &str = "p2p-store-password";
+const VARIABLE: &str = "P2P_STORE_PASSWORD";
+/// The longest secret that is read: more is another file than the one that was meant.
+const LIMIT: u64 = 64 * 1024;
+
+/// Where the password of the node's store comes from.
+#[derive(Args)]
+pub(super) struct PasswordArgs {
+    /// Read the password of the node's store from this file [otherwise: the systemd credential p2p-store-password,
+    /// P2P_STORE_PASSWORD, the terminal]
+    #[arg(long, value_name = "FILE", conflicts_with = "password_fd")]
+    password_file: Option<PathBuf>,
+
+    /// Read the password of the node's store from this open file descriptor; 0 is standard input
+    #[arg(long, value_name = "N")]
+    password_fd: Option<u32>,
+}
+
+/// What the password is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To open a store that there is.
+    Open,
+    /// To make one: a person types it twice.
+    New,
+}
+
+impl PasswordArgs {
+    /// Whether the password comes by standard input.
+    pub(super) fn take_stdin(&self) -> bool {
+        self.password_fd == Some(0)
+    }
+
+    /// Gets the password.
+    pub(super) fn read(&self, purpose: Purpose) -> Result<Password, CliError> {
+        if let Some(path) = &self.password_file {
+            return from_file(path.clone());
+        }
+        if let Some(number) = self.password_fd {
+            let what = format!("file descriptor {number}");
+            return if number == 0 {
+                from_reader(io::stdin().lock(), what)
+            } else {
+                from_file(format!("/dev/fd/{number}").into())
+            };
+        }
+        let credential = std::env::var_os("CREDENTIALS_DIRECTORY").map(|dir| PathBuf::from(dir).join(CREDENTIAL));
+        if let Some(path) = credential.filter(|path| path.exists()) {
+            return from_file(path);
+        }
+        if let Some(value) = std::env::var_os(VARIABLE) {
+            return Ok(Password::new(value.into_encoded_bytes())?);
+        }
+        from_terminal(purpose)
+    }
+}
+
+fn from_file(path: PathBuf) -> Result<Password, CliError> {
+    let what = path.display().to_string();
+    match File::open(path) {
+        Ok(file) => from_reader(file, what),
+        Err(source) => Err(CliError::Unreadable { what, source }),
+    }
+}
+
+fn from_reader(reader: impl Read, what: String) -> Result<Password, CliError> {
+    let mut secret = read_secret(reader, what)?;
+    Ok(Password::new(std::mem::take(&mut *secret))?)
+}
+
+/// Reads a secret to the end, without the newline there.
+pub(super) fn read_secret(reader: impl Read, what: String) -> Result<Zeroizing<Vec<u8>>, CliError> {
+    // Reserved in whole, so that growing leaves no copy behind.
+    let mut secret = Zeroizing::new(Vec::with_capacity(usize::try_from(LIMIT).unwrap_or_default() + 1));
+    match reader.take(LIMIT + 1).read_to_end(&mut secret) {
+        Err(source) => return Err(CliError::Unreadable { what, source }),
+        Ok(length) if length as u64 > LIMIT => return Err(CliError::TooLong { what, limit: LIMIT }),
+        Ok(_) => {}
+    }
+    if secret.last() == Some(&b'\n') {
+        secret.pop();
+        if secret.last() == Some(&b'\r') {
+            secret.pop();
+        }
+    }
+    Ok(secret)
+}
+
+fn from_terminal(purpose: Purpose) -> Result<Password, CliError> {
+    // Where neither is a terminal nobody is there to be asked, even if the process has a controlling one.
+    if !io::stdin().is_terminal() && !io::stderr().is_terminal() {
+        return Err(CliError::NoPassword);
+    }
+    let ask = |prompt: &str| match rpassword::prompt_password(prompt) {
+        Ok(typed) => Ok(Zeroizing::new(typed)),
+        Err(source) => Err(CliError::Unreadable { what: "the password from the terminal".to_owned(), source }),
+    };
+    let mut typed = match purpose {
+        Purpose::Open => ask("Password of the node's store: ")?,
+        Purpose::New => {
+            let first = ask("New password for the node's store: ")?;
+            if *first != *ask("The same again: ")? {
+                return Err(CliError::PasswordsDiffer);
+            }
+            first
+        }
+    };
+    Ok(Password::new(std::mem::take(&mut *typed))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_newline_at_the_end_does_not_belong_to_a_secret() {
+        for (text, secret) in [("a b", "a b"), ("a\n", "a"), ("a\r\n", "a"), ("a\n\n", "a\n"), (" a \n", " a "), ("", "")] {
+            assert_eq!(&**read_secret(text.as_bytes(), "x".to_owned()).unwrap(), secret.as_bytes());
+        }
+    }
+
+    #[test]
+    fn what_is_far_too_long_is_refused_by_its_name() {
+        let error = read_secret(io::repeat(b'a'), "the file x".to_owned()).unwrap_err();
+        assert!(error.to_string().starts_with("the file x holds more than 65536 bytes"), "{error}");
+    }
+}

@@ -1,0 +1,145 @@
+//! Talks to the node that runs in the folder, over its socket: one request, one connection.
+
+use std::{
+    fs::OpenOptions,
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Method, Request, header::CONTENT_TYPE};
+use http_body_util::Full;
+use p2p_client::{
+    protocol::{ErrorCode, RpcError},
+    wire::http::{RequestLimits, one_shot},
+};
+use p2p_runtime::storage::{Store, StoreError};
+use serde::{Deserialize, de::DeserializeOwned};
+use tokio::net::UnixStream;
+
+use super::{Invocation, error::CliError};
+
+/// How long a node may take for what it does by itself.
+const ANSWER_TIME: Duration = Duration::from_secs(15);
+/// How long a node may take to stop: it finishes the calls that run.
+const STOP_TIME: Duration = Duration::from_secs(60);
+
+/// The socket of a node.
+pub(super) struct Socket<'a> {
+    invocation: &'a Invocation,
+    path: PathBuf,
+}
+
+/// What is asked of the node.
+pub(super) struct Ask {
+    pub(super) method: Method,
+    pub(super) path: &'static str,
+    pub(super) headers: Vec<(&'static str, String)>,
+    pub(super) body: Vec<u8>,
+    pub(super) within: Duration,
+}
+
+impl Ask {
+    /// A document.
+    pub(super) fn get(path: &'static str) -> Self {
+        Self { method: Method::GET, path, headers: Vec::new(), body: Vec::new(), within: ANSWER_TIME }
+    }
+
+    /// Something to be done.
+    pub(super) fn post(path: &'static str, body: Vec<u8>) -> Self {
+        Self { method: Method::POST, body, ..Self::get(path) }
+    }
+}
+
+/// The body of an answer that refuses.
+#[derive(Deserialize)]
+struct Refusal {
+    error: RpcError,
+}
+
+impl<'a> Socket<'a> {
+    /// The socket of the node in the folder.
+    pub(super) fn of(invocation: &'a Invocation) -> Self {
+        Self { invocation, path: socket_in(&invocation.dir) }
+    }
+
+    /// Connects; `None` where no node runs.
+    async fn connect(&self) -> Result<Option<UnixStream>, CliError> {
+        match UnixStream::connect(&self.path).await {
+            Ok(stream) => Ok(Some(stream)),
+            // Nothing there, or what a process that was killed has left behind.
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(CliError::NotYours { path: self.path.clone() }),
+            Err(source) => Err(CliError::Socket { path: self.path.clone(), source }),
+        }
+    }
+
+    /// Asks the node, and gives its answer's body; `None` where no node runs.
+    pub(super) async fn try_ask(&self, ask: Ask) -> Result<Option<Bytes>, CliError> {
+        let Some(stream) = self.connect().await? else { return Ok(None) };
+        let mut request = Request::builder().method(ask.method).uri(ask.path).header(CONTENT_TYPE, "application/json");
+        for (name, value) in ask.headers {
+            request = request.header(name, value);
+        }
+        let request =
+            request.body(Full::from(ask.body)).map_err(|error| CliError::Argument(format!("this cannot be sent: {error}")))?;
+        let answer = one_shot(Box::new(stream), request, RequestLimits::within(ask.within)).await;
+        let answer = answer.map_err(|source| CliError::NoAnswer { dir: self.invocation.dir.clone(), source })?;
+        if answer.status().is_success() {
+            return Ok(Some(answer.into_body()));
+        }
+        let said = |_| RpcError::new(ErrorCode::INTERNAL, format!("the node answered with HTTP status {}", answer.status()));
+        let error = serde_json::from_slice::<Refusal>(answer.body()).map_or_else(said, |refusal| refusal.error);
+        Err(CliError::Refused { error })
+    }
+
+    /// Asks the node, and gives its answer's body.
+    pub(super) async fn ask(&self, ask: Ask) -> Result<Bytes, CliError> {
+        match self.try_ask(ask).await? {
+            Some(body) => Ok(body),
+            None => Err(self.nobody()),
+        }
+    }
+
+    /// Why there is nobody to talk to.
+    fn nobody(&self) -> CliError {
+        let dir = self.invocation.dir.clone();
+        match Store::exists(&dir) {
+            Ok(false) => StoreError::NotFound { dir }.into(),
+            _ => CliError::NoNode { dir, start: self.invocation.command("start") },
+        }
+    }
+
+    /// Waits until the node that runs in the folder has stopped: until it lets go of its store.
+    pub(super) async fn wait_until_stopped(&self) -> Result<(), CliError> {
+        let lock = self.invocation.dir.join("store.lock");
+        let unlocked = tokio::task::spawn_blocking(move || match OpenOptions::new().read(true).open(lock) {
+            Ok(file) => file.lock_shared(),
+            // The folder went with the node.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        });
+        match tokio::time::timeout(STOP_TIME, unlocked).await {
+            Err(_) => Err(CliError::StillRunning { dir: self.invocation.dir.clone(), after: STOP_TIME }),
+            Ok(Ok(Ok(()))) => Ok(()),
+            Ok(Ok(Err(source))) => Err(CliError::Socket { path: self.path.clone(), source }),
+            Ok(Err(lost)) => Err(CliError::Socket { path: self.path.clone(), source: io::Error::other(lost) }),
+        }
+    }
+}
+
+/// Where the socket of the node in this folder is.
+pub(super) fn socket_in(dir: &Path) -> PathBuf {
+    dir.join("p2p.sock")
+}
+
+/// Reads an answer.
+pub(super) fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, CliError> {
+    serde_json::from_slice(body).map_err(|error| CliError::BadAnswer(error.to_string()))
+}
+
+/// An answer as text.
+pub(super) fn text(body: &[u8]) -> Result<&str, CliError> {
+    std::str::from_utf8(body).map_err(|error| CliError::BadAnswer(error.to_string()))
+}

@@ -1,0 +1,29 @@
+//! The services that every P2P Core node can host, and the `p2p` command.
+//!
+//! A program that depends on this crate hosts them on its nodes, beside its own services, and is by [`cli::run`] a full node and its
+//! own command line.
+
+// The attribute writes `::p2p_services::…`, here as well.
+extern crate self as p2p_services;
+
+pub mod cli;
+pub mod system;
+
+#[doc(hidden)]
+pub use p2p_runtime::__private;
+
+/// What most programs need: the runtime's prelude, and the built-in services' proxies and types.
+pub mod prelude {
+    pub use p2p_client::contracts::system::{DiskInfo, System, SystemInfo, SystemMetrics, SystemProxy, SystemProxyExt};
+    // Not the runtime's `service`, which would write the runtime's path.
+    pub use p2p_runtime::prelude::{
+        Access, Call, CallContext, CallError, CallerId, Capability, Component, ComponentState, Context, Error, Lifecycle, Many,
+        Node, NodeError, NodeId, NodeInfo, NodeStatus, One, Password, Proxy, Replies, Result, Role,
+    };
+
+    pub use crate::{service, service_method};
+}
+
+pub use p2p_macros::service_method;
+/// Makes a service of an `impl Type`, a contract of a `trait`, or a contract's host of an `impl Contract for Type`.
+pub use p2p_macros::service_of_services as service;

@@ -1,0 +1,4 @@
+//! What the benches share: an allocator that counts, medians, tables.
+
+pub mod alloc;
+pub mod stats;

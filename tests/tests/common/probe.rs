@@ -1,0 +1,192 @@
+//! The service that tests call: it tells what it sees of a call, and does on demand what services do at their worst.
+#![allow(unreachable_pub, reason = "the attribute writes public proxies, also of a service that is not")]
+
+use std::{future::pending, time::Duration};
+
+use p2p_services::prelude::*;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+/// What a method saw of the call that it served.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct Seen {
+    /// The node that served it.
+    pub(crate) node: String,
+    /// Who asked.
+    pub(crate) caller: String,
+    /// Who began the chain.
+    pub(crate) origin: Option<String>,
+}
+
+impl Seen {
+    fn of(cx: &CallContext) -> Self {
+        Self { node: cx.node().to_string(), caller: cx.caller().to_string(), origin: cx.origin().map(str::to_owned) }
+    }
+}
+
+/// The time left of a call, here and in the call that it made.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct TimeLeft {
+    /// In this method, in milliseconds.
+    pub(crate) here_ms: u64,
+    /// In the method that it called, in milliseconds.
+    pub(crate) there_ms: Option<u64>,
+}
+
+/// What tests may look at and turn from outside of the service.
+pub(crate) struct Probe {
+    /// How many calls that wait have begun.
+    pub(crate) begun: watch::Sender<u32>,
+    /// How many of them were dropped before their end.
+    pub(crate) dropped: watch::Sender<u32>,
+    /// How many of them came to their end.
+    pub(crate) ended: watch::Sender<u32>,
+    /// Whether they may go on.
+    pub(crate) open: watch::Sender<bool>,
+    /// How many calls there were of the methods that only count.
+    pub(crate) counted: watch::Sender<u32>,
+}
+
+/// A call that was begun; if it does not say that it ended, it was dropped.
+struct Begun<'a>(&'a Probe, bool);
+
+impl Begun<'_> {
+    fn end(mut self) {
+        self.1 = true;
+        self.0.ended.send_modify(|count| *count += 1);
+    }
+}
+
+impl Drop for Begun<'_> {
+    fn drop(&mut self) {
+        if !self.1 {
+            self.0.dropped.send_modify(|count| *count += 1);
+        }
+    }
+}
+
+impl Probe {
+    pub(crate) fn new() -> Self {
+        let zero = || watch::Sender::new(0);
+        Self { begun: zero(), dropped: zero(), ended: zero(), open: watch::Sender::new(false), counted: zero() }
+    }
+
+    /// Waits until a counter has reached `count`.
+    pub(crate) async fn reached(counter: &watch::Sender<u32>, count: u32) {
+        super::soon(counter.subscribe().wait_for(|now| *now >= count)).await.unwrap();
+    }
+
+    fn begin(&self) -> Begun<'_> {
+        self.begun.send_modify(|count| *count += 1);
+        Begun(self, false)
+    }
+
+    async fn until_open(&self) {
+        let begun = self.begin();
+        if self.open.subscribe().wait_for(|open| *open).await.is_err() {
+            pending::<()>().await;
+        }
+        begun.end();
+    }
+}
+
+/// Looks at calls from the inside.
+#[service(version = "1.0.0")]
+impl Probe {
+    /// What is seen of the call. Anyone may ask.
+    #[service_method(anonymous, idempotent)]
+    pub(crate) async fn look(&self, cx: &CallContext) -> Result<Seen> {
+        Ok(Seen::of(cx))
+    }
+
+    /// The same, of a call that this method makes to a node.
+    #[service_method(anonymous)]
+    pub(crate) async fn look_from_here(&self, cx: &CallContext, node: String) -> Result<Seen> {
+        Ok(cx.proxy().probe().on(node).look().await?)
+    }
+
+    /// For nodes and operators.
+    #[service_method]
+    pub(crate) async fn for_nodes(&self, number: u8) -> Result<u8> {
+        self.counted.send_modify(|count| *count += 1);
+        Ok(number)
+    }
+
+    /// Also for clients with a token.
+    #[service_method(public)]
+    pub(crate) async fn for_clients(&self, number: u8) -> Result<u8> {
+        Ok(number)
+    }
+
+    /// For clients with the scope.
+    #[service_method(scope = "probe:read")]
+    pub(crate) async fn for_scope(&self, number: u8) -> Result<u8> {
+        Ok(number)
+    }
+
+    /// For coordinators.
+    #[service_method(role = "coordinator")]
+    pub(crate) async fn for_coordinators(&self, number: u8) -> Result<u8> {
+        Ok(number)
+    }
+
+    /// For workers.
+    #[service_method(role = "worker")]
+    pub(crate) async fn for_workers(&self, number: u8) -> Result<u8> {
+        Ok(number)
+    }
+
+    /// Takes two parameters, one of which may be left out.
+    #[service_method(anonymous)]
+    pub(crate) async fn repeat(&self, text: String, times: Option<u8>) -> Result<String> {
+        Ok(text.repeat(usize::from(times.unwrap_or(1))))
+    }
+
+    /// Waits until the test lets it go on.
+    #[service_method]
+    pub(crate) async fn wait(&self, cx: &CallContext) -> Result<String> {
+        self.until_open().await;
+        Ok(cx.node().to_string())
+    }
+
+    /// The same, of which two are as good as one.
+    #[service_method(idempotent)]
+    pub(crate) async fn wait_again(&self, cx: &CallContext) -> Result<String> {
+        self.until_open().await;
+        Ok(cx.node().to_string())
+    }
+
+    /// The same, which goes on when nobody waits for it any more.
+    #[service_method(detached)]
+    pub(crate) async fn wait_on(&self, cx: &CallContext) -> Result<String> {
+        self.until_open().await;
+        Ok(cx.node().to_string())
+    }
+
+    /// Breaks.
+    #[service_method]
+    pub(crate) async fn break_down(&self) -> Result<u8> {
+        panic!("this panic is part of a test")
+    }
+
+    /// Fails with an error.
+    #[service_method(anonymous)]
+    pub(crate) async fn refuse(&self) -> Result<u8> {
+        Err(Error::msg("not today"))
+    }
+
+    /// How much time is left; and how much in a call to another node that asks for a minute, made after a pause.
+    #[service_method(idempotent)]
+    pub(crate) async fn time_left(&self, cx: &CallContext, pause_ms: u64, node: Option<String>) -> Result<TimeLeft> {
+        tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+        let there_ms = match node {
+            None => None,
+            Some(node) => {
+                let call = cx.proxy().probe().on(node).time_left(0, None).timeout(Duration::from_secs(60));
+                Some(call.await?.here_ms)
+            }
+        };
+        Ok(TimeLeft { here_ms: u64::try_from(cx.time_left().as_millis())?, there_ms })
+    }
+}

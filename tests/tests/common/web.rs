@@ -1,0 +1,149 @@
+//! HTTPS clients of a node: as anonymous, as a node, and as the operator on the node's own socket.
+
+use std::{path::PathBuf, sync::Arc};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::Full;
+use p2p_client::{
+    protocol::ErrorCode,
+    wire::{
+        http::{RequestLimits, SendFailure, one_shot},
+        net::{BoxStream, Network},
+        tls::{ALPN_HTTP1, ClientTls, Expect, TlsError, TlsMaterial},
+    },
+};
+use p2p_runtime::node::Node;
+use serde_json::{Value, json};
+use tokio::net::UnixStream;
+
+use super::{identity, soon};
+
+/// Sends requests to one node.
+#[derive(Clone)]
+pub(crate) struct Web {
+    way: Way,
+    /// Added to every request.
+    headers: Vec<(&'static str, String)>,
+}
+
+#[derive(Clone)]
+enum Way {
+    Tls { network: Arc<dyn Network>, authority: String, tls: ClientTls },
+    Socket(PathBuf),
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Web {
+    /// Nobody: trusts the cluster's root, and shows no certificate.
+    pub(crate) fn anonymous(network: impl Network, node: &Node) -> Self {
+        let tls = ClientTls::new(TlsMaterial::trusting(identity(node).root().clone()));
+        Self::with_tls(network, node, tls)
+    }
+
+    /// With the certificate of `as_node`.
+    pub(crate) fn node(network: impl Network, node: &Node, as_node: &Node) -> Self {
+        Self::with_tls(network, node, identity(as_node).client_tls())
+    }
+
+    pub(crate) fn with_tls(network: impl Network, node: &Node, tls: ClientTls) -> Self {
+        Self { way: Way::Tls { network: Arc::new(network), authority: node.authority(), tls }, headers: Vec::new() }
+    }
+
+    /// The operator of the node with this folder.
+    pub(crate) fn operator(dir: impl Into<PathBuf>) -> Self {
+        Self { way: Way::Socket(dir.into().join("p2p.sock")), headers: Vec::new() }
+    }
+
+    /// The same, with a header on every request.
+    pub(crate) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// A connection on which a request can be sent.
+    pub(crate) async fn connect(&self) -> Result<BoxStream, TlsError> {
+        match &self.way {
+            Way::Tls { network, authority, tls } => {
+                let stream = soon(network.connect(authority)).await.unwrap();
+                Ok(Box::new(soon(tls.connect(stream, Expect::AnyNode, &[ALPN_HTTP1])).await?))
+            }
+            Way::Socket(path) => Ok(Box::new(UnixStream::connect(path).await.unwrap())),
+        }
+    }
+
+    pub(crate) async fn try_send(&self, mut request: Request<Full<Bytes>>) -> Result<Answer, SendFailure> {
+        for (name, value) in &self.headers {
+            request.headers_mut().insert(*name, value.parse().unwrap());
+        }
+        let stream = self.connect().await.unwrap();
+        let response = soon(one_shot(stream, request, RequestLimits::default())).await?;
+        let (head, body) = response.into_parts();
+        Ok(Answer { status: head.status, headers: head.headers, body })
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.try_send(Request::get(path).body(Full::default()).unwrap()).await.unwrap()
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: impl Into<Bytes>) -> Answer {
+        let request = Request::post(path).header("content-type", "application/json").body(Full::new(body.into())).unwrap();
+        self.try_send(request).await.unwrap()
+    }
+
+    /// A JSON-RPC request in these very bytes.
+    pub(crate) async fn rpc(&self, body: impl Into<Bytes>) -> Answer {
+        self.post("/rpc", body).await
+    }
+
+    /// One call by JSON-RPC: its result, or its error's code and message.
+    pub(crate) async fn call(&self, method: &str, params: Value) -> Result<Value, (i64, String)> {
+        self.call_at("/rpc", method, params).await
+    }
+
+    /// The same to `/rpc` with a query.
+    pub(crate) async fn call_at(&self, path: &str, method: &str, params: Value) -> Result<Value, (i64, String)> {
+        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }).to_string();
+        let answer = self.post(path, body).await.json();
+        match answer.get("error") {
+            None => Ok(answer["result"].clone()),
+            Some(error) => Err((error["code"].as_i64().unwrap(), error["message"].as_str().unwrap().to_owned())),
+        }
+    }
+
+    /// Whether the node still does its work.
+    pub(crate) async fn is_served(&self) -> bool {
+        let health = self.get("/health").await;
+        health.status == 200 && health.json()["status"] == "healthy"
+    }
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {:?}", self.body))
+    }
+
+    /// The code and the message of the error that it holds.
+    pub(crate) fn error(&self) -> (i64, String) {
+        let json = self.json();
+        let error = &json["error"];
+        (error["code"].as_i64().unwrap(), error["message"].as_str().unwrap().to_owned())
+    }
+}
+
+/// The error of this code whose message contains all of these.
+#[track_caller]
+pub(crate) fn assert_error<T: std::fmt::Debug>(outcome: Result<T, (i64, String)>, code: ErrorCode, said: &[&str]) {
+    let (got, message) = outcome.expect_err("it should have been refused");
+    assert_eq!(got, code.0, "{message}");
+    for part in said {
+        assert!(message.contains(part), "{message:?} does not say {part:?}");
+    }
+}
