@@ -18,9 +18,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let [program] = programs[..] else {
         return Err(format!("README.md has {} Rust blocks with a main; the tests know how to run one", programs.len()).into());
     };
-    let statements: String = calls.iter().map(|block| format!("{{\n{}}}\n", block.code)).collect();
+    let calls: String = calls.iter().flat_map(|block| ["{\n", block.code, "}\n"]).collect();
     let out = env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?;
     fs::write(Path::new(&out).join("program.rs"), program.code)?;
-    fs::write(Path::new(&out).join("calls.rs"), format!("{{\n{statements}}}\n"))?;
+    fs::write(Path::new(&out).join("calls.rs"), format!("{{\n{calls}}}\n"))?;
     Ok(())
 }

@@ -26,6 +26,11 @@ impl Errors {
         result.map_err(|error| self.push(error)).ok()
     }
 
+    /// Whether there was none so far. What is wrong is not expanded.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// `compile_error!`s for all mistakes, or `None` when there were none.
     pub(crate) fn into_tokens(self) -> Option<TokenStream> {
         self.0.map(syn::Error::into_compile_error)

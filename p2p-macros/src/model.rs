@@ -180,7 +180,7 @@ fn doc_text(attributes: &[Attribute]) -> String {
 
 /// The last name of a type's path: `Greeter` of `crate::Greeter`.
 pub(crate) fn type_name(object: &Type) -> syn::Result<Ident> {
-    match object {
+    match param::ungrouped(object) {
         Type::Path(path) => path.path.segments.last().map(|segment| segment.ident.clone()),
         _ => None,
     }

@@ -71,7 +71,7 @@ async fn a_call_that_no_node_fits_names_its_target() {
         (One::from("no such id!"), "\"no such id!\" is no node id"),
         (
             One::from(Capability::from("gpu")),
-            "a node with the capability gpu is not among the members that are alive and host probe",
+            "no node with the capability gpu that is alive hosts probe",
         ),
     ] {
         let error = probe.on(target).look().await.unwrap_err();

@@ -1,6 +1,6 @@
 //! A call on its way: resolving its target, and serving it here or sending it.
 
-use std::{future::Future, sync::Arc};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
@@ -94,7 +94,7 @@ impl Outgoing {
         let chain = chain.map(|chain| Chain::clone(chain)).unwrap_or_default();
         let timeout =
             options.timeout.or_else(|| method.spec().and_then(|spec| spec.timeout)).unwrap_or(CallOptions::DEFAULT_TIMEOUT);
-        let own = began + timeout;
+        let own = after(began, timeout);
         let deadline = chain.deadline.map_or(own, |outer| own.min(outer));
         let head = Head { method, target, deadline, began, chain, headers: options.headers, tried: Vec::new() };
         Self { caller, head, retries: options.retries }
@@ -220,6 +220,17 @@ impl Outgoing {
     }
 }
 
+/// A caller's deadline, or a method's own limit where that is earlier: whichever node serves the call, it ends then.
+fn limit(deadline: Instant, method: Option<&MethodSpec>, began: Instant) -> Instant {
+    method.and_then(|method| method.timeout).map_or(deadline, |own| deadline.min(after(began, own)))
+}
+
+/// A time in the future; where it lies beyond what the clock can say, one in thirty years.
+fn after(began: Instant, timeout: Duration) -> Instant {
+    const LONG: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+    began.checked_add(timeout).unwrap_or_else(|| began + LONG)
+}
+
 /// How a proxy's method writes its params.
 pub(crate) type Encode<P> = fn(&P, &mut ObjectWriter<'_>) -> serde_json::Result<()>;
 
@@ -280,7 +291,7 @@ async fn serve_attached(
     began: Instant,
 ) -> Result<Vec<u8>, RpcError> {
     let mut running = begin(service, method, began);
-    let deadline = method.timeout.map_or(cx.deadline(), |own| cx.deadline().min(began + own));
+    let deadline = limit(cx.deadline(), Some(method), began);
     let outcome = Guarded::new(service.serve(method.index, cx, params), deadline).await;
     match outcome {
         Ok(Ok(json)) => {
@@ -324,13 +335,18 @@ impl<S: Definition + ?Sized> Here<S> {
         &self.cx
     }
 
+    /// When the call is cut: as its caller stops waiting, or earlier where the method has a limit of its own.
+    fn limit(&self) -> Instant {
+        limit(self.cx.deadline(), self.method.spec(), self.began)
+    }
+
     /// Runs the method's future: counted, under the deadline, a panic kept within the call.
     ///
     /// # Errors
     /// What the method answered, or that it panicked or ran out of time.
     pub async fn run<R: Outcome>(&self, method: impl Future<Output = R>) -> Result<R::Ok, CallError<R::Err>> {
         let mut running = self.method.spec().and_then(|spec| begin(&*self.object, spec, self.began));
-        match Guarded::new(method, self.cx.deadline()).await {
+        match Guarded::new(method, self.limit()).await {
             Ok(outcome) => match outcome.into_result() {
                 Ok(value) => {
                     if let Some(running) = &mut running {

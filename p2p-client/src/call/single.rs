@@ -34,7 +34,7 @@ impl<T, E> Call<T, E> {
 
     /// Gives the call this much time, counted from when it is first polled. Calls made while serving it share that time.
     ///
-    /// Without it, the method's own `timeout` holds, or 30 seconds.
+    /// Without it, the method's own `timeout` holds, or 30 seconds. More than the method's own limit it cannot have.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.options.timeout = Some(timeout);
         self

@@ -1,4 +1,4 @@
-//! Who is calling, and who may call what (design section 8, the two tables).
+//! Who is calling, and who may call what (the table of docs/architecture.md).
 
 use std::{borrow::Cow, fmt};
 
@@ -80,7 +80,7 @@ impl Access {
         }
     }
 
-    /// The table of design section 8, one row a line.
+    /// The table of docs/architecture.md, one row a line.
     #[allow(clippy::match_same_arms, reason = "each row of the table is a line")]
     fn allows(&self, caller: &CallerId) -> bool {
         match (self, caller) {

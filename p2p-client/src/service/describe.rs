@@ -1,12 +1,11 @@
 //! Building a [`ServiceDescriptor`], called by what the macros write.
 
-use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
-use serde::de::DeserializeOwned;
+use schemars::{SchemaGenerator, generate::SchemaSettings};
 use serde_json::Value;
 
 use crate::protocol::{MethodDescriptor, ParamDescriptor, ServiceDescriptor};
 
-use super::{MethodSpec, Outcome, ServiceSpec, params::may_be_left_out};
+use super::{MethodSpec, Outcome, Parameter, ServiceSpec, params::may_be_left_out};
 
 /// Collects the schemas of a service's methods.
 #[derive(Debug)]
@@ -33,22 +32,11 @@ impl Describe {
     pub fn method<R: Outcome>(&mut self, spec: &MethodSpec, description: &'static str) {
         let result = self.schemas.subschema_for::<R::Ok>().to_value();
         let error = R::error_schema(&mut self.schemas).map(schemars::Schema::to_value);
-        self.descriptor.methods.push(MethodDescriptor {
-            name: spec.name.clone(),
-            description: description.into(),
-            params: Vec::with_capacity(spec.params.len()),
-            result,
-            error,
-            access: spec.access.clone(),
-            idempotent: spec.idempotent,
-            read_only: spec.read_only,
-            detached: spec.detached,
-            timeout_ms: spec.timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
-        });
+        self.descriptor.methods.push(MethodDescriptor { error, ..method_of(spec, description, result) });
     }
 
     /// Adds the next parameter, of type `T`, to the method added last.
-    pub fn param<T: JsonSchema + DeserializeOwned>(&mut self, name: &'static str, default: Option<Value>) {
+    pub fn param<T: Parameter>(&mut self, name: &'static str, default: Option<Value>) {
         let mut schema = self.schemas.subschema_for::<T>().to_value();
         let required = default.is_none() && !may_be_left_out::<T>();
         if let (Some(default), Value::Object(map)) = (default, &mut schema) {
@@ -63,5 +51,21 @@ impl Describe {
     pub fn finish(mut self) -> ServiceDescriptor {
         self.descriptor.definitions = self.schemas.take_definitions(true).into_iter().collect();
         self.descriptor
+    }
+}
+
+/// A method's description, from its tables and the schema of its result; parameters and an own error follow.
+pub fn method_of(spec: &MethodSpec, description: &'static str, result: Value) -> MethodDescriptor {
+    MethodDescriptor {
+        name: spec.name.clone(),
+        description: description.into(),
+        params: Vec::with_capacity(spec.params.len()),
+        result,
+        error: None,
+        access: spec.access.clone(),
+        idempotent: spec.idempotent,
+        read_only: spec.read_only,
+        detached: spec.detached,
+        timeout_ms: spec.timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
     }
 }

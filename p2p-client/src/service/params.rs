@@ -5,14 +5,14 @@
 //! [`ObjectWriter`] is the other direction.
 
 use serde::{
-    Deserialize, Deserializer, Serialize,
+    Deserialize, Deserializer,
     de::{self, DeserializeOwned, MapAccess, SeqAccess, Visitor},
 };
 use serde_json::value::RawValue;
 
 use crate::protocol::{ErrorCode, RpcError};
 
-use super::ParamSpec;
+use super::{ParamSpec, Parameter};
 
 /// The params of one call as they came: JSON, or nothing.
 #[derive(Debug, Clone, Copy, Default)]
@@ -67,7 +67,7 @@ impl Slots<'_> {
     ///
     /// # Errors
     /// When the value does not fit the type, or is missing; the text names the parameter.
-    pub fn take<T: DeserializeOwned>(&mut self, index: usize) -> Result<T, ParamError> {
+    pub fn take<T: Parameter>(&mut self, index: usize) -> Result<T, ParamError> {
         match self.values.get_mut(index).and_then(Option::take) {
             Some(raw) => serde_json::from_str(raw.get())
                 .map_err(|error| ParamError(format!("parameter `{}`: {}", self.name(index), without_place(&error)))),
@@ -79,7 +79,7 @@ impl Slots<'_> {
     ///
     /// # Errors
     /// When the value does not fit the type; the text names the parameter.
-    pub fn take_or<T: DeserializeOwned>(&mut self, index: usize, default: impl FnOnce() -> T) -> Result<T, ParamError> {
+    pub fn take_or<T: Parameter>(&mut self, index: usize, default: impl FnOnce() -> T) -> Result<T, ParamError> {
         if self.values.get(index).is_some_and(Option::is_some) { self.take(index) } else { Ok(default()) }
     }
 
@@ -209,7 +209,7 @@ impl<'a> ObjectWriter<'a> {
     ///
     /// # Errors
     /// When the value does not serialise.
-    pub fn field<T: Serialize + DeserializeOwned>(&mut self, name: &str, value: &T) -> serde_json::Result<()> {
+    pub fn field<T: Parameter>(&mut self, name: &str, value: &T) -> serde_json::Result<()> {
         let before = self.out.len();
         if !self.empty {
             self.out.push(b',');

@@ -11,6 +11,7 @@ use crate::{
 };
 
 use super::{
+    at,
     descriptor::{self, owned_type},
     dispatch::{self, Callee, arguments, value_names},
     proxy,
@@ -19,6 +20,9 @@ use super::{
 pub(super) fn contract(item: &Item, service: &Service, name: &Ident, root: &Path, errors: &mut Errors) -> TokenStream {
     if let Some(parameter) = item.generics.params.first() {
         errors.at(parameter, "a contract cannot be generic, as its name on the wire stands for one set of types");
+    }
+    if !errors.is_empty() {
+        return TokenStream::new();
     }
     let users = trait_item(item, service, root);
     let proxy = proxy::proxy(service, name, root);
@@ -54,7 +58,7 @@ pub(super) fn contract(item: &Item, service: &Service, name: &Ident, root: &Path
 
 /// The user's trait, whose futures can cross threads, and by which a host reaches its contract's tables.
 fn trait_item(item: &Item, service: &Service, root: &Path) -> TokenStream {
-    let Kind::Contract { visibility, name, supertraits } = &item.kind else { return TokenStream::new() };
+    let Kind::Contract { visibility, keyword, name, supertraits } = &item.kind else { return TokenStream::new() };
     let attributes = &item.attributes;
     let others = &item.block.others;
     let methods = item.block.functions.iter().map(|function| {
@@ -77,12 +81,12 @@ fn trait_item(item: &Item, service: &Service, root: &Path) -> TokenStream {
     let proxy = &service.names.proxy;
     quote! {
         #(#attributes)*
-        #visibility trait #name: #supertraits #plus ::core::marker::Send + ::core::marker::Sync + 'static {
+        #visibility #keyword #name: #supertraits #plus ::core::marker::Send + ::core::marker::Sync + 'static {
             #(#others)*
             #(#methods)*
 
             #[doc(hidden)]
-            fn __p2p_spec() -> &'static #root::__private::ServiceSpec
+            fn __p2p_contract_spec() -> &'static #root::__private::ServiceSpec
             where
                 Self: ::core::marker::Sized,
             {
@@ -90,7 +94,7 @@ fn trait_item(item: &Item, service: &Service, root: &Path) -> TokenStream {
             }
 
             #[doc(hidden)]
-            fn __p2p_local(self: ::std::sync::Arc<Self>) -> ::std::sync::Arc<dyn #root::__private::HostedService>
+            fn __p2p_contract_local(self: ::std::sync::Arc<Self>) -> ::std::sync::Arc<dyn #root::__private::HostedService>
             where
                 Self: ::core::marker::Sized,
             {
@@ -109,7 +113,7 @@ fn object(service: &Service, name: &Ident, root: &Path) -> TokenStream {
         let arguments = arguments(method, &quote!(cx), &values, root);
         let context = method.context_at.is_none().then(|| quote!(let _ = cx;));
         let taken = if values.is_empty() { quote!(let _ = values;) } else { quote!(let (#(#values,)*) = values;) };
-        quote_spanned! {ident.span()=>
+        quote_spanned! {at(ident)=>
             #signature {
                 ::std::boxed::Box::pin(async move {
                     #context
@@ -124,6 +128,7 @@ fn object(service: &Service, name: &Ident, root: &Path) -> TokenStream {
             #(#signatures;)*
         }
 
+        #[allow(deprecated)]
         #[automatically_derived]
         impl<__Host: #name> __Object for __Host {
             #(#bodies)*
@@ -134,7 +139,7 @@ fn object(service: &Service, name: &Ident, root: &Path) -> TokenStream {
 fn object_signature(method: &Method, root: &Path) -> TokenStream {
     let Method { ident, outcome, params, .. } = method;
     let types = params.iter().map(|param| owned_type(param, root));
-    quote_spanned! {ident.span()=>
+    quote_spanned! {at(ident)=>
         fn #ident<'a>(
             &'a self,
             cx: &'a #root::__private::CallContext,

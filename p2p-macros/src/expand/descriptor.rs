@@ -2,11 +2,11 @@
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
-use syn::{Path, spanned::Spanned};
+use syn::Path;
 
 use crate::model::{Access, Method, Param, Passing, RoleWord, Service};
 
-use super::text;
+use super::{at, text};
 
 /// `__METHODS` and `__SERVICE`.
 pub(super) fn tables(service: &Service, root: &Path) -> TokenStream {
@@ -112,9 +112,9 @@ fn describe_method(index: usize, method: &Method, root: &Path) -> TokenStream {
             None => quote!(::core::option::Option::None),
         };
         // At the type's own span, so that the compiler's complaint about it stands there.
-        quote_spanned!(param.written.span()=> __service.param::<#owned>(#name, #default);)
+        quote_spanned!(at(&param.written)=> __service.param::<#owned>(#name, #default);)
     });
-    quote_spanned! {outcome.span()=>
+    quote_spanned! {at(outcome)=>
         __service.method::<#outcome>(&__METHODS[#index], #description);
         #(#params)*
     }
@@ -127,6 +127,6 @@ pub(super) fn owned_type(param: &Param, root: &Path) -> TokenStream {
             let written = &param.written;
             quote!(#written)
         }
-        Passing::Borrowed(inner) => quote_spanned!(inner.span()=> <#inner as #root::__private::ToOwned>::Owned),
+        Passing::Borrowed(inner) => quote_spanned!(at(inner)=> <#inner as #root::__private::ToOwned>::Owned),
     }
 }

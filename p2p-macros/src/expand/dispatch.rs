@@ -2,11 +2,12 @@
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
-use syn::{Ident, Path, Type, spanned::Spanned};
+use syn::{Ident, Path, Type};
 
 use crate::model::{Method, Passing, Service};
 
 use super::{
+    at,
     descriptor::{self, owned_type},
     text,
 };
@@ -28,6 +29,7 @@ pub(super) fn definition(service: &Service, object: &Type, callee: Callee, root:
     let describe = descriptor::describe(service, root);
     let none = text(&service.names.service);
     quote! {
+        #[allow(deprecated)]
         #[automatically_derived]
         impl #root::__private::Definition for #object {
             const SPEC: &'static #root::__private::ServiceSpec = &__SERVICE;
@@ -52,11 +54,11 @@ pub(super) fn definition(service: &Service, object: &Type, callee: Callee, root:
 
 fn arm(index: usize, method: &Method, callee: Callee, root: &Path) -> TokenStream {
     let names = value_names(method);
-    let takes = method.params.iter().enumerate().map(|(at, param)| {
+    let takes = method.params.iter().enumerate().map(|(place, param)| {
         let owned = owned_type(param, root);
         match &param.default {
-            Some(default) => quote!(__slots.take_or::<#owned>(#at, || #default)?),
-            None => quote!(__slots.take::<#owned>(#at)?),
+            Some(default) => quote_spanned!(at(&param.written)=> __slots.take_or::<#owned>(#place, || #default)?),
+            None => quote_spanned!(at(&param.written)=> __slots.take::<#owned>(#place)?),
         }
     });
     let call = invoke(method, callee, &quote!(__object), &quote!(__cx), &names, root);
@@ -71,7 +73,7 @@ fn arm(index: usize, method: &Method, callee: Callee, root: &Path) -> TokenStrea
             };
         }
     };
-    quote_spanned! {method.ident.span()=>
+    quote_spanned! {at(&method.ident)=>
         #index => ::std::boxed::Box::pin(async move {
             #values
             #root::__private::encode_outcome::<#outcome>(#call.await)
@@ -90,10 +92,10 @@ pub(super) fn invoke(
 ) -> TokenStream {
     let ident = &method.ident;
     match callee {
-        Callee::Contract => quote_spanned!(ident.span()=> __Object::#ident(#object, #cx, (#(#names,)*))),
+        Callee::Contract => quote_spanned!(at(ident)=> __Object::#ident(#object, #cx, (#(#names,)*))),
         Callee::Own => {
             let arguments = arguments(method, cx, names, root);
-            quote_spanned!(ident.span()=> #object.#ident(#(#arguments),*))
+            quote_spanned!(at(ident)=> #object.#ident(#(#arguments),*))
         }
     }
 }
@@ -107,7 +109,7 @@ pub(super) fn arguments(method: &Method, cx: &TokenStream, names: &[Ident], root
         .map(|(param, name)| match &param.passing {
             Passing::Text | Passing::Owned => quote!(#name),
             Passing::Borrowed(inner) => {
-                quote_spanned!(inner.span()=> <_ as #root::__private::Borrow<#inner>>::borrow(&#name))
+                quote_spanned!(at(inner)=> <_ as #root::__private::Borrow<#inner>>::borrow(&#name))
             }
         })
         .collect();

@@ -2,7 +2,7 @@
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
-use syn::{Path, Type, spanned::Spanned};
+use syn::{Path, Type};
 
 use crate::{
     errors::Errors,
@@ -10,7 +10,7 @@ use crate::{
     parse::{Item, ServiceArgs},
 };
 
-use super::descriptor::role_path;
+use super::{at, descriptor::role_path};
 
 /// For `impl Greeter`.
 pub(super) fn own_host(service: &Service, object: &Type, root: &Path) -> TokenStream {
@@ -22,7 +22,7 @@ pub(super) fn own_host(service: &Service, object: &Type, root: &Path) -> TokenSt
         impl #root::__private::Hosted<()> for #object {
             fn host(self: ::std::sync::Arc<Self>) -> #root::__private::Hosting {
                 let hosting = #root::__private::Hosting::new(::std::sync::Arc::new(
-                    #root::__private::Local::<#object>::new(::std::sync::Arc::clone(&self)),
+                    #root::__private::Local::<#object>::new(::core::clone::Clone::clone(&self)),
                 ));
                 #initialize
                 #cleanup
@@ -39,9 +39,9 @@ fn hook(name: &TokenStream, hook: Option<Hook>, root: &Path) -> TokenStream {
     let argument = takes_context.then(|| quote!(&cx));
     let context = if takes_context { quote!(cx) } else { quote!(_) };
     quote! {
-        let object = ::std::sync::Arc::clone(&self);
+        let object = ::core::clone::Clone::clone(&self);
         let hosting = hosting.#name(move |#context: #root::__private::Context| {
-            let object = ::std::sync::Arc::clone(&object);
+            let object = ::core::clone::Clone::clone(&object);
             ::std::boxed::Box::pin(async move { object.#name(#argument).await })
         });
     }
@@ -70,7 +70,13 @@ pub(super) fn contract_host(
     }
     let roles: Vec<_> = model::roles(&args.roles, errors).iter().map(|role| role_path(role, root)).collect();
     let hooks = Hooks { constructor: args.init.as_ref().map(|path| quote!(#path)), ..Hooks::default() };
+    if !errors.is_empty() {
+        return TokenStream::new();
+    }
     let users = item.without_ours();
+    // At the contract's name, so that it is pointed at when it is none.
+    let spec = quote_spanned!(at(contract)=> __p2p_contract_spec);
+    let local = quote_spanned!(at(contract)=> __p2p_contract_local);
     let (impl_generics, _, where_clause) = item.generics.split_for_impl();
     let is_generic = item.generics.type_params().next().is_some();
     let registration = (!is_generic).then(|| {
@@ -78,7 +84,7 @@ pub(super) fn contract_host(
             object,
             &hooks,
             &quote!(__Marker),
-            &quote!(<#object as #contract>::__p2p_spec),
+            &quote!(<#object as #contract>::#spec),
             &quote!(&[#(#roles),*]),
             root,
         )
@@ -97,7 +103,7 @@ pub(super) fn contract_host(
                     #[allow(unused_imports, reason = "one of the two is chosen by what the type implements")]
                     use #root::__private::{ViaLifecycle as _, ViaNoLifecycle as _};
                     let hosting = #root::__private::Hosting::new(
-                        <#object as #contract>::__p2p_local(::std::sync::Arc::clone(&self)),
+                        <#object as #contract>::#local(::core::clone::Clone::clone(&self)),
                     );
                     (&#root::__private::LifecycleProbe(self)).hooks(hosting)
                 }
@@ -119,7 +125,7 @@ fn registration(
     let make = match &hooks.constructor {
         Some(constructor) => {
             let constructor = if constructor.to_string() == "Self :: new" { quote!(<#object>::new) } else { constructor.clone() };
-            quote_spanned! {object.span()=>
+            quote_spanned! {at(object)=>
                 ::core::option::Option::Some(::std::sync::Arc::<#object>::new(#constructor(cx).await?))
             }
         }

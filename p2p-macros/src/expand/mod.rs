@@ -13,7 +13,7 @@ mod tests;
 
 use proc_macro2::{Delimiter, Group, Span, TokenStream, TokenTree};
 use quote::quote;
-use syn::{Ident, LitStr, Path, Type};
+use syn::{Ident, LitStr, Path, Type, spanned::Spanned};
 
 use crate::{
     errors::Errors,
@@ -75,11 +75,11 @@ pub(crate) fn service(args: TokenStream, item: &TokenStream, entry: Entry) -> To
 
 fn expand(args: &ServiceArgs, item: &Item, entry: Entry, root: &Path, errors: &mut Errors) -> TokenStream {
     match &item.kind {
-        Kind::Own { object } if !entry.hosts => {
+        Kind::Own { object, .. } if !entry.hosts => {
             errors.at(object, "a service is hosted by a node: take `service` from p2p_runtime or p2p_services; p2p_client's is for contracts (`trait`)");
             TokenStream::new()
         }
-        Kind::Own { object } => own(args, item, object, root, errors),
+        Kind::Own { object, .. } => own(args, item, object, root, errors),
         Kind::Contract { name, .. } => {
             let service = Service::read(args, item, name, errors);
             contract::contract(item, &service, name, root, errors)
@@ -88,7 +88,7 @@ fn expand(args: &ServiceArgs, item: &Item, entry: Entry, root: &Path, errors: &m
             errors.at(object, "a contract is hosted by a node: take `service` from p2p_runtime or p2p_services");
             TokenStream::new()
         }
-        Kind::Host { contract, object } => host::contract_host(args, item, contract, object, root, errors),
+        Kind::Host { contract, object, .. } => host::contract_host(args, item, contract, object, root, errors),
     }
 }
 
@@ -102,6 +102,9 @@ fn own(args: &ServiceArgs, item: &Item, object: &Type, root: &Path, errors: &mut
     }
     let Some(name) = errors.take(model::type_name(object)) else { return TokenStream::new() };
     let service = Service::read(args, item, &name, errors);
+    if !errors.is_empty() {
+        return TokenStream::new();
+    }
     let users = item.without_ours();
     let proxy = proxy::proxy(&service, &name, root);
     let proxy_methods = proxy::methods(&service, &syn::parse_quote!(#object), dispatch::Callee::Own, root);
@@ -144,6 +147,12 @@ fn is_pound(token: Option<&TokenTree>) -> bool {
 fn is_method_attribute(group: &Group) -> bool {
     let path = group.stream().into_iter().take_while(|token| matches!(token, TokenTree::Ident(_) | TokenTree::Punct(_)));
     group.delimiter() == Delimiter::Bracket && matches!(path.last(), Some(TokenTree::Ident(last)) if last == "service_method")
+}
+
+/// Where the user wrote something, for generated code that errors are to point to. Its names are still looked up as those of all other
+/// generated code are, wherever the user's tokens came from: a `macro_rules!` may have written the service.
+fn at(written: &impl Spanned) -> Span {
+    written.span().resolved_at(Span::call_site())
 }
 
 /// A text as a literal.

@@ -2,11 +2,12 @@
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
-use syn::{Ident, Path, Type, spanned::Spanned};
+use syn::{Ident, Path, Type};
 
 use crate::model::{Method, Param, Passing, Service};
 
 use super::{
+    at,
     descriptor::owned_type,
     dispatch::{Callee, invoke, value_names},
     text,
@@ -65,7 +66,7 @@ pub(super) fn methods(service: &Service, object: &Type, callee: Callee, root: &P
         }
 
         // A service's types are as visible as its users made them; its proxy can be named wherever they can.
-        #[allow(private_interfaces, private_bounds)]
+        #[allow(private_interfaces, private_bounds, deprecated)]
         #[automatically_derived]
         impl<__K: #root::__private::TargetKind> #proxy<__K> {
             #(#methods)*
@@ -79,21 +80,21 @@ fn call(index: usize, method: &Method, object: &Type, callee: Callee, root: &Pat
     let inputs = params.iter().map(|param| input(param, root));
     let owned = params.iter().map(|param| into_owned(param, root));
     let types = params.iter().map(|param| owned_type(param, root));
-    let writes = params.iter().enumerate().map(|(at, param)| {
-        let (name, at) = (text(&param.wire_name), syn::Index::from(at));
-        quote!(out.field(#name, &params.#at)?;)
+    let writes = params.iter().enumerate().map(|(place, param)| {
+        let (name, place, owned) = (text(&param.wire_name), syn::Index::from(place), owned_type(param, root));
+        quote_spanned!(at(&param.written)=> out.field::<#owned>(#name, &params.#place)?;)
     });
     let invoked = invoke(method, callee, &quote!(here.object()), &quote!(here.cx()), &values, root);
     // At the method's own span, so that "future cannot be sent between threads" points there.
-    let local = quote_spanned! {ident.span()=>
+    let local = quote_spanned! {at(ident)=>
         |here: #root::__private::Here<#object>, (#(#values,)*)| async move { here.run::<#outcome>(#invoked).await }
     };
     let (ok, err) = (
-        quote_spanned!(outcome.span()=> <#outcome as #root::__private::Outcome>::Ok),
-        quote_spanned!(outcome.span()=> <#outcome as #root::__private::Outcome>::Err),
+        quote_spanned!(at(outcome)=> <#outcome as #root::__private::Outcome>::Ok),
+        quote_spanned!(at(outcome)=> <#outcome as #root::__private::Outcome>::Err),
     );
     let (params_name, out_name) = if params.is_empty() { (quote!(_), quote!(_)) } else { (quote!(params), quote!(out)) };
-    quote_spanned! {ident.span()=>
+    quote_spanned! {at(ident)=>
         #(#docs)*
         pub fn #ident(&self, #(#inputs),*) -> __K::Reply<#ok, #err> {
             self.core.call::<#object, (#(#types,)*), #outcome, _, _>(
@@ -123,6 +124,8 @@ fn into_owned(param: &Param, root: &Path) -> TokenStream {
     match &param.passing {
         Passing::Text => quote!(::core::convert::Into::into(#ident)),
         Passing::Owned => quote!(#ident),
-        Passing::Borrowed(_) => quote!(#root::__private::ToOwned::to_owned(#ident)),
+        Passing::Borrowed(inner) => {
+            quote_spanned!(at(inner)=> <#inner as #root::__private::ToOwned>::to_owned(#ident))
+        }
     }
 }

@@ -3,7 +3,8 @@
 use proc_macro2::{TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::{
-    Expr, FnArg, GenericArgument, Ident, LitStr, Pat, PatType, PathArguments, Type, TypePath, TypeReference, ext::IdentExt,
+    Expr, ExprLit, FnArg, GenericArgument, Ident, Lit, LitStr, Pat, PatType, PathArguments, Type, TypePath, TypeReference,
+    ext::IdentExt, parse_quote_spanned,
 };
 
 use crate::{
@@ -72,13 +73,14 @@ fn read_param(argument: &PatType, errors: &mut Errors) -> Option<Param> {
     let wire_name = args.rename.as_ref().map_or_else(|| pattern.ident.unraw().to_string(), LitStr::value);
     check_param_name(&wire_name, args.rename.as_ref().map_or(pattern.ident.span(), LitStr::span), errors);
     let passing = passing(&argument.ty, errors);
-    Some(Param { ident: pattern.ident.clone(), wire_name, written: (*argument.ty).clone(), passing, default: args.default })
+    let default = args.default.map(|default| with_text_made_string(default, &passing));
+    Some(Param { ident: pattern.ident.clone(), wire_name, written: (*argument.ty).clone(), passing, default })
 }
 
 /// `&CallContext`, by its last segment: the type itself is checked by the compiler, where it is used.
 fn is_call_context(written: &Type, errors: &mut Errors) -> bool {
-    let named = |written: &Type| matches!(written, Type::Path(path) if last_segment_is(&path.path, "CallContext"));
-    match written {
+    let named = |written: &Type| matches!(ungrouped(written), Type::Path(path) if last_segment_is(&path.path, "CallContext"));
+    match ungrouped(written) {
         Type::Reference(reference) if reference.mutability.is_none() && named(&reference.elem) => true,
         Type::Reference(TypeReference { elem, .. }) if named(elem) => misplaced_context(written, errors),
         _ if named(written) => misplaced_context(written, errors),
@@ -92,7 +94,7 @@ fn misplaced_context(written: &Type, errors: &mut Errors) -> bool {
 }
 
 fn passing(written: &Type, errors: &mut Errors) -> Passing {
-    match written {
+    match ungrouped(written) {
         Type::Reference(reference) if reference.mutability.is_some() => {
             errors.at(
                 written,
@@ -106,7 +108,7 @@ fn passing(written: &Type, errors: &mut Errors) -> Passing {
             errors.at(written, "a parameter is borrowed as a whole, not in its parts; take `&str`, `&[String]`, `&T`");
         }
         Type::Reference(reference) => return Passing::Borrowed(reference.elem.clone()),
-        Type::Path(path) if path.qself.is_none() && path.path.is_ident("String") => return Passing::Text,
+        Type::Path(path) if is_string(path) => return Passing::Text,
         Type::Path(path) if option_of_reference(path) => {
             errors.at(written, "`Option<&T>` cannot be a parameter, as there is nothing to lend from; take `Option<T>`, such as `Option<String>`");
         }
@@ -122,6 +124,36 @@ fn passing(written: &Type, errors: &mut Errors) -> Passing {
         _ => {}
     }
     Passing::Owned
+}
+
+/// A type without the invisible brackets in which a `macro_rules!` hands it on.
+pub(super) fn ungrouped(mut written: &Type) -> &Type {
+    while let Type::Group(group) = written {
+        written = &group.elem;
+    }
+    written
+}
+
+/// `String`, also in full.
+fn is_string(path: &TypePath) -> bool {
+    let names: Vec<String> = path.path.segments.iter().map(|segment| segment.ident.to_string()).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    path.qself.is_none() && matches!(names[..], ["String"] | ["std" | "alloc", "string", "String"])
+}
+
+/// A text literal is a fine default for a `String`, which it is not in Rust.
+fn with_text_made_string(default: Expr, passing: &Passing) -> Expr {
+    let is_text = match passing {
+        Passing::Text => true,
+        Passing::Borrowed(inner) => matches!(&**inner, Type::Path(path) if path.path.is_ident("str")),
+        Passing::Owned => false,
+    };
+    match &default {
+        Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) if is_text => {
+            parse_quote_spanned!(text.span()=> ::std::string::String::from(#text))
+        }
+        _ => default,
+    }
 }
 
 fn option_of_reference(path: &TypePath) -> bool {

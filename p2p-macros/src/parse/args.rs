@@ -30,8 +30,7 @@ const SERVICE_WORDS: [&str; 8] = ["name", "version", "description", "roles", "in
 impl ServiceArgs {
     pub(crate) fn read(tokens: TokenStream, errors: &mut Errors) -> Self {
         let mut args = Self::default();
-        for arg in read_list(tokens, errors) {
-            let Arg { word, value } = arg;
+        for Arg { word, value } in read_list(tokens, "#[service(name = \"greeter\", version = \"1.0.0\")]", errors) {
             match word.to_string().as_str() {
                 "name" => args.name = value.text(&word, "name = \"greeter\"", errors),
                 "version" => args.version = value.text(&word, "version = \"1.0.0\"", errors),
@@ -71,6 +70,9 @@ pub(crate) struct MethodArgs {
 const METHOD_WORDS: [&str; 10] =
     ["public", "anonymous", "scope", "role", "idempotent", "read_only", "timeout", "detached", "track_metrics", "rename"];
 
+const METHOD_FORM: &str = "#[service_method(public, timeout = \"2s\")]";
+const ARG_FORM: &str = "#[arg(default = 10)] or #[arg(rename = \"wireName\")]";
+
 impl MethodArgs {
     pub(crate) fn read(attribute: &Attribute, errors: &mut Errors) -> Self {
         let mut args = Self::default();
@@ -78,11 +80,11 @@ impl MethodArgs {
             Meta::Path(_) => return args,
             Meta::List(list) => list.tokens.clone(),
             Meta::NameValue(pair) => {
-                errors.at(pair, "write #[service_method] or #[service_method(public, timeout = \"2s\")]");
+                errors.at(pair, format_args!("write #[service_method] or {METHOD_FORM}"));
                 return args;
             }
         };
-        for Arg { word, value } in read_list(tokens, errors) {
+        for Arg { word, value } in read_list(tokens, METHOD_FORM, errors) {
             let name = word.to_string();
             match name.as_str() {
                 "public" => args.set_access(AccessWord::Public, &word, value.flag(&word, errors), errors),
@@ -135,8 +137,11 @@ pub(crate) struct ArgArgs {
 impl ArgArgs {
     pub(crate) fn read(attribute: &Attribute, errors: &mut Errors) -> Self {
         let mut args = Self::default();
-        let Some(tokens) = errors.take(attribute.meta.require_list().map(|list| list.tokens.clone())) else { return args };
-        for Arg { word, value } in read_list(tokens, errors) {
+        let Meta::List(list) = &attribute.meta else {
+            errors.at(attribute, format_args!("it says nothing; write {ARG_FORM}"));
+            return args;
+        };
+        for Arg { word, value } in read_list(list.tokens.clone(), ARG_FORM, errors) {
             match word.to_string().as_str() {
                 "default" => args.default = value.expression(&word, "default = 10", errors),
                 "rename" => args.rename = value.text(&word, "rename = \"wireName\"", errors),
@@ -175,10 +180,12 @@ impl Parse for Arg {
     }
 }
 
-fn read_list(tokens: TokenStream, errors: &mut Errors) -> Vec<Arg> {
+/// `form` is how the whole attribute is written.
+fn read_list(tokens: TokenStream, form: &str, errors: &mut Errors) -> Vec<Arg> {
     let parsed = Punctuated::<Arg, Token![,]>::parse_terminated.parse2(tokens);
     let mut seen: Vec<String> = Vec::new();
     let mut args = Vec::new();
+    let parsed = parsed.map_err(|error| syn::Error::new(error.span(), format!("{error}; write {form}")));
     for arg in errors.take(parsed).into_iter().flatten() {
         let name = arg.word.to_string();
         if seen.contains(&name) {

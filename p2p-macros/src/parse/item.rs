@@ -20,11 +20,11 @@ pub(crate) struct Item {
 /// Which of the three places it is.
 pub(crate) enum Kind {
     /// `impl Greeter`
-    Own { object: Type },
+    Own { keyword: Token![impl], object: Type },
     /// `trait Kv`
-    Contract { visibility: Visibility, name: Ident, supertraits: TokenStream },
+    Contract { visibility: Visibility, keyword: Token![trait], name: Ident, supertraits: TokenStream },
     /// `impl Kv for MemoryKv`
-    Host { contract: Path, object: Type },
+    Host { keyword: Token![impl], contract: Path, object: Type },
 }
 
 /// The functions of an item, and all else between its braces.
@@ -62,7 +62,7 @@ impl Parse for Item {
 }
 
 fn parse_impl(input: ParseStream<'_>, attributes: Vec<Attribute>) -> syn::Result<Item> {
-    input.parse::<Token![impl]>()?;
+    let keyword = input.parse()?;
     let mut generics: Generics = if input.peek(Token![<]) { input.parse()? } else { Generics::default() };
     let first: Type = input.parse()?;
     let kind = if input.peek(Token![for]) {
@@ -70,9 +70,9 @@ fn parse_impl(input: ParseStream<'_>, attributes: Vec<Attribute>) -> syn::Result
         let Type::Path(contract) = first else {
             return Err(syn::Error::new_spanned(first, "expected the path of a contract trait"));
         };
-        Kind::Host { contract: contract.path, object: input.parse()? }
+        Kind::Host { keyword, contract: contract.path, object: input.parse()? }
     } else {
-        Kind::Own { object: first }
+        Kind::Own { keyword, object: first }
     };
     generics.where_clause = input.parse()?;
     let content;
@@ -82,7 +82,7 @@ fn parse_impl(input: ParseStream<'_>, attributes: Vec<Attribute>) -> syn::Result
 }
 
 fn parse_trait(input: ParseStream<'_>, attributes: Vec<Attribute>, visibility: Visibility) -> syn::Result<Item> {
-    input.parse::<Token![trait]>()?;
+    let keyword = input.parse()?;
     let name = input.parse()?;
     let mut generics: Generics = input.parse()?;
     let mut supertraits = TokenStream::new();
@@ -94,7 +94,7 @@ fn parse_trait(input: ParseStream<'_>, attributes: Vec<Attribute>, visibility: V
     let content;
     braced!(content in input);
     let block = Block::parse(&content, |input| input.parse::<TraitItem>().map(ToTokens::into_token_stream))?;
-    Ok(Item { attributes, generics, kind: Kind::Contract { visibility, name, supertraits }, block })
+    Ok(Item { attributes, generics, kind: Kind::Contract { visibility, keyword, name, supertraits }, block })
 }
 
 impl Block {
@@ -169,11 +169,11 @@ impl Item {
         let where_clause = &generics.where_clause;
         let mut tokens = quote!(#(#attributes)*);
         tokens.append_all(match kind {
-            Kind::Own { object } => quote!(impl #generics #object #where_clause),
-            Kind::Host { contract, object } => quote!(impl #generics #contract for #object #where_clause),
-            Kind::Contract { visibility, name, supertraits } => {
+            Kind::Own { keyword, object } => quote!(#keyword #generics #object #where_clause),
+            Kind::Host { keyword, contract, object } => quote!(#keyword #generics #contract for #object #where_clause),
+            Kind::Contract { visibility, keyword, name, supertraits } => {
                 let colon = (!supertraits.is_empty()).then(|| quote!(:));
-                quote!(#visibility trait #name #generics #colon #supertraits #where_clause)
+                quote!(#visibility #keyword #name #generics #colon #supertraits #where_clause)
             }
         });
         quote!(#tokens { #(#others)* #(#functions)* })

@@ -1,4 +1,4 @@
-use p2p_client::{service, service::Result};
+use p2p_client::service;
 
 #[service]
 pub trait Kv {

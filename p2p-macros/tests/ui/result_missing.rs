@@ -1,4 +1,4 @@
-use p2p_runtime::{prelude::Result, service};
+use p2p_runtime::service;
 
 #[derive(Default)]
 pub struct Greeter;

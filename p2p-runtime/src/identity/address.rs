@@ -87,6 +87,14 @@ impl fmt::Display for Host {
 }
 
 impl Host {
+    /// `host:port`, with brackets around an IPv6 address.
+    pub fn with_port(&self, port: u16) -> String {
+        match self {
+            Self::Ip(ip) => std::net::SocketAddr::new(*ip, port).to_string(),
+            Self::Name(name) => format!("{name}:{port}"),
+        }
+    }
+
     /// Whether it is this machine's own loopback, as an address or as `localhost`.
     pub fn is_loopback(&self) -> bool {
         match self {

@@ -23,12 +23,12 @@ use super::{
     address::Host,
     ca::{CaError, IssuingCa, NodeNames, RootCa},
     challenge::{self, CHALLENGE_PORT, ChallengeFetcher, Question},
+    error::IdentityError,
     join::{Candidate, CertReply, CertRequest, Desk, Issued, LeftOut, Refused, Seed},
     key::{KeyThumbprint, NodeKey},
-    node::{IdentityError, json},
     token::{JoinToken, TokenId},
     token_table::{TokenOptions, TokenRecord, TokenRefused, TokenTable},
-    vault::{Change, Vault, VaultError},
+    vault::{Change, Vault, VaultError, json},
 };
 
 const ROOT_KEY: &str = "ca/root.key";
@@ -40,10 +40,13 @@ const NODES: &str = "ca/nodes/";
 /// Where an issuer takes the time from.
 pub type Clock = Arc<dyn Fn() -> UnixMillis + Send + Sync>;
 
+/// Where an issuer takes from what it tells new nodes of itself.
+pub type SeedSource = Arc<dyn Fn() -> Seed + Send + Sync>;
+
 /// What an issuer needs besides its authority.
 pub struct IssuerOptions {
-    /// Where a new node finds this coordinator.
-    pub seed: Seed,
+    /// Where a new node finds this coordinator. Asked at each join, as the port is known only once the coordinator listens.
+    pub seed: SeedSource,
     /// The addresses that this coordinator tells others; loopback is proved only if one of these is loopback.
     pub advertised: Vec<Host>,
     /// How it calls joining nodes.
@@ -57,7 +60,15 @@ pub struct IssuerOptions {
 impl IssuerOptions {
     /// The usual options: port 8802, this machine's clock.
     pub fn new(seed: Seed, advertised: Vec<Host>, fetcher: Arc<dyn ChallengeFetcher>) -> Self {
+        let seed: SeedSource = Arc::new(move || seed.clone());
         Self { seed, advertised, fetcher, challenge_port: CHALLENGE_PORT, clock: Arc::new(UnixMillis::now) }
+    }
+
+    /// The same options, with a seed that is asked for at each join.
+    #[must_use]
+    pub fn with_seed(mut self, seed: impl Fn() -> Seed + Send + Sync + 'static) -> Self {
+        self.seed = Arc::new(seed);
+        self
     }
 }
 
@@ -269,7 +280,7 @@ impl Inner {
         self.tokens.store(Arc::new(next));
         drop(writing);
         tracing::info!(node_id = %record.node_id, role = %record.role, token = %candidate.token, "let a node join");
-        Ok(Issued::new(&chain, self.ca.root().cluster().clone(), self.options.seed.clone(), left_out, clock))
+        Ok(Issued::new(&chain, self.ca.root().cluster().clone(), (self.options.seed)(), left_out, clock))
     }
 }
 

@@ -13,6 +13,7 @@ mod attest;
 mod ca;
 mod challenge;
 mod codec;
+mod error;
 mod http;
 mod issuer;
 pub mod join;
@@ -28,10 +29,11 @@ pub use self::{
     attest::{AttestError, Attestor},
     ca::{AUTHORITY_VALIDITY, BACKDATED, CaError, IssuingCa, NODE_VALIDITY, NodeNames, RootCa},
     challenge::{CHALLENGE_PORT, CHALLENGE_TIMEOUT, ChallengeError, ChallengeFetcher, HttpFetcher},
-    issuer::{Clock, IssuedNode, Issuer, IssuerOptions},
+    error::IdentityError,
+    issuer::{Clock, IssuedNode, Issuer, IssuerOptions, SeedSource},
     join::{CertReply, CertRequest, JoinError, JoinEvent, JoinOptions, Joined, Refused, join},
     key::{KeyError, KeyThumbprint, NodeKey, PublicKey},
-    node::{IdentityError, NodeIdentity},
+    node::NodeIdentity,
     responder::{Answering, ChallengeResponder, PORT_PATIENCE, ResponderError},
     token::{InvalidTokenId, JoinToken, TokenError, TokenId, TokenKey, TokenKeyError},
     token_table::{TokenOptions, TokenRecord, TokenRefused, TokenTable},

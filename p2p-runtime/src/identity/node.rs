@@ -6,17 +6,17 @@ use p2p_client::{
 };
 use rustls_pki_types::{CertificateDer, UnixTime};
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
 
 use super::{
     address::Host,
     attest::Attestor,
-    ca::{CaError, IssuingCa, NodeNames, RootCa},
+    ca::{IssuingCa, NodeNames, RootCa},
     codec,
+    error::IdentityError,
     issuer::{self, IssuedNode},
-    key::{KeyError, NODE_KEY, NodeKey},
+    key::{NODE_KEY, NodeKey},
     token_table::TokenTable,
-    vault::{Change, Vault, VaultError},
+    vault::{Change, Vault, json},
 };
 use crate::transport::tls::ServerTls;
 
@@ -24,33 +24,6 @@ use crate::transport::tls::ServerTls;
 const NODE_CHAIN: &str = "identity/node.json";
 /// The version of that entry.
 const FORMAT: u32 = 1;
-
-/// The node's identity cannot be made, read or kept.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum IdentityError {
-    /// The node has one already.
-    #[error("this node is already {0}; use another --dir for another node")]
-    AlreadyEnrolled(PeerIdentity),
-    /// What is stored cannot be read.
-    #[error("the stored identity is damaged: {0}; restore the store from a backup, or join again under a fresh --dir")]
-    Damaged(String),
-    /// It is of a newer version.
-    #[error("the stored identity has format {0}, and this program reads {FORMAT}; start the version that wrote it")]
-    NewerFormat(u32),
-    /// The authority failed.
-    #[error(transparent)]
-    Ca(#[from] CaError),
-    /// The key failed.
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    /// The certificates cannot be used.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
-    /// The store failed.
-    #[error(transparent)]
-    Vault(#[from] VaultError),
-}
 
 #[derive(Serialize, Deserialize)]
 struct Stored {
@@ -196,9 +169,4 @@ impl NodeIdentity {
     pub fn attestor(&self) -> Attestor {
         Attestor::new(self.material.clone())
     }
-}
-
-/// JSON for the store.
-pub(super) fn json(value: &impl Serialize) -> Result<Zeroizing<Vec<u8>>, VaultError> {
-    serde_json::to_vec(value).map(Zeroizing::new).map_err(VaultError::new)
 }

@@ -11,8 +11,8 @@ use rustls_pki_types::{CertificateDer, UnixTime};
 
 use super::{
     Host, IssuingCa, NodeIdentity, NodeKey, NodeNames, Vault,
+    error::IdentityError,
     issuer::{ISSUING_CERT, ISSUING_KEY},
-    node::IdentityError,
     vault::tests::MemoryVault,
 };
 

@@ -61,6 +61,11 @@ pub trait Vault: Send + Sync + 'static {
     fn update(&self, changes: Vec<Change>) -> Result<(), VaultError>;
 }
 
+/// JSON for the store.
+pub(super) fn json(value: &impl serde::Serialize) -> Result<Zeroizing<Vec<u8>>, VaultError> {
+    serde_json::to_vec(value).map(Zeroizing::new).map_err(VaultError::new)
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use std::{

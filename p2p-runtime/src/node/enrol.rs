@@ -227,10 +227,17 @@ impl Enrolment {
         Ok(Self { dir, store, identity, config })
     }
 
-    /// What lets new nodes in, on a coordinator. `authority` is where they find it.
-    pub(crate) fn issuer(&self, network: Arc<dyn Network>, authority: String) -> Result<Option<Issuer>, NodeError> {
-        let seed = Seed { node_id: self.identity.peer().node_id.clone(), authority };
-        let options = IssuerOptions::new(seed, vec![self.config.advertise.clone()], Arc::new(HttpFetcher::new(network)));
+    /// What lets new nodes in, on a coordinator. `port` is where it listens, once it does.
+    pub(crate) fn issuer(
+        &self,
+        network: Arc<dyn Network>,
+        port: impl Fn() -> Option<u16> + Send + Sync + 'static,
+    ) -> Result<Option<Issuer>, NodeError> {
+        let (node_id, advertise, usual) =
+            (self.identity.peer().node_id.clone(), self.config.advertise.clone(), self.config.listen.port());
+        let seed = move || Seed { node_id: node_id.clone(), authority: advertise.with_port(port().unwrap_or(usual)) };
+        let options =
+            IssuerOptions::new(seed(), vec![self.config.advertise.clone()], Arc::new(HttpFetcher::new(network))).with_seed(seed);
         Ok(Issuer::load(Arc::new(StoreVault::new(self.store.clone())), self.identity.root(), options)?)
     }
 }
@@ -240,8 +247,7 @@ impl Enrolment {
 /// # Errors
 /// [`NodeError::NotEnrolled`] where the node issues no tokens.
 pub async fn create_token_offline(enrolment: &Enrolment, options: TokenOptions) -> Result<JoinToken, NodeError> {
-    let authority = format!("{}:{}", enrolment.config.advertise, enrolment.config.listen.port());
-    match enrolment.issuer(Arc::new(TcpNetwork), authority)? {
+    match enrolment.issuer(Arc::new(TcpNetwork), || None)? {
         Some(issuer) => Ok(issuer.create_token(options).await?),
         None => Err(NodeError::NoIssuer { node_id: enrolment.identity.peer().node_id.clone() }),
     }

@@ -13,7 +13,7 @@ mod error;
 mod parts;
 mod vault;
 
-use std::{fmt, net::SocketAddr, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use p2p_client::{
     protocol::{NodeId, Role},
@@ -29,7 +29,7 @@ pub use vault::StoreVault;
 use crate::{
     component::Components,
     context::Context,
-    identity::Issuer,
+    identity::{Host, Issuer},
     network::{ListeningPort, Members, Membership},
     service::NodeCaller,
     storage::Store,
@@ -44,7 +44,7 @@ pub struct Node {
     store: Arc<Store>,
     issuer: Option<Issuer>,
     leave: CancellationToken,
-    advertise: String,
+    advertise: Host,
 }
 
 impl Node {
@@ -112,10 +112,7 @@ impl Node {
 
     /// Where other nodes reach it, `host:port`.
     pub fn authority(&self) -> String {
-        match self.advertise.parse::<std::net::IpAddr>() {
-            Ok(ip) => SocketAddr::new(ip, self.port()).to_string(),
-            Err(_) => format!("{}:{}", self.advertise, self.port()),
-        }
+        self.advertise.with_port(self.port())
     }
 
     /// Its address for callers outside.

@@ -15,7 +15,7 @@ use crate::{
     component::{AnyComponent, Components},
     config::HttpAccess,
     context::Context,
-    network::{NetworkComponent, NetworkParts},
+    network::{ListeningPort, NetworkComponent, NetworkParts},
     persistence::StatePersistence,
     service::{Dispatcher, NodeCaller, ServiceComponent, ServiceManager},
     storage::Store,
@@ -47,7 +47,8 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
     let gossip = GossipLink::new(Arc::new(TlsGossipDial::new(network.clone(), tls)), frames, GossipLinkConfig::default());
     let caller = Arc::new(NodeCaller::new(cx.clone(), pool.clone()));
     cx.set_caller(&(caller.clone() as Arc<dyn Caller>));
-    let issuer = enrolment.issuer(network.clone(), format!("{}:{}", config.advertise, listen.port()))?;
+    let listening = cx.clone();
+    let issuer = enrolment.issuer(network.clone(), move || listening.shared::<ListeningPort>().map(|port| port.0))?;
     let leave = CancellationToken::new();
 
     let handler = HttpHandler::default();
@@ -101,7 +102,7 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
     components.start(&cx).await?;
 
     let membership = cx.membership().cloned().ok_or(NodeError::Unsaid("the component network"))?;
-    let advertise = enrolment.config.advertise.to_string();
+    let advertise = enrolment.config.advertise.clone();
     let node = Node { cx, components, caller, membership, store: enrolment.store.clone(), issuer, leave, advertise };
     keep_port(&node, enrolment).await?;
     tracing::info!(node = %node.id(), role = %node.role(), at = %node.authority(), ms = started.elapsed().as_millis(), "running");

@@ -54,19 +54,19 @@ impl NodeCaller {
         match one {
             One::Any => match self.here(head) {
                 Some(route) => Ok(route),
-                None => self.best(head, &format!("any node that hosts {service}"), |_| true),
+                None => self.best(head, "member", |_| true),
             },
             One::Node(id) if id == self.cx.node_id() => here(),
             One::Node(id) => self.named(head, id),
             One::NoSuchNode(text) => Err(no_route(format!("{text:?} is no node id; an id looks like \"worker-123\""))),
             One::Role(role) if *role == self.cx.role() && self.here(head).is_some() => here(),
-            One::Role(role) => self.best(head, &format!("a {role}"), |info| info.role == *role),
+            One::Role(role) => self.best(head, role.as_str(), |info| info.role == *role),
             One::Capability(label) => {
                 let fits = |info: &NodeInfo| info.capabilities.contains(label);
                 let mine = self.members().is_some_and(|members| members.get(self.cx.node_id()).is_some_and(|me| fits(me)));
                 match self.here(head).filter(|_| mine) {
                     Some(route) => Ok(route),
-                    None => self.best(head, &format!("a node with the capability {label}"), fits),
+                    None => self.best(head, &format!("node with the capability {label}"), fits),
                 }
             }
         }
@@ -111,7 +111,7 @@ impl NodeCaller {
         let candidates = if alive.is_empty() { &hosts } else { &alive };
         if candidates.is_empty() {
             return Err(if self.is_known(service) {
-                no_route(format!("{wanted} is not among the members that are alive and host {service}"))
+                no_route(format!("no {wanted} that is alive hosts {service}"))
             } else {
                 self.not_hosted(service)
             });

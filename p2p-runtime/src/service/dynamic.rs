@@ -4,7 +4,7 @@ use std::{any::Any, borrow::Cow, future::Future, sync::Arc};
 
 use p2p_client::{
     protocol::{Access, ErrorCode, MethodDescriptor, ParamDescriptor, RpcError, ServiceDescriptor},
-    service::{CallContext, HostedService, MethodSpec, MethodStats, Params, Result, ServeFuture, ServiceSpec},
+    service::{CallContext, HostedService, MethodSpec, MethodStats, Params, Result, ServeFuture, ServiceSpec, method_of},
 };
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde::{Serialize, de::DeserializeOwned};
@@ -53,18 +53,7 @@ where
         track_metrics: true,
         timeout: None,
     };
-    let description = MethodDescriptor {
-        name: spec.name.clone(),
-        description: Cow::Borrowed(""),
-        params,
-        result,
-        error: None,
-        access: Access::Nodes,
-        idempotent: false,
-        read_only: false,
-        detached: false,
-        timeout_ms: None,
-    };
+    let description = MethodDescriptor { params, ..method_of(&spec, "", result) };
     let handler: Arc<Handler> = Arc::new(move |cx, params| {
         let called = decode(params).map(|params| handler(cx.clone(), params));
         Box::pin(async move { p2p_client::__private::encode_outcome::<Result<T>>(called?.await) })

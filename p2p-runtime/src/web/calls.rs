@@ -3,9 +3,10 @@
 use std::{future::Future, sync::Arc};
 
 use axum::{
-    extract::{Path, RawQuery, Request, State},
+    extract::{FromRequestParts, Path, Request, State},
     response::{IntoResponse, Response},
 };
+use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
 use p2p_client::{
     call::CallOptions,
@@ -25,20 +26,9 @@ use super::{
 };
 
 /// `POST /rpc`
-pub(super) async fn json_rpc(
-    State(state): State<Arc<WebState>>,
-    requester: Requester,
-    RawQuery(query): RawQuery,
-    request: Request,
-) -> Result<Response, Refusal> {
+pub(super) async fn json_rpc(State(state): State<Arc<WebState>>, request: Request) -> Result<Response, Response> {
     let _running = state.running.enter();
-    let (parts, body) = request.into_parts();
-    let target = target(query.as_deref(), &parts.headers)?;
-    let body = match read_body_within(body, state.body_limits).await {
-        Ok(body) => body,
-        Err(error) => return Ok(error.into_response()),
-    };
-    let calls = Calls { state: &state, requester, target, headers: parts.headers };
+    let (calls, body) = Calls::read(&state, request).await?;
     Ok(match rpc::handle(&body, &calls).await {
         Some(answer) => ([(CONTENT_TYPE, "application/json")], answer).into_response(),
         None => StatusCode::NO_CONTENT.into_response(),
@@ -49,21 +39,12 @@ pub(super) async fn json_rpc(
 pub(super) async fn one_method(
     State(state): State<Arc<WebState>>,
     Path((service, method)): Path<(String, String)>,
-    requester: Requester,
-    RawQuery(query): RawQuery,
     request: Request,
-) -> Result<Response, Refusal> {
+) -> Result<Response, Response> {
     let _running = state.running.enter();
-    let (parts, body) = request.into_parts();
-    let target = target(query.as_deref(), &parts.headers)?;
-    let body = match read_body_within(body, state.body_limits).await {
-        Ok(body) => body,
-        Err(error) => return Ok(error.into_response()),
-    };
-    let params = rpc::params(&body).map_err(refusal)?;
-    let calls = Calls { state: &state, requester, target, headers: parts.headers };
-    let path = format!("{service}/{method}");
-    let json = calls.call(&path, params).await.map_err(refusal)?;
+    let (calls, body) = Calls::read(&state, request).await?;
+    let params = rpc::params(&body).map_err(refused)?;
+    let json = calls.call(&format!("{service}/{method}"), params).await.map_err(refused)?;
     Ok(([(CONTENT_TYPE, "application/json")], json).into_response())
 }
 
@@ -73,6 +54,17 @@ struct Calls<'a> {
     requester: Requester,
     target: Option<Target>,
     headers: HeaderMap,
+}
+
+impl<'a> Calls<'a> {
+    /// Reads a request: who sent it, where it is to go, its body.
+    async fn read(state: &'a WebState, request: Request) -> Result<(Self, Bytes), Response> {
+        let (mut parts, body) = request.into_parts();
+        let Ok(requester) = Requester::from_request_parts(&mut parts, &()).await;
+        let target = target(parts.uri.query(), &parts.headers).map_err(IntoResponse::into_response)?;
+        let body = read_body_within(body, state.body_limits).await.map_err(IntoResponse::into_response)?;
+        Ok((Self { state, requester, target, headers: parts.headers }, body))
+    }
 }
 
 impl RpcDispatch for Calls<'_> {
@@ -135,7 +127,7 @@ fn unescaped(text: &str) -> String {
 }
 
 /// The HTTP status that says of an error what HTTP can say.
-fn refusal(error: RpcError) -> Refusal {
+fn refused(error: RpcError) -> Response {
     let status = match error.code {
         ErrorCode::PARSE | ErrorCode::INVALID_REQUEST | ErrorCode::INVALID_PARAMS => StatusCode::BAD_REQUEST,
         ErrorCode::METHOD_NOT_FOUND => StatusCode::NOT_FOUND,
@@ -146,5 +138,5 @@ fn refusal(error: RpcError) -> Refusal {
         ErrorCode::SERVICE => StatusCode::UNPROCESSABLE_ENTITY,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     };
-    Refusal(status, error)
+    Refusal(status, error).into_response()
 }

@@ -44,6 +44,11 @@ impl Cluster {
     /// Has a node host a service.
     pub(crate) fn serve<S: Hosted<M>, M>(self, id: &str, service: S) -> Self {
         let hosted = Arc::new(service).host().service().clone();
+        self.host(id, hosted)
+    }
+
+    /// Has a node host a service that is one already.
+    pub(crate) fn host(self, id: &str, hosted: Arc<dyn HostedService>) -> Self {
         self.change(id, |node| {
             node.services.insert(hosted.spec().name.to_string(), hosted);
         });
@@ -122,7 +127,8 @@ impl OnNode {
             identity: CallerId::Node { id: to.clone(), role: node.role },
             cluster: self.cluster.clone(),
         });
-        let cx = CallContext::new(there, self.identity.clone(), head.deadline).within(head.chain.trace, head.chain.origin.clone());
+        let cx =
+            CallContext::new(there, self.identity.clone(), head.deadline).within(head.chain.trace, head.chain.origin.clone());
         serve_guarded(&hosted, spec, &cx, Params::new(Some(json)), Instant::now()).await.map_err(Failure::Answered)
     }
 }

@@ -17,7 +17,7 @@ impl Printer {
         text: String,
         #[arg(default = 2)] copies: u8,
         title: Option<String>,
-        #[arg(default = ["a4".to_owned()], rename = "paperSizes")] paper: Vec<String>,
+        #[arg(default = vec!["a4".to_owned()], rename = "paperSizes")] paper: Vec<String>,
         r#type: Option<String>,
     ) -> Result<String> {
         Ok(format!("{text} {copies} {title:?} {paper:?} {type:?}"))
@@ -59,10 +59,7 @@ async fn wrong_params_are_refused_with_the_parameters_name_and_the_type_that_it_
             json!({ "text": "hi", "colour": 1 }),
             "unknown parameter `colour`; this method takes: text, copies, title, paperSizes, type",
         ),
-        (
-            json!(["hi", 1, "t", [], "x", 6]),
-            "too many parameters; this method takes: text, copies, title, paperSizes, type",
-        ),
+        (json!(["hi", 1, "t", [], "x", 6]), "too many parameters; this method takes: text, copies, title, paperSizes, type"),
     ] {
         assert_eq!(print(params.clone()).await, Err(said.to_owned()), "{params}");
     }

@@ -63,7 +63,7 @@ impl Bank {
         if account != "ada" {
             return Err(BankError::NoSuchAccount);
         }
-        100_u64.checked_sub(amount).ok_or(BankError::Overdrawn { missing: amount - 100 })
+        100_u64.checked_sub(amount).ok_or_else(|| BankError::Overdrawn { missing: amount - 100 })
     }
 
     #[service_method]

@@ -168,10 +168,8 @@ fn step(event: &JoinEvent) -> (Value, String) {
             (json!({ "event": "answering", "port": port }), format!("Answering the coordinator's challenge on port {port} …"))
         }
         JoinEvent::Issued { left_out } => {
-            let mut text = "The certificate is there.".to_owned();
-            for one in left_out {
-                text.push_str(&format!("\nNot in it is {} ({}).", one.address, one.reason));
-            }
+            let not_in_it = left_out.iter().map(|one| format!("\nNot in it is {} ({}).", one.address, one.reason));
+            let text = format!("The certificate is there.{}", not_in_it.collect::<String>());
             (json!({ "event": "issued", "left_out": left_out }), text)
         }
         // Steps of a later version of the node.

@@ -23,7 +23,7 @@ use super::{Invocation, error::CliError};
 /// How long a node may take for what it does by itself.
 const ANSWER_TIME: Duration = Duration::from_secs(15);
 /// How long a node may take to stop: it finishes the calls that run.
-const STOP_TIME: Duration = Duration::from_secs(60);
+const STOP_TIME: Duration = Duration::from_mins(1);
 
 /// The socket of a node.
 pub(super) struct Socket<'a> {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::harness::{Folders, PATIENCE, Running, mode, run, run_with_input};
+use crate::harness::{Folders, PATIENCE, Running, mode, run};
 
 /// Within this time the others know of a worker that stopped answering.
 const FAILURE_NOTICED: Duration = Duration::from_secs(5);
@@ -118,7 +118,7 @@ fn a_token_comes_from_a_file_or_standard_input_and_can_be_made_while_the_coordin
     let words = ["join", &*authority, "--advertise", "127.0.0.1", "--listen", "127.0.0.1:0", "--output", "json"];
     let file = folders.file("token", &format!("{token}\n"));
     let mut by_file = folders.command("file", &words);
-    by_file.arg("--token-file").arg(file);
+    by_file.arg("--token-file").arg(&file);
     let mut by_file = Running::spawn(by_file);
     let events = by_file.wait_for("ready");
     let names: Vec<_> =
@@ -126,21 +126,14 @@ fn a_token_comes_from_a_file_or_standard_input_and_can_be_made_while_the_coordin
     assert_eq!(names, ["store_made", "connecting", "verified", "answering", "issued", "ready"]);
     assert_eq!(events[0]["recovery_key"].as_str().unwrap().len(), 47);
 
-    // A token is spent after its last use; that is said to whoever gives it by standard input.
-    let mut third = folders.command("input", &words);
-    third.arg("--token-file").arg("/dev/stdin");
-    let first_use = folders.command("second", &words);
-    let second = std::thread::spawn({
-        let token = token.to_owned();
-        move || run_with_input(first_use, format!("{token}\n").as_bytes())
-    });
-    let began = Instant::now();
-    while !folders.of("second/p2p.sock").exists() {
-        assert!(began.elapsed() < PATIENCE);
-        std::thread::yield_now();
-    }
-    folders.run("second", &["stop"]).ok();
-    second.join().unwrap().ok();
-    let refused = run_with_input(third, token.as_bytes()).error(1);
+    let from_file = || std::fs::File::open(&file).unwrap();
+    let mut by_input = folders.command("input", &words);
+    by_input.stdin(from_file());
+    Running::spawn(by_input).wait_for("ready");
+
+    // That was the second of two uses.
+    let mut third = folders.command("third", &words);
+    third.arg("--token-file").arg(&file);
+    let refused = run(third).error(1);
     assert!(refused.contains("already used") && refused.contains("`p2p token create`"), "{refused}");
 }

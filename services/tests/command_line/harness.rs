@@ -16,7 +16,7 @@ use tempfile::TempDir;
 /// What every store in these tests opens with, unless a test is about passwords.
 pub(crate) const PASSWORD: &str = "correct horse";
 /// How long anything may take that is not itself measured: the machine may be busy with other tests.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What a command that ran to its end left.
 #[derive(Debug)]

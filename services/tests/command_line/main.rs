@@ -1,5 +1,7 @@
 //! The `p2p` command, as real processes on loopback.
 
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
 mod cluster;
 mod harness;
 mod refusals;

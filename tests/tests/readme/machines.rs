@@ -68,14 +68,15 @@ fn finish(shell: &mut Command, code: &str) -> String {
 /// A machine as far as a node is concerned: a home folder.
 pub(crate) struct Machine {
     home: PathBuf,
+    program: &'static str,
     node: Option<Running>,
 }
 
 impl Machine {
-    /// A machine on which nothing runs.
-    pub(crate) fn new(home: &Path) -> Self {
+    /// A machine on which nothing runs, and whose node is run and asked by this program.
+    pub(crate) fn new(home: &Path, program: &'static str) -> Self {
         std::fs::create_dir_all(home).unwrap();
-        Self { home: home.to_owned(), node: None }
+        Self { home: home.to_owned(), program, node: None }
     }
 
     /// Whether a node runs on it.
@@ -103,9 +104,15 @@ impl Machine {
 
     /// Stops the node in good order, as its operator would.
     pub(crate) fn stop(mut self) {
-        finish(&mut self.shell("p2p stop"), "p2p stop");
+        self.ask("stop");
         let status = self.node.take().unwrap().ended();
         assert!(status.success(), "the node ended with {status}");
+    }
+
+    #[track_caller]
+    fn ask(&self, words: &str) -> String {
+        let command = format!("{} {words}", self.program);
+        finish(&mut self.shell(&command), &command)
     }
 
     fn shell(&self, code: &str) -> Command {
@@ -128,7 +135,7 @@ pub(crate) fn wait_until_all_know_all(machines: &[Machine]) {
     let (began, wanted) = (Instant::now(), running.len());
     for machine in &running {
         loop {
-            let nodes = finish(&mut machine.shell("p2p nodes --output json"), "p2p nodes");
+            let nodes = machine.ask("nodes --output json");
             if nodes.matches("\"alive\"").count() == wanted {
                 break;
             }

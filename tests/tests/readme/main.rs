@@ -102,7 +102,7 @@ fn every_link_of_the_documents_leads_to_a_file() {
 fn the_commands_of_the_readme_do_what_it_says() {
     let text = readme();
     let (repository, homes) = (Repository, tempfile::tempdir().unwrap());
-    let mut machines = [Machine::new(&homes.path().join("first")), Machine::new(&homes.path().join("second"))];
+    let mut machines = ["first", "second"].map(|name| Machine::new(&homes.path().join(name), "p2p"));
     let mut said = String::new();
     for block in blocks::of(&text).into_iter().filter(|block| block.language == "sh") {
         println!("--- README.md:{}\n{}", block.line, block.code);
@@ -160,8 +160,8 @@ fn with_printed(code: &str, said: &str) -> String {
 #[test]
 fn the_program_is_a_node_and_its_own_command_line() {
     let home = tempfile::tempdir().unwrap();
-    let mut machine = Machine::new(home.path());
     let program = env!("CARGO_BIN_EXE_greeter");
+    let mut machine = Machine::new(home.path(), program);
     machine.run(&format!("export P2P_STORE_PASSWORD=x-long-password\n{program} init\n{program} start\n"));
     let greeting = machine.run(&format!("{program} call greeter/greet name=Ada\n"));
     assert!(greeting.contains("Hello, Ada! This is coordinator-"), "{greeting}");

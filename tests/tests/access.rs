@@ -1,0 +1,229 @@
+//! Who may call what: the two tables of the design, at the node that is asked and at the node that it forwards to.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod common;
+
+use common::{
+    Cluster, Member, Plan,
+    probe::{Probe, ProbeProxyExt},
+    sees, soon,
+    web::{Web, assert_error},
+    worker_ip,
+};
+use p2p_client::protocol::ErrorCode;
+use p2p_services::prelude::*;
+use serde_json::json;
+
+/// The methods, and whether a worker, a coordinator, an operator and a nameless caller may call them.
+const TABLE: [(&str, [bool; 4]); 5] = [
+    ("probe/for_nodes", [true, true, true, false]),
+    ("probe/for_clients", [true, true, true, false]),
+    ("probe/for_scope", [true, true, true, false]),
+    ("probe/for_coordinators", [false, true, false, false]),
+    ("probe/for_workers", [true, false, false, false]),
+];
+
+/// Clients of `at`: with a worker's certificate, with a coordinator's, its operator, and nobody.
+fn callers(cluster: &Cluster, at: &Member, worker: &Member, coordinator: &Member) -> [(&'static str, Web); 4] {
+    [
+        ("node worker-1 (worker)", Web::node(cluster.host(worker.ip), at, worker)),
+        ("node coordinator (coordinator)", Web::node(cluster.host(coordinator.ip), at, coordinator)),
+        ("the operator of this node", Web::operator(cluster.dir(at.id().as_str()))),
+        ("an anonymous caller", Web::anonymous(cluster.host(worker_ip(9)), at)),
+    ]
+}
+
+#[tokio::test]
+async fn a_method_is_open_to_those_that_its_access_names_and_to_nobody_else() {
+    let (cluster, coordinator, workers) = Cluster::of(2).await;
+    for at in [&coordinator, &workers[1]] {
+        for (who, web) in callers(&cluster, at, &workers[0], &coordinator).iter().enumerate() {
+            let (name, web) = (web.0, &web.1);
+            for (method, allowed) in TABLE {
+                let outcome = web.call(method, json!({ "number": 7 })).await;
+                if allowed[who] {
+                    assert_eq!(outcome.unwrap(), 7, "{name} calls {method}");
+                } else {
+                    assert_error(outcome, ErrorCode::DENIED, &[name, "may not call", method, ": it is for "]);
+                }
+            }
+            assert_eq!(web.call("probe/repeat", json!({ "text": "x" })).await.unwrap(), "x", "{name}");
+            assert_eq!(web.call("probe/look", json!({})).await.unwrap()["caller"], name);
+            assert!(web.is_served().await);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn local_calls_are_checked_as_those_from_elsewhere_are() {
+    let (_cluster, coordinator, workers) = Cluster::of(1).await;
+    for (node, open, closed) in
+        [(&coordinator, "probe/for_coordinators", "probe/for_workers"), (&workers[0], "probe/for_workers", "probe/for_coordinators")]
+    {
+        let (proxy, id) = (node.proxy(), node.id());
+        assert_eq!(proxy.call_on(id, open, json!({ "number": 1 })).await.unwrap().get(), "1");
+        let error = proxy.call_on(id, closed, json!({ "number": 1 })).await.unwrap_err();
+        assert!(matches!(&error, CallError::Denied(text) if text.starts_with(&format!("node {id} "))), "{error}");
+    }
+    // The same of the typed proxy, which calls the object itself; and of a fan-out.
+    let probe = coordinator.proxy().probe();
+    assert_eq!(probe.for_coordinators(2).await.unwrap(), 2);
+    let error = probe.for_workers(2).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "denied: node coordinator (coordinator) may not call probe/for_workers: it is for nodes with the role worker"
+    );
+    let error = workers[0].proxy().probe().on("coordinator").for_coordinators(2).await.unwrap_err();
+    assert!(matches!(&error, CallError::Denied(text) if text.starts_with("node worker-1 (worker) may not call")), "{error}");
+    for (node, reply) in probe.on_all(p2p_client::protocol::Many::All).for_workers(2).await {
+        assert!(matches!(reply, Err(CallError::Denied(_))), "{node}");
+    }
+}
+
+#[tokio::test]
+async fn access_is_refused_before_params_are_looked_at() {
+    let (cluster, coordinator, _workers) = Cluster::of(0).await;
+    let nobody = Web::anonymous(cluster.host(worker_ip(9)), &coordinator);
+    let operator = Web::operator(cluster.dir("coordinator"));
+    for params in [json!({ "number": "seven" }), json!({ "unknown": 1 }), json!([]), json!({ "number": 300 })] {
+        let refused = nobody.call("probe/for_nodes", params.clone()).await;
+        assert_error(refused, ErrorCode::DENIED, &["an anonymous caller may not call probe/for_nodes"]);
+        let answer = nobody.post("/rpc/probe/for_nodes", params.to_string()).await;
+        assert_eq!((answer.status.as_u16(), answer.error().0), (403, ErrorCode::DENIED.0));
+        assert_error(operator.call("probe/for_nodes", params).await, ErrorCode::INVALID_PARAMS, &[]);
+    }
+    // A notification is not answered, and not executed either.
+    let answer = nobody.rpc(r#"{"jsonrpc":"2.0","method":"probe/for_nodes","params":{"number":1}}"#).await;
+    assert_eq!((answer.status.as_u16(), answer.body.len()), (204, 0));
+    assert_eq!(*coordinator.probe.counted.borrow(), 0);
+    let answer = operator.rpc(r#"{"jsonrpc":"2.0","method":"probe/for_nodes","params":{"number":1}}"#).await;
+    assert_eq!((answer.status.as_u16(), answer.body.len()), (204, 0));
+    Probe::reached(&coordinator.probe.counted, 1).await;
+}
+
+#[tokio::test]
+async fn a_forwarded_call_has_the_rights_of_who_asked_and_not_of_the_forwarder() {
+    let cluster = Cluster::new();
+    // The forwarder does not know the method, so that the target alone decides.
+    let coordinator = cluster.coordinator(Plan::coordinator().without_probe()).await;
+    let one = cluster.worker(Plan::worker(1), &coordinator).await;
+    sees(&coordinator, |members| members.hosting("probe").count() == 1).await;
+    sees(&one, |members| members.alive().count() == 2).await;
+    let nobody = Web::anonymous(cluster.host(worker_ip(9)), &coordinator);
+    let operator = Web::operator(cluster.dir("coordinator"));
+
+    for path in ["/rpc", "/rpc?on=worker-1", "/rpc?on=any", "/rpc?on=role=worker"] {
+        for (method, _) in TABLE {
+            let refused = nobody.call_at(path, method, json!({ "number": 7 })).await;
+            assert_error(refused, ErrorCode::DENIED, &["an anonymous caller may not call", method]);
+        }
+        let seen = nobody.call_at(path, "probe/look", json!({})).await.unwrap();
+        assert_eq!((&seen["node"], &seen["caller"]), (&json!("worker-1"), &json!("an anonymous caller")), "{path}");
+        assert_eq!(seen["origin"], "an anonymous caller");
+
+        // The operator of this node is, on another node, this node.
+        let seen = operator.call_at(path, "probe/look", json!({})).await.unwrap();
+        assert_eq!(seen["caller"], "node coordinator (coordinator)", "{path}");
+        assert_eq!(seen["origin"], "the operator of this node");
+        for (method, [_, allowed, ..]) in TABLE {
+            let outcome = operator.call_at(path, method, json!({ "number": 7 })).await;
+            if allowed {
+                assert_eq!(outcome.unwrap(), 7);
+            } else {
+                assert_error(outcome, ErrorCode::DENIED, &["node coordinator (coordinator) may not call", method]);
+            }
+        }
+    }
+    // To many nodes: each refuses by itself.
+    let answers = nobody.call_at("/rpc?on=all", "probe/for_nodes", json!({ "number": 7 })).await.unwrap();
+    assert_eq!(answers["worker-1"]["error"]["code"], ErrorCode::DENIED.0);
+    let answers = operator.call_at("/rpc?on=all", "probe/for_nodes", json!({ "number": 7 })).await.unwrap();
+    assert_eq!(answers, json!({ "worker-1": { "result": 7 } }));
+    assert!(nobody.is_served().await);
+}
+
+#[tokio::test]
+async fn a_forwarder_that_knows_the_method_refuses_by_itself() {
+    let (cluster, coordinator, workers) = Cluster::of(1).await;
+    // Nothing could be sent on: the way is closed.
+    cluster.network.partition(coordinator.ip, workers[0].ip);
+    let nobody = Web::anonymous(cluster.host(worker_ip(9)), &coordinator);
+    let refused = nobody.call_at("/rpc?on=worker-1", "probe/for_nodes", json!({ "number": 7 })).await;
+    assert_error(refused, ErrorCode::DENIED, &["an anonymous caller may not call probe/for_nodes"]);
+    let answer = nobody.post("/rpc/probe/for_nodes?on=worker-1", "{}").await;
+    assert_eq!(answer.status, 403);
+}
+
+#[tokio::test]
+async fn a_node_cannot_have_another_node_forward_in_its_name() {
+    let (cluster, coordinator, workers) = Cluster::of(2).await;
+    let node = Web::node(cluster.host(worker_ip(1)), &coordinator, &workers[0]);
+    for on in ["worker-2", "role=worker", "all", "capability=gpu", "others"] {
+        let forwarded = node.clone().header("p2p-on", on).call("probe/look", json!({})).await;
+        assert_error(forwarded, ErrorCode::INVALID_REQUEST, &["a node resolves targets itself"]);
+        let forwarded = node.call_at(&format!("/rpc?on={on}"), "probe/for_nodes", json!({ "number": 1 })).await;
+        assert_error(forwarded, ErrorCode::INVALID_REQUEST, &["send the call to the node that is meant"]);
+    }
+    // The node itself may be meant.
+    for on in ["coordinator", "node=coordinator", "any"] {
+        let served = match on {
+            // A bare role name is a role.
+            "coordinator" => node.clone().header("p2p-on", "node=coordinator").call("probe/look", json!({})).await,
+            on => node.clone().header("p2p-on", on).call("probe/look", json!({})).await,
+        };
+        assert_eq!(served.unwrap()["caller"], "node worker-1 (worker)");
+    }
+    // Nor does a node that hosts nothing of the kind pass the call on.
+    let refused = node.call("nothing/here", json!({})).await;
+    assert_error(refused, ErrorCode::UNAVAILABLE, &["node coordinator does not host \"nothing\"; it hosts: probe, system"]);
+    assert!(node.is_served().await);
+}
+
+#[tokio::test]
+async fn a_name_can_be_given_up_and_never_taken() {
+    let (cluster, coordinator, workers) = Cluster::of(1).await;
+    // A node that says it speaks for nobody has no rights of its own.
+    let given_up = Web::node(cluster.host(worker_ip(1)), &coordinator, &workers[0]).header("p2p-caller", "anonymous");
+    assert_error(given_up.call("probe/for_nodes", json!({ "number": 1 })).await, ErrorCode::DENIED, &["an anonymous caller"]);
+    assert_eq!(given_up.get("/services").await.status, 403);
+    // Whatever a nameless client says of itself, it has no name; and an origin is believed from nodes only.
+    for claim in ["operator", "coordinator", "node coordinator (coordinator)"] {
+        let claims = Web::anonymous(cluster.host(worker_ip(9)), &coordinator).header("p2p-caller", claim).header("p2p-origin", claim);
+        assert_error(claims.call("probe/for_nodes", json!({ "number": 1 })).await, ErrorCode::DENIED, &["an anonymous caller"]);
+        let seen = claims.call("probe/look", json!({})).await.unwrap();
+        assert_eq!((&seen["caller"], &seen["origin"]), (&json!("an anonymous caller"), &json!(null)));
+    }
+    let told = Web::node(cluster.host(worker_ip(1)), &coordinator, &workers[0]).header("p2p-origin", "someone");
+    assert_eq!(told.call("probe/look", json!({})).await.unwrap()["origin"], "someone");
+}
+
+#[tokio::test]
+async fn documents_and_administration_are_for_those_they_are_for() {
+    let (cluster, coordinator, workers) = Cluster::of(1).await;
+    let [(_, worker), (_, itself), (_, operator), (_, nobody)] = callers(&cluster, &coordinator, &workers[0], &coordinator);
+    for path in ["/services", "/cluster/nodes"] {
+        let refused = nobody.get(path).await;
+        assert_eq!(refused.status, 403, "{path}");
+        let (code, said) = refused.error();
+        assert_eq!(code, ErrorCode::DENIED.0);
+        assert_eq!(said, format!("an anonymous caller may not call {path}: it is for nodes, operators and clients with a token"));
+        for web in [&worker, &itself, &operator] {
+            assert_eq!(web.get(path).await.status, 200, "{path}");
+        }
+    }
+    for web in [&worker, &itself, &operator, &nobody] {
+        assert_eq!(web.get("/health").await.status, 200);
+        assert_eq!(web.get("/internal/ca-cert").await.status, 200);
+    }
+    for web in [&worker, &itself, &nobody] {
+        for path in ["/admin/leave", "/admin/stop", "/admin/token"] {
+            let refused = web.post(path, r#"{"role":"worker","ttl_seconds":60,"uses":1}"#).await;
+            assert_eq!(refused.status, 403, "{path}");
+            assert!(refused.error().1.contains("it is for the operator, on the node's own socket"), "{:?}", refused.body);
+        }
+    }
+    let token = operator.post("/admin/token", r#"{"role":"worker","ttl_seconds":60,"uses":1}"#).await.json();
+    assert_eq!(token["authority"], "10.0.0.1:8001");
+    assert!(token["token"].as_str().unwrap().starts_with("P2PJ1."));
+    assert!(soon(operator.is_served()).await);
+}
