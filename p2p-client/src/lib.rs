@@ -23,4 +23,28 @@ pub mod __private;
 
 pub use p2p_macros::service_method;
 /// Makes a `trait` a contract: a proxy to call it by, and the tables that its hosts and its documents are made from.
+///
+/// ```
+/// use p2p_client::{proxy::Proxy, service, service::Result};
+///
+/// /// Keeps values under keys.
+/// #[service(version = "1.2.0")]
+/// pub trait Kv {
+///     /// The value under a key, if there is one.
+///     #[service_method(public, read_only)]
+///     async fn get(&self, key: &str) -> Result<Option<String>>;
+///
+///     /// Sets a value.
+///     #[service_method(public, idempotent)]
+///     async fn put(&self, key: String, value: String) -> Result<()>;
+/// }
+///
+/// # async fn example(proxy: Proxy) -> Result<()> {
+/// proxy.kv().put("colour", "green").await?;
+/// assert_eq!(proxy.kv().get("colour").await?.as_deref(), Some("green"));
+/// # Ok(()) }
+/// ```
+///
+/// Every method of the trait is served. Access, timeouts and names stand here; a host writes bodies only:
+/// `#[service] impl Kv for MemoryKv { … }`, with the attribute of `p2p_runtime` or `p2p_services`.
 pub use p2p_macros::service_of_client as service;

@@ -3,7 +3,11 @@
 //! A node, a client outside of the cluster, a balancer and a mock all implement or wrap [`Caller`]; nothing above it knows about
 //! wires, nothing below it knows about types.
 
-use std::{fmt, future::Future, sync::Arc};
+use std::{
+    fmt,
+    future::{Future, Ready},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -11,7 +15,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
 use crate::{
-    call::{Call, CallError, Encode, Failure, Head, Here, MethodRef, Outgoing, Replies, encoded},
+    call::{Begun, Call, CallError, Encode, Failure, Head, Here, MethodRef, Outgoing, Replies, encoded},
     protocol::{CallerId, Many, NodeId, One, Target},
     service::{Chain, Definition, HostedService, MethodSpec, Outcome},
 };
@@ -107,9 +111,11 @@ impl Proxy {
     pub fn call_on(&self, target: impl Into<One>, path: &str, params: impl Serialize) -> Call<Box<RawValue>> {
         let (method, body) = (named(path), serde_json::to_vec(&params));
         let (caller, chain, target) = (self.caller.clone(), self.chain.clone(), Target::One(target.into()));
-        Call::new(move |options| async move {
-            let body = body.map_err(|error| CallError::InvalidParams(format!("the params do not serialise: {error}")))?;
-            Outgoing::new(caller, method?, target, chain.as_ref(), options).run_json(body).await
+        Call::new(move |options| {
+            Begun::<Ready<_>, _, _>::Encoded(Box::pin(async move {
+                let body = body.map_err(|error| CallError::InvalidParams(format!("the params do not serialise: {error}")))?;
+                Outgoing::new(caller, method?, target, chain.as_ref(), options).run_json(body).await
+            }))
         })
     }
 }
@@ -235,7 +241,7 @@ macro_rules! one_result {
                 let (caller, chain, target) = ($core.proxy.caller.clone(), $core.proxy.chain.clone(), $target);
                 Call::new(move |options| {
                     Outgoing::new(caller, MethodRef::Known(method), Target::One(target), chain.as_ref(), options)
-                        .run::<S, P, R, L, F>(params, encode, local)
+                        .begin::<S, P, R, L, F>(method, params, encode, local)
                 })
             }
         }

@@ -2,7 +2,7 @@
 //!
 //! Use them through the crate that you depend on (`p2p_client::service`, `p2p_runtime::service` or `p2p_services::service`): each
 //! of these is an entry of its own, because an attribute cannot know by which crate it was re-exported. How they are used is
-//! told, with examples that are tested, in `p2p_client::service`.
+//! told, with examples that are tested, at `p2p_runtime::service` and `p2p_client::service`.
 //!
 //! Data flows one way: `parse` reads tokens into what the user wrote, `model` checks it and says what was meant, `expand`
 //! writes code from the model. Every mistake goes into one `errors::Errors` and is reported in the same compile, beside

@@ -51,6 +51,79 @@ pub mod prelude {
     };
 }
 
-pub use p2p_macros::service_method;
-/// Makes a service of an `impl Type`, a contract of a `trait`, or a contract's host of an `impl Contract for Type`.
+/// Makes a service of an `impl` block: what stands in it under [`service_method`](macro@service_method) can be called from other nodes.
+///
+/// ```
+/// use p2p_runtime::prelude::*;
+/// use schemars::JsonSchema;
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Serialize, Deserialize, JsonSchema)]
+/// pub struct Greeting {
+///     text: String,
+/// }
+///
+/// /// Greets people. (Doc comments become descriptions in the schemas.)
+/// #[derive(Default)]
+/// pub struct Greeter;
+///
+/// #[service(version = "1.0.0")]
+/// impl Greeter {
+///     /// Says hello.
+///     #[service_method(public, idempotent, timeout = "2s")]
+///     pub async fn greet(&self, cx: &CallContext, name: String) -> Result<Greeting> {
+///         Ok(Greeting { text: format!("Hello, {name}, from {}", cx.node()) })
+///     }
+/// }
+///
+/// # async fn example(node: Node) -> Result<(), CallError> {
+/// let proxy = node.proxy();
+/// let greeting = proxy.greeter().greet("Ada").await?; // here if hosted here, else the best peer
+/// let greeting = proxy.greeter().on("worker-123").greet("Ada").await?;
+/// let greetings = proxy.greeter().on_all(Role::Worker).greet("Ada").await.all_ok()?;
+/// # Ok(()) }
+/// ```
+///
+/// # Where it stands
+/// | on | makes |
+/// |---|---|
+/// | `impl Greeter` | a service: proxy, tables, and hosting |
+/// | `trait Kv` | a contract: proxy and tables, for crates that know no host |
+/// | `impl Kv for MemoryKv` | a host of that contract |
+///
+/// # What it takes
+/// | word | meaning | unless said |
+/// |---|---|---|
+/// | `name = "…"` | the name on the wire | the type's, in snake case |
+/// | `version = "…"` | semantic version | the crate's |
+/// | `description = "…"` | description | the doc comment |
+/// | `roles = [coordinator, worker]` | which nodes host it | all |
+/// | `init = path` | an `async fn(&Context) -> Result<Self>` that makes it | `Self::new`, if it is one, else `Default` |
+/// | `proxy = "…"`, `accessor = "…"` | names of generated items | `GreeterProxy`, `greeter` |
+/// | `crate = "…"` | where this crate is | `::p2p_runtime` |
+///
+/// # How a service is made
+/// By `async fn new(cx: &Context) -> Result<Self>` if the block has one, else by `Default`, else not at all: then it has to be
+/// handed to [`serve`](node::NodeBuilder::serve). `async fn initialize(&self)` runs before it takes calls, `async fn cleanup(&self)`
+/// after the last one; both may take `cx: &Context`. The host of a contract has the trait [`Lifecycle`](service::Lifecycle) for that.
 pub use p2p_macros::service_of_runtime as service;
+/// Marks a method of a service that can be called from other nodes: `async fn` with `&self`, returning `Result<T>` or `Result<T, E>`.
+///
+/// | word | meaning |
+/// |---|---|
+/// | (none) | for nodes of this cluster and operators |
+/// | `public` | also for every client with a token |
+/// | `scope = "…"` | also for clients whose token has the scope |
+/// | `role = "coordinator"` | for nodes of that role only |
+/// | `anonymous` | for anyone |
+/// | `idempotent` | may be sent again when an answer was lost |
+/// | `read_only` | changes nothing; idempotent, too |
+/// | `timeout = "2s"` | its time, where the caller gives none (`ms`, `s`, `m`, `h`) |
+/// | `detached` | runs on when its caller goes away |
+/// | `track_metrics = false` | is not counted |
+/// | `rename = "…"` | its name on the wire |
+///
+/// Parameters are named on the wire as they are here. `Option<T>` may be left out; `#[arg(default = 10)]` gives a default,
+/// `#[arg(rename = "…")]` another name. `&str`, `&[T]` and `&T` are lent to the method and need not be cloned by callers.
+/// `cx: &CallContext` is no parameter: it tells who calls, and how much time is left.
+pub use p2p_macros::service_method;

@@ -25,5 +25,5 @@ pub mod prelude {
 }
 
 pub use p2p_macros::service_method;
-/// Makes a service of an `impl Type`, a contract of a `trait`, or a contract's host of an `impl Contract for Type`.
+/// The attribute [`p2p_runtime::service`](macro@p2p_runtime::service), for programs that depend on this crate.
 pub use p2p_macros::service_of_services as service;

@@ -8,6 +8,7 @@
 
 mod error;
 mod fanout;
+mod here;
 mod options;
 mod outgoing;
 mod single;
@@ -15,6 +16,7 @@ mod single;
 pub use error::{CallError, Failure};
 pub use fanout::{Answers, Replies, ReplyStream};
 pub use options::CallOptions;
-pub(crate) use outgoing::{Encode, encoded};
-pub use outgoing::{Head, Here, MethodRef, Outgoing, serve_guarded, unknown_method};
+pub(crate) use outgoing::{Begun, Encode, encoded};
+pub use here::Here;
+pub use outgoing::{Head, MethodRef, Outgoing, serve_guarded, unknown_method};
 pub use single::Call;

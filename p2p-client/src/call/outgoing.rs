@@ -1,7 +1,8 @@
 //! A call on its way: resolving its target, and serving it here or sending it.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{any::TypeId, sync::Arc, time::Duration};
 
+use futures::future::BoxFuture;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
@@ -9,12 +10,12 @@ use crate::{
     protocol::{ErrorCode, NodeId, RpcError, Target},
     proxy::{Caller, Peer, Route},
     service::{
-        CallContext, Chain, Cut, Definition, Failed, Guarded, HostedService, Local, MethodSpec, ObjectWriter, Outcome, Params,
+        CallContext, Chain, Cut, Definition, Guarded, HostedService, Local, MethodSpec, ObjectWriter, Outcome, Params,
         Running, ServiceError,
     },
 };
 
-use super::{CallError, CallOptions, Failure};
+use super::{CallError, CallOptions, Failure, Here};
 
 /// Which method is called.
 #[derive(Debug, Clone)]
@@ -100,32 +101,28 @@ impl Outgoing {
         Self { caller, head, retries: options.retries }
     }
 
-    /// Runs the call: on the object `S` by `local` where that is hosted here, else by its encoded params.
-    pub(crate) async fn run<S, P, R, L, F>(self, params: P, encode: Encode<P>, local: L) -> Result<R::Ok, CallError<R::Err>>
+    /// Settles where the call goes, and begins it: on the object `S` by `local` where that is hosted here, else by its encoded params.
+    pub(crate) fn begin<S, P, R, L, F>(
+        self,
+        method: &'static MethodSpec,
+        params: P,
+        encode: Encode<P>,
+        local: L,
+    ) -> Begun<F, R::Ok, R::Err>
     where
         S: Definition + ?Sized,
-        R: Outcome,
+        R: Outcome + 'static,
         L: FnOnce(Here<S>, P) -> F,
-        F: Future<Output = Result<R::Ok, CallError<R::Err>>>,
     {
         match self.caller.resolve(&self.head) {
-            Err(failure) => Err(self.fail(failure)),
-            Ok(Route::Here(service)) => match self.object::<S>(&service) {
-                Some(object) => match self.here(object) {
-                    Ok(here) => local(here, params).await,
-                    Err((failure, path)) => Err(CallError::from_failure(failure, &path)),
-                },
-                None => {
-                    let answer = match encoded(&params, encode) {
-                        Ok(body) => self.serve_here(&service, &body).await,
-                        Err(failure) => Err(failure),
-                    };
-                    self.decode(answer)
-                }
+            Err(failure) => Begun::Failed(self.fail(failure)),
+            Ok(Route::Here(service)) if runs_on::<S>(&*service, method) => match self.here(service, method) {
+                Ok(here) => Begun::Here(local(here, params)),
+                Err(failure) => Begun::Failed(CallError::from_failure(failure, &method.path)),
             },
-            Ok(Route::Peer(peer)) => match encoded(&params, encode) {
-                Ok(body) => self.exchange(peer, body).await,
-                Err(failure) => Err(self.fail(failure)),
+            Ok(route) => match encoded(&params, encode) {
+                Ok(body) => Begun::Encoded(Box::pin(self.run_encoded(route, body))),
+                Err(failure) => Begun::Failed(self.fail(failure)),
             },
         }
     }
@@ -134,39 +131,28 @@ impl Outgoing {
     pub(crate) async fn run_json<T: DeserializeOwned, E: ServiceError>(self, body: Vec<u8>) -> Result<T, CallError<E>> {
         match self.caller.resolve(&self.head) {
             Err(failure) => Err(self.fail(failure)),
-            Ok(Route::Here(service)) => {
-                let answer = self.serve_here(&service, &body).await;
-                self.decode(answer)
-            }
-            Ok(Route::Peer(peer)) => self.exchange(peer, body).await,
+            Ok(route) => self.run_encoded(route, body).await,
         }
     }
 
-    async fn exchange<T: DeserializeOwned, E: ServiceError>(mut self, peer: Peer, body: Vec<u8>) -> Result<T, CallError<E>> {
-        let answer = self.send_until_settled(peer, &body).await;
-        self.decode(answer)
-    }
-
-    /// The object itself, where the call can run on it. It cannot where something else is hosted under the name, which is spoken to
-    /// as a stranger is, in JSON; nor where the call is to outlive this future, which may own nothing of its caller then.
-    fn object<S: Definition + ?Sized>(&self, service: &Arc<dyn HostedService>) -> Option<Arc<Local<S>>> {
-        let detached = self.head.method.spec().is_some_and(|spec| spec.detached);
-        if detached { None } else { service.clone().into_any().downcast().ok() }
+    async fn run_encoded<T: DeserializeOwned, E: ServiceError>(mut self, route: Route, body: Vec<u8>) -> Result<T, CallError<E>> {
+        let answer = match route {
+            Route::Here(service) => self.serve_here(&service, &body).await,
+            Route::Peer(peer) => self.send_until_settled(peer, &body).await,
+        };
+        decode(answer, &self.head.method)
     }
 
     /// Checks access, and makes what the object's method needs.
-    fn here<S: Definition + ?Sized>(self, object: Arc<Local<S>>) -> Result<Here<S>, (Failure, String)> {
-        let allowed = match self.head.method.spec() {
-            Some(spec) => spec.access.check(self.caller.identity(), &spec.path),
-            None => Ok(()),
-        };
-        if let Err(denied) = allowed {
-            return Err((Failure::Answered(denied.into()), self.head.method.path()));
-        }
-        let Head { method, deadline, began, chain, .. } = self.head;
-        let cx =
-            CallContext::new(self.caller.clone(), self.caller.identity().clone(), deadline).within(chain.trace, chain.origin);
-        Ok(Here { object, cx, began, method })
+    fn here<S: Definition + ?Sized>(self, service: Arc<dyn HostedService>, method: &'static MethodSpec) -> Result<Here<S>, Failure> {
+        method.access.check(self.caller.identity(), &method.path).map_err(|denied| Failure::Answered(denied.into()))?;
+        let object = service.into_any().downcast().map_err(|_| {
+            let text = format!("what is hosted as {} is not of the type that it says it is", method.service);
+            Failure::Answered(RpcError::new(ErrorCode::INTERNAL, text))
+        })?;
+        let Head { deadline, began, chain, .. } = self.head;
+        let cx = CallContext::of_own(self.caller, deadline).within(chain.trace, chain.origin);
+        Ok(Here::new(object, cx, began, method))
     }
 
     /// Serves the call from JSON by an object on this node.
@@ -211,17 +197,13 @@ impl Outgoing {
         }
     }
 
-    fn decode<T: DeserializeOwned, E: ServiceError>(&self, answer: Result<Vec<u8>, Failure>) -> Result<T, CallError<E>> {
-        decode(answer, &self.head.method)
-    }
-
     fn fail<E: ServiceError>(&self, failure: Failure) -> CallError<E> {
         CallError::from_failure(failure, &self.head.method.path())
     }
 }
 
 /// A caller's deadline, or a method's own limit where that is earlier: whichever node serves the call, it ends then.
-fn limit(deadline: Instant, method: Option<&MethodSpec>, began: Instant) -> Instant {
+pub(super) fn limit(deadline: Instant, method: Option<&MethodSpec>, began: Instant) -> Instant {
     method.and_then(|method| method.timeout).map_or(deadline, |own| deadline.min(after(began, own)))
 }
 
@@ -309,58 +291,25 @@ fn begin<'a>(service: &'a dyn HostedService, method: &MethodSpec, began: Instant
     method.track_metrics.then(|| service.stats(method.index).map(|stats| stats.begin(began))).flatten()
 }
 
-fn cut_error(cut: Cut, path: &str) -> RpcError {
+pub(super) fn cut_error(cut: Cut, path: &str) -> RpcError {
     match cut {
         Cut::Deadline => RpcError::new(ErrorCode::DEADLINE, format!("{path} did not answer in time")),
         Cut::Panicked => RpcError::new(ErrorCode::INTERNAL, format!("{path} panicked; its node's log says where")),
     }
 }
 
-/// A call that stays on this node: the object, and the context that its method gets.
-pub struct Here<S: Definition + ?Sized> {
-    object: Arc<Local<S>>,
-    cx: CallContext,
-    began: Instant,
-    method: MethodRef,
+/// What a call has become once its target is settled.
+pub(crate) enum Begun<F, T, E> {
+    /// It runs on the object itself.
+    Here(F),
+    /// It is served from JSON, here or elsewhere.
+    Encoded(BoxFuture<'static, Result<T, CallError<E>>>),
+    /// It failed already.
+    Failed(CallError<E>),
 }
 
-impl<S: Definition + ?Sized> Here<S> {
-    /// The service object.
-    pub fn object(&self) -> &S {
-        self.object.object()
-    }
-
-    /// What the method is told about the call.
-    pub fn cx(&self) -> &CallContext {
-        &self.cx
-    }
-
-    /// When the call is cut: as its caller stops waiting, or earlier where the method has a limit of its own.
-    fn limit(&self) -> Instant {
-        limit(self.cx.deadline(), self.method.spec(), self.began)
-    }
-
-    /// Runs the method's future: counted, under the deadline, a panic kept within the call.
-    ///
-    /// # Errors
-    /// What the method answered, or that it panicked or ran out of time.
-    pub async fn run<R: Outcome>(&self, method: impl Future<Output = R>) -> Result<R::Ok, CallError<R::Err>> {
-        let mut running = self.method.spec().and_then(|spec| begin(&*self.object, spec, self.began));
-        match Guarded::new(method, self.limit()).await {
-            Ok(outcome) => match outcome.into_result() {
-                Ok(value) => {
-                    if let Some(running) = &mut running {
-                        running.succeed();
-                    }
-                    Ok(value)
-                }
-                Err(Failed::Service(own)) => Err(CallError::Service(own)),
-                Err(Failed::Other(error)) => Err(CallError::from_failure(error.to_rpc().into(), &self.method.path())),
-            },
-            Err(cut) => {
-                let path = self.method.path();
-                Err(CallError::from_failure(cut_error(cut, &path).into(), &path))
-            }
-        }
-    }
+/// Whether the call can run on the object itself. It cannot where something else is hosted under the name, which is spoken to
+/// as a stranger is, in JSON; nor where the call is to outlive its future, which may own nothing of its caller then.
+fn runs_on<S: Definition + ?Sized>(service: &dyn HostedService, method: &MethodSpec) -> bool {
+    !method.detached && service.type_of() == TypeId::of::<Local<S>>()
 }

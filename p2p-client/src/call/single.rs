@@ -8,11 +8,12 @@ use std::{
     time::Duration,
 };
 
+use futures::future::BoxFuture;
 use pin_project_lite::pin_project;
 
 use crate::service::NoError;
 
-use super::{CallError, CallOptions};
+use super::{Begun, CallError, CallOptions};
 
 /// A call that has done nothing yet. Await it, or say more of it first.
 ///
@@ -26,8 +27,10 @@ pub struct Call<T, E = NoError> {
 impl<T, E> Call<T, E> {
     pub(crate) fn new<S, F>(start: S) -> Self
     where
-        S: FnOnce(CallOptions) -> F + Send + 'static,
+        S: FnOnce(CallOptions) -> Begun<F, T, E> + Send + 'static,
         F: Future<Output = Result<T, CallError<E>>> + Send + 'static,
+        T: 'static,
+        E: 'static,
     {
         Self { options: CallOptions::default(), pending: Box::pin(Lazy::Ready { start: Some(start) }) }
     }
@@ -74,28 +77,33 @@ trait Pending<T, E>: Send {
 }
 
 pin_project! {
-    /// A future that is made at its first poll, in the place where what makes it stood: one allocation for both.
+    /// A future that is made at its first poll, in the place where what makes it stood: one allocation for both. Only what runs on the
+    /// object itself stands there; whatever goes through JSON is so much larger, and slower, that a box of its own costs it nothing.
     #[project = LazyProjection]
-    enum Lazy<S, F> {
+    enum Lazy<S, F, T, E> {
         Ready { start: Option<S> },
-        Running { #[pin] future: F },
+        Here { #[pin] future: F },
+        Encoded { future: BoxFuture<'static, Result<T, CallError<E>>> },
     }
 }
 
-impl<S, F, T, E> Pending<T, E> for Lazy<S, F>
+impl<S, F, T, E> Pending<T, E> for Lazy<S, F, T, E>
 where
-    S: FnOnce(CallOptions) -> F + Send,
+    S: FnOnce(CallOptions) -> Begun<F, T, E> + Send,
     F: Future<Output = Result<T, CallError<E>>> + Send,
 {
     fn poll(mut self: Pin<&mut Self>, options: &mut CallOptions, cx: &mut Context<'_>) -> Poll<Result<T, CallError<E>>> {
         loop {
-            let future = match self.as_mut().project() {
-                LazyProjection::Running { future } => return future.poll(cx),
+            let begun = match self.as_mut().project() {
+                LazyProjection::Here { future } => return future.poll(cx),
+                LazyProjection::Encoded { future } => return future.as_mut().poll(cx),
                 LazyProjection::Ready { start } => start.take().map(|start| start(std::mem::take(options))),
             };
-            match future {
-                Some(future) => self.set(Lazy::Running { future }),
-                // Only reachable when `start` panicked before; a future polled after its panic may do anything but lie.
+            match begun {
+                Some(Begun::Here(future)) => self.set(Lazy::Here { future }),
+                Some(Begun::Encoded(future)) => self.set(Lazy::Encoded { future }),
+                Some(Begun::Failed(error)) => return Poll::Ready(Err(error)),
+                // Only reachable when the call failed or `start` panicked before; what is polled after that may do anything but lie.
                 None => return Poll::Ready(Err(CallError::Cancelled)),
             }
         }

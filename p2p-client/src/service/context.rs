@@ -15,7 +15,8 @@ use crate::{
 #[derive(Clone)]
 pub struct CallContext {
     node: Arc<dyn Caller>,
-    caller: CallerId,
+    /// Nobody said: the node itself.
+    caller: Option<CallerId>,
     deadline: Instant,
     trace: Option<Trace>,
     origin: Option<Arc<str>>,
@@ -24,7 +25,12 @@ pub struct CallContext {
 impl CallContext {
     /// Used by what serves calls: the runtime, a mock, a test.
     pub fn new(node: Arc<dyn Caller>, caller: CallerId, deadline: Instant) -> Self {
-        Self { node, caller, deadline, trace: None, origin: None }
+        Self { node, caller: Some(caller), deadline, trace: None, origin: None }
+    }
+
+    /// For a call that a node makes to itself, in its own name.
+    pub(crate) fn of_own(node: Arc<dyn Caller>, deadline: Instant) -> Self {
+        Self { node, caller: None, deadline, trace: None, origin: None }
     }
 
     /// The same context, as part of a chain of calls that began elsewhere.
@@ -37,7 +43,7 @@ impl CallContext {
 
     /// Who asks, as verified by this node.
     pub fn caller(&self) -> &CallerId {
-        &self.caller
+        self.caller.as_ref().unwrap_or_else(|| self.node.identity())
     }
 
     /// The node that serves the call.
@@ -68,7 +74,7 @@ impl CallContext {
     /// A proxy for calls made while serving this one: they inherit its deadline, trace and origin, and are made in
     /// this node's own name.
     pub fn proxy(&self) -> Proxy {
-        let origin = self.origin.clone().unwrap_or_else(|| self.caller.to_string().into());
+        let origin = self.origin.clone().unwrap_or_else(|| self.caller().to_string().into());
         let chain = Chain { deadline: Some(self.deadline), trace: self.trace, origin: Some(origin) };
         Proxy::new(self.node.clone()).within(chain)
     }
@@ -78,7 +84,7 @@ impl fmt::Debug for CallContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CallContext")
             .field("node", self.node())
-            .field("caller", &self.caller)
+            .field("caller", self.caller())
             .field("time_left", &self.time_left())
             .field("trace", &self.trace)
             .finish_non_exhaustive()

@@ -1,6 +1,12 @@
 //! A service object, as a node hosts it.
 
-use std::{any::Any, fmt, future::Future, pin::Pin, sync::Arc};
+use std::{
+    any::{Any, TypeId},
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+};
 
 use crate::protocol::{RpcError, ServiceDescriptor};
 
@@ -37,6 +43,11 @@ pub trait HostedService: Send + Sync + 'static {
 
     /// The object itself, for calls that stay on the node.
     fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
+
+    /// The type behind `dyn`, so that [`into_any`](Self::into_any) need not be tried.
+    fn type_of(&self) -> TypeId {
+        TypeId::of::<Self>()
+    }
 }
 
 impl dyn HostedService {

@@ -58,7 +58,9 @@ impl Component for ServiceComponent {
 /// Tells the cluster of every later change: methods can be registered while the node runs.
 async fn follow(cx: Context, mut changes: tokio::sync::watch::Receiver<u64>) {
     changes.mark_unchanged();
+    eprintln!("DBG follow");
     while changes.changed().await.is_ok() {
+    eprintln!("DBG changed");
         announce(&cx).await;
     }
 }
