@@ -8,7 +8,7 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
     time::{Duration, Instant},
 };
 
@@ -178,6 +178,16 @@ struct Inner {
     states: Mutex<BTreeMap<&'static str, Record>>,
 }
 
+/// The components as the context knows them. They hold the context, so it must not hold them.
+pub(crate) struct WeakComponents(Weak<Inner>);
+
+impl WeakComponents {
+    /// The components, while their node lives.
+    pub(crate) fn upgrade(&self) -> Option<Components> {
+        self.0.upgrade().map(Components)
+    }
+}
+
 struct Record {
     state: ComponentState,
     started: Option<Instant>,
@@ -193,6 +203,11 @@ impl Components {
         };
         let states = Mutex::new(ordered.iter().map(fresh).collect());
         Ok(Self(Arc::new(Inner { ordered, states })))
+    }
+
+    /// A handle that does not keep them.
+    pub(crate) fn downgrade(&self) -> WeakComponents {
+        WeakComponents(Arc::downgrade(&self.0))
     }
 
     /// Starts all. When one fails, stops those that were started, and says which failed.

@@ -19,7 +19,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    component::{ComponentError, ComponentStatus, Components},
+    component::{ComponentError, ComponentStatus, Components, WeakComponents},
     network::Membership,
     service::{Registry, RegistryError},
 };
@@ -37,7 +37,8 @@ struct Inner {
     role: Role,
     shared: RwLock<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
     registry: Registry,
-    components: OnceLock<Components>,
+    // Weak, as its components hold this context.
+    components: OnceLock<WeakComponents>,
     membership: OnceLock<Membership>,
     // Weak, as the caller itself belongs to the node that holds this context.
     caller: OnceLock<Weak<dyn Caller>>,
@@ -155,13 +156,17 @@ impl Context {
         let _ = self.0.membership.set(membership);
     }
 
-    pub(crate) fn set_components(&self, components: Components) {
-        let _ = self.0.components.set(components);
+    pub(crate) fn set_components(&self, components: &Components) {
+        let _ = self.0.components.set(components.downgrade());
+    }
+
+    fn all_components(&self) -> Option<Components> {
+        self.0.components.get().and_then(WeakComponents::upgrade)
     }
 
     /// The node's components, in the order in which they started.
     pub fn components(&self) -> Vec<ComponentStatus> {
-        self.0.components.get().map(Components::list).unwrap_or_default()
+        self.all_components().as_ref().map(Components::list).unwrap_or_default()
     }
 
     /// What is known of a component, if there is one of this name.
@@ -174,7 +179,7 @@ impl Context {
     /// # Errors
     /// When there is none of this name; the error lists those that there are.
     pub fn require_component(&self, name: &str) -> Result<ComponentStatus, ComponentError> {
-        match self.0.components.get() {
+        match self.all_components() {
             Some(components) => components.get(name),
             None => Err(ComponentError::Unknown { name: name.to_owned(), known: "none yet".to_owned() }),
         }

@@ -51,6 +51,26 @@ pub mod prelude {
     };
 }
 
+/// Marks a method of a service that can be called from other nodes: `async fn` with `&self`, returning `Result<T>` or `Result<T, E>`.
+///
+/// | word | meaning |
+/// |---|---|
+/// | (none) | for nodes of this cluster and operators |
+/// | `public` | also for every client with a token |
+/// | `scope = "…"` | also for clients whose token has the scope |
+/// | `role = "coordinator"` | for nodes of that role only |
+/// | `anonymous` | for anyone |
+/// | `idempotent` | may be sent again when an answer was lost |
+/// | `read_only` | changes nothing; idempotent, too |
+/// | `timeout = "2s"` | its time, where the caller gives none (`ms`, `s`, `m`, `h`) |
+/// | `detached` | runs on when its caller goes away |
+/// | `track_metrics = false` | is not counted |
+/// | `rename = "…"` | its name on the wire |
+///
+/// Parameters are named on the wire as they are here. `Option<T>` may be left out; `#[arg(default = 10)]` gives a default,
+/// `#[arg(rename = "…")]` another name. `&str`, `&[T]` and `&T` are lent to the method and need not be cloned by callers.
+/// `cx: &CallContext` is no parameter: it tells who calls, and how much time is left.
+pub use p2p_macros::service_method;
 /// Makes a service of an `impl` block: what stands in it under [`service_method`](macro@service_method) can be called from other nodes.
 ///
 /// ```
@@ -107,23 +127,3 @@ pub mod prelude {
 /// handed to [`serve`](node::NodeBuilder::serve). `async fn initialize(&self)` runs before it takes calls, `async fn cleanup(&self)`
 /// after the last one; both may take `cx: &Context`. The host of a contract has the trait [`Lifecycle`](service::Lifecycle) for that.
 pub use p2p_macros::service_of_runtime as service;
-/// Marks a method of a service that can be called from other nodes: `async fn` with `&self`, returning `Result<T>` or `Result<T, E>`.
-///
-/// | word | meaning |
-/// |---|---|
-/// | (none) | for nodes of this cluster and operators |
-/// | `public` | also for every client with a token |
-/// | `scope = "…"` | also for clients whose token has the scope |
-/// | `role = "coordinator"` | for nodes of that role only |
-/// | `anonymous` | for anyone |
-/// | `idempotent` | may be sent again when an answer was lost |
-/// | `read_only` | changes nothing; idempotent, too |
-/// | `timeout = "2s"` | its time, where the caller gives none (`ms`, `s`, `m`, `h`) |
-/// | `detached` | runs on when its caller goes away |
-/// | `track_metrics = false` | is not counted |
-/// | `rename = "…"` | its name on the wire |
-///
-/// Parameters are named on the wire as they are here. `Option<T>` may be left out; `#[arg(default = 10)]` gives a default,
-/// `#[arg(rename = "…")]` another name. `&str`, `&[T]` and `&T` are lent to the method and need not be cloned by callers.
-/// `cx: &CallContext` is no parameter: it tells who calls, and how much time is left.
-pub use p2p_macros::service_method;

@@ -57,9 +57,10 @@ async fn a_method_is_open_to_those_that_its_access_names_and_to_nobody_else() {
 #[tokio::test(start_paused = true)]
 async fn local_calls_are_checked_as_those_from_elsewhere_are() {
     let (_cluster, coordinator, workers) = Cluster::of(1).await;
-    for (node, open, closed) in
-        [(&coordinator, "probe/for_coordinators", "probe/for_workers"), (&workers[0], "probe/for_workers", "probe/for_coordinators")]
-    {
+    for (node, open, closed) in [
+        (&coordinator, "probe/for_coordinators", "probe/for_workers"),
+        (&workers[0], "probe/for_workers", "probe/for_coordinators"),
+    ] {
         let (proxy, id) = (node.proxy(), node.id());
         assert_eq!(proxy.call_on(id, open, json!({ "number": 1 })).await.unwrap().get(), "1");
         let error = proxy.call_on(id, closed, json!({ "number": 1 })).await.unwrap_err();
@@ -188,7 +189,8 @@ async fn a_name_can_be_given_up_and_never_taken() {
     assert_eq!(given_up.get("/services").await.status, 403);
     // Whatever a nameless client says of itself, it has no name; and an origin is believed from nodes only.
     for claim in ["operator", "coordinator", "node coordinator (coordinator)"] {
-        let claims = Web::anonymous(cluster.host(worker_ip(9)), &coordinator).header("p2p-caller", claim).header("p2p-origin", claim);
+        let claims =
+            Web::anonymous(cluster.host(worker_ip(9)), &coordinator).header("p2p-caller", claim).header("p2p-origin", claim);
         assert_error(claims.call("probe/for_nodes", json!({ "number": 1 })).await, ErrorCode::DENIED, &["an anonymous caller"]);
         let seen = claims.call("probe/look", json!({})).await.unwrap();
         assert_eq!((&seen["caller"], &seen["origin"]), (&json!("an anonymous caller"), &json!(null)));

@@ -69,10 +69,7 @@ async fn a_call_that_no_node_fits_names_its_target() {
     for (target, said) in [
         (One::from("worker-9"), "no member is called worker-9; the members are: coordinator, worker-1"),
         (One::from("no such id!"), "\"no such id!\" is no node id"),
-        (
-            One::from(Capability::from("gpu")),
-            "no node with the capability gpu that is alive hosts probe",
-        ),
+        (One::from(Capability::from("gpu")), "no node with the capability gpu that is alive hosts probe"),
     ] {
         let error = probe.on(target).look().await.unwrap_err();
         assert!(matches!(&error, CallError::NoRoute(text) if text.contains(said)), "{error}");
@@ -260,4 +257,55 @@ async fn a_method_sees_who_asks() {
     let nested = anonymous.call("probe/look_from_here", json!({ "node": "worker-1" })).await.unwrap();
     assert_eq!(nested["caller"], "node coordinator (coordinator)");
     assert_eq!(nested["origin"], "an anonymous caller");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_methods_own_time_holds_here_as_elsewhere() {
+    let (_cluster, coordinator, workers) = Cluster::of(1).await;
+    for (node, at) in [("coordinator", &coordinator), ("worker-1", &workers[0])] {
+        let probe = coordinator.proxy().probe().on(node);
+        for call in [probe.wait_briefly(), probe.wait_briefly().timeout(Duration::from_secs(20))] {
+            let began = tokio::time::Instant::now();
+            let error = call.await.unwrap_err();
+            assert!(matches!(error, CallError::Deadline { .. }), "{error}");
+            assert_eq!(began.elapsed().as_secs(), 1, "{node}");
+        }
+        // Whoever asks for less gets less, and the method ends with the call.
+        let began = tokio::time::Instant::now();
+        probe.wait_briefly().timeout(Duration::from_millis(200)).await.unwrap_err();
+        assert!(began.elapsed() < Duration::from_millis(300), "{node}: {:?}", began.elapsed());
+        Probe::reached(&at.probe.dropped, 3).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_in_flight_to_a_node_that_is_cut_off_ends_when_that_is_noticed() {
+    let (cluster, coordinator, workers) = Cluster::of(2).await;
+    let call = tokio::spawn(coordinator.proxy().probe().on("worker-1").wait().timeout(Duration::from_mins(10)));
+    Probe::reached(&workers[0].probe.begun, 1).await;
+    let began = tokio::time::Instant::now();
+    cluster.network.partition(coordinator.ip, workers[0].ip);
+    cluster.network.partition(workers[1].ip, workers[0].ip);
+    let error = soon(call).await.unwrap().unwrap_err();
+    assert!(matches!(error, CallError::Transport { may_have_run: true, .. }), "{error}");
+    println!("a call to a node that is cut off ends after {:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fan_out_tells_of_each_node_what_became_of_its_part() {
+    let (cluster, coordinator, _workers) = Cluster::of(3).await;
+    cluster.network.kill(worker_ip(2));
+    let answers = coordinator.proxy().probe().on_all(Role::Worker).look().await;
+    assert_eq!(answers.len(), 3);
+    for (node, reply) in &answers {
+        match node.as_str() {
+            "worker-2" => {
+                assert!(matches!(reply, Err(CallError::Transport { may_have_run: false, .. })), "{reply:?}");
+            }
+            _ => assert_eq!(reply.as_ref().unwrap().node, node.as_str()),
+        }
+    }
+    let error = answers.all_ok().unwrap_err();
+    assert!(error.to_string().contains("node worker-2 at 10.0.0.12:8002"), "{error}");
 }

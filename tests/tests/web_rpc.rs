@@ -63,7 +63,7 @@ async fn json_rpc_is_answered_over_https_and_over_the_nodes_socket() {
             {"jsonrpc":"2.0","method":"probe/repeat","params":{"text":"a"},"id":1},
             {"jsonrpc":"2.0","method":"probe/look"},
             1,
-            {"jsonrpc":"2.0","method":"no/such","id":2},
+            {"jsonrpc":"2.0","method":"probe/no","id":2},
             {"jsonrpc":"2.0","method":"probe/repeat","params":{"text":"b"},"id":null}
         ]"#;
         let answers = web.rpc(batch).await.json();
@@ -95,7 +95,11 @@ async fn every_mistake_in_a_request_has_its_code_and_says_what_is_wrong() {
         (r#"{"jsonrpc":"1.0","method":"probe/look","id":1}"#, ErrorCode::INVALID_REQUEST, "2.0"),
         (r#"{"jsonrpc":"2.0","method":7,"id":1}"#, ErrorCode::INVALID_REQUEST, "expected"),
         (r#"{"jsonrpc":"2.0","method":"probe/look","params":3,"id":1}"#, ErrorCode::INVALID_REQUEST, "an object or an array"),
-        (r#"{"jsonrpc":"2.0","method":"a/b","method":"probe/look","id":1}"#, ErrorCode::INVALID_REQUEST, "duplicate field `method`"),
+        (
+            r#"{"jsonrpc":"2.0","method":"a/b","method":"probe/look","id":1}"#,
+            ErrorCode::INVALID_REQUEST,
+            "duplicate field `method`",
+        ),
         (r#"{"jsonrpc":"2.0","method":"probe/look","id":1,"id":2}"#, ErrorCode::INVALID_REQUEST, "duplicate field `id`"),
         (
             r#"{"jsonrpc":"2.0","method":"probe/repeat","params":{"text":"a"},"params":{"text":"b"},"id":1}"#,
@@ -120,15 +124,31 @@ async fn every_mistake_in_a_request_has_its_code_and_says_what_is_wrong() {
                 ErrorCode::INVALID_PARAMS,
                 "parameter `text`: invalid type: integer `1`, expected a string",
             ),
-            ("probe/repeat", json!({ "text": "a", "times": 300 }), ErrorCode::INVALID_PARAMS, "parameter `times`: invalid value: integer `300`, expected u8"),
+            (
+                "probe/repeat",
+                json!({ "text": "a", "times": 300 }),
+                ErrorCode::INVALID_PARAMS,
+                "parameter `times`: invalid value: integer `300`, expected u8",
+            ),
             ("probe/repeat", json!({}), ErrorCode::INVALID_PARAMS, "parameter `text` is missing; this method takes: text, times"),
-            ("probe/repeat", json!({ "text": "a", "time": 3 }), ErrorCode::INVALID_PARAMS, "unknown parameter `time`; this method takes: text, times"),
+            (
+                "probe/repeat",
+                json!({ "text": "a", "time": 3 }),
+                ErrorCode::INVALID_PARAMS,
+                "unknown parameter `time`; this method takes: text, times",
+            ),
             ("probe/repeat", json!(["a", 1, 2]), ErrorCode::INVALID_PARAMS, "too many parameters"),
             ("probe/refuse", json!({}), ErrorCode::INTERNAL, "not today"),
         ] {
-            if method == "prob/look" && matches!(web.call("probe/look", json!({})).await.unwrap()["caller"].as_str(), Some(who) if who.starts_with("node")) {
+            if method == "prob/look"
+                && matches!(web.call("probe/look", json!({})).await.unwrap()["caller"].as_str(), Some(who) if who.starts_with("node"))
+            {
                 // To another node this one says only that it is not the right one.
-                assert_error(web.call(method, params).await, ErrorCode::UNAVAILABLE, &["does not host \"prob\"; it hosts: probe, system"]);
+                assert_error(
+                    web.call(method, params).await,
+                    ErrorCode::UNAVAILABLE,
+                    &["does not host \"prob\"; it hosts: probe, system"],
+                );
                 continue;
             }
             assert_error(web.call(method, params).await, code, &[said]);
@@ -162,6 +182,17 @@ async fn a_body_over_the_limit_is_refused_and_the_node_serves_on() {
 }
 
 #[tokio::test]
+async fn a_body_far_over_the_limit_is_told_so_too() {
+    let (cluster, node) = one_node().await;
+    for web in clients(&cluster, &node) {
+        let answer = web.rpc(vec![b' '; 6 << 20]).await;
+        assert_eq!(answer.status, 413);
+        assert!(answer.error().1.starts_with("the body is larger than 4194304 bytes"), "{:?}", answer.body);
+        assert!(web.is_served().await);
+    }
+}
+
+#[tokio::test]
 async fn a_method_has_a_route_of_its_own() {
     let (cluster, node) = one_node().await;
     for web in clients(&cluster, &node) {
@@ -180,7 +211,9 @@ async fn a_method_has_a_route_of_its_own() {
             ("/rpc/probe/look?on=shape=round", "{}", 400, ErrorCode::INVALID_REQUEST, "there is no \"shape\" to route by"),
         ] {
             let answer = web.post(path, body).await;
-            if path.contains("worker-9") && web.call("probe/look", json!({})).await.unwrap()["caller"] == "node coordinator (coordinator)" {
+            if path.contains("worker-9")
+                && web.call("probe/look", json!({})).await.unwrap()["caller"] == "node coordinator (coordinator)"
+            {
                 assert_eq!(answer.status, 400, "a node resolves targets itself");
                 continue;
             }
@@ -212,7 +245,10 @@ async fn documents_say_what_the_node_is_what_it_hosts_and_who_is_there() {
     let (cluster, coordinator, workers) = Cluster::of(1).await;
     let web = Web::node(cluster.host(worker_ip(1)), &coordinator, &workers[0]);
     let health = Web::anonymous(cluster.host(worker_ip(9)), &coordinator).get("/health").await.json();
-    assert_eq!((&health["status"], &health["node_id"], &health["role"]), (&json!("healthy"), &json!("coordinator"), &json!("coordinator")));
+    assert_eq!(
+        (&health["status"], &health["node_id"], &health["role"]),
+        (&json!("healthy"), &json!("coordinator"), &json!("coordinator"))
+    );
     let components = health["components"].as_object().unwrap();
     assert_eq!(components.keys().collect::<Vec<_>>(), ["cache", "network", "service", "transport", "web_server"]);
     assert!(components.values().all(|state| state == "running"), "{components:?}");
@@ -242,10 +278,8 @@ async fn documents_say_what_the_node_is_what_it_hosts_and_who_is_there() {
 async fn documents_can_be_opened_to_anyone() {
     let cluster = Cluster::new();
     let enrolment = cluster.init(&Plan::coordinator()).await.unwrap();
-    let member = cluster
-        .start_with(Plan::coordinator(), enrolment, |builder| builder.documents_for(Access::Anonymous))
-        .await
-        .unwrap();
+    let member =
+        cluster.start_with(Plan::coordinator(), enrolment, |builder| builder.documents_for(Access::Anonymous)).await.unwrap();
     let nobody = Web::anonymous(cluster.host(worker_ip(9)), &member);
     for path in ["/services", "/cluster/nodes"] {
         assert_eq!(nobody.get(path).await.status, 200, "{path}");
@@ -264,7 +298,12 @@ async fn any_node_serves_any_method_of_the_cluster() {
     let nobody = Web::anonymous(cluster.host(worker_ip(9)), &coordinator);
     let node_of = |seen: Value| seen["node"].as_str().unwrap().to_owned();
 
-    for (on, node) in [("worker-2", "worker-2"), ("node=worker-1", "worker-1"), ("capability=gpu", "worker-1"), ("capability%3Dgpu", "worker-1")] {
+    for (on, node) in [
+        ("worker-2", "worker-2"),
+        ("node=worker-1", "worker-1"),
+        ("capability=gpu", "worker-1"),
+        ("capability%3Dgpu", "worker-1"),
+    ] {
         assert_eq!(node_of(nobody.call_at(&format!("/rpc?on={on}"), "probe/look", json!({})).await.unwrap()), node);
         assert_eq!(node_of(nobody.post(&format!("/rpc/probe/look?on={on}"), "").await.json()), node);
     }
@@ -285,16 +324,37 @@ async fn any_node_serves_any_method_of_the_cluster() {
         ErrorCode::INVALID_PARAMS,
         &["parameter `text`", "expected a string"],
     );
-    assert_error(nobody.call_at("/rpc?on=worker-2", "probe/no", json!({})).await, ErrorCode::METHOD_NOT_FOUND, &["has no method no"]);
-    assert_error(nobody.call_at("/rpc?on=worker-9", "probe/look", json!({})).await, ErrorCode::NO_ROUTE, &["no member is called worker-9"]);
-    assert_error(nobody.call_at("/rpc?on=coordinator", "probe/look", json!({})).await, ErrorCode::NO_ROUTE, &["a coordinator"]);
-    assert_error(nobody.call_at("/rpc?on=node=coordinator", "probe/look", json!({})).await, ErrorCode::METHOD_NOT_FOUND, &["there is no service \"probe\" on this node"]);
-    assert_error(nobody.call_at("/rpc?on=capability=tpu", "probe/look", json!({})).await, ErrorCode::NO_ROUTE, &["capability tpu"]);
+    assert_error(
+        nobody.call_at("/rpc?on=worker-2", "probe/no", json!({})).await,
+        ErrorCode::METHOD_NOT_FOUND,
+        &["has no method no"],
+    );
+    assert_error(
+        nobody.call_at("/rpc?on=worker-9", "probe/look", json!({})).await,
+        ErrorCode::NO_ROUTE,
+        &["no member is called worker-9"],
+    );
+    assert_error(
+        nobody.call_at("/rpc?on=coordinator", "probe/look", json!({})).await,
+        ErrorCode::NO_ROUTE,
+        &["coordinator", "alive", "hosts probe"],
+    );
+    assert_error(
+        nobody.call_at("/rpc?on=node=coordinator", "probe/look", json!({})).await,
+        ErrorCode::METHOD_NOT_FOUND,
+        &["there is no service \"probe\" on this node"],
+    );
+    assert_error(
+        nobody.call_at("/rpc?on=capability=tpu", "probe/look", json!({})).await,
+        ErrorCode::NO_ROUTE,
+        &["capability tpu"],
+    );
     assert_error(nobody.call("no/such", json!({})).await, ErrorCode::METHOD_NOT_FOUND, &["there are: probe, system"]);
     let answer = nobody.call_at("/rpc?on=all", "no/such", json!({})).await;
     assert_error(answer, ErrorCode::METHOD_NOT_FOUND, &["there are: probe, system"]);
     let answer = nobody.rpc("x").await;
     assert_eq!(answer.error().0, ErrorCode::PARSE.0);
+    assert_eq!(nobody.post("/rpc?on=", "{}").await.status, 400);
     let answer = nobody.post("/rpc?on=two%20words", "{}").await;
     assert_eq!((answer.status.as_u16(), answer.error().0), (400, ErrorCode::INVALID_REQUEST.0));
 
@@ -310,7 +370,11 @@ async fn the_time_that_a_client_gives_bounds_its_call() {
     let (cluster, coordinator, _workers) = Cluster::of(1).await;
     let operator = Web::operator(cluster.dir("coordinator")).header("p2p-timeout-ms", "50");
     assert_error(operator.call("probe/wait", json!({})).await, ErrorCode::DEADLINE, &["probe/wait did not answer in time"]);
-    assert_error(operator.call_at("/rpc?on=worker-1", "probe/wait", json!({})).await, ErrorCode::DEADLINE, &["probe/wait did not answer in time"]);
+    assert_error(
+        operator.call_at("/rpc?on=worker-1", "probe/wait", json!({})).await,
+        ErrorCode::DEADLINE,
+        &["probe/wait did not answer in time"],
+    );
     assert_eq!(operator.post("/rpc/probe/wait", "").await.status, 504);
     assert_eq!(*coordinator.probe.begun.borrow(), *coordinator.probe.dropped.borrow());
 }

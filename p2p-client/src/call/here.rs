@@ -10,7 +10,9 @@ use std::{
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
 
-use crate::service::{CallContext, Definition, Failed, Guarded, HostedService, Local, MethodSpec, Outcome, Running, ServiceError};
+use crate::service::{
+    CallContext, Definition, Failed, Guarded, HostedService, Local, MethodSpec, Outcome, Running, ServiceError,
+};
 
 use super::{
     CallError,
@@ -45,7 +47,11 @@ impl<S: Definition + ?Sized> Here<S> {
     pub fn run<R: Outcome>(&self, method: impl Future<Output = R>) -> impl Future<Output = Result<R::Ok, CallError<R::Err>>> {
         let stats = if self.method.track_metrics { self.object.stats(self.method.index) } else { None };
         let deadline = limit(self.cx.deadline(), Some(self.method), self.began);
-        Run { path: &self.method.path, running: stats.map(|stats| stats.begin(self.began)), guarded: Guarded::new(method, deadline) }
+        Run {
+            path: &self.method.path,
+            running: stats.map(|stats| stats.begin(self.began)),
+            guarded: Guarded::new(method, deadline),
+        }
     }
 }
 

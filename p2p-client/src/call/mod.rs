@@ -15,8 +15,8 @@ mod single;
 
 pub use error::{CallError, Failure};
 pub use fanout::{Answers, Replies, ReplyStream};
+pub use here::Here;
 pub use options::CallOptions;
 pub(crate) use outgoing::{Begun, Encode, encoded};
-pub use here::Here;
 pub use outgoing::{Head, MethodRef, Outgoing, serve_guarded, unknown_method};
 pub use single::Call;

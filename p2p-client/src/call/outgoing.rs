@@ -10,8 +10,8 @@ use crate::{
     protocol::{ErrorCode, NodeId, RpcError, Target},
     proxy::{Caller, Peer, Route},
     service::{
-        CallContext, Chain, Cut, Definition, Guarded, HostedService, Local, MethodSpec, ObjectWriter, Outcome, Params,
-        Running, ServiceError,
+        CallContext, Chain, Cut, Definition, Guarded, HostedService, Local, MethodSpec, ObjectWriter, Outcome, Params, Running,
+        ServiceError,
     },
 };
 
@@ -144,14 +144,18 @@ impl Outgoing {
     }
 
     /// Checks access, and makes what the object's method needs.
-    fn here<S: Definition + ?Sized>(self, service: Arc<dyn HostedService>, method: &'static MethodSpec) -> Result<Here<S>, Failure> {
+    fn here<S: Definition + ?Sized>(
+        self,
+        service: Arc<dyn HostedService>,
+        method: &'static MethodSpec,
+    ) -> Result<Here<S>, Failure> {
         method.access.check(self.caller.identity(), &method.path).map_err(|denied| Failure::Answered(denied.into()))?;
         let object = service.into_any().downcast().map_err(|_| {
             let text = format!("what is hosted as {} is not of the type that it says it is", method.service);
             Failure::Answered(RpcError::new(ErrorCode::INTERNAL, text))
         })?;
         let Head { deadline, began, chain, .. } = self.head;
-        let cx = CallContext::of_own(self.caller, deadline).within(chain.trace, chain.origin);
+        let cx = CallContext::of_own(self.caller, deadline, chain);
         Ok(Here::new(object, cx, began, method))
     }
 

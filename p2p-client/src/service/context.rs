@@ -1,6 +1,12 @@
 //! What a method is told about the call that it serves, and what the calls that it makes inherit.
 
-use std::{fmt, str::FromStr, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    num::{NonZeroU64, NonZeroU128},
+    str::FromStr,
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::time::Instant;
 
@@ -29,8 +35,8 @@ impl CallContext {
     }
 
     /// For a call that a node makes to itself, in its own name.
-    pub(crate) fn of_own(node: Arc<dyn Caller>, deadline: Instant) -> Self {
-        Self { node, caller: None, deadline, trace: None, origin: None }
+    pub(crate) fn of_own(node: Arc<dyn Caller>, deadline: Instant, chain: Chain) -> Self {
+        Self { node, caller: None, deadline, trace: chain.trace, origin: chain.origin }
     }
 
     /// The same context, as part of a chain of calls that began elsewhere.
@@ -106,9 +112,9 @@ pub struct Chain {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Trace {
     /// The whole of which this is a part (`trace-id`).
-    id: u128,
+    id: NonZeroU128,
     /// The call that began this part (`parent-id`).
-    parent: u64,
+    parent: NonZeroU64,
     flags: u8,
 }
 
@@ -116,9 +122,9 @@ impl Trace {
     /// A trace that continues nothing; `random` is 24 bytes of randomness.
     pub fn root(random: [u8; 24]) -> Self {
         let (trace, span) = random.split_at(16);
-        let id = u128::from_be_bytes(trace.try_into().unwrap_or([1; 16])).max(1);
-        let parent = u64::from_be_bytes(span.try_into().unwrap_or([1; 8])).max(1);
-        Self { id, parent, flags: 0 }
+        let id = u128::from_be_bytes(trace.try_into().unwrap_or([1; 16]));
+        let parent = u64::from_be_bytes(span.try_into().unwrap_or([1; 8]));
+        Self { id: NonZeroU128::new(id).unwrap_or(NonZeroU128::MIN), parent: NonZeroU64::new(parent).unwrap_or(NonZeroU64::MIN), flags: 0 }
     }
 }
 
@@ -144,10 +150,10 @@ impl FromStr for Trace {
         if !well_formed {
             return Err(ParseTraceError);
         }
-        let id = u128::from_str_radix(&text[3..35], 16).map_err(|_| ParseTraceError)?;
-        let parent = u64::from_str_radix(&text[36..52], 16).map_err(|_| ParseTraceError)?;
+        let id = u128::from_str_radix(&text[3..35], 16).ok().and_then(NonZeroU128::new).ok_or(ParseTraceError)?;
+        let parent = u64::from_str_radix(&text[36..52], 16).ok().and_then(NonZeroU64::new).ok_or(ParseTraceError)?;
         let flags = u8::from_str_radix(&text[53..], 16).map_err(|_| ParseTraceError)?;
-        if id == 0 || parent == 0 { Err(ParseTraceError) } else { Ok(Self { id, parent, flags }) }
+        Ok(Self { id, parent, flags })
     }
 }
 

@@ -80,14 +80,7 @@ pub(super) fn contract_host(
     let (impl_generics, _, where_clause) = item.generics.split_for_impl();
     let is_generic = item.generics.type_params().next().is_some();
     let registration = (!is_generic).then(|| {
-        registration(
-            object,
-            &hooks,
-            &quote!(__Marker),
-            &quote!(<#object as #contract>::#spec),
-            &quote!(&[#(#roles),*]),
-            root,
-        )
+        registration(object, &hooks, &quote!(__Marker), &quote!(<#object as #contract>::#spec), &quote!(&[#(#roles),*]), root)
     });
     quote! {
         // Methods are async because callers may be far away, whether or not this one waits for anything.

@@ -7,6 +7,7 @@ use syn::{
     Attribute, Generics, Ident, ImplItem, Path, Signature, Token, TraitItem, Type, Visibility, braced,
     parse::{Parse, ParseStream},
     punctuated::Punctuated,
+    token,
 };
 
 /// What stands under `#[service]`.
@@ -14,6 +15,8 @@ pub(crate) struct Item {
     pub(crate) attributes: Vec<Attribute>,
     pub(crate) generics: Generics,
     pub(crate) kind: Kind,
+    /// The braces around the block, at their places.
+    brace: token::Brace,
     pub(crate) block: Block,
 }
 
@@ -76,9 +79,9 @@ fn parse_impl(input: ParseStream<'_>, attributes: Vec<Attribute>) -> syn::Result
     };
     generics.where_clause = input.parse()?;
     let content;
-    braced!(content in input);
+    let brace = braced!(content in input);
     let block = Block::parse(&content, |input| input.parse::<ImplItem>().map(ToTokens::into_token_stream))?;
-    Ok(Item { attributes, generics, kind, block })
+    Ok(Item { attributes, generics, kind, brace, block })
 }
 
 fn parse_trait(input: ParseStream<'_>, attributes: Vec<Attribute>, visibility: Visibility) -> syn::Result<Item> {
@@ -92,9 +95,9 @@ fn parse_trait(input: ParseStream<'_>, attributes: Vec<Attribute>, visibility: V
     }
     generics.where_clause = input.parse()?;
     let content;
-    braced!(content in input);
+    let brace = braced!(content in input);
     let block = Block::parse(&content, |input| input.parse::<TraitItem>().map(ToTokens::into_token_stream))?;
-    Ok(Item { attributes, generics, kind: Kind::Contract { visibility, keyword, name, supertraits }, block })
+    Ok(Item { attributes, generics, kind: Kind::Contract { visibility, keyword, name, supertraits }, brace, block })
 }
 
 impl Block {
@@ -163,7 +166,7 @@ impl Parse for Function {
 impl Item {
     /// The user's item as it goes back to the compiler, without our attributes.
     pub(crate) fn without_ours(&self) -> TokenStream {
-        let Self { attributes, generics, kind, block } = self;
+        let Self { attributes, generics, kind, brace, block } = self;
         let functions = block.functions.iter().map(Function::without_ours);
         let others = &block.others;
         let where_clause = &generics.where_clause;
@@ -176,6 +179,8 @@ impl Item {
                 quote!(#visibility #keyword #name #generics #colon #supertraits #where_clause)
             }
         });
-        quote!(#tokens { #(#others)* #(#functions)* })
+        // With the user's own braces, so that errors about the block as a whole stand at the block.
+        brace.surround(&mut tokens, |inner| inner.append_all(quote!(#(#others)* #(#functions)*)));
+        tokens
     }
 }

@@ -14,14 +14,14 @@ pub trait Kv: fmt::Debug + ::core::marker::Send + ::core::marker::Sync + 'static
         value: String,
     ) -> impl ::core::future::Future<Output = Result<(), Full>> + ::core::marker::Send;
     #[doc(hidden)]
-    fn __p2p_spec() -> &'static ::p2p_client::__private::ServiceSpec
+    fn __p2p_contract_spec() -> &'static ::p2p_client::__private::ServiceSpec
     where
         Self: ::core::marker::Sized,
     {
         <KvProxy as ::p2p_client::__private::Contract<Self>>::spec()
     }
     #[doc(hidden)]
-    fn __p2p_local(
+    fn __p2p_contract_local(
         self: ::std::sync::Arc<Self>,
     ) -> ::std::sync::Arc<dyn ::p2p_client::__private::HostedService>
     where
@@ -116,6 +116,7 @@ const _: () = {
             >,
         >;
     }
+    #[allow(deprecated)]
     #[automatically_derived]
     impl<__Host: Kv> __Object for __Host {
         fn get<'a>(
@@ -157,6 +158,7 @@ const _: () = {
             })
         }
     }
+    #[allow(deprecated)]
     #[automatically_derived]
     impl ::p2p_client::__private::Definition for dyn __Object {
         const SPEC: &'static ::p2p_client::__private::ServiceSpec = &__SERVICE;
@@ -249,7 +251,7 @@ const _: () = {
             }
         }
     }
-    #[allow(private_interfaces, private_bounds)]
+    #[allow(private_interfaces, private_bounds, deprecated)]
     #[automatically_derived]
     impl<__K: ::p2p_client::__private::TargetKind> KvProxy<__K> {
         /// What is kept under `key`.
@@ -269,9 +271,11 @@ const _: () = {
                     _,
                 >(
                     &__METHODS[0usize],
-                    (::p2p_client::__private::ToOwned::to_owned(key),),
+                    (<str as ::p2p_client::__private::ToOwned>::to_owned(key),),
                     |params, out| {
-                        out.field("key", &params.0)?;
+                        out.field::<
+                                <str as ::p2p_client::__private::ToOwned>::Owned,
+                            >("key", &params.0)?;
                         ::core::result::Result::Ok(())
                     },
                     |here: ::p2p_client::__private::Here<dyn __Object>, (__value_0,)| async move {
@@ -304,8 +308,8 @@ const _: () = {
                         ::core::convert::Into::into(value),
                     ),
                     |params, out| {
-                        out.field("key", &params.0)?;
-                        out.field("value", &params.1)?;
+                        out.field::<String>("key", &params.0)?;
+                        out.field::<String>("value", &params.1)?;
                         ::core::result::Result::Ok(())
                     },
                     |

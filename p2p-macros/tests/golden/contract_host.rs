@@ -19,14 +19,16 @@ const _: () = {
             )]
             use ::p2p_services::__private::{ViaLifecycle as _, ViaNoLifecycle as _};
             let hosting = ::p2p_services::__private::Hosting::new(
-                <MemoryKv as Kv>::__p2p_local(::std::sync::Arc::clone(&self)),
+                <MemoryKv as Kv>::__p2p_contract_local(
+                    ::core::clone::Clone::clone(&self),
+                ),
             );
             (&::p2p_services::__private::LifecycleProbe(self)).hooks(hosting)
         }
     }
     ::p2p_services::__private::inventory::submit! {
         ::p2p_services::__private::ServiceEntry::new(::core::module_path!(), < MemoryKv
-        as Kv > ::__p2p_spec, & [::p2p_services::__private::Role::Coordinator,
+        as Kv > ::__p2p_contract_spec, & [::p2p_services::__private::Role::Coordinator,
         ::p2p_services::__private::Role::Worker], | cx | ::std::boxed::Box::pin(async
         move { let object : ::core::option::Option < ::std::sync::Arc < MemoryKv >> =
         ::core::option::Option::Some(::std::sync::Arc:: < MemoryKv > ::new(connect(cx).

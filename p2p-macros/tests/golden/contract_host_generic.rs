@@ -22,7 +22,9 @@ const _: () = {
             )]
             use crate::p2p::__private::{ViaLifecycle as _, ViaNoLifecycle as _};
             let hosting = crate::p2p::__private::Hosting::new(
-                <Cached<T> as Kv>::__p2p_local(::std::sync::Arc::clone(&self)),
+                <Cached<
+                    T,
+                > as Kv>::__p2p_contract_local(::core::clone::Clone::clone(&self)),
             );
             (&crate::p2p::__private::LifecycleProbe(self)).hooks(hosting)
         }

@@ -123,6 +123,7 @@ const _: () = {
             &[::p2p_runtime::__private::Role::Worker],
         ),
     };
+    #[allow(deprecated)]
     #[automatically_derived]
     impl ::p2p_runtime::__private::Definition for Greeter {
         const SPEC: &'static ::p2p_runtime::__private::ServiceSpec = &__SERVICE;
@@ -273,7 +274,7 @@ const _: () = {
             }
         }
     }
-    #[allow(private_interfaces, private_bounds)]
+    #[allow(private_interfaces, private_bounds, deprecated)]
     #[automatically_derived]
     impl<__K: ::p2p_runtime::__private::TargetKind> GreeterProxy<__K> {
         /// Says hello.
@@ -312,18 +313,24 @@ const _: () = {
                         r#loop,
                         title,
                         ending,
-                        ::p2p_runtime::__private::ToOwned::to_owned(style),
-                        ::p2p_runtime::__private::ToOwned::to_owned(guests),
-                        ::p2p_runtime::__private::ToOwned::to_owned(like),
+                        <str as ::p2p_runtime::__private::ToOwned>::to_owned(style),
+                        <[Guest] as ::p2p_runtime::__private::ToOwned>::to_owned(guests),
+                        <Greeting as ::p2p_runtime::__private::ToOwned>::to_owned(like),
                     ),
                     |params, out| {
-                        out.field("name", &params.0)?;
-                        out.field("times", &params.1)?;
-                        out.field("title", &params.2)?;
-                        out.field("ending", &params.3)?;
-                        out.field("style", &params.4)?;
-                        out.field("guests", &params.5)?;
-                        out.field("like", &params.6)?;
+                        out.field::<String>("name", &params.0)?;
+                        out.field::<u32>("times", &params.1)?;
+                        out.field::<Option<String>>("title", &params.2)?;
+                        out.field::<char>("ending", &params.3)?;
+                        out.field::<
+                                <str as ::p2p_runtime::__private::ToOwned>::Owned,
+                            >("style", &params.4)?;
+                        out.field::<
+                                <[Guest] as ::p2p_runtime::__private::ToOwned>::Owned,
+                            >("guests", &params.5)?;
+                        out.field::<
+                                <Greeting as ::p2p_runtime::__private::ToOwned>::Owned,
+                            >("like", &params.6)?;
                         ::core::result::Result::Ok(())
                     },
                     |
@@ -417,19 +424,19 @@ const _: () = {
                 ::std::sync::Arc::new(
                     ::p2p_runtime::__private::Local::<
                         Greeter,
-                    >::new(::std::sync::Arc::clone(&self)),
+                    >::new(::core::clone::Clone::clone(&self)),
                 ),
             );
-            let object = ::std::sync::Arc::clone(&self);
+            let object = ::core::clone::Clone::clone(&self);
             let hosting = hosting
                 .initialize(move |cx: ::p2p_runtime::__private::Context| {
-                    let object = ::std::sync::Arc::clone(&object);
+                    let object = ::core::clone::Clone::clone(&object);
                     ::std::boxed::Box::pin(async move { object.initialize(&cx).await })
                 });
-            let object = ::std::sync::Arc::clone(&self);
+            let object = ::core::clone::Clone::clone(&self);
             let hosting = hosting
                 .cleanup(move |_: ::p2p_runtime::__private::Context| {
-                    let object = ::std::sync::Arc::clone(&object);
+                    let object = ::core::clone::Clone::clone(&object);
                     ::std::boxed::Box::pin(async move { object.cleanup().await })
                 });
             hosting

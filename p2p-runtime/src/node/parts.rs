@@ -98,7 +98,7 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
         vec![Arc::new(transport), Arc::new(CacheComponent), Arc::new(network), Arc::new(service), Arc::new(web_server)];
     parts.extend(builder.components);
     let components = Components::new(parts)?;
-    cx.set_components(components.clone());
+    cx.set_components(&components);
     components.start(&cx).await?;
 
     let membership = cx.membership().cloned().ok_or(NodeError::Unsaid("the component network"))?;

@@ -86,7 +86,8 @@ impl NodeCaller {
             return Err(no_route(format!("no member is called {id}; the members are: {}", known.join(", "))));
         };
         if !info.is_callable() {
-            return Err(no_route(format!("node {id} is {}; calls go to members that are alive", info.status)));
+            let state = if info.status == NodeStatus::Left { "has left" } else { "is dead" };
+            return Err(no_route(format!("node {id} {state}; calls go to members that are alive")));
         }
         if head.tried.contains(id) {
             return Err(no_route(format!("node {id} could not be reached")));

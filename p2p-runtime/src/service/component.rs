@@ -37,11 +37,12 @@ impl Component for ServiceComponent {
     }
 
     async fn start(&self, cx: &Context) -> Result<()> {
-        let changes = cx.registry().changes();
         self.manager.start(cx).await?;
+        // Before the first announcement, so that what is registered during or right after it is announced too.
+        let changes = cx.registry().changes();
         announce(cx).await;
         let stop = CancellationToken::new();
-        tokio::spawn(stop.clone().run_until_cancelled_owned(follow(cx.clone(), changes)));
+        tokio::spawn(follow(cx.clone(), changes, stop.clone()));
         *self.announcing.lock().unwrap_or_else(PoisonError::into_inner) = Some(stop);
         Ok(())
     }
@@ -56,11 +57,14 @@ impl Component for ServiceComponent {
 }
 
 /// Tells the cluster of every later change: methods can be registered while the node runs.
-async fn follow(cx: Context, mut changes: tokio::sync::watch::Receiver<u64>) {
-    changes.mark_unchanged();
-    eprintln!("DBG follow");
-    while changes.changed().await.is_ok() {
-    eprintln!("DBG changed");
+async fn follow(cx: Context, mut changes: tokio::sync::watch::Receiver<u64>, stop: CancellationToken) {
+    loop {
+        // Biased, as services that stop are changes as well, and by then there may be no cluster to tell.
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            changed = changes.changed() => if changed.is_err() { return },
+        }
         announce(&cx).await;
     }
 }

@@ -28,7 +28,7 @@ use tempfile::TempDir;
 use probe::Probe;
 
 /// Nothing in these tests takes this long unless it hangs.
-const HANGING: Duration = Duration::from_secs(60);
+const HANGING: Duration = Duration::from_mins(1);
 
 /// Waits for something that will come.
 pub(crate) async fn soon<F: Future>(what: F) -> F::Output {

@@ -157,6 +157,13 @@ impl Probe {
         Ok(cx.node().to_string())
     }
 
+    /// The same, for a second at most.
+    #[service_method(timeout = "1s")]
+    pub(crate) async fn wait_briefly(&self, cx: &CallContext) -> Result<String> {
+        self.until_open().await;
+        Ok(cx.node().to_string())
+    }
+
     /// The same, which goes on when nobody waits for it any more.
     #[service_method(detached)]
     pub(crate) async fn wait_on(&self, cx: &CallContext) -> Result<String> {
@@ -183,7 +190,7 @@ impl Probe {
         let there_ms = match node {
             None => None,
             Some(node) => {
-                let call = cx.proxy().probe().on(node).time_left(0, None).timeout(Duration::from_secs(60));
+                let call = cx.proxy().probe().on(node).time_left(0, None).timeout(Duration::from_mins(1));
                 Some(call.await?.here_ms)
             }
         };

@@ -12,7 +12,7 @@ use std::{
 };
 
 /// How long something may take that takes seconds where nothing else runs.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// What a node prints once it serves.
 const SERVES: &str = "The node serves.";
 
@@ -26,23 +26,19 @@ fn built() -> PathBuf {
     Path::new(env!("CARGO_BIN_EXE_greeter")).parent().unwrap().to_owned()
 }
 
-/// Runs blocks in the project's folder.
-pub(crate) struct Repository;
-
-impl Repository {
-    /// Runs a block to its end; gives what it printed.
-    pub(crate) fn run(&self, code: &str) -> String {
-        // The script runs this very test: one short test shows that it works, all of them would never end.
-        let one = "tests/run --test readme -- --exact every_block_of_the_readme_has_a_way_to_be_run";
-        let code = code.replace("tests/run", one);
-        let mut shell = shell(&code);
-        shell.current_dir(root()).env("CARGO_TARGET_DIR", built().parent().unwrap());
-        // What cargo told this test about its own package is not for another cargo.
-        for (name, _) in env::vars_os().filter(|(name, _)| is_of_this_package(name)) {
-            shell.env_remove(name);
-        }
-        finish(&mut shell, &code)
+/// Runs a block in the project's folder, to its end; gives what it printed.
+#[track_caller]
+pub(crate) fn run_in_project(code: &str) -> String {
+    // The script runs this very test: one short test shows that it works, all of them would never end.
+    let one = "tests/run --test readme -- --exact every_block_of_the_readme_has_a_way_to_be_run";
+    let code = code.replace("tests/run", one);
+    let mut shell = shell(&code);
+    shell.current_dir(root()).env("CARGO_TARGET_DIR", built().parent().unwrap());
+    // What cargo told this test about its own package is not for another cargo.
+    for (name, _) in env::vars_os().filter(|(name, _)| is_of_this_package(name)) {
+        shell.env_remove(name);
     }
+    finish(&mut shell, &code)
 }
 
 fn is_of_this_package(name: &std::ffi::OsStr) -> bool {

@@ -5,11 +5,13 @@
 //! they are told to advertise 127.0.0.1; and `tests/run`, which runs this very test, is asked for one short test only. A block
 //! that is not understood fails.
 
+#![allow(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+
 mod machines;
 
 use std::{fs, path::Path};
 
-use machines::{Machine, Repository, root};
+use machines::{Machine, root};
 use p2p_tests::blocks::{self, Block};
 
 /// The README's program, whose service the calls below are to.
@@ -101,13 +103,13 @@ fn every_link_of_the_documents_leads_to_a_file() {
 #[test]
 fn the_commands_of_the_readme_do_what_it_says() {
     let text = readme();
-    let (repository, homes) = (Repository, tempfile::tempdir().unwrap());
+    let homes = tempfile::tempdir().unwrap();
     let mut machines = ["first", "second"].map(|name| Machine::new(&homes.path().join(name), "p2p"));
     let mut said = String::new();
     for block in blocks::of(&text).into_iter().filter(|block| block.language == "sh") {
         println!("--- README.md:{}\n{}", block.line, block.code);
         let output = match place(block).unwrap() {
-            Place::Repository => repository.run(block.code),
+            Place::Repository => machines::run_in_project(block.code),
             place => {
                 let index = usize::from(place == Place::Second);
                 // What was printed on one machine, the reader types on the other.
@@ -216,7 +218,7 @@ mod calls {
         let worker = worker(&folder.path().join("worker"), &coordinator).await?;
         coordinator.wait_until(|members| members.hosting("greeter").count() == 2).await;
         let proxy = coordinator.proxy();
-        include!(concat!(env!("OUT_DIR"), "/calls.rs"));
+        let () = include!(concat!(env!("OUT_DIR"), "/calls.rs"));
         let greeted = proxy.greeter().on("worker-1").greet("Ada").await?;
         assert!(greeted.starts_with("Hello, Ada! This is worker-1"), "{greeted}");
         worker.stop().await;
