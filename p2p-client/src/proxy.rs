@@ -56,12 +56,12 @@ pub enum Route {
 }
 
 /// One node's part of a fan-out.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Leg {
     /// The node.
     pub node_id: NodeId,
-    /// The way to it.
-    pub route: Route,
+    /// The way to it, or why there is none.
+    pub route: Result<Route, Failure>,
 }
 
 impl fmt::Debug for Route {
@@ -270,7 +270,8 @@ impl TargetKind for OnMany {
     {
         let (caller, chain) = (core.proxy.caller.clone(), core.proxy.chain.clone());
         let target = Target::Many(core.kind.0.clone());
-        Replies::new(MethodRef::Known(method), move |options| {
+        let me = caller.node_id().clone();
+        Replies::new(me, MethodRef::Known(method), move |options| {
             let body = encoded(&params, encode)?;
             Ok((Outgoing::new(caller, MethodRef::Known(method), target, chain.as_ref(), options), body))
         })

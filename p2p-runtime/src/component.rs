@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use p2p_client::service::Result;
+use p2p_client::service::{Error, Result};
 
 use crate::context::Context;
 
@@ -155,7 +155,7 @@ pub enum ComponentError {
         /// Which one.
         component: &'static str,
         /// What it said.
-        reason: String,
+        reason: Error,
     },
     /// There is none of this name.
     #[error("there is no component {name:?}; the components are: {known}")]
@@ -219,7 +219,7 @@ impl Components {
                 self.set(name, ComponentState::Error);
                 tracing::error!(component = name, %error, "did not start");
                 self.stop_first(index + 1, cx).await;
-                return Err(ComponentError::Start { component: name, reason: error.to_string() });
+                return Err(ComponentError::Start { component: name, reason: error });
             }
             self.set(name, ComponentState::Running);
             tracing::debug!(component = name, "running");
@@ -320,7 +320,6 @@ fn in_order(mut waiting: Vec<Arc<dyn AnyComponent>>) -> Result<Vec<Arc<dyn AnyCo
 #[cfg(test)]
 mod tests {
     use super::*;
-    use p2p_client::service::Error;
 
     struct Part {
         name: &'static str,

@@ -7,6 +7,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak},
+    time::Duration,
 };
 
 use p2p_client::{
@@ -23,6 +24,9 @@ use crate::{
     network::Membership,
     service::{Registry, RegistryError},
 };
+
+/// How long one shutdown handler may take.
+const HANDLER_TIME: Duration = Duration::from_secs(10);
 
 type ShutdownHandler = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
 
@@ -130,10 +134,7 @@ impl Context {
         self.0.registry.register_method(path, handler)
     }
 
-    /// Where calls begin.
-    ///
-    /// # Panics
-    /// Never while the node lives; a context that outlives its node has nobody to call for.
+    /// Where calls begin. Those of a context that outlives its node fail with `NoRoute`.
     pub fn proxy(&self) -> Proxy {
         Proxy::new(self.caller())
     }
@@ -185,7 +186,7 @@ impl Context {
         }
     }
 
-    /// Has `handler` run as the node shuts down, before its components stop; the last added runs first.
+    /// Has `handler` run as the node shuts down, before its components stop; the last added runs first. It has 10 seconds.
     pub fn add_shutdown_handler<F, R>(&self, handler: F)
     where
         F: FnOnce() -> R + Send + 'static,
@@ -195,10 +196,18 @@ impl Context {
         handlers.push(Box::new(move || Box::pin(handler())));
     }
 
+    /// Runs the handlers, also those that are added meanwhile. One that hangs or panics does not keep the node from stopping.
     pub(crate) async fn run_shutdown_handlers(&self) {
-        let handlers = std::mem::take(&mut *self.0.shutdown_handlers.lock().unwrap_or_else(PoisonError::into_inner));
-        for handler in handlers.into_iter().rev() {
-            handler().await;
+        let next = || self.0.shutdown_handlers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        while let Some(handler) = next() {
+            // A task of its own, so that a panic is its own.
+            match tokio::time::timeout(HANDLER_TIME, tokio::spawn(async move { handler().await })).await {
+                Ok(Ok(())) => {}
+                Ok(Err(panic)) => tracing::error!(%panic, "a shutdown handler panicked"),
+                Err(_) => {
+                    tracing::error!("a shutdown handler took longer than {} s; going on without it", HANDLER_TIME.as_secs())
+                }
+            }
         }
     }
 
@@ -232,6 +241,17 @@ mod tests {
         assert_eq!(cx.shared::<&str>().as_deref(), Some(&"seven"));
         assert!(cx.require::<u64>().unwrap_err().to_string().contains("no part of the node has provided a u64"));
         assert_eq!(cx.provide(8_u32).as_deref(), Some(&7));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_shutdown_handler_that_hangs_or_panics_does_not_keep_the_others_from_running() {
+        let cx = Context::for_tests();
+        let (told, hears) = tokio::sync::oneshot::channel();
+        cx.add_shutdown_handler(move || async move { assert_eq!(told.send(()), Ok(())) });
+        cx.add_shutdown_handler(|| async { panic!("expected by this test") });
+        cx.add_shutdown_handler(std::future::pending);
+        cx.run_shutdown_handlers().await;
+        assert_eq!(hears.await, Ok(()));
     }
 
     #[tokio::test]

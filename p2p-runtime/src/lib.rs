@@ -62,7 +62,7 @@ pub mod prelude {
 /// | `anonymous` | for anyone |
 /// | `idempotent` | may be sent again when an answer was lost |
 /// | `read_only` | changes nothing; idempotent, too |
-/// | `timeout = "2s"` | its time, where the caller gives none (`ms`, `s`, `m`, `h`) |
+/// | `timeout = "2s"` | its time limit (`ms`, `s`, `m`, `h`); 30 seconds where neither it nor the caller says |
 /// | `detached` | runs on when its caller goes away |
 /// | `track_metrics = false` | is not counted |
 /// | `rename = "…"` | its name on the wire |

@@ -8,6 +8,7 @@ use std::{
     io::{self, Write},
     marker::PhantomData,
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -27,6 +28,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 #[derive(Debug, Clone)]
 pub struct StatePersistence<T> {
     path: PathBuf,
+    /// Held while saving, as saves write through one file beside it. Clones share it.
+    saving: Arc<Mutex<()>>,
     state: PhantomData<fn(T) -> T>,
 }
 
@@ -41,6 +44,14 @@ pub enum PersistenceError {
         path: PathBuf,
         /// What happened.
         source: io::Error,
+    },
+    /// The value is none that JSON can hold.
+    #[error("the state for {path} cannot be written as JSON: {reason}; what was saved before is untouched")]
+    Unwritable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
     },
     /// The file holds something else.
     #[error("{path} holds no state that this version can read: {reason}; move the file away to begin anew")]
@@ -63,7 +74,7 @@ struct Saved<T> {
 impl<T: Serialize + DeserializeOwned> StatePersistence<T> {
     /// Keeps the value in this file.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), state: PhantomData }
+        Self { path: path.into(), saving: Arc::default(), state: PhantomData }
     }
 
     /// The file.
@@ -95,12 +106,14 @@ impl<T: Serialize + DeserializeOwned> StatePersistence<T> {
     /// [`PersistenceError::Io`]; what was saved before is still there.
     pub fn save(&self, state: &T) -> Result<(), PersistenceError> {
         let bytes = serde_json::to_vec(&Saved { format: FORMAT, state })
-            .map_err(|error| PersistenceError::Unreadable { path: self.path.clone(), reason: error.to_string() })?;
+            .map_err(|error| PersistenceError::Unwritable { path: self.path.clone(), reason: error.to_string() })?;
+        let _saving = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
         self.replace(&bytes).map_err(|source| self.io(source))
     }
 
     fn replace(&self, bytes: &[u8]) -> io::Result<()> {
-        let beside = self.path.with_extension("new");
+        let mut beside = self.path.clone().into_os_string();
+        beside.push(".new");
         let mut file = File::create(&beside)?;
         file.write_all(bytes)?;
         file.sync_all()?;
@@ -137,7 +150,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let state = StatePersistence::<u8>::new(dir.path().join("s.json"));
         state.save(&1).unwrap();
-        fs::create_dir(dir.path().join("s.new")).unwrap(); // in the way of the new file
+        fs::create_dir(dir.path().join("s.json.new")).unwrap(); // in the way of the new file
         assert!(state.save(&2).is_err());
         assert_eq!(state.load().unwrap(), Some(1));
     }

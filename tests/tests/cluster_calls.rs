@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use common::{
     Cluster, Plan,
-    probe::{Probe, ProbeProxyExt, Seen},
+    probe::{Full, Probe, ProbeProxyExt, Seen},
     sees, soon,
     web::Web,
     worker_ip,
 };
-use p2p_client::protocol::{Many, One};
+use futures::StreamExt;
+use p2p_client::protocol::{Many, NodeId, One};
 use p2p_services::prelude::*;
 use serde_json::json;
 
@@ -109,7 +110,7 @@ async fn a_call_that_could_not_be_sent_goes_to_another_host() {
     // A node that was named has no other in its place.
     let error = probe.on("worker-1").for_nodes(1).await.unwrap_err();
     assert!(matches!(error, CallError::Transport { may_have_run: false, .. }), "{error}");
-    assert!(error.is_safe_to_retry() && error.to_string().contains("node worker-1 at 10.0.0.11:8002: not sent"), "{error}");
+    assert!(error.is_safe_to_retry() && error.to_string().contains("node worker-1 at 10.0.0.11:8002: nobody listens"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -136,7 +137,7 @@ async fn a_call_whose_node_dies_meanwhile_says_that_it_may_have_run() {
     let error = soon(call).await.unwrap().unwrap_err();
     assert!(matches!(error, CallError::Transport { may_have_run: true, .. }), "{error}");
     assert!(!error.is_safe_to_retry());
-    assert!(error.to_string().contains("node worker-1 at 10.0.0.11:8002: sent, but no response came"), "{error}");
+    assert!(error.to_string().contains("node worker-1 at 10.0.0.11:8002: the connection broke"), "{error}");
     assert!(error.to_string().ends_with("; the call may have run"), "{error}");
     assert_eq!(*workers[1].probe.begun.borrow(), 0, "it was made nowhere else");
 }
@@ -308,4 +309,47 @@ async fn a_fan_out_tells_of_each_node_what_became_of_its_part() {
     }
     let error = answers.all_ok().unwrap_err();
     assert!(error.to_string().contains("node worker-2 at 10.0.0.12:8002"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_null_in_json_arrives_from_another_node_as_what_it_was() {
+    let (_cluster, coordinator, workers) = Cluster::of(2).await;
+    let probe = coordinator.proxy().probe().on("worker-1");
+    probe.nothing().await.unwrap();
+    assert_eq!((*workers[0].probe.counted.borrow(), *workers[1].probe.counted.borrow()), (1, 0), "it ran once");
+    for (said, heard) in [(None, None), (Some(7), Some(7))] {
+        assert_eq!(probe.number_or_five(said).await.unwrap(), heard);
+    }
+    let unsaid = coordinator.proxy().call_on("worker-1", "probe/number_or_five", serde_json::json!({})).await.unwrap();
+    assert_eq!(unsaid.get(), "5");
+    assert!(matches!(probe.full().await, Err(CallError::Service(Full))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_of_nodes_is_asked_once_each_and_one_that_is_unknown_is_in_the_result() {
+    let (_cluster, coordinator, workers) = Cluster::of(2).await;
+    let ids = ["worker-1", "nobody", "worker-1"].map(|id| id.parse::<NodeId>().unwrap());
+    let answers = coordinator.proxy().probe().on_all(ids.to_vec()).for_nodes(1).await;
+    let said: Vec<_> = answers.iter().map(|(node, reply)| (node.as_str(), reply.as_ref().ok())).collect();
+    assert!(said.contains(&("worker-1", Some(&1))) && said.contains(&("nobody", None)), "{said:?}");
+    assert_eq!((said.len(), *workers[0].probe.counted.borrow()), (2, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fan_out_that_fails_as_a_whole_says_so_also_as_a_stream() {
+    let cluster = Cluster::new();
+    let coordinator = cluster.coordinator(Plan::coordinator().without_probe()).await;
+    let mut replies = coordinator.proxy().probe().on_all(Role::Worker).look().stream();
+    let (node, reply) = replies.next().await.unwrap();
+    assert_eq!(node, *coordinator.id());
+    assert!(matches!(reply, Err(CallError::NotFound(_))), "{reply:?}");
+    assert!(replies.next().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_forwarded_call_goes_by_its_methods_own_limit_when_its_caller_gives_none() {
+    let (cluster, coordinator, _workers) = Cluster::of(1).await;
+    let nobody = Web::anonymous(cluster.host(worker_ip(9)), &coordinator);
+    let left = nobody.call_at("/rpc?on=worker-1", "probe/patient", json!({})).await.unwrap().as_u64().unwrap();
+    assert!((3590..=3600).contains(&left), "{left}");
 }

@@ -71,7 +71,7 @@ impl<E> CallError<E> {
 }
 
 /// A failed call before the service's error type is known: what the seam below proxies reports.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Failure {
     /// The other end answered with an error.

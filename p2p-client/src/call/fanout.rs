@@ -23,7 +23,8 @@ use super::{CallError, CallOptions, Failure, MethodRef, Outgoing, outgoing::deco
 /// A call to many nodes that has done nothing yet.
 ///
 /// Awaiting it gives [`Answers`], every node's result. [`stream`](Self::stream) gives them as they come. Who is asked is settled
-/// when it is first polled; a node that does not answer is in the result, with its error.
+/// when it is first polled; a node that does not answer is in the result, with its error. A failure that concerns no single node (a
+/// service that nobody hosts) is the answer of the node that calls.
 #[must_use = "a call does nothing until it is awaited"]
 pub struct Replies<T, E = NoError> {
     options: CallOptions,
@@ -34,19 +35,21 @@ type Start = Box<dyn FnOnce(CallOptions) -> Result<(Outgoing, Vec<u8>), Failure>
 type Reply<T, E> = (NodeId, Result<T, CallError<E>>);
 
 enum State<T, E> {
-    Ready(Option<(Start, MethodRef)>),
-    Running { legs: FuturesUnordered<BoxFuture<'static, Reply<T, E>>>, answers: Vec<Reply<T, E>>, failed: Option<CallError<E>> },
+    Ready(Option<(Start, MethodRef, NodeId)>),
+    Running { legs: FuturesUnordered<BoxFuture<'static, Reply<T, E>>>, answers: Vec<Reply<T, E>> },
 }
 
 // Nothing in it is pinned in place: the legs stand in boxes.
 impl<T, E> Unpin for Replies<T, E> {}
 
 impl<T: DeserializeOwned + Send + 'static, E: ServiceError> Replies<T, E> {
+    /// `me` is the node that calls: a failure of the whole is its answer.
     pub(crate) fn new(
+        me: NodeId,
         method: MethodRef,
         start: impl FnOnce(CallOptions) -> Result<(Outgoing, Vec<u8>), Failure> + Send + 'static,
     ) -> Self {
-        Self { options: CallOptions::default(), state: State::Ready(Some((Box::new(start), method))) }
+        Self { options: CallOptions::default(), state: State::Ready(Some((Box::new(start), method, me))) }
     }
 
     /// Gives each node this much time.
@@ -57,7 +60,7 @@ impl<T: DeserializeOwned + Send + 'static, E: ServiceError> Replies<T, E> {
 
     /// Sends a header along.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.options.headers.push((name.into(), value.into()));
+        self.options.headers.push(name.into(), value.into());
         self
     }
 
@@ -69,12 +72,12 @@ impl<T: DeserializeOwned + Send + 'static, E: ServiceError> Replies<T, E> {
     /// Sends to every node that fits, once.
     fn begin(&mut self) {
         let State::Ready(ready) = &mut self.state else { return };
-        let Some((start, method)) = ready.take() else { return };
-        let (legs, failed) = match start(std::mem::take(&mut self.options)).and_then(Self::legs) {
-            Ok(legs) => (legs, None),
-            Err(failure) => (FuturesUnordered::new(), Some(CallError::from_failure(failure, &method.path()))),
-        };
-        self.state = State::Running { legs, answers: Vec::new(), failed };
+        let Some((start, method, me)) = ready.take() else { return };
+        let legs = start(std::mem::take(&mut self.options)).and_then(Self::legs).unwrap_or_else(|failure| {
+            let error = CallError::from_failure(failure, &method.path());
+            std::iter::once(std::future::ready((me, Err(error))).boxed()).collect()
+        });
+        self.state = State::Running { legs, answers: Vec::new() };
     }
 
     fn legs((out, body): (Outgoing, Vec<u8>)) -> Result<FuturesUnordered<BoxFuture<'static, Reply<T, E>>>, Failure> {
@@ -94,9 +97,11 @@ impl<T: DeserializeOwned + Send + 'static, E: ServiceError> Replies<T, E> {
 
 /// One node's part of a fan-out.
 async fn ask<T: DeserializeOwned, E: ServiceError>(out: Arc<Outgoing>, leg: Leg, body: Arc<Vec<u8>>) -> Reply<T, E> {
-    let answer = match &leg.route {
-        Route::Here(service) => out.serve_here(service, &body).await,
-        Route::Peer(peer) => match tokio::time::timeout_at(out.head.deadline, out.caller.send(&out.head, peer, &body)).await {
+    let answer = match leg.route {
+        Err(failure) => Err(failure),
+        Ok(Route::Here(service)) => out.serve_here(&service, &body).await,
+        Ok(Route::Peer(peer)) => match tokio::time::timeout_at(out.head.deadline, out.caller.send(&out.head, &peer, &body)).await
+        {
             Ok(answer) => answer.map(Into::into),
             Err(_) => Err(Failure::Deadline(out.head.method.path())),
         },
@@ -115,8 +120,8 @@ impl<T: DeserializeOwned + Send + 'static, E: ServiceError> Future for Replies<T
             }
         }
         Poll::Ready(match &mut this.state {
-            State::Running { answers, failed, .. } => Answers { answers: std::mem::take(answers), failed: failed.take() },
-            State::Ready(_) => Answers { answers: Vec::new(), failed: None },
+            State::Running { answers, .. } => Answers { answers: std::mem::take(answers) },
+            State::Ready(_) => Answers { answers: Vec::new() },
         })
     }
 }
@@ -144,7 +149,6 @@ impl<T: DeserializeOwned + Send + 'static, E: ServiceError> Stream for ReplyStre
 #[derive(Debug)]
 pub struct Answers<T, E = NoError> {
     answers: Vec<Reply<T, E>>,
-    failed: Option<CallError<E>>,
 }
 
 impl<T, E> Answers<T, E> {
@@ -168,9 +172,6 @@ impl<T, E> Answers<T, E> {
     /// # Errors
     /// The first error, or `NoRoute` when no node fits the target.
     pub fn all_ok(self) -> Result<Vec<(NodeId, T)>, CallError<E>> {
-        if let Some(error) = self.failed {
-            return Err(error);
-        }
         if self.answers.is_empty() {
             return Err(CallError::NoRoute("no node fits the target and hosts the service".to_owned()));
         }

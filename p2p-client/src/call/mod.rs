@@ -16,7 +16,7 @@ mod single;
 pub use error::{CallError, Failure};
 pub use fanout::{Answers, Replies, ReplyStream};
 pub use here::Here;
-pub use options::CallOptions;
+pub use options::{CallOptions, Headers};
 pub(crate) use outgoing::{Begun, Encode, encoded};
 pub use outgoing::{Head, MethodRef, Outgoing, serve_guarded, unknown_method};
 pub use single::Call;

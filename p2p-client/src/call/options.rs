@@ -1,13 +1,34 @@
 //! What can be said of a call before it is awaited.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 /// What `.timeout(…)`, `.retry(…)` and `.header(…)` set.
 #[derive(Debug, Clone, Default)]
 pub struct CallOptions {
     pub(crate) timeout: Option<Duration>,
     pub(crate) retries: u8,
-    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) headers: Headers,
+}
+
+/// Headers that a caller added. Their values may be secret, and are not printed.
+#[derive(Clone, Default)]
+pub struct Headers(Vec<(String, String)>);
+
+impl Headers {
+    /// The names and values, in the order in which they were added.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    pub(crate) fn push(&mut self, name: String, value: String) {
+        self.0.push((name, value));
+    }
+}
+
+impl fmt::Debug for Headers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter().map(|(name, _)| name)).finish()
+    }
 }
 
 impl CallOptions {

@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-use super::{CallError, CallOptions, Failure, Here};
+use super::{CallError, CallOptions, Failure, Headers, Here};
 
 /// Which method is called.
 #[derive(Debug, Clone)]
@@ -71,7 +71,7 @@ pub struct Head {
     /// What it inherits from the call around it.
     pub chain: Chain,
     /// Headers that the caller added.
-    pub headers: Vec<(String, String)>,
+    pub headers: Headers,
     /// Nodes that were tried without success, to be avoided.
     pub tried: Vec<NodeId>,
 }
@@ -175,6 +175,8 @@ impl Outgoing {
     /// Sends to `peer`, and, where that surely did not run or may run twice, to the next that fits, within the deadline.
     async fn send_until_settled(&mut self, mut peer: Peer, body: &[u8]) -> Result<Vec<u8>, Failure> {
         let idempotent = self.head.method.spec().is_some_and(|spec| spec.idempotent);
+        // Once a call may have run, no later refusal can say that it has not.
+        let mut lost = None;
         loop {
             let sent = self.caller.send(&self.head, &peer, body);
             let failure = match tokio::time::timeout_at(self.head.deadline, sent).await {
@@ -187,6 +189,7 @@ impl Outgoing {
                 return Err(failure);
             }
             tracing::debug!(peer = %peer.node_id, %failure, "trying elsewhere");
+            let failure = if failure.surely_not_run() { lost.take().unwrap_or(failure) } else { failure };
             self.head.tried.push(peer.node_id.clone());
             peer = match self.caller.resolve(&self.head) {
                 Ok(Route::Peer(next)) => next,
@@ -198,6 +201,7 @@ impl Outgoing {
                 }
                 Err(_) => return Err(failure),
             };
+            lost = (!failure.surely_not_run()).then_some(failure);
         }
     }
 
@@ -213,7 +217,7 @@ pub(super) fn limit(deadline: Instant, method: Option<&MethodSpec>, began: Insta
 
 /// A time in the future; where it lies beyond what the clock can say, one in thirty years.
 fn after(began: Instant, timeout: Duration) -> Instant {
-    const LONG: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+    const LONG: Duration = Duration::from_hours(30 * 365 * 24);
     began.checked_add(timeout).unwrap_or_else(|| began + LONG)
 }
 
@@ -278,6 +282,9 @@ async fn serve_attached(
 ) -> Result<Vec<u8>, RpcError> {
     let mut running = begin(service, method, began);
     let deadline = limit(cx.deadline(), Some(method), began);
+    if deadline <= began {
+        return Err(cut_error(Cut::Deadline, &method.path)); // nobody waits any more; it is not even begun
+    }
     let outcome = Guarded::new(service.serve(method.index, cx, params), deadline).await;
     match outcome {
         Ok(Ok(json)) => {

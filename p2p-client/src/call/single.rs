@@ -51,7 +51,7 @@ impl<T, E> Call<T, E> {
 
     /// Sends a header along. Services cannot see it; proxies and gateways on the way can.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.options.headers.push((name.into(), value.into()));
+        self.options.headers.push(name.into(), value.into());
         self
     }
 }

@@ -76,6 +76,11 @@ fn present<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
     Id::deserialize(deserializer).map(Some)
 }
 
+/// Tells a `null` result from an absent one.
+fn present_raw<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
+    <&'de RawValue>::deserialize(deserializer).map(Some)
+}
+
 /// One response, as it is sent. Exactly one of `result` and `error` is written.
 #[derive(Debug)]
 pub struct Response<'a> {
@@ -108,8 +113,8 @@ impl Response<'_> {
 /// One response, as it is received.
 #[derive(Debug, Deserialize)]
 pub struct Reply<'a> {
-    /// The result's JSON, if the call succeeded.
-    #[serde(borrow, default)]
+    /// The result's JSON, if the call succeeded. (`null` is a result, too: that of a method which returns nothing.)
+    #[serde(borrow, default, deserialize_with = "present_raw")]
     pub result: Option<&'a RawValue>,
     /// The error, if it failed.
     #[serde(default)]
@@ -170,6 +175,16 @@ mod tests {
             let said = parse(text).unwrap_err();
             assert!(said.contains(&why.replace("\\\"", "\"")), "{text}: {said}");
         }
+    }
+
+    #[test]
+    fn null_is_a_result_and_the_data_of_an_error_like_any_other() {
+        let reply: Reply<'_> = serde_json::from_str(r#"{"jsonrpc":"2.0","result":null,"id":1}"#).unwrap();
+        assert_eq!(reply.result.unwrap().get(), "null");
+        assert!(serde_json::from_str::<Reply<'_>>(r#"{"jsonrpc":"2.0","id":1}"#).unwrap().result.is_none());
+        let text = r#"{"error":{"code":-32000,"message":"full","data":null}}"#;
+        let reply: Reply<'_> = serde_json::from_str(text).unwrap();
+        assert_eq!(reply.error.unwrap().data.unwrap().get(), "null");
     }
 
     #[test]

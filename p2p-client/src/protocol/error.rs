@@ -74,8 +74,13 @@ pub struct RpcError {
     /// One sentence for people.
     pub message: String,
     /// More, for programs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub data: Option<Box<RawValue>>,
+}
+
+/// Tells `null` data (that of an error type without fields) from none.
+fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Box<RawValue>>, D::Error> {
+    Box::<RawValue>::deserialize(deserializer).map(Some)
 }
 
 impl RpcError {

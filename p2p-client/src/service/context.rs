@@ -124,7 +124,11 @@ impl Trace {
         let (trace, span) = random.split_at(16);
         let id = u128::from_be_bytes(trace.try_into().unwrap_or([1; 16]));
         let parent = u64::from_be_bytes(span.try_into().unwrap_or([1; 8]));
-        Self { id: NonZeroU128::new(id).unwrap_or(NonZeroU128::MIN), parent: NonZeroU64::new(parent).unwrap_or(NonZeroU64::MIN), flags: 0 }
+        Self {
+            id: NonZeroU128::new(id).unwrap_or(NonZeroU128::MIN),
+            parent: NonZeroU64::new(parent).unwrap_or(NonZeroU64::MIN),
+            flags: 0,
+        }
     }
 }
 

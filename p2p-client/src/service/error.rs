@@ -41,9 +41,15 @@ impl Error {
         &*self.0
     }
 
-    /// What a caller outside is told: the text, under the code that fits.
+    /// The error that this was made from, if it is an `E`.
     ///
-    /// A call that this method made in turn and that failed is named as such; a deadline stays a deadline.
+    /// # Errors
+    /// This error again, if it is not.
+    pub fn downcast<E: StdError + Send + Sync + 'static>(self) -> Result<E, Self> {
+        self.0.downcast().map(|error| *error).map_err(Self)
+    }
+
+    /// What a caller outside is told: the text, under the code that fits. A deadline that a call made in turn ran into stays a deadline.
     pub fn to_rpc(&self) -> RpcError {
         let code = match self.0.downcast_ref::<CallError<NoError>>() {
             Some(CallError::Deadline { .. }) => ErrorCode::DEADLINE,

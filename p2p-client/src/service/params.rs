@@ -210,20 +210,27 @@ impl<'a> ObjectWriter<'a> {
     /// # Errors
     /// When the value does not serialise.
     pub fn field<T: Parameter>(&mut self, name: &str, value: &T) -> serde_json::Result<()> {
-        let before = self.out.len();
+        let (before, was_empty) = (self.out.len(), self.empty);
+        self.explicit(name, value)?;
+        if self.out.ends_with(b":null") && may_be_left_out::<T>() {
+            self.out.truncate(before);
+            self.empty = was_empty;
+        }
+        Ok(())
+    }
+
+    /// Writes a member in any case: one that has a default, which the host would take in the place of a `None` that was left out.
+    ///
+    /// # Errors
+    /// When the value does not serialise.
+    pub fn explicit<T: Parameter>(&mut self, name: &str, value: &T) -> serde_json::Result<()> {
         if !self.empty {
             self.out.push(b',');
         }
+        self.empty = false;
         serde_json::to_writer(&mut *self.out, name)?;
         self.out.push(b':');
-        let start = self.out.len();
-        serde_json::to_writer(&mut *self.out, value)?;
-        if &self.out[start..] == b"null" && may_be_left_out::<T>() {
-            self.out.truncate(before);
-        } else {
-            self.empty = false;
-        }
-        Ok(())
+        serde_json::to_writer(&mut *self.out, value)
     }
 
     /// Ends the object.
@@ -277,7 +284,9 @@ mod tests {
         object.field("a", &None::<u8>).unwrap();
         object.field("b", &1).unwrap();
         object.field("c", &()).unwrap();
+        object.explicit("d", &None::<u8>).unwrap();
+        object.field("e", &":null".to_owned()).unwrap();
         object.end();
-        assert_eq!(out, br#"{"b":1,"c":null}"#);
+        assert_eq!(out, br#"{"b":1,"c":null,"d":null,"e":":null"}"#);
     }
 }

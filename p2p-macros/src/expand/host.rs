@@ -78,7 +78,7 @@ pub(super) fn contract_host(
     let spec = quote_spanned!(at(contract)=> __p2p_contract_spec);
     let local = quote_spanned!(at(contract)=> __p2p_contract_local);
     let (impl_generics, _, where_clause) = item.generics.split_for_impl();
-    let is_generic = item.generics.type_params().next().is_some();
+    let is_generic = item.generics.params.iter().any(|parameter| !matches!(parameter, syn::GenericParam::Lifetime(_)));
     let registration = (!is_generic).then(|| {
         registration(object, &hooks, &quote!(__Marker), &quote!(<#object as #contract>::#spec), &quote!(&[#(#roles),*]), root)
     });

@@ -82,7 +82,8 @@ fn call(index: usize, method: &Method, object: &Type, callee: Callee, root: &Pat
     let types = params.iter().map(|param| owned_type(param, root));
     let writes = params.iter().enumerate().map(|(place, param)| {
         let (name, place, owned) = (text(&param.wire_name), syn::Index::from(place), owned_type(param, root));
-        quote_spanned!(at(&param.written)=> out.field::<#owned>(#name, &params.#place)?;)
+        let write = if param.default.is_some() { quote!(explicit) } else { quote!(field) };
+        quote_spanned!(at(&param.written)=> out.#write::<#owned>(#name, &params.#place)?;)
     });
     let invoked = invoke(method, callee, &quote!(here.object()), &quote!(here.cx()), &values, root);
     // At the method's own span, so that "future cannot be sent between threads" points there.

@@ -321,7 +321,7 @@ const _: () = {
                         out.field::<String>("name", &params.0)?;
                         out.field::<u32>("times", &params.1)?;
                         out.field::<Option<String>>("title", &params.2)?;
-                        out.field::<char>("ending", &params.3)?;
+                        out.explicit::<char>("ending", &params.3)?;
                         out.field::<
                                 <str as ::p2p_runtime::__private::ToOwned>::Owned,
                             >("style", &params.4)?;

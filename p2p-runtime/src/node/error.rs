@@ -76,7 +76,7 @@ pub enum NodeError {
     State(#[from] PersistenceError),
     /// The components cannot be started.
     #[error(transparent)]
-    Component(#[from] ComponentError),
+    Component(ComponentError),
     /// A task of the node was lost.
     #[error("the node could not finish its start: {0}")]
     Task(#[from] tokio::task::JoinError),
@@ -88,6 +88,19 @@ pub enum NodeError {
         /// What the system said.
         source: io::Error,
     },
+}
+
+/// What a component said of its start is an error of the node where it can be: a taken port is a taken port.
+impl From<ComponentError> for NodeError {
+    fn from(error: ComponentError) -> Self {
+        match error {
+            ComponentError::Start { component, reason } => match reason.downcast() {
+                Ok(known) => known,
+                Err(reason) => Self::Component(ComponentError::Start { component, reason }),
+            },
+            other => Self::Component(other),
+        }
+    }
 }
 
 fn list(hosts: &[Host], between: &str) -> String {

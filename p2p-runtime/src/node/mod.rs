@@ -163,13 +163,16 @@ impl Node {
     /// Leaves the cluster for good, and stops. The others know at once; the node cannot be started again, only join anew.
     ///
     /// # Errors
-    /// When the store cannot note it. The others have been told then.
+    /// When the store cannot note it. Then the node has not left; it has stopped, and can be started again.
     pub async fn leave(self) -> Result<(), NodeError> {
-        if let Err(error) = self.membership.leave().await {
+        // Noted before it is said: a node that the others know as gone must never come back by a crash in between.
+        let store = self.store.clone();
+        let noted = tokio::task::spawn_blocking(move || enrol::note_departure(&store)).await.map_err(NodeError::from).flatten();
+        if noted.is_ok()
+            && let Err(error) = self.membership.leave().await
+        {
             tracing::warn!(%error, "the others could not be told; they will find out by themselves");
         }
-        let store = self.store.clone();
-        let noted = tokio::task::spawn_blocking(move || enrol::note_departure(&store)).await?;
         self.stop().await;
         noted
     }

@@ -94,9 +94,10 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
     };
     let web_server = WebServerComponent::new(state, handler, enrolment.dir.join("p2p.sock"), builder.limits);
 
-    let mut parts: Vec<Arc<dyn AnyComponent>> =
-        vec![Arc::new(transport), Arc::new(CacheComponent), Arc::new(network), Arc::new(service), Arc::new(web_server)];
+    // The program's own components come before the services, which may need what they provide; unless they say otherwise.
+    let mut parts: Vec<Arc<dyn AnyComponent>> = vec![Arc::new(transport), Arc::new(CacheComponent), Arc::new(network)];
     parts.extend(builder.components);
+    parts.extend([Arc::new(service) as Arc<dyn AnyComponent>, Arc::new(web_server)]);
     let components = Components::new(parts)?;
     cx.set_components(&components);
     components.start(&cx).await?;
@@ -104,7 +105,12 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
     let membership = cx.membership().cloned().ok_or(NodeError::Unsaid("the component network"))?;
     let advertise = enrolment.config.advertise.clone();
     let node = Node { cx, components, caller, membership, store: enrolment.store.clone(), issuer, leave, advertise };
-    keep_port(&node, enrolment).await?;
+    if builder.listen.is_none()
+        && let Err(error) = keep_port(&node, enrolment).await
+    {
+        node.stop().await;
+        return Err(error);
+    }
     tracing::info!(node = %node.id(), role = %node.role(), at = %node.authority(), ms = started.elapsed().as_millis(), "running");
     Ok(node)
 }

@@ -4,6 +4,7 @@
 //! about retries (that is the call's) nor about access (that is the dispatcher's, here and at the other end).
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -50,7 +51,12 @@ impl NodeCaller {
     /// Whom one result is asked of, without regard to where this call came from.
     fn choose(&self, head: &Head, one: &One) -> Result<Route, Failure> {
         let service = head.method.service();
-        let here = || self.here(head).ok_or_else(|| self.not_hosted(service));
+        let here = || {
+            self.here(head).ok_or_else(|| {
+                let hosted = self.cx.registry().names().join(", ");
+                no_route(format!("node {} does not host {service}; it hosts: {hosted}", self.cx.node_id()))
+            })
+        };
         match one {
             One::Any => match self.here(head) {
                 Some(route) => Ok(route),
@@ -143,10 +149,10 @@ impl NodeCaller {
 
     fn everyone(&self, head: &Head, many: &Many) -> Result<Vec<Leg>, Failure> {
         if let Many::Nodes(ids) = many {
-            return ids
-                .iter()
-                .map(|id| Ok(Leg { node_id: id.clone(), route: self.choose(head, &One::Node(id.clone()))? }))
-                .collect();
+            // Each once, however often it was named: a call is not to run twice.
+            let ids: BTreeSet<&NodeId> = ids.iter().collect();
+            let leg = |id: &NodeId| Leg { node_id: id.clone(), route: self.choose(head, &One::Node(id.clone())) };
+            return Ok(ids.into_iter().map(leg).collect());
         }
         let members = self.members().ok_or_else(not_yet)?;
         let me = self.cx.node_id();
@@ -164,7 +170,7 @@ impl NodeCaller {
             } else {
                 info.services.contains_key(service).then(|| Route::Peer(peer(info)))
             };
-            legs.extend(route.map(|route| Leg { node_id: info.node_id.clone(), route }));
+            legs.extend(route.map(|route| Leg { node_id: info.node_id.clone(), route: Ok(route) }));
         }
         if legs.is_empty() && !self.is_known(service) {
             return Err(self.not_hosted(service));
@@ -173,9 +179,18 @@ impl NodeCaller {
     }
 
     /// Sends a call in this node's own name, or in nobody's: a forwarder's certificate lends nothing to a caller without a name.
-    pub(crate) async fn send_for(&self, caller: &CallerId, head: &Head, to: &Peer, body: &[u8]) -> Result<Bytes, Failure> {
+    ///
+    /// Unless the deadline `is_said`, the other node is not told of it, and goes by the method's own limit.
+    pub(crate) async fn send_for(
+        &self,
+        caller: &CallerId,
+        head: &Head,
+        to: &Peer,
+        body: &[u8],
+        is_said: bool,
+    ) -> Result<Bytes, Failure> {
         let left = head.deadline.saturating_duration_since(Instant::now());
-        let request = Self::request(caller, head, left, body)?;
+        let request = Self::request(caller, head, is_said.then_some(left), body)?;
         let response = self
             .pool
             .request(to, request, RequestLimits::within(left))
@@ -184,14 +199,14 @@ impl NodeCaller {
         read(&response, to)
     }
 
-    fn request(caller: &CallerId, head: &Head, left: Duration, body: &[u8]) -> Result<Request<Full<Bytes>>, Failure> {
+    fn request(caller: &CallerId, head: &Head, left: Option<Duration>, body: &[u8]) -> Result<Request<Full<Bytes>>, Failure> {
         let path = head.method.path();
         let mut envelope = Vec::with_capacity(body.len() + path.len() + 64);
         write_request(&mut envelope, 1, &path, body);
         let mut request =
             Request::post("/rpc").body(Full::new(envelope.into())).map_err(|error| Failure::NotSent(error.to_string()))?;
         let sent = request.headers_mut();
-        for (name, value) in &head.headers {
+        for (name, value) in head.headers.iter() {
             let name = HeaderName::try_from(name).map_err(|_| Failure::NotSent(format!("{name:?} is no header name")))?;
             if name.as_str().starts_with("p2p-") {
                 return Err(Failure::NotSent(format!("headers that begin with p2p- are the protocol's own; rename {name}")));
@@ -201,7 +216,9 @@ impl NodeCaller {
             sent.append(name, value);
         }
         sent.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        sent.insert(headers::TIMEOUT_MS, u64::try_from(left.as_millis()).unwrap_or(u64::MAX).into());
+        if let Some(left) = left {
+            sent.insert(headers::TIMEOUT_MS, u64::try_from(left.as_millis()).unwrap_or(u64::MAX).into());
+        }
         let trace = head.chain.trace.or_else(new_trace);
         if let Some(trace) = trace.and_then(|trace| HeaderValue::try_from(trace.to_string()).ok()) {
             sent.insert(headers::TRACEPARENT, trace);
@@ -241,13 +258,13 @@ impl Caller for NodeCaller {
                     Route::Here(_) => self.cx.node_id().clone(),
                     Route::Peer(peer) => peer.node_id.clone(),
                 };
-                Ok(vec![Leg { node_id, route }])
+                Ok(vec![Leg { node_id, route: Ok(route) }])
             }
         }
     }
 
     fn send<'a>(&'a self, head: &'a Head, to: &'a Peer, body: &'a [u8]) -> BoxFuture<'a, Result<Bytes, Failure>> {
-        Box::pin(self.send_for(&self.identity, head, to, body))
+        Box::pin(self.send_for(&self.identity, head, to, body, true))
     }
 }
 
@@ -273,8 +290,11 @@ fn failed(failure: &SendFailure, head: &Head, to: &Peer, left: Duration) -> Fail
     if left.is_zero() || head.deadline <= Instant::now() {
         return Failure::Deadline(head.method.path());
     }
-    let text = format!("node {} at {}: {failure}", to.node_id, to.authority);
-    if failure.is_not_sent() { Failure::NotSent(text) } else { Failure::Lost(text) }
+    let of = |reason: &dyn std::fmt::Display| format!("node {} at {}: {reason}", to.node_id, to.authority);
+    match failure {
+        SendFailure::NotSent { reason } => Failure::NotSent(of(reason)),
+        SendFailure::Lost { reason } => Failure::Lost(of(reason)),
+    }
 }
 
 /// The result's JSON of a response.

@@ -63,7 +63,7 @@ async fn follow(cx: Context, mut changes: tokio::sync::watch::Receiver<u64>, sto
         tokio::select! {
             biased;
             () = stop.cancelled() => return,
-            changed = changes.changed() => if changed.is_err() { return },
+            heard = changes.changed() => if heard.is_err() { return },
         }
         announce(&cx).await;
     }

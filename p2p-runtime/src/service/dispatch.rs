@@ -3,14 +3,14 @@
 //! Access is decided before params are decoded, and before a call is forwarded as far as this node knows the method; the target
 //! decides again. A call from another node is never forwarded: a node resolves targets itself, so that calls cannot go in circles.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures::{StreamExt, stream::FuturesUnordered};
 use p2p_client::{
-    call::{Failure, Head, MethodRef, serve_guarded},
+    call::{CallOptions, Failure, Head, Headers, MethodRef, serve_guarded},
     protocol::{CallerId, ErrorCode, NodeId, One, RpcError, Target},
     proxy::{Caller, Peer, Route},
-    service::{CallContext, Chain, HostedService, Params, Trace},
+    service::{CallContext, Chain, HostedService, MethodSpec, Params, Trace},
 };
 use serde::{Serialize, ser::SerializeMap};
 use serde_json::value::RawValue;
@@ -40,12 +40,30 @@ pub struct Inbound<'a> {
     pub from_node: bool,
     /// Where it is to go, if that was said.
     pub target: Option<Target>,
-    /// When the caller stops waiting.
-    pub deadline: Instant,
+    /// When it came.
+    pub received: Instant,
+    /// How long the caller waits from then on, if it says so.
+    pub timeout: Option<Duration>,
     /// The trace that it belongs to.
     pub trace: Option<Trace>,
     /// Who began the chain of calls.
     pub origin: Option<Arc<str>>,
+}
+
+/// No caller keeps a call alive for longer than this, whatever it says: one hour.
+const MAX_TIMEOUT: Duration = Duration::from_hours(1);
+
+impl Inbound<'_> {
+    /// When the call ends, on the node that serves it: as its caller says, else as its method does, else after 30 seconds.
+    fn deadline(&self, method: &MethodSpec) -> Instant {
+        let timeout = self.timeout.or(method.timeout).unwrap_or(CallOptions::DEFAULT_TIMEOUT);
+        self.received + timeout.min(MAX_TIMEOUT)
+    }
+
+    /// When a node that forwards the call gives it up. Without a word of the caller, the node that serves it decides.
+    fn patience(&self) -> Instant {
+        self.received + self.timeout.unwrap_or(MAX_TIMEOUT).min(MAX_TIMEOUT)
+    }
 }
 
 impl Dispatcher {
@@ -62,7 +80,6 @@ impl Dispatcher {
             let text = format!("{:?} names no method; write service/method, such as system/get_system_info", call.path);
             return Err(RpcError::new(ErrorCode::METHOD_NOT_FOUND, text));
         };
-        self.check_access(&call, service, method)?;
         match &call.target {
             None | Some(Target::One(One::Any)) => match self.cx.registry().get(service) {
                 Some(hosted) => self.serve(&hosted, method, &call).await,
@@ -82,22 +99,13 @@ impl Dispatcher {
         }
     }
 
-    /// Refuses what this node knows to be refused. Of a method that it does not host it knows nothing; the target decides.
-    fn check_access(&self, call: &Inbound<'_>, service: &str, method: &str) -> Result<(), RpcError> {
-        let hosted = self.cx.registry().get(service);
-        let Some(spec) = hosted.as_deref().and_then(|hosted| hosted.method(method)) else { return Ok(()) };
-        spec.access.check(&call.caller, &spec.path).map_err(|denied| {
-            tracing::warn!(target: "p2p::audit", caller = %call.caller, origin = call.origin.as_deref(), method = call.path, "denied");
-            denied.into()
-        })
-    }
-
     async fn serve(&self, hosted: &Arc<dyn HostedService>, method: &str, call: &Inbound<'_>) -> Result<Vec<u8>, RpcError> {
         let Some(spec) = hosted.method(method) else {
             return Err(p2p_client::call::unknown_method(&**hosted, method));
         };
-        let cx =
-            CallContext::new(self.caller.clone(), call.caller.clone(), call.deadline).within(call.trace, call.origin.clone());
+        check_access(spec, call, &call.caller)?;
+        let cx = CallContext::new(self.caller.clone(), call.caller.clone(), call.deadline(spec))
+            .within(call.trace, call.origin.clone());
         serve_guarded(hosted, spec, &cx, call.params, Instant::now()).await
     }
 
@@ -116,7 +124,7 @@ impl Dispatcher {
             let peer = match self.caller.resolve(&head) {
                 Ok(Route::Peer(peer)) => peer,
                 Ok(Route::Here(hosted)) => return self.serve(&hosted, head.method.method(), call).await,
-                Err(failure) => return Err(last.unwrap_or(failure).into_rpc()),
+                Err(failure) => return Err(told(last.unwrap_or(failure), call)),
             };
             match self.send(call, &head, &peer).await {
                 Ok(json) => return Ok(json),
@@ -124,7 +132,7 @@ impl Dispatcher {
                     last = Some(failure);
                     head.tried.push(peer.node_id);
                 }
-                Err(failure) => return Err(failure.into_rpc()),
+                Err(failure) => return Err(told(failure, call)),
             }
         }
     }
@@ -133,7 +141,7 @@ impl Dispatcher {
     async fn forward_many(&self, call: &Inbound<'_>) -> Result<Vec<u8>, RpcError> {
         let target = call.target.clone().unwrap_or(Target::One(One::Any));
         let head = head(call, target);
-        let legs = self.caller.resolve_all(&head).map_err(Failure::into_rpc)?;
+        let legs = self.caller.resolve_all(&head).map_err(|failure| told(failure, call))?;
         if legs.is_empty() {
             let text = format!("no node that is alive fits {} and hosts {}", head.target, head.method.service());
             return Err(RpcError::new(ErrorCode::NO_ROUTE, text));
@@ -143,8 +151,9 @@ impl Dispatcher {
             .into_iter()
             .map(|leg| async move {
                 let answer = match &leg.route {
-                    Route::Here(hosted) => self.serve(hosted, head.method.method(), call).await,
-                    Route::Peer(peer) => self.send(call, head, peer).await.map_err(Failure::into_rpc),
+                    Err(failure) => Err(told(failure.clone(), call)),
+                    Ok(Route::Here(hosted)) => self.serve(hosted, head.method.method(), call).await,
+                    Ok(Route::Peer(peer)) => self.send(call, head, peer).await.map_err(|failure| told(failure, call)),
                 };
                 (leg.node_id, answer)
             })
@@ -158,14 +167,44 @@ impl Dispatcher {
     }
 
     async fn send(&self, call: &Inbound<'_>, head: &Head, peer: &Peer) -> Result<Vec<u8>, Failure> {
-        let body = call.params.json().unwrap_or("{}").as_bytes();
         // An operator of this node is, on other nodes, this node.
-        let answer = tokio::time::timeout_at(call.deadline, self.caller.send_for(&call.caller, head, peer, body)).await;
+        let caller = if call.caller == CallerId::Operator { self.caller.identity() } else { &call.caller };
+        // Of a method that it does not host this node knows nothing; the target decides, as it does in any case.
+        let hosted = self.cx.registry().get(head.method.service());
+        if let Some(spec) = hosted.as_deref().and_then(|hosted| hosted.method(head.method.method())) {
+            check_access(spec, call, caller)?;
+        }
+        let body = call.params.json().unwrap_or("{}").as_bytes();
+        let answer =
+            tokio::time::timeout_at(call.patience(), self.caller.send_for(caller, head, peer, body, call.timeout.is_some()))
+                .await;
         match answer {
             Ok(answer) => answer.map(Into::into),
             Err(_) => Err(Failure::Deadline(call.path.to_owned())),
         }
     }
+}
+
+/// What a caller is told of a call that could not be forwarded. Who may not read who is in the cluster and where is not told so here.
+fn told(failure: Failure, call: &Inbound<'_>) -> RpcError {
+    if call.caller != CallerId::Anonymous {
+        return failure.into_rpc();
+    }
+    match failure {
+        Failure::NoRoute(_) => Failure::NoRoute("no node that is alive fits the target and hosts the service".to_owned()),
+        Failure::NotSent(_) => Failure::NotSent("the node that was to be asked could not be reached".to_owned()),
+        Failure::Lost(_) => Failure::Lost("the node that was asked was lost before it answered".to_owned()),
+        other => other,
+    }
+    .into_rpc()
+}
+
+/// Refuses and logs a call that is not for `caller`.
+fn check_access(spec: &MethodSpec, call: &Inbound<'_>, caller: &CallerId) -> Result<(), RpcError> {
+    spec.access.check(caller, &spec.path).map_err(|denied| {
+        tracing::warn!(target: "p2p::audit", %caller, origin = call.origin.as_deref(), method = call.path, "denied");
+        denied.into()
+    })
 }
 
 /// What routing needs of a call that came in.
@@ -175,10 +214,10 @@ fn head(call: &Inbound<'_>, target: Target) -> Head {
     Head {
         method: MethodRef::Named(Arc::new((service.to_owned(), method.to_owned()))),
         target,
-        deadline: call.deadline,
-        began: Instant::now(),
-        chain: Chain { deadline: Some(call.deadline), trace: call.trace, origin: Some(origin) },
-        headers: Vec::new(),
+        deadline: call.patience(),
+        began: call.received,
+        chain: Chain { deadline: Some(call.patience()), trace: call.trace, origin: Some(origin) },
+        headers: Headers::default(),
         tried: Vec::new(),
     }
 }

@@ -54,9 +54,11 @@ where
         timeout: None,
     };
     let description = MethodDescriptor { params, ..method_of(&spec, "", result) };
+    let handler = Arc::new(handler);
     let handler: Arc<Handler> = Arc::new(move |cx, params| {
-        let called = decode(params).map(|params| handler(cx.clone(), params));
-        Box::pin(async move { p2p_client::__private::encode_outcome::<Result<T>>(called?.await) })
+        let handler = handler.clone();
+        // All of it inside of the future, so that a panic stays within the call.
+        Box::pin(async move { p2p_client::__private::encode_outcome::<Result<T>>(handler(cx.clone(), decode(params)?).await) })
     });
     DynamicMethod { spec, description, definitions, handler, stats: Arc::default() }
 }

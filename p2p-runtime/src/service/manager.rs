@@ -6,7 +6,7 @@ use p2p_client::service::{Error, Result};
 
 use crate::context::Context;
 
-use super::{Hosting, ServiceEntry};
+use super::{Hosting, RegistryError, ServiceEntry};
 
 /// Makes, starts and stops services: those handed to the node, and those that the program contains.
 #[derive(Default)]
@@ -27,11 +27,13 @@ impl ServiceManager {
     /// Makes all services and starts them, each before the next. One that fails stops the node from starting.
     pub(crate) async fn start(&self, cx: &Context) -> Result<()> {
         let given = std::mem::take(&mut *lock(&self.given));
+        let names: Vec<_> = given.iter().map(|hosting| hosting.service.spec().name.clone()).collect();
         for hosting in given {
             self.host(hosting, cx).await?;
         }
         if self.discover {
-            for entry in inventory::iter::<ServiceEntry> {
+            // What was handed in stands in the place of what the node would make by itself.
+            for entry in inventory::iter::<ServiceEntry>.into_iter().filter(|entry| !names.contains(&(entry.spec)().name)) {
                 self.host_entry(entry, cx).await?;
             }
         }
@@ -41,7 +43,7 @@ impl ServiceManager {
 
     async fn host_entry(&self, entry: &ServiceEntry, cx: &Context) -> Result<()> {
         let name = &(entry.spec)().name;
-        if !entry.is_for(cx.role()) || cx.registry().get(name).is_some() {
+        if !entry.is_for(cx.role()) {
             return Ok(());
         }
         match (entry.make)(cx).await {
@@ -56,6 +58,9 @@ impl ServiceManager {
 
     async fn host(&self, hosting: Hosting, cx: &Context) -> Result<()> {
         let name = hosting.service.spec().name.clone();
+        if cx.registry().get(&name).is_some() {
+            return Err(RegistryError::Duplicate(name.into_owned()).into());
+        }
         if let Some(initialize) = &hosting.initialize {
             initialize(cx.clone()).await.map_err(|error| Error::msg(format!("service {name:?} did not initialize: {error}")))?;
         }
@@ -76,6 +81,8 @@ impl ServiceManager {
                 tracing::error!(service = %name, %error, "did not clean up");
             }
         }
+        // What was registered at run time has nobody to clean up after it, and may hold this very context.
+        cx.registry().clear();
     }
 }
 

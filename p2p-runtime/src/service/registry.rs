@@ -136,6 +136,12 @@ impl Registry {
         self.changed();
     }
 
+    /// Takes all services away, also those that were registered at run time: the node stops.
+    pub(crate) fn clear(&self) {
+        self.table.store(Arc::default());
+        self.changed();
+    }
+
     /// Adds or replaces a method that exists only at run time.
     pub(crate) fn register_method<P, T, F, R>(&self, path: &str, handler: F) -> Result<(), RegistryError>
     where

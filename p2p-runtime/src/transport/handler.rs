@@ -108,7 +108,8 @@ impl Origin {
     }
 }
 
-fn unavailable() -> Response<Body> {
+/// The answer while the node starts or stops: 503, and when to try again.
+pub(crate) fn unavailable() -> Response<Body> {
     let error = RpcError::new(ErrorCode::UNAVAILABLE, "this node is starting or stopping; try again in a second");
     let mut response = error_response(StatusCode::SERVICE_UNAVAILABLE, &error);
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));

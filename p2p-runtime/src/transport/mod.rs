@@ -20,8 +20,8 @@ mod unix;
 
 pub(crate) use component::{TransportComponent, TransportParts};
 pub use gossip_link::{GossipDial, GossipLink, GossipLinkConfig, TlsGossipDial};
-pub(crate) use handler::error_response;
 pub use handler::{HttpHandler, Ingress, RemoteAddr};
+pub(crate) use handler::{error_response, unavailable};
 pub use handshake::{Handshake, HandshakeError, Protocol, Secured};
 pub use limits::ListenerLimits;
 pub use listener::{GossipAcceptor, Server, serve};

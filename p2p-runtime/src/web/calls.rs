@@ -1,6 +1,6 @@
 //! Calls over HTTP: JSON-RPC at `/rpc`, and one route for each method.
 
-use std::{future::Future, sync::Arc};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use axum::{
     extract::{FromRequestParts, Path, Request, State},
@@ -9,14 +9,17 @@ use axum::{
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
 use p2p_client::{
-    call::CallOptions,
-    protocol::{ErrorCode, RpcError, Target},
-    service::Params,
+    call::Failure,
+    protocol::{ErrorCode, ParseTargetError, RpcError, Target},
+    service::{Params, Trace},
 };
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
-use crate::service::Inbound;
+use crate::{
+    service::Inbound,
+    transport::{error_response, unavailable},
+};
 
 use super::{
     headers,
@@ -27,9 +30,10 @@ use super::{
 
 /// `POST /rpc`
 pub(super) async fn json_rpc(State(state): State<Arc<WebState>>, request: Request) -> Result<Response, Response> {
-    let _running = state.running.enter();
+    let _running = state.running.enter().ok_or_else(unavailable)?;
     let (calls, body) = Calls::read(&state, request).await?;
-    Ok(match rpc::handle(&body, &calls).await {
+    let answered = state.running.unless_cut(rpc::handle(&body, &calls)).await.ok_or_else(cut_off)?;
+    Ok(match answered {
         Some(answer) => ([(CONTENT_TYPE, "application/json")], answer).into_response(),
         None => StatusCode::NO_CONTENT.into_response(),
     })
@@ -41,11 +45,18 @@ pub(super) async fn one_method(
     Path((service, method)): Path<(String, String)>,
     request: Request,
 ) -> Result<Response, Response> {
-    let _running = state.running.enter();
+    let _running = state.running.enter().ok_or_else(unavailable)?;
     let (calls, body) = Calls::read(&state, request).await?;
     let params = rpc::params(&body).map_err(refused)?;
-    let json = calls.call(&format!("{service}/{method}"), params).await.map_err(refused)?;
-    Ok(([(CONTENT_TYPE, "application/json")], json).into_response())
+    let path = format!("{service}/{method}");
+    let answered = state.running.unless_cut(calls.call(&path, params)).await.ok_or_else(cut_off)?;
+    Ok(([(CONTENT_TYPE, "application/json")], answered.map_err(refused)?).into_response())
+}
+
+/// The answer to a request that did not end before the node did. What it asked for has begun, and may have had its effect.
+fn cut_off() -> Response {
+    let failure = Failure::Lost("the node stopped before the call ended".to_owned());
+    error_response(StatusCode::SERVICE_UNAVAILABLE, &failure.into_rpc())
 }
 
 /// What all calls of one request share.
@@ -53,17 +64,26 @@ struct Calls<'a> {
     state: &'a WebState,
     requester: Requester,
     target: Option<Target>,
-    headers: HeaderMap,
+    /// When the request came: what counts for all calls of a batch.
+    received: Instant,
+    timeout: Option<Duration>,
+    trace: Option<Trace>,
+    origin: Option<Arc<str>>,
 }
 
 impl<'a> Calls<'a> {
-    /// Reads a request: who sent it, where it is to go, its body.
+    /// Reads a request: who sent it, where it is to go, how long it may take, its body.
     async fn read(state: &'a WebState, request: Request) -> Result<(Self, Bytes), Response> {
+        let received = Instant::now();
         let (mut parts, body) = request.into_parts();
         let Ok(requester) = Requester::from_request_parts(&mut parts, &()).await;
-        let target = target(parts.uri.query(), &parts.headers).map_err(IntoResponse::into_response)?;
+        let invalid = |text: String| error_response(StatusCode::BAD_REQUEST, &RpcError::new(ErrorCode::INVALID_REQUEST, text));
+        let target = target(parts.uri.query(), &parts.headers).map_err(invalid)?;
+        let timeout = headers::timeout(&parts.headers).map_err(invalid)?;
         let body = read_body_within(body, state.body_limits).await.map_err(IntoResponse::into_response)?;
-        Ok((Self { state, requester, target, headers: parts.headers }, body))
+        let trace = headers::trace(&parts.headers);
+        let origin = requester.from_node.then(|| headers::origin(&parts.headers)).flatten();
+        Ok((Self { state, requester, target, received, timeout, trace, origin }, body))
     }
 }
 
@@ -73,36 +93,30 @@ impl RpcDispatch for Calls<'_> {
         method: &'a str,
         params: Option<&'a RawValue>,
     ) -> impl Future<Output = Result<Vec<u8>, RpcError>> + Send + 'a {
-        let timeout = headers::timeout(&self.headers).unwrap_or(CallOptions::DEFAULT_TIMEOUT);
         let inbound = Inbound {
             path: method,
             params: Params::new(params.map(RawValue::get)),
             caller: self.requester.caller.clone(),
             from_node: self.requester.from_node,
             target: self.target.clone(),
-            deadline: Instant::now() + timeout.min(MAX_TIMEOUT),
-            trace: headers::trace(&self.headers),
-            origin: self.requester.from_node.then(|| headers::origin(&self.headers)).flatten(),
+            received: self.received,
+            timeout: self.timeout,
+            trace: self.trace,
+            origin: self.origin.clone(),
         };
         self.state.dispatcher.call(inbound)
     }
 }
 
-/// No caller keeps a call alive for longer than this, whatever it says: one hour.
-const MAX_TIMEOUT: std::time::Duration = std::time::Duration::from_hours(1);
-
 /// Where the call is to go: `?on=`, or the header.
-fn target(query: Option<&str>, headers: &HeaderMap) -> Result<Option<Target>, Refusal> {
-    let pairs = query.into_iter().flat_map(|query| query.split('&')).filter_map(|pair| pair.split_once('='));
-    let from_query = pairs.clone().find(|(name, _)| *name == "on").map(|(_, value)| unescaped(value));
-    let Some(text) = from_query.or_else(|| headers::on(headers).map(str::to_owned)) else { return Ok(None) };
-    match text.parse() {
-        Ok(target) => Ok(Some(target)),
-        Err(error) => {
-            let error: p2p_client::protocol::ParseTargetError = error;
-            Err(Refusal(StatusCode::BAD_REQUEST, RpcError::new(ErrorCode::INVALID_REQUEST, error.to_string())))
-        }
-    }
+fn target(query: Option<&str>, headers: &HeaderMap) -> Result<Option<Target>, String> {
+    let mut pairs = query.into_iter().flat_map(|query| query.split('&')).filter_map(|pair| pair.split_once('='));
+    let from_query = pairs.find(|(name, _)| *name == "on").map(|(_, value)| unescaped(value));
+    let text = match from_query {
+        Some(text) => Some(text),
+        None => headers::on(headers)?.map(str::to_owned),
+    };
+    text.map(|text| text.parse().map_err(|error: ParseTargetError| error.to_string())).transpose()
 }
 
 /// Undoes percent-encoding (RFC 3986, section 2.1). What is no encoding stays as it is, and is refused by what reads it.

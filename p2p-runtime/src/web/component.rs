@@ -25,6 +25,8 @@ pub(crate) const GRACE: Duration = Duration::from_secs(10);
 pub(crate) struct WebServerComponent {
     state: Arc<WebState>,
     handler: HttpHandler,
+    /// The routes on the node's own socket.
+    local: HttpHandler,
     socket: PathBuf,
     limits: ListenerLimits,
     closing: CancellationToken,
@@ -33,7 +35,15 @@ pub(crate) struct WebServerComponent {
 
 impl WebServerComponent {
     pub(crate) fn new(state: WebState, handler: HttpHandler, socket: PathBuf, limits: ListenerLimits) -> Self {
-        Self { state: Arc::new(state), handler, socket, limits, closing: CancellationToken::new(), serving: Mutex::default() }
+        Self {
+            state: Arc::new(state),
+            handler,
+            local: HttpHandler::default(),
+            socket,
+            limits,
+            closing: CancellationToken::new(),
+            serving: Mutex::default(),
+        }
     }
 }
 
@@ -49,10 +59,9 @@ impl Component for WebServerComponent {
     async fn start(&self, _: &Context) -> Result<()> {
         let socket = UnixSocket::bind(&self.socket).await?;
         let routes = routes(self.state.clone());
-        let local = HttpHandler::default();
-        local.set(routes.clone());
+        self.local.set(routes.clone());
         self.handler.set(routes);
-        let task = tokio::spawn(serve_unix(socket, local, self.limits.clone(), self.closing.clone()));
+        let task = tokio::spawn(serve_unix(socket, self.local.clone(), self.limits.clone(), self.closing.clone()));
         *self.serving.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
         Ok(())
     }
@@ -60,9 +69,10 @@ impl Component for WebServerComponent {
     /// Takes no new requests, and waits for those that run: the services that they use stop next.
     async fn stop(&self, _: &Context) -> Result<()> {
         self.handler.clear();
-        let left = self.state.running.finished(GRACE).await;
+        self.local.clear();
+        let left = self.state.running.finish(GRACE).await;
         if left > 0 {
-            tracing::warn!(left, "requests were still running and are cut off");
+            tracing::warn!(left, "requests did not end in time and were cut off");
         }
         self.closing.cancel();
         let serving = self.serving.lock().unwrap_or_else(PoisonError::into_inner).take();

@@ -22,9 +22,21 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
+/// A header that decides about the call: one that cannot be read is refused, as the call is not to go on as if it were not there.
+fn control<'a>(headers: &'a HeaderMap, name: &str, form: &str) -> Result<Option<&'a str>, String> {
+    match headers.get(name) {
+        None => Ok(None),
+        Some(value) => value.to_str().map(Some).map_err(|_| format!("the header {name} cannot be read; it looks like {form}")),
+    }
+}
+
 /// The time that the caller gives, if it says so.
-pub(crate) fn timeout(headers: &HeaderMap) -> Option<Duration> {
-    text(headers, TIMEOUT_MS).and_then(|text| text.parse().ok()).map(Duration::from_millis)
+pub(crate) fn timeout(headers: &HeaderMap) -> Result<Option<Duration>, String> {
+    let form = "p2p-timeout-ms: 5000";
+    let Some(text) = control(headers, TIMEOUT_MS, form)? else { return Ok(None) };
+    text.parse()
+        .map(|ms| Some(Duration::from_millis(ms)))
+        .map_err(|_| format!("{text:?} is no time; the header looks like {form}"))
 }
 
 /// The trace, if there is one and it can be read; a damaged one is as none (W3C Trace Context, section 3.2.2.5).
@@ -43,6 +55,6 @@ pub(crate) fn is_anonymous(headers: &HeaderMap) -> bool {
 }
 
 /// Where the call is to go.
-pub(crate) fn on(headers: &HeaderMap) -> Option<&str> {
-    text(headers, ON)
+pub(crate) fn on(headers: &HeaderMap) -> Result<Option<&str>, String> {
+    control(headers, ON, "p2p-on: role=worker")
 }

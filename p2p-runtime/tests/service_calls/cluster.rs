@@ -102,7 +102,7 @@ impl OnNode {
         } else {
             Route::Peer(Peer { node_id: id.clone(), authority: format!("{id}.test:1") })
         };
-        Some(Leg { node_id: id.clone(), route })
+        Some(Leg { node_id: id.clone(), route: Ok(route) })
     }
 
     fn legs(&self, head: &Head, fits: impl Fn(&NodeId, Role) -> bool) -> Vec<Leg> {
@@ -150,7 +150,7 @@ impl Caller for OnNode {
             One::Role(role) => self.legs(head, |_, its| its == *role).into_iter().next(),
             _ => None,
         };
-        found.map(|leg| leg.route).ok_or_else(|| Failure::NoRoute(format!("nobody fits {}", head.target)))
+        found.map_or_else(|| Err(Failure::NoRoute(format!("nobody fits {}", head.target))), |leg| leg.route)
     }
 
     fn resolve_all(&self, head: &Head) -> Result<Vec<Leg>, Failure> {

@@ -52,7 +52,7 @@ impl Relay {
 
     #[service_method]
     async fn wait_for_it(&self, cx: &CallContext, to: String) -> Result<()> {
-        Ok(cx.proxy().relay().on(to.as_str()).hang().timeout(Duration::from_secs(60)).await?)
+        Ok(cx.proxy().relay().on(to.as_str()).hang().timeout(Duration::from_mins(1)).await?)
     }
 }
 

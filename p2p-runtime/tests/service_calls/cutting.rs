@@ -136,7 +136,7 @@ async fn a_timeout_beyond_all_time_is_a_long_one() {
     let cluster = here_and_there();
     for node in ["here", "there"] {
         let left = cluster.proxy("here").worker().on(node).time_left().timeout(Duration::MAX).await.unwrap();
-        assert!(left > Duration::from_secs(86_400 * 365), "{node}: {left:?}");
+        assert!(left > Duration::from_hours(24 * 365), "{node}: {left:?}");
     }
 }
 

@@ -56,7 +56,7 @@ async fn nothing_needs_to_be_imported_but_the_attribute() {
     assert_eq!(descriptor.version, env!("CARGO_PKG_VERSION"), "the version of a service is that of its crate, unless said");
     let hosting = p2p_runtime::__private::inventory::iter::<p2p_runtime::service::ServiceEntry>.into_iter().count();
     assert!(hosting > 0, "what is written is registered");
-    let _ = proxy.plain().on("alone").length("abc");
+    drop(proxy.plain().on("alone").length("abc"));
 }
 
 /// Names that generated code uses as well, or nearly, and keywords.
@@ -259,7 +259,7 @@ mod attributes {
         ///
         /// - an *item*, with `code`
         #[service_method]
-        #[must_use]
+        #[must_use = "it counts"]
         pub(super) async fn listed(&self) -> Result<u64> {
             Ok(self.step())
         }

@@ -1,4 +1,5 @@
 //! What a call does, from a typed proxy to a method and back, without a network: a cluster is a map.
+#![allow(clippy::unwrap_used, reason = "in a test, what cannot be unwrapped is a failure")]
 
 mod access;
 mod cluster;

@@ -91,6 +91,18 @@ impl Probe {
     }
 }
 
+/// An error without fields: its JSON is null.
+#[derive(Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct Full;
+
+impl std::fmt::Display for Full {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("it is full")
+    }
+}
+
+impl std::error::Error for Full {}
+
 /// Looks at calls from the inside.
 #[service(version = "1.0.0")]
 impl Probe {
@@ -111,6 +123,31 @@ impl Probe {
     pub(crate) async fn for_nodes(&self, number: u8) -> Result<u8> {
         self.counted.send_modify(|count| *count += 1);
         Ok(number)
+    }
+
+    /// Returns nothing.
+    #[service_method(idempotent)]
+    pub(crate) async fn nothing(&self) -> Result<()> {
+        self.counted.send_modify(|count| *count += 1);
+        Ok(())
+    }
+
+    /// Returns what it was given; 5, where nothing was said.
+    #[service_method]
+    pub(crate) async fn number_or_five(&self, #[arg(default = Some(5))] number: Option<u8>) -> Result<Option<u8>> {
+        Ok(number)
+    }
+
+    /// Fails with an error that has no fields.
+    #[service_method]
+    pub(crate) async fn full(&self) -> Result<(), Full> {
+        Err(Full)
+    }
+
+    /// Has an hour, if its caller does not say otherwise.
+    #[service_method(anonymous, timeout = "1h")]
+    pub(crate) async fn patient(&self, cx: &CallContext) -> Result<u64> {
+        Ok(cx.time_left().as_secs())
     }
 
     /// Also for clients with a token.

@@ -76,7 +76,8 @@ impl Crate {
         let root = workspace.display();
         let manifest = format!(
             "[workspace]\nmembers = [\"plain\", \"service\"]\nresolver = \"3\"\n\n[workspace.dependencies]\n\
-             p2p-runtime = {{ path = \"{root}/p2p-runtime\" }}\nserde = {{ version = \"1\", features = [\"derive\"] }}\nschemars = \"1\"\n"
+             p2p-runtime = {{ path = \"{root}/p2p-runtime\" }}\nserde = {{ version = \"1\", features = [\"derive\"] }}\nschemars = \"1\"\n\n\
+             [profile.dev]\ndebug = \"line-tables-only\"\n"
         );
         fs::create_dir_all(folder)?;
         fs::write(folder.join("Cargo.toml"), manifest)?;
@@ -92,6 +93,7 @@ impl Crate {
                 way.name()
             );
             fs::write(member.join("Cargo.toml"), manifest)?;
+            krate.change(way, 0)?;
         }
         Ok(krate)
     }

@@ -99,7 +99,7 @@ impl Caller for OneNode {
     }
 
     fn resolve_all(&self, head: &Head) -> Result<Vec<Leg>, Failure> {
-        Ok(vec![Leg { node_id: self.node_id.clone(), route: self.resolve(head)? }])
+        Ok(vec![Leg { node_id: self.node_id.clone(), route: self.resolve(head) }])
     }
 
     fn send<'a>(&'a self, _: &'a Head, to: &'a Peer, _: &'a [u8]) -> BoxFuture<'a, Result<Bytes, Failure>> {
