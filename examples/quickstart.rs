@@ -42,6 +42,9 @@ pub struct Greeter {
 #[service(version = "1.0.0")]
 impl Greeter {
     /// Says hello, and asks the coordinator where it lives.
+    ///
+    /// # Errors
+    /// When no coordinator answers.
     #[service_method(public, idempotent, timeout = "2s")]
     pub async fn greet(&self, cx: &CallContext, name: String) -> Result<Greeting> {
         let host = cx.proxy().system().on(Role::Coordinator).get_system_info().await?;

@@ -205,7 +205,7 @@ impl Context {
                 Ok(Ok(())) => {}
                 Ok(Err(panic)) => tracing::error!(%panic, "a shutdown handler panicked"),
                 Err(_) => {
-                    tracing::error!("a shutdown handler took longer than {} s; going on without it", HANDLER_TIME.as_secs())
+                    tracing::error!("a shutdown handler took longer than {} s; going on without it", HANDLER_TIME.as_secs());
                 }
             }
         }

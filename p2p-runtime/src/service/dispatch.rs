@@ -191,7 +191,11 @@ fn told(failure: Failure, call: &Inbound<'_>) -> RpcError {
         return failure.into_rpc();
     }
     match failure {
-        Failure::NoRoute(_) => Failure::NoRoute("no node that is alive fits the target and hosts the service".to_owned()),
+        Failure::NoRoute(_) => {
+            let (service, _) = call.path.split_once('/').unwrap_or_default();
+            let target = call.target.as_ref().map_or_else(|| One::Any.to_string(), ToString::to_string);
+            Failure::NoRoute(format!("no node that is alive fits {target} and hosts {service}"))
+        }
         Failure::NotSent(_) => Failure::NotSent("the node that was to be asked could not be reached".to_owned()),
         Failure::Lost(_) => Failure::Lost("the node that was asked was lost before it answered".to_owned()),
         other => other,
