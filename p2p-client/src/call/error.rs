@@ -28,8 +28,11 @@ pub enum CallError<E = NoError> {
     /// The time given for the call ran out.
     #[error("{method} did not answer in time; give it more with .timeout(…), or look at what it waits for")]
     Deadline {
-        /// The method's path.
+        /// The path of the method that did not answer: the called one, or one that it called in turn.
         method: String,
+        /// Marks the error wherever it becomes the source of another.
+        #[source]
+        cause: TimedOut,
     },
     /// The call was cancelled at the other end.
     #[error("the call was cancelled")]
@@ -69,6 +72,11 @@ impl<E> CallError<E> {
         }
     }
 }
+
+/// The source of every error that is a deadline, whatever the error type of the call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the time for it ran out")]
+pub struct TimedOut;
 
 /// A failed call before the service's error type is known: what the seam below proxies reports.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -126,7 +134,7 @@ impl<E: ServiceError> CallError<E> {
             Failure::Answered(error) => Self::from_rpc(error, method),
             Failure::NotSent(reason) => Self::Transport { reason, may_have_run: false },
             Failure::Lost(reason) => Self::Transport { reason, may_have_run: true },
-            Failure::Deadline(method) => Self::Deadline { method },
+            Failure::Deadline(method) => Self::Deadline { method, cause: TimedOut },
             Failure::NoRoute(reason) => Self::NoRoute(reason),
         }
     }
@@ -139,7 +147,11 @@ impl<E: ServiceError> CallError<E> {
                 _ => Self::UnknownService { message, data },
             },
             ErrorCode::DENIED => Self::Denied(message),
-            ErrorCode::DEADLINE => Self::Deadline { method: method.to_owned() },
+            ErrorCode::DEADLINE => {
+                // Whose time ran out is in the text, where it is ours.
+                let method = message.split_once(" did not answer in time").map_or(method, |(inner, _)| inner);
+                Self::Deadline { method: method.to_owned(), cause: TimedOut }
+            }
             ErrorCode::CANCELLED => Self::Cancelled,
             ErrorCode::NO_ROUTE => Self::NoRoute(message),
             ErrorCode::METHOD_NOT_FOUND => Self::NotFound(message),
@@ -170,6 +182,20 @@ mod tests {
             let forwarded = Failure::Answered(failure.into_rpc());
             let error = CallError::<NoError>::from_failure(forwarded, "a/b");
             assert_eq!(error.is_safe_to_retry(), safe, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_deadline_that_an_inner_call_ran_into_stays_one_and_names_the_inner_method() {
+        #[derive(Debug, serde::Serialize, serde::Deserialize, schemars::JsonSchema, thiserror::Error)]
+        #[error("full")]
+        struct Full;
+        let inner = CallError::<Full>::from_failure(Failure::Deadline("kv/get".into()), "kv/get");
+        let told = crate::service::Error::from(inner).to_rpc();
+        assert_eq!(told.code, ErrorCode::DEADLINE);
+        match CallError::<NoError>::from_failure(told.into(), "greeter/greet") {
+            CallError::Deadline { method, .. } => assert_eq!(method, "kv/get"),
+            other => panic!("{other}"),
         }
     }
 

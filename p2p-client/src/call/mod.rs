@@ -13,7 +13,7 @@ mod options;
 mod outgoing;
 mod single;
 
-pub use error::{CallError, Failure};
+pub use error::{CallError, Failure, TimedOut};
 pub use fanout::{Answers, Replies, ReplyStream};
 pub use here::Here;
 pub use options::{CallOptions, Headers};

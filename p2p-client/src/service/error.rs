@@ -3,7 +3,7 @@
 use std::{error::Error as StdError, fmt};
 
 use crate::{
-    call::CallError,
+    call::{CallError, TimedOut},
     protocol::{ErrorCode, RpcError},
     service::NoError,
 };
@@ -51,9 +51,10 @@ impl Error {
 
     /// What a caller outside is told: the text, under the code that fits. A deadline that a call made in turn ran into stays a deadline.
     pub fn to_rpc(&self) -> RpcError {
+        let mut causes = std::iter::successors(Some(&*self.0 as &(dyn StdError + 'static)), |error| (*error).source());
         let code = match self.0.downcast_ref::<CallError<NoError>>() {
-            Some(CallError::Deadline { .. }) => ErrorCode::DEADLINE,
             Some(CallError::Cancelled) => ErrorCode::CANCELLED,
+            _ if causes.any(<dyn StdError>::is::<TimedOut>) => ErrorCode::DEADLINE,
             _ => ErrorCode::INTERNAL,
         };
         RpcError::new(code, self.to_string())

@@ -24,14 +24,17 @@ pub(super) fn proxy(service: &Service, type_name: &Ident, root: &Path) -> TokenS
     ));
     let extension_doc = text(&format!("Gives every proxy a method that makes a [`{proxy}`]."));
     let accessor_doc = text(&format!("Calls to the service `{}`.", names.service));
+    // Public also for a service that is not: how far it can be named is for the module that it stands in to say.
     quote! {
         #[doc = #proxy_doc]
+        #[allow(unreachable_pub)]
         #[::core::prelude::v1::derive(::core::fmt::Debug, ::core::clone::Clone)]
         pub struct #proxy<K = #root::__private::Anywhere> {
             core: #root::__private::ProxyCore<K>,
         }
 
         #[doc = #extension_doc]
+        #[allow(unreachable_pub)]
         pub trait #extension {
             #[doc = #accessor_doc]
             fn #accessor(&self) -> #proxy;
@@ -52,6 +55,7 @@ pub(super) fn methods(service: &Service, object: &Type, callee: Callee, root: &P
             }
         }
 
+        #[allow(unreachable_pub)]
         #[automatically_derived]
         impl #proxy {
             /// The same service on one node of choice: a node id, a role, a capability.
@@ -66,7 +70,7 @@ pub(super) fn methods(service: &Service, object: &Type, callee: Callee, root: &P
         }
 
         // A service's types are as visible as its users made them; its proxy can be named wherever they can.
-        #[allow(private_interfaces, private_bounds, deprecated)]
+        #[allow(private_interfaces, private_bounds, unreachable_pub, deprecated)]
         #[automatically_derived]
         impl<__K: #root::__private::TargetKind> #proxy<__K> {
             #(#methods)*

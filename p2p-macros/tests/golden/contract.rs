@@ -31,11 +31,13 @@ pub trait Kv: fmt::Debug + ::core::marker::Send + ::core::marker::Sync + 'static
     }
 }
 ///Calls the service `key_value` ([`Kv`]), wherever it is hosted. Without a target a call goes here if the service is hosted here, else to the best node that hosts it; `.on(…)` and `.on_all(…)` say otherwise.
+#[allow(unreachable_pub)]
 #[::core::prelude::v1::derive(::core::fmt::Debug, ::core::clone::Clone)]
 pub struct KvProxy<K = ::p2p_client::__private::Anywhere> {
     core: ::p2p_client::__private::ProxyCore<K>,
 }
 ///Gives every proxy a method that makes a [`KvProxy`].
+#[allow(unreachable_pub)]
 pub trait KvProxyExt {
     ///Calls to the service `key_value`.
     fn key_value(&self) -> KvProxy;
@@ -230,6 +232,7 @@ const _: () = {
             }
         }
     }
+    #[allow(unreachable_pub)]
     #[automatically_derived]
     impl KvProxy {
         /// The same service on one node of choice: a node id, a role, a capability.
@@ -251,7 +254,7 @@ const _: () = {
             }
         }
     }
-    #[allow(private_interfaces, private_bounds, deprecated)]
+    #[allow(private_interfaces, private_bounds, unreachable_pub, deprecated)]
     #[automatically_derived]
     impl<__K: ::p2p_client::__private::TargetKind> KvProxy<__K> {
         /// What is kept under `key`.

@@ -34,11 +34,13 @@ impl Greeter {
     fn not_served(&self) {}
 }
 ///Calls the service `greeter` ([`Greeter`]), wherever it is hosted. Without a target a call goes here if the service is hosted here, else to the best node that hosts it; `.on(…)` and `.on_all(…)` say otherwise.
+#[allow(unreachable_pub)]
 #[::core::prelude::v1::derive(::core::fmt::Debug, ::core::clone::Clone)]
 pub struct GreeterProxy<K = ::p2p_runtime::__private::Anywhere> {
     core: ::p2p_runtime::__private::ProxyCore<K>,
 }
 ///Gives every proxy a method that makes a [`GreeterProxy`].
+#[allow(unreachable_pub)]
 pub trait GreeterProxyExt {
     ///Calls to the service `greeter`.
     fn greeter(&self) -> GreeterProxy;
@@ -253,6 +255,7 @@ const _: () = {
             }
         }
     }
+    #[allow(unreachable_pub)]
     #[automatically_derived]
     impl GreeterProxy {
         /// The same service on one node of choice: a node id, a role, a capability.
@@ -274,7 +277,7 @@ const _: () = {
             }
         }
     }
-    #[allow(private_interfaces, private_bounds, deprecated)]
+    #[allow(private_interfaces, private_bounds, unreachable_pub, deprecated)]
     #[automatically_derived]
     impl<__K: ::p2p_runtime::__private::TargetKind> GreeterProxy<__K> {
         /// Says hello.

@@ -112,7 +112,7 @@ async fn a_call_ends_at_its_own_timeout_or_the_methods_or_after_thirty_seconds()
         ] {
             let began = Instant::now();
             match call.await {
-                Err(CallError::Deadline { method }) => assert_eq!(method, path, "{node}"),
+                Err(CallError::Deadline { method, .. }) => assert_eq!(method, path, "{node}"),
                 other => panic!("{node}: {other:?}"),
             }
             assert_eq!(began.elapsed(), after, "{node}: {path}");

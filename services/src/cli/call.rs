@@ -8,12 +8,9 @@ use std::{
 };
 
 use clap::Args;
-use p2p_client::{
-    call::CallOptions,
-    protocol::{
-        RpcError, Target,
-        envelope::{Reply, write_request},
-    },
+use p2p_client::protocol::{
+    RpcError, Target,
+    envelope::{Reply, write_request},
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -28,6 +25,8 @@ use super::{
 
 /// How much longer than the call itself its answer is waited for.
 const MARGIN: Duration = Duration::from_secs(5);
+/// No call takes longer on a node, whatever its limit.
+const LONGEST: Duration = Duration::from_hours(1);
 
 /// Calls a method, and prints its result as JSON
 ///
@@ -76,18 +75,19 @@ pub(super) async fn run(args: CallArgs, invocation: &Invocation) -> Result<(), C
     if let Some(timeout) = args.timeout {
         headers.push(("p2p-timeout-ms", timeout.as_millis().to_string()));
     }
-    let within = args.timeout.unwrap_or(CallOptions::DEFAULT_TIMEOUT) + MARGIN;
+    // Without a limit of the caller's, the method's own holds, or the node's usual one; the node answers in any case.
+    let within = args.timeout.unwrap_or(LONGEST).saturating_add(MARGIN);
     let answer = Socket::of(invocation).ask(Ask { headers, within, ..Ask::post("/rpc", body) }).await?;
 
     let reply: Reply<'_> = serde_json::from_slice(&answer).map_err(|error| CliError::BadAnswer(error.to_string()))?;
     match (reply.error, reply.result, &args.on) {
         (Some(error), _, _) => Err(CliError::Refused { error }),
         (None, Some(result), Some(Target::Many(_))) => report_many(result, invocation.format),
-        (None, result, _) => {
-            // A null result reads as none.
-            output::line(json::pretty(result.map_or("null", RawValue::get)));
+        (None, Some(result), _) => {
+            output::line(json::pretty(result.get()));
             Ok(())
         }
+        (None, None, _) => Err(CliError::BadAnswer("it has neither result nor error".to_owned())),
     }
 }
 

@@ -1,5 +1,4 @@
 //! The service that tests call: it tells what it sees of a call, and does on demand what services do at their worst.
-#![allow(unreachable_pub, reason = "the attribute writes public proxies, also of a service that is not")]
 
 use std::{future::pending, time::Duration};
 
