@@ -311,7 +311,7 @@ async fn a_method_registered_at_run_time_can_be_called_from_another_node() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_others_learn_at_once_what_a_stopped_node_no_longer_hosts() {
+async fn a_node_that_stopped_is_named_in_the_error_and_soon_hosts_nothing_for_the_others() {
     let (cluster, coordinator, mut workers) = Cluster::of(1).await;
     workers.pop().unwrap().node.stop().await;
     let error = coordinator.proxy().probe().on("worker-1").look().await.unwrap_err();
