@@ -162,6 +162,27 @@ async fn an_idempotent_call_whose_node_dies_meanwhile_is_made_elsewhere() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_that_was_lost_may_have_run_although_the_next_host_was_not_even_reached() {
+    let cluster = Cluster::new();
+    let coordinator = cluster.coordinator(Plan::coordinator().without_probe()).await;
+    let one = cluster.worker(Plan::worker(1), &coordinator).await;
+    let two = cluster.worker(Plan::worker(2), &coordinator).await;
+    sees(&coordinator, |members| members.hosting("probe").count() == 2).await;
+
+    let call = tokio::spawn(coordinator.proxy().probe().wait_again());
+    let (mut in_one, mut in_two) = (one.probe.begun.subscribe(), two.probe.begun.subscribe());
+    let (serves, other) = tokio::select! {
+        _ = in_one.wait_for(|begun| *begun == 1) => (&one, &two),
+        _ = in_two.wait_for(|begun| *begun == 1) => (&two, &one),
+    };
+    cluster.network.kill(other.ip);
+    cluster.network.kill(serves.ip);
+    let error = soon(call).await.unwrap().unwrap_err();
+    assert!(matches!(error, CallError::Transport { may_have_run: true, .. }), "{error}");
+    assert!(!error.is_safe_to_retry());
+}
+
+#[tokio::test(start_paused = true)]
 async fn nested_calls_have_no_more_time_than_the_call_around_them() {
     let (_cluster, coordinator, _workers) = Cluster::of(2).await;
     let probe = coordinator.proxy().probe();

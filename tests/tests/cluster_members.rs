@@ -297,6 +297,17 @@ async fn a_method_registered_at_run_time_can_be_called_from_another_node() {
     assert_eq!(proxy.call_on("worker-1", "math/triple", json!({ "number": 4 })).await.unwrap().get(), "12");
     assert_eq!(proxy.call("math/double", json!({ "number": 5 })).await.unwrap().get(), "10");
 
+    // A handler that panics before it has made its future costs its own call only, here as elsewhere.
+    cx.register_method("math/broken", |_, params: Number| -> std::future::Ready<Result<u32>> {
+        panic!("{} too many", params.number)
+    })
+    .unwrap();
+    sees(&coordinator, |members| members.get(id).unwrap().services["math"].fingerprint != first).await;
+    for proxy in [cx.proxy(), proxy.clone()] {
+        let error = proxy.call_on("worker-1", "math/broken", json!({ "number": 1 })).await.unwrap_err();
+        assert!(matches!(&error, CallError::Internal(text) if text.contains("math/broken panicked")), "{error}");
+    }
+
     let error = proxy.call("math/double", json!({ "number": "four" })).await.unwrap_err();
     assert!(matches!(error, CallError::InvalidParams(_)), "{error}");
     assert!(error.to_string().contains("expected u32"), "{error}");

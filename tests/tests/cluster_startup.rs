@@ -269,3 +269,50 @@ async fn a_start_that_failed_leaves_nothing_behind() {
     let node = cluster.restart(Plan::coordinator()).await;
     assert_eq!(node.port(), 8001);
 }
+
+/// A component of a program's own.
+struct Pool;
+
+impl Component for Pool {
+    fn name(&self) -> &'static str {
+        "pool"
+    }
+    async fn start(&self, _: &Context) -> Result<()> {
+        Ok(())
+    }
+    async fn stop(&self, _: &Context) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_programs_own_component_runs_before_the_services_that_may_need_it() {
+    let cluster = Cluster::new();
+    let plan = Plan::coordinator();
+    let enrolment = cluster.init(&plan).await.unwrap();
+    let member = cluster.start_with(plan, enrolment, |builder| builder.component(Pool)).await.unwrap();
+    let names: Vec<_> = member.context().components().iter().map(|component| component.name).collect();
+    assert_eq!(names, ["transport", "cache", "network", "pool", "service", "web_server"]);
+}
+
+#[tokio::test]
+async fn two_services_of_one_name_are_refused_and_neither_is_dropped_in_silence() {
+    let cluster = Cluster::new();
+    let plan = Plan::coordinator();
+    let enrolment = cluster.init(&plan).await.unwrap();
+    let error = cluster.start_with(plan, enrolment, |builder| builder.serve(common::probe::Probe::new())).await.err().unwrap();
+    assert!(error.to_string().contains("two services are called \"probe\"; give one another name"), "{error}");
+    drop(cluster.restart(Plan::coordinator()).await);
+}
+
+#[tokio::test]
+async fn a_port_that_was_named_for_one_start_is_not_kept_for_the_next() {
+    let cluster = Cluster::new();
+    let plan = Plan::coordinator();
+    let address = std::net::SocketAddr::new(plan.ip, 9000);
+    let enrolment = cluster.init(&plan).await.unwrap();
+    let member = cluster.start_with(plan, enrolment, |builder| builder.listen(address)).await.unwrap();
+    assert_eq!(member.port(), 9000);
+    member.node.stop().await;
+    assert_eq!(cluster.restart(Plan::coordinator()).await.port(), 8001);
+}

@@ -377,6 +377,30 @@ async fn the_time_that_a_client_gives_bounds_its_call() {
     );
     assert_eq!(operator.post("/rpc/probe/wait", "").await.status, 504);
     assert_eq!(*coordinator.probe.begun.borrow(), *coordinator.probe.dropped.borrow());
+
+    // A batch has that time as a whole: what did not come to its turn in it is not even begun.
+    let before = *coordinator.probe.begun.borrow();
+    let batch: Vec<_> = (0..100).map(|id| json!({ "jsonrpc": "2.0", "id": id, "method": "probe/wait" })).collect();
+    let answers = operator.rpc(serde_json::to_vec(&batch).unwrap()).await.json();
+    let answers = answers.as_array().unwrap();
+    assert!(answers.len() == 100 && answers.iter().all(|answer| answer["error"]["code"] == ErrorCode::DEADLINE.0), "{answers:?}");
+    assert!(*coordinator.probe.begun.borrow() - before <= 64);
+}
+
+#[tokio::test]
+async fn what_decides_about_a_call_and_cannot_be_read_is_refused_and_not_passed_over() {
+    let (cluster, node) = one_node().await;
+    for (name, value, said) in [
+        ("p2p-timeout-ms", "2s", "\"2s\" is no time; the header looks like p2p-timeout-ms: 5000"),
+        ("p2p-on", "wörker", "the header p2p-on cannot be read; it looks like p2p-on: role=worker"),
+        ("p2p-on", "role=boss", "unknown role \"boss\""),
+    ] {
+        let answer = Web::operator(cluster.dir("coordinator")).header(name, value).post("/rpc/probe/look", "{}").await;
+        let (code, message) = answer.error();
+        assert_eq!((answer.status.as_u16(), code), (400, ErrorCode::INVALID_REQUEST.0));
+        assert!(message.contains(said), "{message}");
+    }
+    drop(node);
 }
 
 /// A client hello of TLS 1.2 (RFC 5246, 7.4.1.2): it names no later version.
