@@ -42,7 +42,8 @@ pub trait Caller: Send + Sync + 'static {
     /// As [`resolve`](Self::resolve).
     fn resolve_all(&self, head: &Head) -> Result<Vec<Leg>, Failure>;
 
-    /// Sends a call and waits for its result's JSON. `body` is the params' JSON. Dropping the future cancels the call.
+    /// Sends a call and waits for its result's JSON, until the head's deadline at the latest. `body` is the params' JSON. Dropping the future
+    /// cancels the call.
     fn send<'a>(&'a self, head: &'a Head, to: &'a Peer, body: &'a [u8]) -> BoxFuture<'a, Result<Bytes, Failure>>;
 }
 

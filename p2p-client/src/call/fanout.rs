@@ -100,11 +100,7 @@ async fn ask<T: DeserializeOwned, E: ServiceError>(out: Arc<Outgoing>, leg: Leg,
     let answer = match leg.route {
         Err(failure) => Err(failure),
         Ok(Route::Here(service)) => out.serve_here(&service, &body).await,
-        Ok(Route::Peer(peer)) => match tokio::time::timeout_at(out.head.deadline, out.caller.send(&out.head, &peer, &body)).await
-        {
-            Ok(answer) => answer.map(Into::into),
-            Err(_) => Err(Failure::Deadline(out.head.method.path())),
-        },
+        Ok(Route::Peer(peer)) => out.caller.send(&out.head, &peer, &body).await,
     };
     (leg.node_id, decode(answer, &out.head.method))
 }

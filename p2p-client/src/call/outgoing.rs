@@ -1,7 +1,8 @@
 //! A call on its way: resolving its target, and serving it here or sending it.
 
-use std::{any::TypeId, sync::Arc, time::Duration};
+use std::{any::TypeId, borrow::Cow, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use futures::future::BoxFuture;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
@@ -44,8 +45,11 @@ impl MethodRef {
     }
 
     /// `service/method`.
-    pub fn path(&self) -> String {
-        format!("{}/{}", self.service(), self.method())
+    pub fn path(&self) -> Cow<'_, str> {
+        match self {
+            Self::Known(spec) => Cow::Borrowed(&spec.path),
+            Self::Named(names) => Cow::Owned(format!("{}/{}", names.0, names.1)),
+        }
     }
 
     /// What the tables say of it, where they are known.
@@ -160,7 +164,7 @@ impl Outgoing {
     }
 
     /// Serves the call from JSON by an object on this node.
-    pub(crate) async fn serve_here(&self, service: &Arc<dyn HostedService>, body: &[u8]) -> Result<Vec<u8>, Failure> {
+    pub(crate) async fn serve_here(&self, service: &Arc<dyn HostedService>, body: &[u8]) -> Result<Bytes, Failure> {
         let name = self.head.method.method();
         let Some(spec) = service.method(name) else {
             return Err(Failure::Answered(unknown_method(&**service, name)));
@@ -169,20 +173,21 @@ impl Outgoing {
         let cx = CallContext::new(self.caller.clone(), self.caller.identity().clone(), self.head.deadline)
             .within(self.head.chain.trace, self.head.chain.origin.clone());
         let json = std::str::from_utf8(body).map_err(|error| Failure::NotSent(error.to_string()))?;
-        serve_guarded(service, spec, &cx, Params::new(Some(json)), self.head.began).await.map_err(Failure::Answered)
+        serve_guarded(service, spec, &cx, Params::new(Some(json)), self.head.began)
+            .await
+            .map(Bytes::from)
+            .map_err(Failure::Answered)
     }
 
     /// Sends to `peer`, and, where that surely did not run or may run twice, to the next that fits, within the deadline.
-    async fn send_until_settled(&mut self, mut peer: Peer, body: &[u8]) -> Result<Vec<u8>, Failure> {
+    async fn send_until_settled(&mut self, mut peer: Peer, body: &[u8]) -> Result<Bytes, Failure> {
         let idempotent = self.head.method.spec().is_some_and(|spec| spec.idempotent);
         // Once a call may have run, no later refusal can say that it has not.
         let mut lost = None;
         loop {
-            let sent = self.caller.send(&self.head, &peer, body);
-            let failure = match tokio::time::timeout_at(self.head.deadline, sent).await {
-                Ok(Ok(answer)) => return Ok(answer.into()),
-                Ok(Err(failure)) => failure,
-                Err(_) => return Err(Failure::Deadline(self.head.method.path())),
+            let failure = match self.caller.send(&self.head, &peer, body).await {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => failure,
             };
             let may_go_on = failure.surely_not_run() || (idempotent && matches!(failure, Failure::Lost(_)));
             if !may_go_on {
@@ -233,7 +238,7 @@ pub(crate) fn encoded<P>(params: &P, encode: Encode<P>) -> Result<Vec<u8>, Failu
 }
 
 pub(crate) fn decode<T: DeserializeOwned, E: ServiceError>(
-    answer: Result<Vec<u8>, Failure>,
+    answer: Result<Bytes, Failure>,
     method: &MethodRef,
 ) -> Result<T, CallError<E>> {
     let json = answer.map_err(|failure| CallError::from_failure(failure, &method.path()))?;

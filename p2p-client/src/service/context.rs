@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use crate::{
     protocol::{CallerId, NodeId},
     proxy::{Caller, Proxy},
+    wire::session::ItemSink,
 };
 
 /// What a method is told about the call that it serves: who asks, how much time is left, and a proxy for calls of its own.
@@ -26,17 +27,18 @@ pub struct CallContext {
     deadline: Instant,
     trace: Option<Trace>,
     origin: Option<Arc<str>>,
+    items: Option<Arc<ItemSink>>,
 }
 
 impl CallContext {
     /// Used by what serves calls: the runtime, a mock, a test.
     pub fn new(node: Arc<dyn Caller>, caller: CallerId, deadline: Instant) -> Self {
-        Self { node, caller: Some(caller), deadline, trace: None, origin: None }
+        Self { node, caller: Some(caller), deadline, trace: None, origin: None, items: None }
     }
 
     /// For a call that a node makes to itself, in its own name.
     pub(crate) fn of_own(node: Arc<dyn Caller>, deadline: Instant, chain: Chain) -> Self {
-        Self { node, caller: None, deadline, trace: chain.trace, origin: chain.origin }
+        Self { node, caller: None, deadline, trace: chain.trace, origin: chain.origin, items: None }
     }
 
     /// The same context, as part of a chain of calls that began elsewhere.
@@ -45,6 +47,18 @@ impl CallContext {
         self.trace = trace;
         self.origin = origin;
         self
+    }
+
+    /// The same context, for a caller that takes a stream.
+    #[must_use]
+    pub fn with_items(mut self, items: Option<ItemSink>) -> Self {
+        self.items = items.map(Arc::new);
+        self
+    }
+
+    /// Where a method that streams puts its items; `None` where its caller asked for a single result.
+    pub fn items(&self) -> Option<&ItemSink> {
+        self.items.as_deref()
     }
 
     /// Who asks, as verified by this node.
@@ -132,9 +146,43 @@ impl Trace {
     }
 }
 
+impl Trace {
+    /// How long the text of a trace is, in bytes.
+    pub const TEXT_LEN: usize = 55;
+
+    /// The trace as `traceparent` writes it.
+    pub fn to_text(&self) -> [u8; Self::TEXT_LEN] {
+        let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
+        write_hex(&self.id.get().to_be_bytes(), &mut text[3..35]);
+        write_hex(&self.parent.get().to_be_bytes(), &mut text[36..52]);
+        write_hex(&[self.flags], &mut text[53..]);
+        text
+    }
+}
+
+fn write_hex(bytes: &[u8], text: &mut [u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for (byte, digits) in bytes.iter().zip(text.chunks_exact_mut(2)) {
+        digits[0] = DIGITS[usize::from(byte >> 4)];
+        digits[1] = DIGITS[usize::from(byte & 15)];
+    }
+}
+
+/// Reads lower-case hexadecimal digits, at most 32.
+fn read_hex(text: &[u8]) -> Option<u128> {
+    text.iter().try_fold(0, |value: u128, digit| {
+        let digit = match digit {
+            b'0'..=b'9' => digit - b'0',
+            b'a'..=b'f' => digit - b'a' + 10,
+            _ => return None,
+        };
+        Some((value << 4) | u128::from(digit))
+    })
+}
+
 impl fmt::Display for Trace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "00-{:032x}-{:016x}-{:02x}", self.id, self.parent, self.flags)
+        f.write_str(std::str::from_utf8(&self.to_text()).unwrap_or_default())
     }
 }
 
@@ -147,16 +195,14 @@ impl FromStr for Trace {
     type Err = ParseTraceError;
 
     fn from_str(text: &str) -> Result<Self, ParseTraceError> {
-        let well_formed = text.len() == 55
-            && text.starts_with("00-")
-            && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f' | b'-'))
-            && [35, 52].iter().all(|&at| text.as_bytes()[at] == b'-');
-        if !well_formed {
+        let text: &[u8; Self::TEXT_LEN] = text.as_bytes().try_into().map_err(|_| ParseTraceError)?;
+        if !text.starts_with(b"00-") || text[35] != b'-' || text[52] != b'-' {
             return Err(ParseTraceError);
         }
-        let id = u128::from_str_radix(&text[3..35], 16).ok().and_then(NonZeroU128::new).ok_or(ParseTraceError)?;
-        let parent = u64::from_str_radix(&text[36..52], 16).ok().and_then(NonZeroU64::new).ok_or(ParseTraceError)?;
-        let flags = u8::from_str_radix(&text[53..], 16).map_err(|_| ParseTraceError)?;
+        let hex = |range: std::ops::Range<usize>| read_hex(&text[range]).ok_or(ParseTraceError);
+        let id = NonZeroU128::new(hex(3..35)?).ok_or(ParseTraceError)?;
+        let parent = u64::try_from(hex(36..52)?).ok().and_then(NonZeroU64::new).ok_or(ParseTraceError)?;
+        let flags = u8::try_from(hex(53..55)?).map_err(|_| ParseTraceError)?;
         Ok(Self { id, parent, flags })
     }
 }

@@ -12,7 +12,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, ready},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use futures::{future::BoxFuture, task::AtomicWaker};
@@ -21,7 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{
     net::{BoxStream, Network},
-    tls::{ALPN_H2, ClientTls, Expect, TlsError},
+    tls::{ALPN_H2, ClientTls, Expect, PeerIdentity, TlsError, expires_at, peer_identity},
 };
 use crate::protocol::NodeId;
 
@@ -31,7 +31,30 @@ pub struct PeerRef {
     /// The node that is meant; its certificate has to say so.
     pub node_id: NodeId,
     /// `host:port`, with brackets around an IPv6 address.
-    pub authority: String,
+    pub authority: Arc<str>,
+}
+
+/// A stream to a peer, and what its certificate said.
+pub struct Dialled {
+    /// The bytes, in clear.
+    pub stream: BoxStream,
+    /// Who is at the other end; `None` where nothing was verified.
+    pub peer: Option<PeerIdentity>,
+    /// When the peer's certificate ends.
+    pub expires: Option<SystemTime>,
+}
+
+impl fmt::Debug for Dialled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dialled").field("peer", &self.peer).field("expires", &self.expires).finish_non_exhaustive()
+    }
+}
+
+impl From<BoxStream> for Dialled {
+    /// A stream of whose other end nothing is known.
+    fn from(stream: BoxStream) -> Self {
+        Self { stream, peer: None, expires: None }
+    }
 }
 
 impl fmt::Display for PeerRef {
@@ -46,7 +69,7 @@ pub trait Dial: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`DialError`]; nothing has been sent then.
-    fn dial<'a>(&'a self, peer: &'a PeerRef) -> BoxFuture<'a, Result<BoxStream, DialError>>;
+    fn dial<'a>(&'a self, peer: &'a PeerRef) -> BoxFuture<'a, Result<Dialled, DialError>>;
 }
 
 /// Why no connection came about.
@@ -134,7 +157,7 @@ impl fmt::Debug for TlsDial {
 }
 
 impl Dial for TlsDial {
-    fn dial<'a>(&'a self, peer: &'a PeerRef) -> BoxFuture<'a, Result<BoxStream, DialError>> {
+    fn dial<'a>(&'a self, peer: &'a PeerRef) -> BoxFuture<'a, Result<Dialled, DialError>> {
         Box::pin(async move {
             let authority = &peer.authority;
             let stream = self.network.connect(authority).await.map_err(|source| DialError::network(authority, source))?;
@@ -142,8 +165,11 @@ impl Dial for TlsDial {
                 .tls
                 .connect(stream, Expect::Node(peer.node_id.clone()), &[ALPN_H2])
                 .await
-                .map_err(|source| DialError::Tls { authority: authority.clone(), source })?;
-            Ok(Box::new(stream) as BoxStream)
+                .map_err(|source| DialError::Tls { authority: authority.to_string(), source })?;
+            let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+            let peer = shown.and_then(|cert| peer_identity(cert).ok());
+            let expires = shown.and_then(expires_at);
+            Ok(Dialled { stream: Box::new(stream), peer, expires })
         })
     }
 }

@@ -10,6 +10,8 @@ pub mod dial;
 pub mod http;
 pub mod net;
 pub mod pool;
+pub mod session;
+pub mod sessions;
 pub mod tls;
 
 pub use dial::PeerRef;

@@ -91,7 +91,7 @@ struct Slot {
 enum State {
     /// An attempt is under way; everyone watches for its outcome.
     Connecting {
-        authority: String,
+        authority: Arc<str>,
         outcome: watch::Receiver<Option<Outcome>>,
     },
     Ready(Live),
@@ -228,8 +228,8 @@ impl fmt::Debug for HttpPool {
 /// HTTP/2 wants a scheme and an authority with every request.
 fn addressed(peer: &PeerRef, mut request: Request<Full<Bytes>>) -> Result<Request<Full<Bytes>>, NotSent> {
     if request.uri().authority().is_none() {
-        let bad = || NotSent::BadAuthority { authority: peer.authority.clone() };
-        let authority = Authority::try_from(peer.authority.as_str()).map_err(|_| bad())?;
+        let bad = || NotSent::BadAuthority { authority: peer.authority.to_string() };
+        let authority = Authority::try_from(&*peer.authority).map_err(|_| bad())?;
         let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
         let uri = Uri::builder().scheme("https").authority(authority).path_and_query(path).build();
         *request.uri_mut() = uri.map_err(|_| bad())?;
@@ -348,9 +348,9 @@ async fn connect(
     serial: u64,
     report: watch::Sender<Option<Outcome>>,
 ) {
-    let authority = || peer.authority.clone();
+    let authority = || peer.authority.to_string();
     let opening = timeout(config.connect_timeout, async {
-        let (stream, line) = Watched::new(dial.dial(&peer).await?);
+        let (stream, line) = Watched::new(dial.dial(&peer).await?.stream);
         let (send, connection) = builder(&config)
             .handshake(TokioIo::new(stream))
             .await

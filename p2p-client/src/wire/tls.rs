@@ -8,6 +8,7 @@
 //! clients; nodes verify the node id, so that a changed address locks nobody out.
 
 mod error;
+mod validity;
 mod verify;
 
 use std::{fmt, net::Ipv4Addr, sync::Arc, time::Duration};
@@ -24,6 +25,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, TrustAnchor};
 
 pub use self::{
     error::TlsError,
+    validity::expires_at,
     verify::{ClusterClients, Usage, peer_identity, verify_chain},
 };
 use crate::{

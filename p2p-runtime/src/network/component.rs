@@ -2,7 +2,11 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use p2p_client::{protocol::NodeInfo, service::Result, wire::pool::HttpPool};
+use p2p_client::{
+    protocol::NodeInfo,
+    service::Result,
+    wire::{pool::HttpPool, sessions::Sessions},
+};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +27,7 @@ pub(crate) struct NetworkParts {
     /// `gossip_state.json`
     pub(crate) saved: StatePersistence<GossipState>,
     pub(crate) pool: HttpPool,
+    pub(crate) sessions: Sessions,
 }
 
 /// Takes part in the cluster.
@@ -67,7 +72,7 @@ impl Component for NetworkComponent {
             Membership::start(parts.config, parts.me, parts.epoch, parts.attestor, parts.link, parts.events, parts.seeds, saved)?;
         let (_, events) = membership.subscribe();
         cx.set_membership(membership.clone());
-        let follow = follow(membership, events, parts.pool, parts.saved);
+        let follow = follow(membership, events, parts.pool, parts.sessions, parts.saved);
         tokio::spawn(self.following.clone().run_until_cancelled_owned(follow));
         Ok(())
     }
@@ -85,13 +90,20 @@ impl Component for NetworkComponent {
 }
 
 /// Logs what happens to members, cuts connections to those that are gone, and remembers who is there.
-async fn follow(membership: Membership, mut events: EventStream, pool: HttpPool, saved: StatePersistence<GossipState>) {
+async fn follow(
+    membership: Membership,
+    mut events: EventStream,
+    pool: HttpPool,
+    sessions: Sessions,
+    saved: StatePersistence<GossipState>,
+) {
     while let Some(event) = events.next().await {
         let node = event.node_id();
         match &event {
             MemberEvent::Failed(_) | MemberEvent::Left(_) => {
                 tracing::info!(%node, status = %event.info().status, "a member is gone");
                 pool.cut(node);
+                sessions.cut(node, "the peer is not in the cluster any more");
             }
             MemberEvent::Joined(_) => tracing::info!(%node, "a member joined"),
             MemberEvent::Suspected(_) => tracing::debug!(%node, "a member is suspected"),

@@ -173,7 +173,7 @@ impl Engine {
         for SavedPeer { node_id, authority, epoch, version, status } in others {
             floors.insert(node_id.clone(), (epoch, version));
             if matches!(status, NodeStatus::Alive | NodeStatus::Suspected) {
-                contacts.push(PeerRef { node_id, authority });
+                contacts.push(PeerRef { node_id, authority: authority.into() });
             }
         }
         let mut timers = Timers::default();

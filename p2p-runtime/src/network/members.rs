@@ -8,7 +8,10 @@ use std::{
     },
 };
 
-use p2p_client::protocol::{Capability, NodeId, NodeInfo, NodeStatus, Role, UnixMillis};
+use p2p_client::{
+    protocol::{Capability, NodeId, NodeInfo, NodeStatus, Role, UnixMillis},
+    wire::PeerRef,
+};
 
 use super::MemberEvent;
 
@@ -24,6 +27,8 @@ pub struct Members {
 #[derive(Debug, Clone)]
 struct Member {
     info: Arc<NodeInfo>,
+    /// How it is called, made once: every call asks for it.
+    peer: PeerRef,
     /// Shared by all snapshots, so that hearing from a node does not make a new one.
     heard: Arc<AtomicU64>,
 }
@@ -43,6 +48,16 @@ impl Members {
     /// What is known of a node. Its `last_seen` is not kept up to date here; see [`last_seen`](Self::last_seen).
     pub fn get(&self, node_id: &NodeId) -> Option<&Arc<NodeInfo>> {
         self.by_id.get(node_id).map(|member| &member.info)
+    }
+
+    /// What is known of a node, and how it is called.
+    pub(crate) fn peer(&self, node_id: &NodeId) -> Option<(&Arc<NodeInfo>, &PeerRef)> {
+        self.by_id.get(node_id).map(|member| (&member.info, &member.peer))
+    }
+
+    /// Everybody, with how they are called.
+    pub(crate) fn peers(&self) -> impl Iterator<Item = (&Arc<NodeInfo>, &PeerRef)> {
+        self.by_id.values().map(|member| (&member.info, &member.peer))
     }
 
     /// When this node last heard from another, directly or by an event about it; for itself, now.
@@ -96,7 +111,8 @@ impl Members {
 
     pub(super) fn put(&mut self, info: Arc<NodeInfo>) {
         let heard = self.by_id.get(&info.node_id).map_or_else(Arc::default, |member| Arc::clone(&member.heard));
-        self.by_id.insert(info.node_id.clone(), Member { info, heard });
+        let peer = PeerRef { node_id: info.node_id.clone(), authority: info.authority().into() };
+        self.by_id.insert(info.node_id.clone(), Member { info, peer, heard });
     }
 
     pub(super) fn heard(&self, node_id: &NodeId) {

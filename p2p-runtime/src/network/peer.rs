@@ -25,7 +25,7 @@ impl Peer {
     }
 
     pub(crate) fn addr(&self) -> PeerRef {
-        PeerRef { node_id: self.node_id.clone(), authority: self.authority.as_ref().to_owned() }
+        PeerRef { node_id: self.node_id.clone(), authority: self.authority.as_ref().into() }
     }
 }
 

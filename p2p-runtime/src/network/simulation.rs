@@ -340,7 +340,7 @@ impl Sim {
         for output in out {
             match output {
                 Output::Send { to, frame } => {
-                    let place = self.places.get(&to.authority).copied();
+                    let place = self.places.get(&*to.authority).copied();
                     // The link checks whom it reached.
                     if let Some(place) = place.filter(|place| Self::id(*place) == to.node_id) {
                         self.transmit(from, place, frame);

@@ -4,7 +4,10 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use p2p_client::{
     protocol::Access,
-    wire::net::{Network, TcpNetwork},
+    wire::{
+        net::{Network, TcpNetwork},
+        sessions::SessionsConfig,
+    },
 };
 
 use crate::{
@@ -31,6 +34,7 @@ pub struct NodeBuilder {
     pub(super) discover: bool,
     pub(super) membership: MembershipConfig,
     pub(super) limits: ListenerLimits,
+    pub(super) sessions: SessionsConfig,
     pub(super) body_limits: BodyLimits,
     pub(super) documents: Option<Access>,
 }
@@ -48,6 +52,7 @@ impl Default for NodeBuilder {
             discover: true,
             membership: MembershipConfig::default(),
             limits: ListenerLimits::default(),
+            sessions: SessionsConfig::default(),
             body_limits: BodyLimits::default(),
             documents: None,
         }
@@ -117,6 +122,12 @@ impl NodeBuilder {
     /// Changes the bounds of connections.
     pub fn listener_limits(mut self, limits: ListenerLimits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Changes the bounds of sessions with other nodes.
+    pub fn sessions(mut self, config: SessionsConfig) -> Self {
+        self.sessions = config;
         self
     }
 

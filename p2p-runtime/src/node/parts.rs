@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Instant};
 use p2p_client::{
     protocol::{NodeInfo, NodeStatus, UnixMillis},
     proxy::Caller,
-    wire::{dial::TlsDial, pool::HttpPool},
+    wire::{dial::TlsDial, pool::HttpPool, sessions::Sessions},
 };
 use tokio::{sync::mpsc, task::spawn_blocking};
 use tokio_util::sync::CancellationToken;
@@ -17,7 +17,7 @@ use crate::{
     context::Context,
     network::{ListeningPort, NetworkComponent, NetworkParts},
     persistence::StatePersistence,
-    service::{Dispatcher, NodeCaller, ServiceComponent, ServiceManager},
+    service::{AcceptSessions, Dispatcher, NodeCaller, ServiceComponent, ServiceManager, SessionHost},
     storage::Store,
     transport::{GossipLink, GossipLinkConfig, HttpHandler, Server, TlsGossipDial, TransportComponent, TransportParts},
     web::{RunningRequests, WebServerComponent, WebState},
@@ -42,10 +42,13 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
     let listen = builder.listen.unwrap_or(config.listen);
 
     let tls = enrolment.identity.client_tls();
-    let pool = HttpPool::new(Arc::new(TlsDial::new(network.clone(), tls.clone())));
+    let dial = Arc::new(TlsDial::new(network.clone(), tls.clone()));
+    let pool = HttpPool::new(dial.clone());
+    let calls = SessionHost::default();
+    let sessions = Sessions::new(dial, Arc::new(calls.clone()), builder.sessions);
     let (frames, events) = mpsc::channel(WAITING_FRAMES);
     let gossip = GossipLink::new(Arc::new(TlsGossipDial::new(network.clone(), tls)), frames, GossipLinkConfig::default());
-    let caller = Arc::new(NodeCaller::new(cx.clone(), pool.clone()));
+    let caller = Arc::new(NodeCaller::new(cx.clone(), pool.clone(), sessions.clone()));
     cx.set_caller(&(caller.clone() as Arc<dyn Caller>));
     let listening = cx.clone();
     let issuer = enrolment.issuer(network.clone(), move || listening.shared::<ListeningPort>().map(|port| port.0))?;
@@ -60,9 +63,11 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
             handshake: Arc::new(enrolment.identity.server_tls()?),
             http: handler.clone(),
             gossip: Arc::new(gossip.clone()),
+            sessions: Arc::new(AcceptSessions { host: calls.clone(), sessions: sessions.clone() }),
             limits: builder.limits.clone(),
         },
         pool: pool.clone(),
+        sessions: sessions.clone(),
         gossip: gossip.clone(),
     });
     let network = NetworkComponent::new(NetworkParts {
@@ -75,6 +80,7 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
         seeds: config.seeds.clone(),
         saved: StatePersistence::new(enrolment.dir.join("gossip_state.json")),
         pool,
+        sessions: sessions.clone(),
     });
     let service = ServiceComponent::new(ServiceManager::new(builder.services, builder.discover));
     let access = match builder.documents {
@@ -83,6 +89,7 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
     };
     let state = WebState {
         dispatcher: Dispatcher::new(cx.clone(), caller.clone()),
+        sessions,
         cx: cx.clone(),
         identity: enrolment.identity.clone(),
         issuer: issuer.clone(),
@@ -92,7 +99,7 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
         body_limits: builder.body_limits,
         leave: leave.clone(),
     };
-    let web_server = WebServerComponent::new(state, handler, enrolment.dir.join("p2p.sock"), builder.limits);
+    let web_server = WebServerComponent::new(state, handler, calls, enrolment.dir.join("p2p.sock"), builder.limits);
 
     // The program's own components come before the services, which may need what they provide; unless they say otherwise.
     let mut parts: Vec<Arc<dyn AnyComponent>> = vec![Arc::new(transport), Arc::new(CacheComponent), Arc::new(network)];

@@ -27,25 +27,35 @@ use p2p_client::{
     wire::{
         http::{RequestLimits, SendFailure},
         pool::HttpPool,
+        session::{
+            MAX_INLINE, Outcome,
+            message::{Answer, Outgoing},
+        },
+        sessions::{Sessions, Way},
     },
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
-use crate::{context::Context, network::Members, web::headers};
+use crate::{
+    context::Context,
+    network::Members,
+    web::{BODY_PATH, headers},
+};
 
 /// Resolves and sends the calls of one node.
 pub struct NodeCaller {
     cx: Context,
     identity: CallerId,
     pool: HttpPool,
+    sessions: Sessions,
     /// Spreads calls over equally good hosts.
     turn: AtomicUsize,
 }
 
 impl NodeCaller {
-    pub(crate) fn new(cx: Context, pool: HttpPool) -> Self {
+    pub(crate) fn new(cx: Context, pool: HttpPool, sessions: Sessions) -> Self {
         let identity = CallerId::Node { id: cx.node_id().clone(), role: cx.role() };
-        Self { cx, identity, pool, turn: AtomicUsize::new(0) }
+        Self { cx, identity, pool, sessions, turn: AtomicUsize::new(0) }
     }
 
     /// Whom one result is asked of, without regard to where this call came from.
@@ -87,7 +97,7 @@ impl NodeCaller {
     /// A node that was asked for by its id.
     fn named(&self, head: &Head, id: &NodeId) -> Result<Route, Failure> {
         let members = self.members().ok_or_else(not_yet)?;
-        let Some(info) = members.get(id) else {
+        let Some((info, peer)) = members.peer(id) else {
             let known: Vec<_> = members.iter().map(|info| info.node_id.to_string()).collect();
             return Err(no_route(format!("no member is called {id}; the members are: {}", known.join(", "))));
         };
@@ -103,28 +113,32 @@ impl NodeCaller {
             let hosts: Vec<_> = info.services.keys().map(String::as_str).collect();
             return Err(no_route(format!("node {id} does not host {service}; it hosts: {}", hosts.join(", "))));
         }
-        Ok(Route::Peer(peer(info)))
+        Ok(Route::Peer(peer.clone()))
     }
 
     /// The best of the members that fit: alive before suspected, then in turn.
     fn best(&self, head: &Head, wanted: &str, fits: impl Fn(&NodeInfo) -> bool) -> Result<Route, Failure> {
         let members = self.members().ok_or_else(not_yet)?;
         let service = head.method.service();
-        let hosts: Vec<_> = members
-            .hosting(service)
-            .filter(|info| info.node_id != *self.cx.node_id() && !head.tried.contains(&info.node_id) && fits(info))
-            .collect();
-        let alive: Vec<_> = hosts.iter().filter(|info| info.status == NodeStatus::Alive).copied().collect();
-        let candidates = if alive.is_empty() { &hosts } else { &alive };
-        if candidates.is_empty() {
-            return Err(if self.is_known(service) {
-                no_route(format!("no {wanted} that is alive hosts {service}"))
-            } else {
-                self.not_hosted(service)
-            });
-        }
+        let hosts = || {
+            members.peers().filter(|(info, _)| {
+                info.services.contains_key(service)
+                    && info.is_callable()
+                    && info.node_id != *self.cx.node_id()
+                    && !head.tried.contains(&info.node_id)
+                    && fits(info)
+            })
+        };
+        let alive = || hosts().filter(|(info, _)| info.status == NodeStatus::Alive);
         let turn = self.turn.fetch_add(1, Relaxed);
-        Ok(Route::Peer(peer(candidates[turn % candidates.len()])))
+        if let Some(peer) = in_turn(turn, alive).or_else(|| in_turn(turn, hosts)) {
+            return Ok(Route::Peer(peer.clone()));
+        }
+        Err(if self.is_known(service) {
+            no_route(format!("no {wanted} that is alive hosts {service}"))
+        } else {
+            self.not_hosted(service)
+        })
     }
 
     fn is_known(&self, service: &str) -> bool {
@@ -164,11 +178,11 @@ impl NodeCaller {
         };
         let service = head.method.service();
         let mut legs = Vec::new();
-        for info in members.iter().filter(|info| info.is_callable() && fits(info)) {
+        for (info, peer) in members.peers().filter(|(info, _)| info.is_callable() && fits(info)) {
             let route = if info.node_id == *me {
                 self.here(head)
             } else {
-                info.services.contains_key(service).then(|| Route::Peer(peer(info)))
+                info.services.contains_key(service).then(|| Route::Peer(peer.clone()))
             };
             legs.extend(route.map(|route| Leg { node_id: info.node_id.clone(), route: Ok(route) }));
         }
@@ -180,7 +194,8 @@ impl NodeCaller {
 
     /// Sends a call in this node's own name, or in nobody's: a forwarder's certificate lends nothing to a caller without a name.
     ///
-    /// Unless the deadline `is_said`, the other node is not told of it, and goes by the method's own limit.
+    /// Unless the deadline `is_said`, the other node is not told of it, and goes by the method's own limit. `now` is a time at
+    /// which the call was not yet sent.
     pub(crate) async fn send_for(
         &self,
         caller: &CallerId,
@@ -188,7 +203,79 @@ impl NodeCaller {
         to: &Peer,
         body: &[u8],
         is_said: bool,
+        mut now: Instant,
     ) -> Result<Bytes, Failure> {
+        // Headers are for what stands between nodes and reads HTTP; large bodies would hold up the small ones.
+        if body.len() > MAX_INLINE || !head.headers.is_empty() {
+            return self.post(caller, head, to, body, is_said).await;
+        }
+        let path = head.method.path();
+        let mut call = Outgoing {
+            method: &path,
+            params: body,
+            timeout: None,
+            trace: Some(head.chain.trace.unwrap_or_else(new_trace)),
+            is_anonymous: *caller == CallerId::Anonymous,
+            origin: head.chain.origin.as_deref(),
+            credit: None,
+        };
+        loop {
+            let (way, is_fresh) = match self.sessions.there(&to.node_id) {
+                Some(way) => (way, false),
+                None => self.open_way(head, to).await?,
+            };
+            let Way::Session(session) = way else {
+                return self.post(caller, head, to, body, is_said).await;
+            };
+            if is_fresh {
+                now = Instant::now();
+            }
+            call.timeout = is_said.then(|| head.deadline.saturating_duration_since(now));
+            match session.call(&call, head.deadline).await {
+                Outcome::Answered(Answer::Result(json)) => return Ok(json),
+                Outcome::Answered(Answer::Error(error)) => return Err(Failure::Answered(error)),
+                Outcome::Answered(Answer::Body { ticket, .. }) => return self.fetch(head, to, ticket).await,
+                Outcome::Deadline => return Err(Failure::Deadline(path.into_owned())),
+                Outcome::Lost(ended) => return Err(Failure::Lost(of(to, &ended))),
+                Outcome::NotSent(ended) => {
+                    self.sessions.forget(&session);
+                    // It may have been about to end for long; a fresh one tells how things are.
+                    if is_fresh {
+                        return Err(Failure::NotSent(of(to, &ended)));
+                    }
+                    now = Instant::now();
+                }
+            }
+        }
+    }
+
+    async fn open_way(&self, head: &Head, to: &Peer) -> Result<(Way, bool), Failure> {
+        match timeout_at(head.deadline, self.sessions.way(to)).await {
+            Ok(Ok(way)) => Ok(way),
+            Ok(Err(no_way)) => Err(Failure::NotSent(of(to, &no_way))),
+            Err(_) => Err(Failure::Deadline(head.method.path().into_owned())),
+        }
+    }
+
+    /// Fetches a result that was too large for the session.
+    async fn fetch(&self, head: &Head, to: &Peer, ticket: u64) -> Result<Bytes, Failure> {
+        let request = Request::get(format!("{BODY_PATH}/{ticket}")).body(Full::default());
+        let request = request.map_err(|error| Failure::Lost(error.to_string()))?;
+        let left = head.deadline.saturating_duration_since(Instant::now());
+        let response = self.pool.request(to, request, RequestLimits::within(left)).await;
+        // The call has run, whatever happens to its result.
+        match response {
+            Ok(response) if response.status() == StatusCode::OK => Ok(response.into_body()),
+            Ok(response) => Err(Failure::Lost(of(to, &format_args!("the result could not be fetched ({})", response.status())))),
+            Err(failure) => match failed(&failure, head, to, left) {
+                Failure::NotSent(reason) => Err(Failure::Lost(reason)),
+                other => Err(other),
+            },
+        }
+    }
+
+    /// Sends a call as an HTTP request of its own.
+    async fn post(&self, caller: &CallerId, head: &Head, to: &Peer, body: &[u8], is_said: bool) -> Result<Bytes, Failure> {
         let left = head.deadline.saturating_duration_since(Instant::now());
         let request = Self::request(caller, head, is_said.then_some(left), body)?;
         let response = self
@@ -219,8 +306,8 @@ impl NodeCaller {
         if let Some(left) = left {
             sent.insert(headers::TIMEOUT_MS, u64::try_from(left.as_millis()).unwrap_or(u64::MAX).into());
         }
-        let trace = head.chain.trace.or_else(new_trace);
-        if let Some(trace) = trace.and_then(|trace| HeaderValue::try_from(trace.to_string()).ok()) {
+        let trace = head.chain.trace.unwrap_or_else(new_trace);
+        if let Ok(trace) = HeaderValue::try_from(trace.to_string()) {
             sent.insert(headers::TRACEPARENT, trace);
         }
         if let Some(origin) = head.chain.origin.as_deref().and_then(|origin| HeaderValue::try_from(origin).ok()) {
@@ -264,12 +351,16 @@ impl Caller for NodeCaller {
     }
 
     fn send<'a>(&'a self, head: &'a Head, to: &'a Peer, body: &'a [u8]) -> BoxFuture<'a, Result<Bytes, Failure>> {
-        Box::pin(self.send_for(&self.identity, head, to, body, true))
+        // At its first try a call was begun just now.
+        let now = if head.tried.is_empty() { head.began } else { Instant::now() };
+        Box::pin(self.send_for(&self.identity, head, to, body, true, now))
     }
 }
 
-fn peer(info: &NodeInfo) -> Peer {
-    Peer { node_id: info.node_id.clone(), authority: info.authority() }
+/// One of the candidates, another one each turn.
+fn in_turn<'a, C: Iterator<Item = (&'a Arc<NodeInfo>, &'a Peer)>>(turn: usize, candidates: impl Fn() -> C) -> Option<&'a Peer> {
+    let count = candidates().count();
+    candidates().nth(turn.checked_rem(count)?).map(|(_, peer)| peer)
 }
 
 fn no_route(text: String) -> Failure {
@@ -280,20 +371,24 @@ fn not_yet() -> Failure {
     Failure::NotSent("the node is not part of the cluster yet; wait until it runs".to_owned())
 }
 
-fn new_trace() -> Option<Trace> {
-    let mut random = [0; 24];
-    aws_lc_rs::rand::fill(&mut random).ok().map(|()| Trace::root(random))
+/// A trace that continues nothing. Nobody must be kept from guessing it, so that its randomness need not be costly.
+fn new_trace() -> Trace {
+    Trace::root(rand::random())
+}
+
+/// What happened, and with whom.
+fn of(to: &Peer, reason: &dyn std::fmt::Display) -> String {
+    format!("node {} at {}: {reason}", to.node_id, to.authority)
 }
 
 /// What a failed request means for the call.
 fn failed(failure: &SendFailure, head: &Head, to: &Peer, left: Duration) -> Failure {
     if left.is_zero() || head.deadline <= Instant::now() {
-        return Failure::Deadline(head.method.path());
+        return Failure::Deadline(head.method.path().into_owned());
     }
-    let of = |reason: &dyn std::fmt::Display| format!("node {} at {}: {reason}", to.node_id, to.authority);
     match failure {
-        SendFailure::NotSent { reason } => Failure::NotSent(of(reason)),
-        SendFailure::Lost { reason } => Failure::Lost(of(reason)),
+        SendFailure::NotSent { reason } => Failure::NotSent(of(to, reason)),
+        SendFailure::Lost { reason } => Failure::Lost(of(to, reason)),
     }
 }
 

@@ -11,6 +11,7 @@ use p2p_client::{
     protocol::{CallerId, ErrorCode, NodeId, One, RpcError, Target},
     proxy::{Caller, Peer, Route},
     service::{CallContext, Chain, HostedService, MethodSpec, Params, Trace},
+    wire::session::ItemSink,
 };
 use serde::{Serialize, ser::SerializeMap};
 use serde_json::value::RawValue;
@@ -61,7 +62,7 @@ impl Inbound<'_> {
     }
 
     /// When a node that forwards the call gives it up. Without a word of the caller, the node that serves it decides.
-    fn patience(&self) -> Instant {
+    pub(super) fn patience(&self) -> Instant {
         self.received + self.timeout.unwrap_or(MAX_TIMEOUT).min(MAX_TIMEOUT)
     }
 }
@@ -76,10 +77,7 @@ impl Dispatcher {
     /// # Errors
     /// What the caller is told.
     pub async fn call(&self, call: Inbound<'_>) -> Result<Vec<u8>, RpcError> {
-        let Some((service, method)) = call.path.split_once('/') else {
-            let text = format!("{:?} names no method; write service/method, such as system/get_system_info", call.path);
-            return Err(RpcError::new(ErrorCode::METHOD_NOT_FOUND, text));
-        };
+        let Some((service, method)) = call.path.split_once('/') else { return Err(names_no_method(call.path)) };
         match &call.target {
             None | Some(Target::One(One::Any)) => match self.cx.registry().get(service) {
                 Some(hosted) => self.serve(&hosted, method, &call).await,
@@ -97,6 +95,22 @@ impl Dispatcher {
             Some(Target::One(one)) => self.forward_one(&call, one.clone()).await,
             Some(Target::Many(_)) => self.forward_many(&call).await,
         }
+    }
+
+    /// Serves a call of another node, which resolved its target itself: on this node or not at all.
+    ///
+    /// # Errors
+    /// What the caller is told.
+    pub(super) async fn serve_here(&self, call: Inbound<'_>, items: Option<ItemSink>) -> Result<Vec<u8>, RpcError> {
+        let Some((service, method)) = call.path.split_once('/') else { return Err(names_no_method(call.path)) };
+        let Some(hosted) = self.cx.registry().get(service) else { return Err(self.not_here(service)) };
+        let Some(spec) = hosted.method(method) else {
+            return Err(p2p_client::call::unknown_method(&*hosted, method));
+        };
+        check_access(spec, &call, &call.caller)?;
+        let deadline = call.deadline(spec);
+        let cx = CallContext::new(self.caller.clone(), call.caller, deadline).within(call.trace, call.origin).with_items(items);
+        serve_guarded(&hosted, spec, &cx, call.params, call.received).await
     }
 
     async fn serve(&self, hosted: &Arc<dyn HostedService>, method: &str, call: &Inbound<'_>) -> Result<Vec<u8>, RpcError> {
@@ -175,14 +189,18 @@ impl Dispatcher {
             check_access(spec, call, caller)?;
         }
         let body = call.params.json().unwrap_or("{}").as_bytes();
-        let answer =
-            tokio::time::timeout_at(call.patience(), self.caller.send_for(caller, head, peer, body, call.timeout.is_some()))
-                .await;
-        match answer {
-            Ok(answer) => answer.map(Into::into),
-            Err(_) => Err(Failure::Deadline(call.path.to_owned())),
+        let json = self.caller.send_for(caller, head, peer, body, call.timeout.is_some(), Instant::now()).await?;
+        // It goes into an answer of ours: what is no JSON value by itself must not become part of one that is around it.
+        match serde_json::from_slice::<&RawValue>(&json) {
+            Ok(_) => Ok(json.into()),
+            Err(error) => Err(Failure::Lost(format!("the result of node {} is no JSON: {error}", peer.node_id))),
         }
     }
+}
+
+fn names_no_method(path: &str) -> RpcError {
+    let text = format!("{path:?} names no method; write service/method, such as system/get_system_info");
+    RpcError::new(ErrorCode::METHOD_NOT_FOUND, text)
 }
 
 /// What a caller is told of a call that could not be forwarded. Who may not read who is in the cluster and where is not told so here.

@@ -3,7 +3,8 @@
 //! ```text
 //! #[service] -> ServiceEntry (inventory) -> ServiceManager: make, initialize -> Registry
 //! inbound request -> Dispatcher: access -> Registry -> the object, guarded      (or forwarded)
-//! proxy -> NodeCaller: Registry (here), Membership (peer) -> the object, or the pool
+//! session of a peer -> SessionHost -> Dispatcher
+//! proxy -> NodeCaller: Registry (here), Membership (peer) -> the object, or the peer's session
 //! ```
 
 mod caller;
@@ -13,6 +14,7 @@ mod dynamic;
 mod hosting;
 mod manager;
 mod registry;
+mod sessions;
 
 pub use caller::NodeCaller;
 pub(crate) use caller::Nowhere;
@@ -24,3 +26,4 @@ pub use hosting::{
 };
 pub use manager::ServiceManager;
 pub use registry::{Registry, RegistryError, ServiceListing};
+pub(crate) use sessions::{AcceptSessions, SessionHost};

@@ -12,6 +12,7 @@ use p2p_client::{
     wire::{
         net::{Listener, Network},
         pool::HttpPool,
+        sessions::Sessions,
     },
 };
 use tokio::task::JoinHandle;
@@ -33,6 +34,7 @@ pub(crate) struct TransportParts {
     pub(crate) port_is_fixed: bool,
     pub(crate) server: Server,
     pub(crate) pool: HttpPool,
+    pub(crate) sessions: Sessions,
     pub(crate) gossip: GossipLink,
 }
 
@@ -64,9 +66,10 @@ impl Component for TransportComponent {
     }
 
     async fn stop(&self, _: &Context) -> Result<()> {
-        self.closing.cancel();
         self.parts.gossip.close(LAST_FRAMES).await;
+        self.parts.sessions.close(LAST_FRAMES).await;
         self.parts.pool.cut_all();
+        self.closing.cancel();
         let serving = self.serving.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(serving) = serving {
             serving.await.map_err(|error| Error::msg(format!("the listener ended badly: {error}")))?;

@@ -54,9 +54,9 @@ pub(super) async fn serve_http(
     };
     let windows = if origin.peer.is_some() { FOR_NODES } else { FOR_OTHERS };
     let origin = Arc::new(origin);
-    let service = hyper::service::service_fn(move |request| {
+    let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
         let (handler, origin) = (handler.clone(), origin.clone());
-        async move { handler.answer(&origin, request).await }
+        async move { handler.answer(&origin, request.map(axum::body::Body::new)).await }
     });
     let builder = builder(http2, limits, &windows);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));

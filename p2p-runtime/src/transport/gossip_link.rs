@@ -202,7 +202,7 @@ impl Inner {
         if frames.is_empty() && !matches!(ended, Ended::Broken) {
             return;
         }
-        let target = Target::Node(PeerRef { node_id: node, authority });
+        let target = Target::Node(PeerRef { node_id: node, authority: authority.into() });
         if let Some((serial, outbox)) = self.lanes.reopen(&target, frames) {
             self.tasks.spawn(self.clone().run_outgoing(target, serial, outbox));
         }

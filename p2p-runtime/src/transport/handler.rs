@@ -9,7 +9,6 @@ use http::{
     HeaderValue, Request, Response, StatusCode,
     header::{CONTENT_TYPE, RETRY_AFTER},
 };
-use hyper::body::Incoming;
 use p2p_client::{
     protocol::{ErrorCode, RpcError, envelope},
     wire::tls::{ChannelBinding, PeerIdentity},
@@ -59,11 +58,10 @@ impl HttpHandler {
     }
 
     /// Answers a request. A handler that panics costs its own request only.
-    pub(super) async fn answer(&self, origin: &Origin, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+    pub(super) async fn answer(&self, origin: &Origin, mut request: Request<Body>) -> Result<Response<Body>, Infallible> {
         let Some(routes) = self.routes.load_full() else {
             return Ok(unavailable());
         };
-        let mut request = request.map(Body::new);
         origin.mark(&mut request);
         let answer = async { routes.as_ref().clone().oneshot(request).await };
         Ok(match AssertUnwindSafe(answer).catch_unwind().await {

@@ -1,5 +1,7 @@
 //! What makes an accepted stream a secured one, and what is known of it afterwards.
 
+use std::time::SystemTime;
+
 use futures::future::BoxFuture;
 use p2p_client::wire::{
     net::BoxStream,
@@ -27,6 +29,8 @@ pub struct Secured {
     pub protocol: Protocol,
     /// The node at the other end, verified; `None` for a client without a certificate.
     pub peer: Option<PeerIdentity>,
+    /// When the certificate of that node ends.
+    pub expires: Option<SystemTime>,
     /// What ties a join request to this connection; `None` without TLS.
     pub binding: Option<ChannelBinding>,
 }
@@ -69,7 +73,8 @@ impl Handshake for ServerTls {
                 }
             };
             let binding = Some(accepted.channel_binding()?);
-            Ok(Secured { stream: Box::new(accepted.stream), protocol, peer: accepted.peer, binding })
+            let expires = accepted.expires();
+            Ok(Secured { stream: Box::new(accepted.stream), protocol, peer: accepted.peer, expires, binding })
         })
     }
 }

@@ -18,6 +18,7 @@ use super::{
     handler::{HttpHandler, Ingress, Origin},
     handshake::{Handshake, Protocol, Secured},
     limits::ListenerLimits,
+    node_http2::{NodeConnection, SessionAcceptor, serve_node},
 };
 
 /// The wait after an accept error of the system (too many open files), doubled up to a second with each further one.
@@ -39,6 +40,8 @@ pub struct Server {
     pub http: HttpHandler,
     /// Takes the membership connections.
     pub gossip: Arc<dyn GossipAcceptor>,
+    /// Takes the sessions of other nodes.
+    pub sessions: Arc<dyn SessionAcceptor>,
     /// Bounds all of it.
     pub limits: ListenerLimits,
 }
@@ -56,13 +59,13 @@ impl fmt::Debug for Server {
 /// ```no_run
 /// # use std::sync::Arc;
 /// # use p2p_client::wire::net::{Network, TcpNetwork};
-/// # use p2p_runtime::transport::{Handshake, GossipAcceptor};
-/// # async fn example(handshake: Arc<dyn Handshake>, gossip: Arc<dyn GossipAcceptor>) -> std::io::Result<()> {
+/// # use p2p_runtime::transport::{Handshake, GossipAcceptor, SessionAcceptor};
+/// # async fn example(handshake: Arc<dyn Handshake>, gossip: Arc<dyn GossipAcceptor>, sessions: Arc<dyn SessionAcceptor>) -> std::io::Result<()> {
 /// use p2p_runtime::transport::{HttpHandler, ListenerLimits, Server, serve};
 /// use tokio_util::sync::CancellationToken;
 ///
 /// let listener = TcpNetwork.listen(([0, 0, 0, 0], 8001).into()).await?;
-/// let server = Server { handshake, http: HttpHandler::default(), gossip, limits: ListenerLimits::default() };
+/// let server = Server { handshake, http: HttpHandler::default(), gossip, sessions, limits: ListenerLimits::default() };
 /// let shutdown = CancellationToken::new();
 /// serve(listener, server, shutdown).await;
 /// # Ok(())
@@ -174,7 +177,7 @@ async fn serve_one(stream: BoxStream, remote: SocketAddr, server: Server, shutdo
         () = shutdown.cancelled() => return,
         secured = timeout(limits.handshake_timeout, server.handshake.secure(stream)) => secured,
     };
-    let Secured { stream, protocol, peer, binding } = match secured {
+    let Secured { stream, protocol, peer, expires, binding } = match secured {
         Ok(Ok(secured)) => secured,
         Ok(Err(error)) => return tracing::info!(%remote, %error, "connection refused"),
         Err(_) => return tracing::info!(%remote, limit = ?limits.handshake_timeout, "handshake not finished in time"),
@@ -185,6 +188,12 @@ async fn serve_one(stream: BoxStream, remote: SocketAddr, server: Server, shutdo
             () = server.gossip.accept(peer, stream) => {}
         },
         (Protocol::Gossip, None) => tracing::info!(%remote, "membership connection without a certificate refused"),
+        (Protocol::Http2, Some(peer)) => {
+            let origin = Origin { ingress: Ingress::Tls, remote: Some(remote), peer: Some(peer.clone()), binding };
+            let connection =
+                NodeConnection { peer, expires, origin, handler: server.http.clone(), sessions: server.sessions.clone() };
+            serve_node(stream, connection, limits, shutdown).await;
+        }
         (protocol, peer) => {
             let origin = Origin { ingress: Ingress::Tls, remote: Some(remote), peer, binding };
             serve_http(stream, protocol == Protocol::Http2, origin, server.http.clone(), limits, shutdown).await;

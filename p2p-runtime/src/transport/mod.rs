@@ -14,6 +14,7 @@ mod handshake;
 mod limits;
 mod listener;
 mod memory;
+mod node_http2;
 pub mod tls;
 #[cfg(unix)]
 mod unix;
@@ -26,5 +27,8 @@ pub use handshake::{Handshake, HandshakeError, Protocol, Secured};
 pub use limits::ListenerLimits;
 pub use listener::{GossipAcceptor, Server, serve};
 pub use memory::{MemoryHost, MemoryNetwork};
+#[cfg(test)]
+pub(crate) use node_http2::NoSessions;
+pub use node_http2::SessionAcceptor;
 #[cfg(unix)]
 pub use unix::{UnixSocket, UnixSocketError, serve_unix};

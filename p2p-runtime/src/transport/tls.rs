@@ -6,13 +6,17 @@
 //!
 //! There are no tickets and no resumption: a resumed connection would skip the verifier, and with it every revocation.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use p2p_client::wire::{
     net::BoxStream,
     tls::{
         ALPN_GOSSIP, ALPN_H2, ALPN_HTTP1, ChannelBinding, ClusterClients, HANDSHAKE_TIMEOUT, PeerIdentity, TlsError, TlsMaterial,
-        peer_identity,
+        expires_at, peer_identity,
     },
 };
 use rustls::{
@@ -129,6 +133,11 @@ pub struct Accepted {
 }
 
 impl Accepted {
+    /// When the certificate of the node at the other end is not valid any more.
+    pub fn expires(&self) -> Option<SystemTime> {
+        self.stream.get_ref().1.peer_certificates().and_then(<[_]>::first).and_then(expires_at)
+    }
+
     /// The application protocol that was agreed on, if the client offered any.
     pub fn alpn(&self) -> Option<&[u8]> {
         self.stream.get_ref().1.alpn_protocol()

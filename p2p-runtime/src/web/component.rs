@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     component::Component,
     context::Context,
+    service::SessionHost,
     transport::{HttpHandler, ListenerLimits, UnixSocket, serve_unix},
 };
 
@@ -25,6 +26,8 @@ pub(crate) const GRACE: Duration = Duration::from_secs(10);
 pub(crate) struct WebServerComponent {
     state: Arc<WebState>,
     handler: HttpHandler,
+    /// The calls on sessions.
+    calls: SessionHost,
     /// The routes on the node's own socket.
     local: HttpHandler,
     socket: PathBuf,
@@ -34,10 +37,17 @@ pub(crate) struct WebServerComponent {
 }
 
 impl WebServerComponent {
-    pub(crate) fn new(state: WebState, handler: HttpHandler, socket: PathBuf, limits: ListenerLimits) -> Self {
+    pub(crate) fn new(
+        state: WebState,
+        handler: HttpHandler,
+        calls: SessionHost,
+        socket: PathBuf,
+        limits: ListenerLimits,
+    ) -> Self {
         Self {
             state: Arc::new(state),
             handler,
+            calls,
             local: HttpHandler::default(),
             socket,
             limits,
@@ -61,6 +71,7 @@ impl Component for WebServerComponent {
         let routes = routes(self.state.clone());
         self.local.set(routes.clone());
         self.handler.set(routes);
+        self.calls.open(self.state.dispatcher.clone());
         let task = tokio::spawn(serve_unix(socket, self.local.clone(), self.limits.clone(), self.closing.clone()));
         *self.serving.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
         Ok(())
@@ -70,9 +81,10 @@ impl Component for WebServerComponent {
     async fn stop(&self, _: &Context) -> Result<()> {
         self.handler.clear();
         self.local.clear();
-        let left = self.state.running.finish(GRACE).await;
-        if left > 0 {
-            tracing::warn!(left, "requests did not end in time and were cut off");
+        self.calls.close();
+        let (requests, sessions) = tokio::join!(self.state.running.finish(GRACE), self.state.sessions.retire(GRACE));
+        if requests + sessions > 0 {
+            tracing::warn!(requests, sessions, "what did not end in time was cut off");
         }
         self.closing.cancel();
         let serving = self.serving.lock().unwrap_or_else(PoisonError::into_inner).take();

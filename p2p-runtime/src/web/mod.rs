@@ -6,6 +6,7 @@
 //! What may be read without a name is said route by route in [`routes`]; methods decide for themselves.
 
 mod admin;
+mod bodies;
 mod calls;
 mod component;
 mod documents;
@@ -16,6 +17,9 @@ mod routes;
 pub mod rpc;
 mod running;
 mod state;
+
+/// Where results that were too large for a session are fetched; the ticket follows.
+pub(crate) const BODY_PATH: &str = "/internal/session/body";
 
 pub use admin::{LeaveReply, TokenReply, TokenRequest};
 pub(crate) use component::WebServerComponent;

@@ -6,6 +6,7 @@
 //! | `GET /health` | anyone |
 //! | `GET /services`, `GET /cluster/nodes` | as the configuration says; otherwise nodes and operators |
 //! | `GET /internal/ca-cert`, `POST /internal/cert-request` | anyone: joining proves itself |
+//! | `GET /internal/session/body/{ticket}` | the node whose call the result answers |
 //! | `/admin/…` | the operator, on the node's own socket |
 
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use axum::{
     routing::{get, post},
 };
 
-use super::{admin, calls, documents, joining, state::WebState};
+use super::{BODY_PATH, admin, bodies, calls, documents, joining, state::WebState};
 
 /// All routes.
 pub(super) fn routes(state: Arc<WebState>) -> Router {
@@ -25,6 +26,7 @@ pub(super) fn routes(state: Arc<WebState>) -> Router {
         .route("/health", get(documents::health))
         .route("/services", get(documents::services))
         .route("/cluster/nodes", get(documents::cluster_nodes))
+        .route(&format!("{BODY_PATH}/{{ticket}}"), get(bodies::fetch))
         .route("/internal/ca-cert", get(joining::ca_cert))
         .route("/internal/cert-request", post(joining::cert_request))
         .route("/admin/token", post(admin::create_token))

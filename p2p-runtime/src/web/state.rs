@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use p2p_client::wire::sessions::Sessions;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -17,6 +18,7 @@ use super::{rpc::BodyLimits, running::RunningRequests};
 pub(crate) struct WebState {
     pub(crate) cx: Context,
     pub(crate) dispatcher: Dispatcher,
+    pub(crate) sessions: Sessions,
     pub(crate) identity: NodeIdentity,
     pub(crate) issuer: Option<Issuer>,
     pub(crate) access: HttpAccess,

@@ -100,7 +100,7 @@ impl OnNode {
         let route = if *id == self.node_id {
             Route::Here(hosted)
         } else {
-            Route::Peer(Peer { node_id: id.clone(), authority: format!("{id}.test:1") })
+            Route::Peer(Peer { node_id: id.clone(), authority: format!("{id}.test:1").into() })
         };
         Some(Leg { node_id: id.clone(), route: Ok(route) })
     }
@@ -116,7 +116,7 @@ impl OnNode {
         if !node.reachable {
             return Err(Failure::NotSent(format!("{to} cannot be reached")));
         }
-        self.cluster.0.sent.lock().unwrap().push((head.method.path(), json.to_owned()));
+        self.cluster.0.sent.lock().unwrap().push((head.method.path().into_owned(), json.to_owned()));
         let hosted = node.services[head.method.service()].clone();
         let Some(spec) = hosted.method(head.method.method()) else {
             return Err(Failure::Answered(unknown_method(&*hosted, head.method.method())));

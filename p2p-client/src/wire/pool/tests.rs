@@ -8,7 +8,7 @@ use tokio::{
 };
 
 use super::*;
-use crate::wire::net::BoxStream;
+use crate::wire::{dial::Dialled, net::BoxStream};
 
 type Handler = Arc<dyn Fn(Request<Incoming>) -> BoxFuture<'static, Response<Full<Bytes>>> + Send + Sync>;
 
@@ -50,7 +50,7 @@ impl Peers {
 struct DialPeers(Arc<Peers>);
 
 impl Dial for DialPeers {
-    fn dial<'a>(&'a self, peer: &'a PeerRef) -> BoxFuture<'a, Result<BoxStream, DialError>> {
+    fn dial<'a>(&'a self, peer: &'a PeerRef) -> BoxFuture<'a, Result<Dialled, DialError>> {
         Box::pin(async move {
             let peers = &self.0;
             peers.dials.fetch_add(1, Ordering::Relaxed);
@@ -81,7 +81,7 @@ impl Dial for DialPeers {
                 }
             });
             peers.connections.lock().unwrap().push(task.abort_handle());
-            Ok(Box::new(ours) as BoxStream)
+            Ok(Dialled::from(Box::new(ours) as BoxStream))
         })
     }
 }
@@ -91,7 +91,7 @@ fn hello() -> Handler {
 }
 
 fn peer(name: &str) -> PeerRef {
-    PeerRef { node_id: name.parse().unwrap(), authority: SocketAddr::from(([10, 0, 0, 1], 8001)).to_string() }
+    PeerRef { node_id: name.parse().unwrap(), authority: SocketAddr::from(([10, 0, 0, 1], 8001)).to_string().into() }
 }
 
 fn get() -> Request<Full<Bytes>> {
@@ -227,7 +227,7 @@ async fn a_peer_that_shuts_down_finishes_its_request_and_the_next_goes_to_a_new_
 async fn a_stream_that_the_peer_refused_was_not_sent() {
     struct Refusing;
     impl Dial for Refusing {
-        fn dial<'a>(&'a self, _: &'a PeerRef) -> BoxFuture<'a, Result<BoxStream, DialError>> {
+        fn dial<'a>(&'a self, _: &'a PeerRef) -> BoxFuture<'a, Result<Dialled, DialError>> {
             Box::pin(async {
                 let (ours, theirs) = duplex(64 * 1024);
                 tokio::spawn(async move {
@@ -236,7 +236,7 @@ async fn a_stream_that_the_peer_refused_was_not_sent() {
                         respond.send_reset(h2::Reason::REFUSED_STREAM);
                     }
                 });
-                Ok(Box::new(ours) as BoxStream)
+                Ok(Dialled::from(Box::new(ours) as BoxStream))
             })
         }
     }
@@ -316,10 +316,10 @@ async fn a_connection_that_nobody_uses_is_closed() {
 async fn a_peer_that_gives_no_sign_of_life_has_lost_the_request() {
     struct Silent(Mutex<Vec<tokio::io::DuplexStream>>);
     impl Dial for Silent {
-        fn dial<'a>(&'a self, _: &'a PeerRef) -> BoxFuture<'a, Result<BoxStream, DialError>> {
+        fn dial<'a>(&'a self, _: &'a PeerRef) -> BoxFuture<'a, Result<Dialled, DialError>> {
             let (ours, theirs) = duplex(64 * 1024);
             self.0.lock().unwrap().push(theirs);
-            Box::pin(async { Ok(Box::new(ours) as BoxStream) })
+            Box::pin(async { Ok(Dialled::from(Box::new(ours) as BoxStream)) })
         }
     }
     let began = Instant::now();

@@ -48,7 +48,7 @@ fn authority(number: u8) -> String {
 }
 
 fn peer(number: u8) -> PeerRef {
-    PeerRef { node_id: id(number), authority: authority(number) }
+    PeerRef { node_id: id(number), authority: authority(number).into() }
 }
 
 /// A node that has nothing but a link.

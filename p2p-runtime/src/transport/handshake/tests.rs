@@ -26,7 +26,8 @@ use crate::{
     },
     network::link::{FrameLink, LinkEvent},
     transport::{
-        GossipLink, GossipLinkConfig, HttpHandler, ListenerLimits, MemoryHost, MemoryNetwork, Server, TlsGossipDial, serve,
+        GossipLink, GossipLinkConfig, HttpHandler, ListenerLimits, MemoryHost, MemoryNetwork, NoSessions, Server, TlsGossipDial,
+        serve,
     },
 };
 
@@ -55,7 +56,13 @@ async fn connections(network: &MemoryNetwork, authority: &str, identity: &NodeId
     let whoami = |Extension(peer): Extension<PeerIdentity>, _: Extension<ChannelBinding>| async move { peer.to_string() };
     http.set(Router::new().route("/whoami", get(whoami)));
     let handshake = Arc::new(identity.server_tls().unwrap());
-    let server = Server { handshake, http, gossip: Arc::new(link.clone()), limits: ListenerLimits::default() };
+    let server = Server {
+        handshake,
+        http,
+        gossip: Arc::new(link.clone()),
+        sessions: Arc::new(NoSessions),
+        limits: ListenerLimits::default(),
+    };
     let listener = host.listen(address).await.unwrap();
     let serving = AbortOnDropHandle::new(tokio::spawn(serve(listener, server, CancellationToken::new())));
     Connections { pool: pool(&host, identity.client_tls()), link, events, _serving: serving }

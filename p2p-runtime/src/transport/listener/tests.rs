@@ -17,7 +17,7 @@ use http_body_util::Full;
 use p2p_client::{
     protocol::{ClusterId, Role},
     wire::{
-        dial::{Dial, DialError, PeerRef},
+        dial::{Dial, DialError, Dialled, PeerRef},
         http::{RequestLimits, one_shot},
         net::Network,
         pool::HttpPool,
@@ -32,7 +32,7 @@ use tokio::{
 
 use super::*;
 use crate::{
-    transport::{HandshakeError, MemoryHost, MemoryNetwork, RemoteAddr},
+    transport::{HandshakeError, MemoryHost, MemoryNetwork, NoSessions, RemoteAddr},
     web::rpc::read_body,
 };
 
@@ -52,7 +52,13 @@ impl Handshake for FirstByte {
                 b'g' => Protocol::Gossip,
                 _ => return Err(HandshakeError::UnknownProtocol { protocol: "?".into() }),
             };
-            Ok(Secured { stream, protocol, peer: Some(node()), binding: Some(ChannelBinding::from_bytes([7; 32])) })
+            Ok(Secured {
+                stream,
+                protocol,
+                peer: Some(node()),
+                expires: None,
+                binding: Some(ChannelBinding::from_bytes([7; 32])),
+            })
         })
     }
 }
@@ -85,7 +91,13 @@ async fn start(limits: ListenerLimits) -> Fixture {
     let network = MemoryNetwork::new();
     let listener = network.host([10, 0, 0, 1]).listen(SERVER.parse().unwrap()).await.unwrap();
     let (http, gossip, shutdown) = (HttpHandler::default(), Arc::new(Greets::default()), CancellationToken::new());
-    let server = Server { handshake: Arc::new(FirstByte), http: http.clone(), gossip: gossip.clone(), limits };
+    let server = Server {
+        handshake: Arc::new(FirstByte),
+        http: http.clone(),
+        gossip: gossip.clone(),
+        sessions: Arc::new(NoSessions),
+        limits,
+    };
     let serving = tokio::spawn(serve(listener, server, shutdown.clone()));
     Fixture { client: network.host([10, 0, 0, 2]), http, gossip, shutdown, serving }
 }
@@ -108,8 +120,8 @@ impl Fixture {
 }
 
 impl Dial for Fixture {
-    fn dial<'a>(&'a self, _: &'a PeerRef) -> BoxFuture<'a, Result<BoxStream, DialError>> {
-        Box::pin(async { Ok(self.connect(b'2').await) })
+    fn dial<'a>(&'a self, _: &'a PeerRef) -> BoxFuture<'a, Result<Dialled, DialError>> {
+        Box::pin(async { Ok(self.connect(b'2').await.into()) })
     }
 }
 
@@ -313,6 +325,7 @@ async fn out_of_file_descriptors_the_loop_waits_instead_of_spinning() {
         handshake: Arc::new(FirstByte),
         http: HttpHandler::default(),
         gossip: Arc::new(Greets::default()),
+        sessions: Arc::new(NoSessions),
         limits: ListenerLimits::default(),
     };
     let shutdown = CancellationToken::new();

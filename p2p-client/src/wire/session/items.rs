@@ -1,0 +1,114 @@
+//! Streams: the items of a call, sent one by one before its answer, as many at a time as the caller has given credit for.
+
+use std::{
+    fmt,
+    future::poll_fn,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use futures::Stream;
+
+use super::{
+    Shared,
+    machine::{CallKey, ItemSent, Outcome, Progress},
+    message::Answer,
+};
+
+/// Where a method that streams puts its items. Each waits until the caller has room for it.
+pub struct ItemSink {
+    shared: Arc<Shared>,
+    id: u64,
+}
+
+/// The caller does not want any more items, or is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("nobody takes the items of this stream any more")]
+pub struct NobodyListens;
+
+impl ItemSink {
+    pub(super) fn new(shared: Arc<Shared>, id: u64) -> Self {
+        Self { shared, id }
+    }
+
+    /// Sends an item's JSON, when the caller has room for it.
+    ///
+    /// # Errors
+    /// [`NobodyListens`] once the call was cancelled or its session ended.
+    pub async fn send(&self, item: &[u8]) -> Result<(), NobodyListens> {
+        poll_fn(|cx| self.poll_send(item, cx)).await
+    }
+
+    fn poll_send(&self, item: &[u8], cx: &Context<'_>) -> Poll<Result<(), NobodyListens>> {
+        let mut machine = self.shared.machine();
+        let was_empty = machine.waiting() == 0;
+        match machine.send_item(self.id, item) {
+            ItemSent::Gone => Poll::Ready(Err(NobodyListens)),
+            ItemSent::Wait => {
+                self.shared.waiters.add_items(self.id, cx.waker().clone());
+                Poll::Pending
+            }
+            ItemSent::Sent => {
+                drop(machine);
+                if was_empty {
+                    self.shared.driver.wake();
+                }
+                Poll::Ready(Ok(()))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for ItemSink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ItemSink({})", self.id)
+    }
+}
+
+/// The items of a call, as they come. It ends after the last item, or with the outcome of a call that did not end well. Dropping it
+/// cancels the call.
+pub struct ItemStream {
+    shared: Arc<Shared>,
+    key: Option<CallKey>,
+}
+
+impl ItemStream {
+    pub(super) fn new(shared: Arc<Shared>, key: CallKey) -> Self {
+        Self { shared, key: Some(key) }
+    }
+}
+
+impl Stream for ItemStream {
+    type Item = Result<Bytes, Outcome>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let Some(key) = self.key else { return Poll::Ready(None) };
+        match self.shared.take(key, cx) {
+            Progress::Pending => Poll::Pending,
+            Progress::Item(item) => Poll::Ready(Some(Ok(item))),
+            Progress::Done(outcome) => {
+                self.key = None;
+                Poll::Ready(match outcome {
+                    Outcome::Answered(Answer::Result(_)) => None,
+                    other => Some(Err(other)),
+                })
+            }
+        }
+    }
+}
+
+impl Drop for ItemStream {
+    fn drop(&mut self) {
+        if let Some(key) = self.key {
+            self.shared.abandon(key);
+        }
+    }
+}
+
+impl fmt::Debug for ItemStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ItemStream").field("call", &self.key).finish_non_exhaustive()
+    }
+}

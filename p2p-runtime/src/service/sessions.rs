@@ -1,0 +1,101 @@
+//! Calls that come in on sessions: from a message of a peer to the dispatcher.
+
+use std::{fmt, sync::Arc};
+
+use arc_swap::ArcSwapOption;
+use p2p_client::{
+    protocol::{CallerId, ErrorCode, RpcError},
+    service::Params,
+    wire::{
+        session::{ItemSink, Serve, ServeCall, Served, Session, SessionLimits, message::Incoming},
+        sessions::{Host, Sessions},
+        tls::PeerIdentity,
+    },
+};
+use tokio::time::Instant;
+
+use crate::transport::SessionAcceptor;
+
+use super::{Dispatcher, Inbound};
+
+/// Serves what peers call, while the node takes calls. Cheap to clone; clones are opened and closed together.
+#[derive(Clone, Default)]
+pub(crate) struct SessionHost {
+    // Only while it is open: the dispatcher holds the caller, which holds the sessions, which hold this.
+    dispatcher: Arc<ArcSwapOption<Dispatcher>>,
+}
+
+impl SessionHost {
+    /// Takes calls from now on.
+    pub(crate) fn open(&self, dispatcher: Dispatcher) {
+        self.dispatcher.store(Some(Arc::new(dispatcher)));
+    }
+
+    /// Answers every further call with "unavailable", after which its caller goes elsewhere.
+    pub(crate) fn close(&self) {
+        self.dispatcher.store(None);
+    }
+}
+
+impl fmt::Debug for SessionHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionHost").field("is_open", &self.dispatcher.load().is_some()).finish()
+    }
+}
+
+impl Host for SessionHost {
+    fn serve_for(&self, peer: &PeerIdentity) -> Arc<dyn Serve> {
+        let caller = CallerId::Node { id: peer.node_id.clone(), role: peer.role };
+        Arc::new(PeerCalls { host: self.clone(), caller })
+    }
+}
+
+/// Takes sessions that peers open.
+pub(crate) struct AcceptSessions {
+    pub(crate) host: SessionHost,
+    pub(crate) sessions: Sessions,
+}
+
+impl SessionAcceptor for AcceptSessions {
+    fn accept(&self, peer: &PeerIdentity) -> Option<(Arc<dyn Serve>, SessionLimits)> {
+        self.host.dispatcher.load().as_ref()?;
+        Some((self.host.serve_for(peer), self.sessions.limits().clone()))
+    }
+
+    fn opened(&self, session: &Session) {
+        self.sessions.adopt(session);
+    }
+}
+
+/// The calls of one peer, whom its certificate names.
+struct PeerCalls {
+    host: SessionHost,
+    caller: CallerId,
+}
+
+impl Serve for PeerCalls {
+    fn serve(&self, call: Incoming, received: Instant, items: Option<ItemSink>) -> ServeCall {
+        let Some(dispatcher) = self.host.dispatcher.load_full() else {
+            let error = RpcError::new(ErrorCode::UNAVAILABLE, "this node is starting or stopping; try again in a second");
+            return Box::pin(std::future::ready(Served { outcome: Err(error), deadline: received }));
+        };
+        // A forwarder's certificate lends nothing to a caller without a name.
+        let caller = if call.is_anonymous { CallerId::Anonymous } else { self.caller.clone() };
+        Box::pin(async move {
+            let inbound = Inbound {
+                path: call.method(),
+                params: Params::new(call.params()),
+                caller,
+                from_node: true,
+                target: None,
+                received,
+                timeout: call.timeout,
+                trace: call.trace,
+                origin: call.origin.clone(),
+            };
+            let deadline = inbound.patience();
+            let outcome = dispatcher.serve_here(inbound, items).await;
+            Served { outcome, deadline }
+        })
+    }
+}
