@@ -18,6 +18,7 @@ use std::{
 use bytes::Bytes;
 use tokio::{
     sync::watch,
+    task::AbortHandle,
     time::{Instant, sleep_until, timeout},
 };
 
@@ -136,7 +137,7 @@ struct Slot {
 }
 
 enum State {
-    Connecting { authority: Arc<str>, outcome: watch::Receiver<Option<Result<Way, NoWay>>> },
+    Connecting { authority: Arc<str>, outcome: watch::Receiver<Option<Result<Way, NoWay>>>, attempt: AbortHandle },
     Open(Session),
     Plain { until: Instant },
     Failed { until: Instant, last: NoWay },
@@ -196,7 +197,9 @@ impl Sessions {
             failures = slot.failures;
             match &slot.state {
                 State::Open(session) => return Look::There(Way::Session(session.clone())),
-                State::Connecting { authority, outcome } if *authority == peer.authority => return Look::Coming(outcome.clone()),
+                State::Connecting { authority, outcome, .. } if *authority == peer.authority => {
+                    return Look::Coming(outcome.clone());
+                }
                 State::Plain { until } if *until > Instant::now() => return Look::There(Way::Plain),
                 State::Failed { until, last } => {
                     let left = until.saturating_duration_since(Instant::now());
@@ -219,8 +222,8 @@ impl Sessions {
     /// Starts an attempt in a task of its own, so that it does not end when whoever wanted it first gives up.
     fn start(&self, peer: &PeerRef, failures: u32, turn: u64, table: &mut Table) -> watch::Receiver<Option<Result<Way, NoWay>>> {
         let (report, outcome) = watch::channel(None);
-        tokio::spawn(attempt(Arc::downgrade(&self.inner), peer.clone(), report));
-        let state = State::Connecting { authority: peer.authority.clone(), outcome: outcome.clone() };
+        let attempt = tokio::spawn(attempt(Arc::downgrade(&self.inner), peer.clone(), report)).abort_handle();
+        let state = State::Connecting { authority: peer.authority.clone(), outcome: outcome.clone(), attempt };
         table.slots.insert(peer.node_id.clone(), Slot { state, used: AtomicU64::new(turn), failures });
         table.make_room(self.inner.config.max_peers, &peer.node_id);
         outcome
@@ -260,7 +263,9 @@ impl Sessions {
     /// Cuts every session with a peer at once, with what is in flight: it is dead, or its certificate was revoked.
     pub fn cut(&self, node: &NodeId, why: &str) {
         let mut table = self.inner.table();
-        table.slots.remove(node);
+        if let Some(Slot { state: State::Connecting { attempt, .. }, .. }) = table.slots.remove(node) {
+            attempt.abort();
+        }
         for session in table.living.remove(node).into_iter().flatten() {
             session.cut(Ended::Closed(why.to_owned()));
         }

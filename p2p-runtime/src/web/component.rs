@@ -17,7 +17,10 @@ use crate::{
     transport::{HttpHandler, ListenerLimits, UnixSocket, serve_unix},
 };
 
-use super::{routes::routes, state::WebState};
+use super::{
+    routes::{last_routes, routes},
+    state::WebState,
+};
 
 /// How long running requests may take when the node stops.
 pub(crate) const GRACE: Duration = Duration::from_secs(10);
@@ -79,10 +82,11 @@ impl Component for WebServerComponent {
 
     /// Takes no new requests, and waits for those that run: the services that they use stop next.
     async fn stop(&self, _: &Context) -> Result<()> {
-        self.handler.clear();
+        self.handler.set(last_routes(self.state.clone()));
         self.local.clear();
         self.calls.close();
         let (requests, sessions) = tokio::join!(self.state.running.finish(GRACE), self.state.sessions.retire(GRACE));
+        self.handler.clear();
         if requests + sessions > 0 {
             tracing::warn!(requests, sessions, "what did not end in time was cut off");
         }

@@ -16,6 +16,8 @@ use axum::{
     routing::{get, post},
 };
 
+use crate::transport::unavailable;
+
 use super::{BODY_PATH, admin, bodies, calls, documents, joining, state::WebState};
 
 /// All routes.
@@ -34,4 +36,9 @@ pub(super) fn routes(state: Arc<WebState>) -> Router {
         .route("/admin/stop", post(admin::stop))
         .fallback(documents::unknown_route)
         .with_state(state)
+}
+
+/// What is left of them while the node stops: results of calls that it has answered can still be fetched.
+pub(super) fn last_routes(state: Arc<WebState>) -> Router {
+    Router::new().route(&format!("{BODY_PATH}/{{ticket}}"), get(bodies::fetch)).fallback(async || unavailable()).with_state(state)
 }

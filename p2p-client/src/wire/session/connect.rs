@@ -171,12 +171,17 @@ impl Task {
     async fn run(mut self) {
         let ended = poll_fn(|cx| self.poll(cx)).await;
         tracing::debug!(peer = %self.idle.session.peer(), %ended, "session ended");
-        let Self { connection, mut driver, .. } = self;
+        let Self { mut connection, mut driver, .. } = self;
         driver.end_with(&ended);
-        drop(driver);
         if matches!(ended, Ended::Silent(_) | Ended::NotReading(_)) {
             return; // There is nobody to say it to.
         }
+        let last_words = poll_fn(|cx| match Pin::new(&mut connection).poll(cx) {
+            Poll::Ready(_) => Poll::Ready(()),
+            Poll::Pending => driver.poll_closed(cx),
+        });
+        let _said = timeout(LAST_WORDS, last_words).await;
+        drop(driver);
         // Without streams and senders it closes itself, once everything is sent.
         let _closed = timeout(LAST_WORDS, connection).await;
     }

@@ -76,6 +76,8 @@ pub struct Driver {
     stalled: Option<Instant>,
     /// Callers had their turn to add to what is sent next.
     gathered: bool,
+    /// The last words were said.
+    closing: bool,
 }
 
 /// What is left to do after a turn.
@@ -104,6 +106,7 @@ impl Driver {
             timer: None,
             stalled: None,
             gathered: false,
+            closing: false,
         }
     }
 
@@ -153,6 +156,11 @@ impl Driver {
                     self.receive.flow_control().release_capacity(length).map_err(|error| broken(&error))?;
                 }
                 Poll::Ready(Some(Err(error))) => return Err(broken(&error)),
+                // It has said its farewell, and fetches what it was told of.
+                Poll::Ready(None) if self.shared.machine().waits_to_be_fetched() => {
+                    self.frames.end()?;
+                    return Ok(());
+                }
                 Poll::Ready(None) => return Err(self.stream_ended()?),
             }
         }
@@ -341,7 +349,7 @@ impl Driver {
         let ended = machine.ended().cloned();
         drop(machine);
         // The last words are on their way; an empty last frame ends the stream.
-        let _closing = self.send.send_data(Bytes::new(), true);
+        self.closing = self.send.send_data(Bytes::new(), true).is_ok();
         Err(ended.unwrap_or_else(|| Ended::Closed("it was left in good order".to_owned())))
     }
 
@@ -373,7 +381,9 @@ impl Driver {
             self.handle_events();
             // Those that have not even been sent look at the time themselves.
             self.shared.waiters.wake_all();
-            if self.shared.machine().waiting() > waiting {
+            let machine = self.shared.machine();
+            // There is something to send, or it was the last thing that a session which is left was kept for.
+            if machine.waiting() > waiting || !machine.is_open() {
                 cx.waker().wake_by_ref();
             }
         }
@@ -384,6 +394,21 @@ impl Driver {
         if self.shared.over.borrow().is_none() {
             self.end(ended);
         }
+    }
+
+    /// After the end: waits, where last words were said, until the other end has closed its side too, and so has read them. To drop the
+    /// streams before that would take them back. What still comes in is passed over.
+    pub fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while self.closing {
+            match self.receive.poll_data(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Some(Ok(piece))) => {
+                    self.closing = self.receive.flow_control().release_capacity(piece.len()).is_ok();
+                }
+                Poll::Ready(Some(Err(_)) | None) => self.closing = false,
+            }
+        }
+        Poll::Ready(())
     }
 
     /// Tells everyone that it is over, and the other end why, where that is its fault.
@@ -398,8 +423,12 @@ impl Driver {
         if let Ended::Violation(violation) = ended {
             let mut last_words = bytes::BytesMut::new();
             super::message::write_go_away(self.shared.machine().accepted(), &violation.to_string(), &mut last_words);
+            // They would else be taken for the rest of a message that was cut.
+            if !self.unsent.is_empty() {
+                let _sent = self.send.send_data(std::mem::take(&mut self.unsent), false);
+            }
             // It may be refused for want of room: the stream is closed all the same.
-            let _told = self.send.send_data(last_words.freeze(), true);
+            self.closing = self.send.send_data(last_words.freeze(), true).is_ok();
         }
         self.shared.leaving.send_replace(true);
         self.shared.served.send_replace(true);

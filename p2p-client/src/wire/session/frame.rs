@@ -67,6 +67,11 @@ impl FrameReader {
         Ok(None)
     }
 
+    /// How many bytes of an unfinished frame are kept.
+    pub fn buffered(&self) -> usize {
+        self.partial.len()
+    }
+
     /// Says that the stream has ended.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures::Stream;
 
 use super::{
-    Shared,
+    MAX_INLINE, Shared,
     machine::{CallKey, ItemSent, Outcome, Progress},
     message::Answer,
 };
@@ -23,10 +23,20 @@ pub struct ItemSink {
     id: u64,
 }
 
-/// The caller does not want any more items, or is gone.
+/// Why an item was not sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("nobody takes the items of this stream any more")]
-pub struct NobodyListens;
+#[non_exhaustive]
+pub enum ItemError {
+    /// The caller does not want any more items, or is gone.
+    #[error("nobody takes the items of this stream any more")]
+    NobodyListens,
+    /// It is larger than a session carries ([`MAX_INLINE`]).
+    #[error("an item of {size} bytes, where {MAX_INLINE} are taken; send it in parts")]
+    TooLong {
+        /// Its size in bytes.
+        size: usize,
+    },
+}
 
 impl ItemSink {
     pub(super) fn new(shared: Arc<Shared>, id: u64) -> Self {
@@ -36,16 +46,17 @@ impl ItemSink {
     /// Sends an item's JSON, when the caller has room for it.
     ///
     /// # Errors
-    /// [`NobodyListens`] once the call was cancelled or its session ended.
-    pub async fn send(&self, item: &[u8]) -> Result<(), NobodyListens> {
+    /// [`ItemError::NobodyListens`] once the call was cancelled or its session ended; [`ItemError::TooLong`].
+    pub async fn send(&self, item: &[u8]) -> Result<(), ItemError> {
         poll_fn(|cx| self.poll_send(item, cx)).await
     }
 
-    fn poll_send(&self, item: &[u8], cx: &Context<'_>) -> Poll<Result<(), NobodyListens>> {
+    fn poll_send(&self, item: &[u8], cx: &Context<'_>) -> Poll<Result<(), ItemError>> {
         let mut machine = self.shared.machine();
         let was_empty = machine.waiting() == 0;
         match machine.send_item(self.id, item) {
-            ItemSent::Gone => Poll::Ready(Err(NobodyListens)),
+            ItemSent::Gone => Poll::Ready(Err(ItemError::NobodyListens)),
+            ItemSent::TooLong => Poll::Ready(Err(ItemError::TooLong { size: item.len() })),
             ItemSent::Wait => {
                 self.shared.waiters.add_items(self.id, cx.waker().clone());
                 Poll::Pending

@@ -562,6 +562,7 @@ impl<W> Machine<W> {
         let congested = self.is_congested();
         match self.serving.get_mut(&id) {
             None => ItemSent::Gone,
+            Some(_) if item.len() > MAX_INLINE => ItemSent::TooLong,
             Some(serving) if serving.credit == 0 || congested => ItemSent::Wait,
             Some(serving) => {
                 serving.credit -= 1;
@@ -690,14 +691,19 @@ impl<W> Machine<W> {
         self.leaving && self.ended.is_some() && self.is_quiet()
     }
 
-    /// Whether this end has left, and every call of the other end that it took is answered, the answers on their way.
+    /// Whether this end has left, and every call of the other end that it took is answered, the answers on their way or fetched.
     pub fn is_served(&self) -> bool {
-        self.leaving && self.unanswered() == 0 && self.out.is_empty()
+        self.leaving && self.unanswered() == 0 && self.out.is_empty() && self.parked.is_empty()
     }
 
-    /// Whether no call is open in either direction, and nothing waits to be sent.
+    /// Whether the other end has left, and large answers still wait for it.
+    pub fn waits_to_be_fetched(&self) -> bool {
+        self.ended.is_some() && !self.parked.is_empty()
+    }
+
+    /// Whether no call is open in either direction, and nothing waits to be sent or fetched.
     pub fn is_quiet(&self) -> bool {
-        self.owed == 0 && self.unanswered() == 0 && self.out.is_empty()
+        self.owed == 0 && self.unanswered() == 0 && self.out.is_empty() && self.parked.is_empty()
     }
 
     /// Calls of this end that are not answered.
@@ -738,10 +744,18 @@ pub enum ItemSent {
     Wait,
     /// Nobody wants it any more.
     Gone,
+    /// It is larger than [`MAX_INLINE`], which the other end would not take.
+    TooLong,
 }
 
+/// The size of an error as it is written: some characters become longer by that.
 fn error_size(error: &RpcError) -> usize {
-    error.message.len() + error.data.as_ref().map_or(0, |data| data.get().len())
+    let written = |byte: u8| match byte {
+        b'"' | b'\\' => 2,
+        0..b' ' => 6,
+        _ => 1,
+    };
+    error.message.bytes().map(written).sum::<usize>() + error.data.as_ref().map_or(0, |data| data.get().len())
 }
 
 fn cancelled_error() -> RpcError {

@@ -193,7 +193,7 @@ impl Fast {
             return None;
         }
         if let Some(result) = rest.strip_prefix(RESULT) {
-            return Some(Self::Answer { id, result: last(result) }).filter(|_| !result.is_empty());
+            return Some(Self::Answer { id, result: last(result) }).filter(|_| result.len() > 1);
         }
         let rest = rest.strip_prefix(METHOD)?;
         let begin = text.len() - rest.len();
@@ -208,11 +208,11 @@ impl Fast {
         }
         let mut trace = None;
         if let Some(after) = rest.strip_prefix(TRACE) {
-            trace = after.get(..Trace::TEXT_LEN)?.parse().ok();
+            trace = Some(after.get(..Trace::TEXT_LEN)?.parse().ok()?);
             rest = after[Trace::TEXT_LEN..].strip_prefix('"')?;
         }
         let params = rest.strip_prefix(PARAMS)?;
-        Some(Self::Call { id, method, timeout, trace, params: last(params) }).filter(|_| !params.is_empty())
+        Some(Self::Call { id, method, timeout, trace, params: last(params) }).filter(|_| params.starts_with(['{', '[']))
     }
 }
 
@@ -249,19 +249,14 @@ struct Loose<'a> {
 /// The params of our own notifications.
 #[derive(Deserialize)]
 struct Note<'a> {
-    #[serde(default)]
-    id: u64,
-    #[serde(default)]
-    n: u32,
-    #[serde(default)]
-    ticket: u64,
-    #[serde(default)]
-    size: u64,
-    #[serde(default)]
-    taken: u64,
+    id: Option<u64>,
+    n: Option<u32>,
+    ticket: Option<u64>,
+    size: Option<u64>,
+    taken: Option<u64>,
     #[serde(default)]
     reason: String,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "crate::protocol::envelope::present_raw")]
     item: Option<&'a RawValue>,
 }
 
@@ -304,20 +299,30 @@ impl Loose<'_> {
 impl Note<'_> {
     fn parse(frame: &Bytes, method: &str, params: Option<&RawValue>) -> Result<Message, MessageError> {
         let malformed = |why: String| MessageError::NotJsonRpc(format!("{method}: {why}"));
+        if !matches!(method, "$/cancel" | "$/item" | "$/credit" | "$/body" | "$/goaway") {
+            // Those of a later version may have params of any form.
+            let is_later = method.starts_with("$/");
+            return if is_later { Ok(Message::Unknown) } else { Err(malformed("a call on a session has an id".to_owned())) };
+        }
         let note: Note<'_> =
             serde_json::from_str(params.map_or("{}", RawValue::get)).map_err(|error| malformed(error.to_string()))?;
-        match method {
-            "$/cancel" => Ok(Message::Cancel { id: note.id }),
-            "$/item" => match note.item {
-                Some(item) => Ok(Message::Item { id: note.id, item: frame.slice_ref(item.get().as_bytes()) }),
-                None => Err(malformed("there is no item".to_owned())),
-            },
-            "$/credit" => Ok(Message::Credit { id: note.id, n: note.n }),
-            "$/body" => Ok(Message::Answer { id: note.id, answer: Answer::Body { ticket: note.ticket, size: note.size } }),
-            "$/goaway" => Ok(Message::GoAway { taken: note.taken, reason: note.reason }),
-            other if other.starts_with("$/") => Ok(Message::Unknown),
-            _ => Err(malformed("a call on a session has an id".to_owned())),
+        let missing = |name: &str| malformed(format!("there is no {name}"));
+        if method == "$/goaway" {
+            return Ok(Message::GoAway { taken: note.taken.ok_or_else(|| missing("taken"))?, reason: note.reason });
         }
+        let id = note.id.ok_or_else(|| missing("id"))?;
+        Ok(match method {
+            "$/item" => {
+                let item = note.item.ok_or_else(|| missing("item"))?;
+                Message::Item { id, item: frame.slice_ref(item.get().as_bytes()) }
+            }
+            "$/credit" => Message::Credit { id, n: note.n.ok_or_else(|| missing("n"))? },
+            "$/body" => {
+                let ticket = note.ticket.ok_or_else(|| missing("ticket"))?;
+                Message::Answer { id, answer: Answer::Body { ticket, size: note.size.ok_or_else(|| missing("size"))? } }
+            }
+            _ => Message::Cancel { id },
+        })
     }
 }
 

@@ -16,6 +16,8 @@
 pub mod connect;
 pub mod driver;
 pub mod frame;
+#[doc(hidden)]
+pub mod fuzzing;
 mod items;
 mod keep_alive;
 mod limits;
@@ -45,7 +47,7 @@ use tokio::{
 };
 
 pub use driver::{Driver, Serve, ServeCall, Served, Turn};
-pub use items::{ItemSink, ItemStream, NobodyListens};
+pub use items::{ItemError, ItemSink, ItemStream};
 pub use keep_alive::KeepAlive;
 pub use limits::{MAX_INLINE, SessionLimits};
 pub use machine::{Ended, Outcome};
@@ -147,7 +149,7 @@ impl Session {
         match self.shared.permits.try_acquire() {
             Ok(permit) => permit.forget(),
             Err(TryAcquireError::Closed) => return Err(self.shared.not_sent()),
-            Err(TryAcquireError::NoPermits) => match timeout_at(deadline, self.shared.permits.acquire()).await {
+            Err(TryAcquireError::NoPermits) => match Box::pin(timeout_at(deadline, self.shared.permits.acquire())).await {
                 Ok(Ok(permit)) => permit.forget(),
                 Ok(Err(_)) => return Err(self.shared.not_sent()),
                 Err(_) => return Err(Outcome::Deadline),
@@ -214,7 +216,10 @@ impl Session {
 
     /// Gives out a large answer that waits to be fetched by the other end.
     pub fn fetch(&self, ticket: u64) -> Option<Bytes> {
-        self.shared.machine().fetch(ticket)
+        let body = self.shared.machine().fetch(ticket);
+        // It may have been the last thing that was left to do.
+        self.shared.driver.wake();
+        body
     }
 
     /// Grows as long as the session is used.
@@ -261,7 +266,7 @@ impl Shared {
         if std::mem::replace(looked, true) && deadline <= Instant::now() {
             return Poll::Ready(Err(Outcome::Deadline));
         }
-        if machine.is_congested() && machine.is_open() {
+        if machine.is_congested() && machine.ended().is_none() {
             machine.wake_at(deadline);
             self.waiters.add_call(cx.waker().clone());
             drop(machine);
@@ -388,4 +393,4 @@ impl Serve for ServesNobody {
 pub const LAST_WORDS: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
