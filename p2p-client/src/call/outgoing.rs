@@ -141,7 +141,8 @@ impl Outgoing {
 
     async fn run_encoded<T: DeserializeOwned, E: ServiceError>(mut self, route: Route, body: Vec<u8>) -> Result<T, CallError<E>> {
         let answer = match route {
-            Route::Here(service) => self.serve_here(&service, &body).await,
+            // In a box of its own: a call that is sent is not to carry the room for one that is not.
+            Route::Here(service) => Box::pin(self.serve_here(&service, &body)).await,
             Route::Peer(peer) => self.send_until_settled(peer, &body).await,
         };
         decode(answer, &self.head.method)
@@ -198,7 +199,7 @@ impl Outgoing {
             self.head.tried.push(peer.node_id.clone());
             peer = match self.caller.resolve(&self.head) {
                 Ok(Route::Peer(next)) => next,
-                Ok(Route::Here(service)) => return self.serve_here(&service, body).await,
+                Ok(Route::Here(service)) => return Box::pin(self.serve_here(&service, body)).await,
                 Err(_) if self.retries > 0 => {
                     self.retries -= 1;
                     self.head.tried.clear();

@@ -206,8 +206,9 @@ impl NodeCaller {
         mut now: Instant,
     ) -> Result<Bytes, Failure> {
         // Headers are for what stands between nodes and reads HTTP; large bodies would hold up the small ones.
+        // (What is rare stands in boxes of its own here and below, so that what is not stays small.)
         if body.len() > MAX_INLINE || !head.headers.is_empty() {
-            return self.post(caller, head, to, body, is_said).await;
+            return Box::pin(self.post(caller, head, to, body, is_said)).await;
         }
         let path = head.method.path();
         let mut call = Outgoing {
@@ -222,10 +223,10 @@ impl NodeCaller {
         loop {
             let (way, is_fresh) = match self.sessions.there(&to.node_id) {
                 Some(way) => (way, false),
-                None => self.open_way(head, to).await?,
+                None => Box::pin(self.open_way(head, to)).await?,
             };
             let Way::Session(session) = way else {
-                return self.post(caller, head, to, body, is_said).await;
+                return Box::pin(self.post(caller, head, to, body, is_said)).await;
             };
             if is_fresh {
                 now = Instant::now();
@@ -234,7 +235,7 @@ impl NodeCaller {
             match session.call(&call, head.deadline).await {
                 Outcome::Answered(Answer::Result(json)) => return Ok(json),
                 Outcome::Answered(Answer::Error(error)) => return Err(Failure::Answered(error)),
-                Outcome::Answered(Answer::Body { ticket, .. }) => return self.fetch(head, to, ticket).await,
+                Outcome::Answered(Answer::Body { ticket, .. }) => return Box::pin(self.fetch(head, to, ticket)).await,
                 Outcome::Deadline => return Err(Failure::Deadline(path.into_owned())),
                 Outcome::Lost(ended) => return Err(Failure::Lost(of(to, &ended))),
                 Outcome::NotSent(ended) => {
