@@ -3,7 +3,6 @@
 use std::{any::TypeId, sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
-use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
 use crate::{
@@ -106,7 +105,7 @@ impl Outgoing {
         self,
         method: &'static MethodSpec,
         params: P,
-        encode: Encode<P>,
+        codec: Codec<P, R::Ok>,
         local: L,
     ) -> Begun<F, R::Ok, R::Err>
     where
@@ -120,27 +119,32 @@ impl Outgoing {
                 Ok(here) => Begun::Here(local(here, params)),
                 Err(failure) => Begun::Failed(CallError::from_failure(failure, &method.path)),
             },
-            Ok(route) => match encoded(&params, encode) {
-                Ok(body) => Begun::Encoded(Box::pin(self.run_encoded(route, body))),
+            Ok(route) => match encoded(&params, codec.encode) {
+                Ok(body) => Begun::Encoded(Box::pin(self.run_encoded(route, body, codec.decode))),
                 Err(failure) => Begun::Failed(self.fail(failure)),
             },
         }
     }
 
     /// Runs a call whose params are JSON already.
-    pub(crate) async fn run_json<T: DeserializeOwned, E: ServiceError>(self, body: Vec<u8>) -> Result<T, CallError<E>> {
+    pub(crate) async fn run_json<T, E: ServiceError>(self, body: Vec<u8>, decode: Decode<T>) -> Result<T, CallError<E>> {
         match self.caller.resolve(&self.head) {
             Err(failure) => Err(self.fail(failure)),
-            Ok(route) => self.run_encoded(route, body).await,
+            Ok(route) => self.run_encoded(route, body, decode).await,
         }
     }
 
-    async fn run_encoded<T: DeserializeOwned, E: ServiceError>(mut self, route: Route, body: Vec<u8>) -> Result<T, CallError<E>> {
+    async fn run_encoded<T, E: ServiceError>(
+        mut self,
+        route: Route,
+        body: Vec<u8>,
+        decode: Decode<T>,
+    ) -> Result<T, CallError<E>> {
         let answer = match route {
             Route::Here(service) => self.serve_here(&service, &body).await,
             Route::Peer(peer) => self.send_until_settled(peer, &body).await,
         };
-        decode(answer, &self.head.method)
+        decoded(answer, decode, &self.head.method)
     }
 
     /// Checks access, and makes what the object's method needs.
@@ -221,8 +225,19 @@ fn after(began: Instant, timeout: Duration) -> Instant {
     began.checked_add(timeout).unwrap_or_else(|| began + LONG)
 }
 
+/// How a proxy's method writes its params and reads its result. Generated code says it, as it knows the types' own forms.
+pub struct Codec<P, T> {
+    /// Writes the params' members.
+    pub encode: Encode<P>,
+    /// Reads the result.
+    pub decode: Decode<T>,
+}
+
 /// How a proxy's method writes its params.
 pub(crate) type Encode<P> = fn(&P, &mut ObjectWriter<'_>) -> serde_json::Result<()>;
+
+/// How a proxy's method reads its result.
+pub(crate) type Decode<T> = fn(&[u8]) -> serde_json::Result<T>;
 
 pub(crate) fn encoded<P>(params: &P, encode: Encode<P>) -> Result<Vec<u8>, Failure> {
     let mut body = Vec::with_capacity(128);
@@ -232,12 +247,13 @@ pub(crate) fn encoded<P>(params: &P, encode: Encode<P>) -> Result<Vec<u8>, Failu
     Ok(body)
 }
 
-pub(crate) fn decode<T: DeserializeOwned, E: ServiceError>(
+pub(crate) fn decoded<T, E: ServiceError>(
     answer: Result<Vec<u8>, Failure>,
+    decode: Decode<T>,
     method: &MethodRef,
 ) -> Result<T, CallError<E>> {
     let json = answer.map_err(|failure| CallError::from_failure(failure, &method.path()))?;
-    serde_json::from_slice(&json).map_err(|error| {
+    decode(&json).map_err(|error| {
         CallError::Incompatible(format!("the result of {} is not what this version expects: {error}", method.path()))
     })
 }
