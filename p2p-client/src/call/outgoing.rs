@@ -289,6 +289,16 @@ pub async fn serve_guarded(
     if !method.detached {
         return serve_attached(&**service, method, cx, params, began).await;
     }
+    Box::pin(serve_detached(service, method, cx, params, began)).await
+}
+
+async fn serve_detached(
+    service: &Arc<dyn HostedService>,
+    method: &MethodSpec,
+    cx: &CallContext,
+    params: Params<'_>,
+    began: Instant,
+) -> Result<Vec<u8>, RpcError> {
     let (service, method, cx) = (service.clone(), method.clone(), cx.clone());
     let json = params.json().map(str::to_owned);
     let running = tokio::spawn(async move { serve_attached(&*service, &method, &cx, Params::new(json.as_deref()), began).await });
