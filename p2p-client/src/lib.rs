@@ -6,11 +6,13 @@
 //! - [`protocol`]: what is said: identifiers, targets, JSON-RPC, descriptions.
 //! - [`mod@service`]: what a service is; [`contracts`]: those of the built-in services.
 //! - [`proxy`]: where calls begin, and the one seam below; [`call`]: calls as values.
+//! - [`codec`]: the JSON of params and results, by code made for their types.
 
 // The attribute writes `::p2p_client::…`, here as well.
 extern crate self as p2p_client;
 
 pub mod call;
+pub mod codec;
 pub mod contracts;
 pub mod protocol;
 pub mod proxy;
@@ -21,6 +23,9 @@ pub mod wire;
 #[path = "private.rs"]
 pub mod __private;
 
+pub use self::codec::Message;
+/// Makes a type a [`Message`](codec::Message).
+pub use p2p_macros::MessageOfClient as Message;
 pub use p2p_macros::service_method;
 /// Makes a `trait` a contract: a proxy to call it by, and the tables that its hosts and its documents are made from.
 ///

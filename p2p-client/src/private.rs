@@ -6,10 +6,12 @@ pub use std::{
     sync::Arc,
 };
 
-use serde::Serialize;
+pub use serde::{Serialize, de::DeserializeOwned};
+pub use serde_json::Result as JsonResult;
 
 pub use crate::{
-    call::Here,
+    call::{Codec, Here},
+    codec::{Form, Message, Plain, Probe, Reader, ViaMessage, ViaSerde, absent, write_key},
     protocol::{Access, Many, One, Role, ServiceDescriptor},
     proxy::{Anywhere, OnMany, OnOne, Proxy, ProxyCore, TargetKind},
     service::{
@@ -29,13 +31,14 @@ pub trait Contract<T> {
     fn local(host: Arc<T>) -> Arc<dyn HostedService>;
 }
 
-/// A method's return value as a response: the JSON of its value, or what a caller outside is told of its failure.
+/// A method's return value as a response: the JSON of its value, in its type's form, or what a caller outside is told of its failure.
 ///
 /// # Errors
 /// The failure, or that the value does not serialise.
-pub fn encode_outcome<R: Outcome>(outcome: R) -> Result<Vec<u8>, RpcError> {
+pub fn encode_outcome<R: Outcome>(form: impl Form<R::Ok>, outcome: R) -> Result<Vec<u8>, RpcError> {
     match outcome.into_result() {
-        Ok(value) => serde_json::to_vec(&value)
+        Ok(value) => form
+            .to_json(&value)
             .map_err(|error| RpcError::new(ErrorCode::INTERNAL, format!("the result does not serialise: {error}"))),
         Err(failed) => {
             if let Failed::Other(error) = &failed {

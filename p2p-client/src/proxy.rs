@@ -15,7 +15,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
 use crate::{
-    call::{Begun, Call, CallError, Encode, Failure, Head, Here, MethodRef, Outgoing, Replies, encoded},
+    call::{Begun, Call, CallError, Codec, Failure, Head, Here, MethodRef, Outgoing, Replies, encoded},
     protocol::{CallerId, Many, NodeId, One, Target},
     service::{Chain, Definition, HostedService, MethodSpec, Outcome},
 };
@@ -115,7 +115,7 @@ impl Proxy {
         Call::new(move |options| {
             Begun::<Ready<_>, _, _>::Encoded(Box::pin(async move {
                 let body = body.map_err(|error| CallError::InvalidParams(format!("the params do not serialise: {error}")))?;
-                Outgoing::new(caller, method?, target, chain.as_ref(), options).run_json(body).await
+                Outgoing::new(caller, method?, target, chain.as_ref(), options).run_json(body, |json| serde_json::from_slice(json)).await
             }))
         })
     }
@@ -161,12 +161,12 @@ impl ProxyCore<Anywhere> {
 }
 
 impl<K: TargetKind> ProxyCore<K> {
-    /// Makes the call. Written by the macros: `encode` writes the params, `local` runs the method on the object itself.
+    /// Makes the call. Written by the macros: `codec` writes the params and reads the result, `local` runs the method on the object itself.
     pub fn call<S, P, R, L, F>(
         &self,
         method: &'static MethodSpec,
         params: P,
-        encode: Encode<P>,
+        codec: Codec<P, R::Ok>,
         local: L,
     ) -> K::Reply<R::Ok, R::Err>
     where
@@ -176,7 +176,7 @@ impl<K: TargetKind> ProxyCore<K> {
         L: FnOnce(Here<S>, P) -> F + Send + 'static,
         F: Future<Output = Result<R::Ok, CallError<R::Err>>> + Send + 'static,
     {
-        K::call::<S, P, R, L, F>(self, method, params, encode, local)
+        K::call::<S, P, R, L, F>(self, method, params, codec, local)
     }
 }
 
@@ -190,7 +190,7 @@ pub trait TargetKind: Clone + Send + Sync + sealed::Sealed + 'static {
         core: &ProxyCore<Self>,
         method: &'static MethodSpec,
         params: P,
-        encode: Encode<P>,
+        codec: Codec<P, R::Ok>,
         local: L,
     ) -> Self::Reply<R::Ok, R::Err>
     where
@@ -229,7 +229,7 @@ macro_rules! one_result {
                 $core: &ProxyCore<Self>,
                 method: &'static MethodSpec,
                 params: P,
-                encode: Encode<P>,
+                codec: Codec<P, R::Ok>,
                 local: L,
             ) -> Call<R::Ok, R::Err>
             where
@@ -242,7 +242,7 @@ macro_rules! one_result {
                 let (caller, chain, target) = ($core.proxy.caller.clone(), $core.proxy.chain.clone(), $target);
                 Call::new(move |options| {
                     Outgoing::new(caller, MethodRef::Known(method), Target::One(target), chain.as_ref(), options)
-                        .begin::<S, P, R, L, F>(method, params, encode, local)
+                        .begin::<S, P, R, L, F>(method, params, codec, local)
                 })
             }
         }
@@ -259,7 +259,7 @@ impl TargetKind for OnMany {
         core: &ProxyCore<Self>,
         method: &'static MethodSpec,
         params: P,
-        encode: Encode<P>,
+        codec: Codec<P, R::Ok>,
         _: L,
     ) -> Replies<R::Ok, R::Err>
     where
@@ -272,8 +272,8 @@ impl TargetKind for OnMany {
         let (caller, chain) = (core.proxy.caller.clone(), core.proxy.chain.clone());
         let target = Target::Many(core.kind.0.clone());
         let me = caller.node_id().clone();
-        Replies::new(me, MethodRef::Known(method), move |options| {
-            let body = encoded(&params, encode)?;
+        Replies::new(me, MethodRef::Known(method), codec.decode, move |options| {
+            let body = encoded(&params, codec.encode)?;
             Ok((Outgoing::new(caller, MethodRef::Known(method), target, chain.as_ref(), options), body))
         })
     }

@@ -1,4 +1,4 @@
-//! The attributes of P2P Core: [`macro@service_method`] and the entries behind `#[service]`.
+//! The attributes of P2P Core: [`macro@service_method`] and the entries behind `#[service]` and `#[derive(Message)]`.
 //!
 //! Use them through the crate that you depend on (`p2p_client::service`, `p2p_runtime::service` or `p2p_services::service`): each
 //! of these is an entry of its own, because an attribute cannot know by which crate it was re-exported. How they are used is
@@ -32,6 +32,24 @@ pub fn service_of_runtime(args: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn service_of_services(args: TokenStream, item: TokenStream) -> TokenStream {
     expand::service(args.into(), &item.into(), expand::Entry::SERVICES).into()
+}
+
+/// `#[derive(Message)]` as `p2p_client` exports it. What it does is told at the trait `p2p_client::codec::Message`.
+#[proc_macro_derive(MessageOfClient, attributes(serde, message))]
+pub fn message_of_client(item: TokenStream) -> TokenStream {
+    expand::message(&item.into(), expand::Entry::CLIENT).into()
+}
+
+/// `#[derive(Message)]` as `p2p_runtime` exports it.
+#[proc_macro_derive(MessageOfRuntime, attributes(serde, message))]
+pub fn message_of_runtime(item: TokenStream) -> TokenStream {
+    expand::message(&item.into(), expand::Entry::RUNTIME).into()
+}
+
+/// `#[derive(Message)]` as `p2p_services` exports it.
+#[proc_macro_derive(MessageOfServices, attributes(serde, message))]
+pub fn message_of_services(item: TokenStream) -> TokenStream {
+    expand::message(&item.into(), expand::Entry::SERVICES).into()
 }
 
 /// Marks a method that callers can reach. It means something only inside of a block under `#[service]`, which takes it away;

@@ -2,9 +2,11 @@
 //!
 //! Each check notes its mistake at the user's tokens and goes on, so that all mistakes of a service show in one compile.
 
+pub(crate) mod message;
 mod method;
 mod names;
 mod param;
+mod rename;
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote};

@@ -21,9 +21,12 @@ pub mod prelude {
         Node, NodeError, NodeId, NodeInfo, NodeStatus, One, Password, Proxy, Replies, Result, Role,
     };
 
-    pub use crate::{service, service_method};
+    pub use crate::{Message, service, service_method};
 }
 
+pub use p2p_client::codec::Message;
+/// Makes a type a [`Message`](p2p_client::codec::Message): JSON by code of its own, for params and results.
+pub use p2p_macros::MessageOfServices as Message;
 pub use p2p_macros::service_method;
 /// The attribute [`p2p_runtime::service`](macro@p2p_runtime::service), for programs that depend on this crate.
 pub use p2p_macros::service_of_services as service;

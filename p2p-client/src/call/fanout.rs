@@ -10,7 +10,6 @@ use std::{
 };
 
 use futures::{FutureExt, Stream, StreamExt, future::BoxFuture, stream::FuturesUnordered};
-use serde::de::DeserializeOwned;
 
 use crate::{
     protocol::NodeId,
@@ -18,7 +17,10 @@ use crate::{
     service::{NoError, ServiceError},
 };
 
-use super::{CallError, CallOptions, Failure, MethodRef, Outgoing, outgoing::decode};
+use super::{
+    CallError, CallOptions, Failure, MethodRef, Outgoing,
+    outgoing::{Decode, decoded},
+};
 
 /// A call to many nodes that has done nothing yet.
 ///
@@ -34,22 +36,30 @@ pub struct Replies<T, E = NoError> {
 type Start = Box<dyn FnOnce(CallOptions) -> Result<(Outgoing, Vec<u8>), Failure> + Send>;
 type Reply<T, E> = (NodeId, Result<T, CallError<E>>);
 
+struct Unsent<T> {
+    start: Start,
+    decode: Decode<T>,
+    method: MethodRef,
+    me: NodeId,
+}
+
 enum State<T, E> {
-    Ready(Option<(Start, MethodRef, NodeId)>),
+    Ready(Option<Unsent<T>>),
     Running { legs: FuturesUnordered<BoxFuture<'static, Reply<T, E>>>, answers: Vec<Reply<T, E>> },
 }
 
 // Nothing in it is pinned in place: the legs stand in boxes.
 impl<T, E> Unpin for Replies<T, E> {}
 
-impl<T: DeserializeOwned + Send + 'static, E: ServiceError> Replies<T, E> {
+impl<T: Send + 'static, E: ServiceError> Replies<T, E> {
     /// `me` is the node that calls: a failure of the whole is its answer.
     pub(crate) fn new(
         me: NodeId,
         method: MethodRef,
+        decode: Decode<T>,
         start: impl FnOnce(CallOptions) -> Result<(Outgoing, Vec<u8>), Failure> + Send + 'static,
     ) -> Self {
-        Self { options: CallOptions::default(), state: State::Ready(Some((Box::new(start), method, me))) }
+        Self { options: CallOptions::default(), state: State::Ready(Some(Unsent { start: Box::new(start), decode, method, me })) }
     }
 
     /// Gives each node this much time.
@@ -72,18 +82,21 @@ impl<T: DeserializeOwned + Send + 'static, E: ServiceError> Replies<T, E> {
     /// Sends to every node that fits, once.
     fn begin(&mut self) {
         let State::Ready(ready) = &mut self.state else { return };
-        let Some((start, method, me)) = ready.take() else { return };
-        let legs = start(std::mem::take(&mut self.options)).and_then(Self::legs).unwrap_or_else(|failure| {
+        let Some(Unsent { start, decode, method, me }) = ready.take() else { return };
+        let legs = start(std::mem::take(&mut self.options)).and_then(|begun| Self::legs(begun, decode)).unwrap_or_else(|failure| {
             let error = CallError::from_failure(failure, &method.path());
             std::iter::once(std::future::ready((me, Err(error))).boxed()).collect()
         });
         self.state = State::Running { legs, answers: Vec::new() };
     }
 
-    fn legs((out, body): (Outgoing, Vec<u8>)) -> Result<FuturesUnordered<BoxFuture<'static, Reply<T, E>>>, Failure> {
+    fn legs(
+        (out, body): (Outgoing, Vec<u8>),
+        decode: Decode<T>,
+    ) -> Result<FuturesUnordered<BoxFuture<'static, Reply<T, E>>>, Failure> {
         let targets = out.caller.resolve_all(&out.head)?;
         let (out, body) = (Arc::new(out), Arc::new(body));
-        Ok(targets.into_iter().map(|leg| ask(out.clone(), leg, body.clone()).boxed()).collect())
+        Ok(targets.into_iter().map(|leg| ask(out.clone(), leg, body.clone(), decode).boxed()).collect())
     }
 
     fn poll_next_reply(&mut self, cx: &mut Context<'_>) -> Poll<Option<Reply<T, E>>> {
@@ -96,16 +109,16 @@ impl<T: DeserializeOwned + Send + 'static, E: ServiceError> Replies<T, E> {
 }
 
 /// One node's part of a fan-out.
-async fn ask<T: DeserializeOwned, E: ServiceError>(out: Arc<Outgoing>, leg: Leg, body: Arc<Vec<u8>>) -> Reply<T, E> {
+async fn ask<T, E: ServiceError>(out: Arc<Outgoing>, leg: Leg, body: Arc<Vec<u8>>, decode: Decode<T>) -> Reply<T, E> {
     let answer = match leg.route {
         Err(failure) => Err(failure),
         Ok(Route::Here(service)) => out.serve_here(&service, &body).await,
         Ok(Route::Peer(peer)) => out.caller.send(&out.head, &peer, &body).await,
     };
-    (leg.node_id, decode(answer, &out.head.method))
+    (leg.node_id, decoded(answer, decode, &out.head.method))
 }
 
-impl<T: DeserializeOwned + Send + 'static, E: ServiceError> Future for Replies<T, E> {
+impl<T: Send + 'static, E: ServiceError> Future for Replies<T, E> {
     type Output = Answers<T, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answers<T, E>> {
@@ -133,7 +146,7 @@ impl<T, E> fmt::Debug for Replies<T, E> {
 #[must_use = "a stream does nothing until it is polled"]
 pub struct ReplyStream<T, E = NoError>(Replies<T, E>);
 
-impl<T: DeserializeOwned + Send + 'static, E: ServiceError> Stream for ReplyStream<T, E> {
+impl<T: Send + 'static, E: ServiceError> Stream for ReplyStream<T, E> {
     type Item = Reply<T, E>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {

@@ -4,7 +4,6 @@ use std::{any::TypeId, borrow::Cow, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
 use crate::{
@@ -110,7 +109,7 @@ impl Outgoing {
         self,
         method: &'static MethodSpec,
         params: P,
-        encode: Encode<P>,
+        codec: Codec<P, R::Ok>,
         local: L,
     ) -> Begun<F, R::Ok, R::Err>
     where
@@ -124,28 +123,33 @@ impl Outgoing {
                 Ok(here) => Begun::Here(local(here, params)),
                 Err(failure) => Begun::Failed(CallError::from_failure(failure, &method.path)),
             },
-            Ok(route) => match encoded(&params, encode) {
-                Ok(body) => Begun::Encoded(Box::pin(self.run_encoded(route, body))),
+            Ok(route) => match encoded(&params, codec.encode) {
+                Ok(body) => Begun::Encoded(Box::pin(self.run_encoded(route, body, codec.decode))),
                 Err(failure) => Begun::Failed(self.fail(failure)),
             },
         }
     }
 
     /// Runs a call whose params are JSON already.
-    pub(crate) async fn run_json<T: DeserializeOwned, E: ServiceError>(self, body: Vec<u8>) -> Result<T, CallError<E>> {
+    pub(crate) async fn run_json<T, E: ServiceError>(self, body: Vec<u8>, decode: Decode<T>) -> Result<T, CallError<E>> {
         match self.caller.resolve(&self.head) {
             Err(failure) => Err(self.fail(failure)),
-            Ok(route) => self.run_encoded(route, body).await,
+            Ok(route) => self.run_encoded(route, body, decode).await,
         }
     }
 
-    async fn run_encoded<T: DeserializeOwned, E: ServiceError>(mut self, route: Route, body: Vec<u8>) -> Result<T, CallError<E>> {
+    async fn run_encoded<T, E: ServiceError>(
+        mut self,
+        route: Route,
+        body: Vec<u8>,
+        decode: Decode<T>,
+    ) -> Result<T, CallError<E>> {
         let answer = match route {
             // In a box of its own: a call that is sent is not to carry the room for one that is not.
             Route::Here(service) => Box::pin(self.serve_here(&service, &body)).await,
             Route::Peer(peer) => self.send_until_settled(peer, &body).await,
         };
-        decode(answer, &self.head.method)
+        decoded(answer, decode, &self.head.method)
     }
 
     /// Checks access, and makes what the object's method needs.
@@ -227,8 +231,19 @@ fn after(began: Instant, timeout: Duration) -> Instant {
     began.checked_add(timeout).unwrap_or_else(|| began + LONG)
 }
 
+/// How a proxy's method writes its params and reads its result. Generated code says it, as it knows the types' own forms.
+pub struct Codec<P, T> {
+    /// Writes the params' members.
+    pub encode: Encode<P>,
+    /// Reads the result.
+    pub decode: Decode<T>,
+}
+
 /// How a proxy's method writes its params.
 pub(crate) type Encode<P> = fn(&P, &mut ObjectWriter<'_>) -> serde_json::Result<()>;
+
+/// How a proxy's method reads its result.
+pub(crate) type Decode<T> = fn(&[u8]) -> serde_json::Result<T>;
 
 pub(crate) fn encoded<P>(params: &P, encode: Encode<P>) -> Result<Vec<u8>, Failure> {
     let mut body = Vec::with_capacity(128);
@@ -238,12 +253,13 @@ pub(crate) fn encoded<P>(params: &P, encode: Encode<P>) -> Result<Vec<u8>, Failu
     Ok(body)
 }
 
-pub(crate) fn decode<T: DeserializeOwned, E: ServiceError>(
+pub(crate) fn decoded<T, E: ServiceError>(
     answer: Result<Bytes, Failure>,
+    decode: Decode<T>,
     method: &MethodRef,
 ) -> Result<T, CallError<E>> {
     let json = answer.map_err(|failure| CallError::from_failure(failure, &method.path()))?;
-    serde_json::from_slice(&json).map_err(|error| {
+    decode(&json).map_err(|error| {
         CallError::Incompatible(format!("the result of {} is not what this version expects: {error}", method.path()))
     })
 }
@@ -273,6 +289,16 @@ pub async fn serve_guarded(
     if !method.detached {
         return serve_attached(&**service, method, cx, params, began).await;
     }
+    Box::pin(serve_detached(service, method, cx, params, began)).await
+}
+
+async fn serve_detached(
+    service: &Arc<dyn HostedService>,
+    method: &MethodSpec,
+    cx: &CallContext,
+    params: Params<'_>,
+    began: Instant,
+) -> Result<Vec<u8>, RpcError> {
     let (service, method, cx) = (service.clone(), method.clone(), cx.clone());
     let json = params.json().map(str::to_owned);
     let running = tokio::spawn(async move { serve_attached(&*service, &method, &cx, Params::new(json.as_deref()), began).await });

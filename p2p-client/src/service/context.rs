@@ -168,16 +168,26 @@ fn write_hex(bytes: &[u8], text: &mut [u8]) {
     }
 }
 
-/// Reads lower-case hexadecimal digits, at most 32.
-fn read_hex(text: &[u8]) -> Option<u128> {
-    text.iter().try_fold(0, |value: u128, digit| {
-        let digit = match digit {
-            b'0'..=b'9' => digit - b'0',
-            b'a'..=b'f' => digit - b'a' + 10,
-            _ => return None,
-        };
-        Some((value << 4) | u128::from(digit))
-    })
+/// The value of each lower-case hexadecimal digit; of all else, one that no digit has.
+const HEX: [u8; 256] = {
+    let mut values = [0xff; 256];
+    let mut digit = 0;
+    while digit < 16 {
+        values[b"0123456789abcdef"[digit] as usize] = digit as u8;
+        digit += 1;
+    }
+    values
+};
+
+/// Reads lower-case hexadecimal digits, at most 16. (Every call carries a trace: the digits are checked together, at the end.)
+fn read_hex(text: &[u8]) -> Option<u64> {
+    let mut all = 0;
+    let value = text.iter().fold(0, |value: u64, digit| {
+        let digit = HEX[usize::from(*digit)];
+        all |= digit;
+        (value << 4) | u64::from(digit & 15)
+    });
+    (all < 16).then_some(value)
 }
 
 impl fmt::Display for Trace {
@@ -200,8 +210,9 @@ impl FromStr for Trace {
             return Err(ParseTraceError);
         }
         let hex = |range: std::ops::Range<usize>| read_hex(&text[range]).ok_or(ParseTraceError);
-        let id = NonZeroU128::new(hex(3..35)?).ok_or(ParseTraceError)?;
-        let parent = u64::try_from(hex(36..52)?).ok().and_then(NonZeroU64::new).ok_or(ParseTraceError)?;
+        let id = (u128::from(hex(3..19)?) << 64) | u128::from(hex(19..35)?);
+        let id = NonZeroU128::new(id).ok_or(ParseTraceError)?;
+        let parent = NonZeroU64::new(hex(36..52)?).ok_or(ParseTraceError)?;
         let flags = u8::try_from(hex(53..55)?).map_err(|_| ParseTraceError)?;
         Ok(Self { id, parent, flags })
     }

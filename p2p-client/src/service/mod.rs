@@ -22,6 +22,6 @@ pub use guard::{Cut, Guarded};
 pub use object::{Definition, HostedService, Local, ServeFuture};
 pub use outcome::{Failed, NoError, Outcome, ServiceError};
 pub use parameter::Parameter;
-pub use params::{ObjectWriter, ParamError, Params, Slots};
+pub use params::{ObjectWriter, ParamError, Params, Slots, Straight};
 pub use spec::{MethodSpec, ParamSpec, ServiceSpec};
 pub use stats::{MethodSnapshot, MethodStats, Running};

@@ -1,7 +1,8 @@
 //! A method's parameters on the wire: an object by name, or an array by position.
 //!
+//! Params that stand as a proxy writes them are read straight into the parameters' own types ([`Params::straight`]). For all others
 //! [`Params::split`] parts the JSON into one slice for each parameter, without decoding values and without code for each
-//! method; [`Params::take`] then decodes a slice into the parameter's own type, so that an error can name it.
+//! method; [`Slots::take`] then decodes a slice into the parameter's own type, so that an error can name it.
 //! [`ObjectWriter`] is the other direction.
 
 use serde::{
@@ -10,7 +11,10 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use crate::protocol::{ErrorCode, RpcError};
+use crate::{
+    codec::{Form, Reader, write_key},
+    protocol::{ErrorCode, RpcError},
+};
 
 use super::{ParamSpec, Parameter};
 
@@ -47,18 +51,50 @@ impl<'a> Params<'a> {
         self.0
     }
 
+    /// Reads params that stand exactly as a proxy writes them: by name, in the declared order, without white space. `None` of all
+    /// others, whose meaning, or whose mistake, [`split`](Self::split) tells.
+    #[inline]
+    pub fn straight<V>(self, read: impl FnOnce(&mut Straight<'a>) -> Option<V>) -> Option<V> {
+        let mut params = Straight { reader: Reader::new(self.0?), first: true };
+        params.reader.literal("{")?;
+        let values = read(&mut params)?;
+        params.reader.literal("}")?;
+        params.reader.is_at_end().then_some(values)
+    }
+
     /// Parts the params by parameter.
     ///
     /// # Errors
     /// When they are neither object nor array, name an unknown parameter or one twice, or are too many.
     pub fn split(self, names: &'a [ParamSpec]) -> Result<Slots<'a>, ParamError> {
-        let Some(json) = self.0 else {
+        let Some(json) = self.0.filter(|json| *json != "{}") else {
             return Ok(Slots { names, values: vec![None; names.len()] });
         };
         let mut deserializer = serde_json::Deserializer::from_str(json);
         let values = deserializer.deserialize_any(Splitter { names }).map_err(|error| ParamError(without_place(&error)))?;
         deserializer.end().map_err(|error| ParamError(without_place(&error)))?;
         Ok(Slots { names, values })
+    }
+}
+
+/// Params that are read from front to back.
+#[derive(Debug)]
+pub struct Straight<'a> {
+    reader: Reader<'a>,
+    first: bool,
+}
+
+impl Straight<'_> {
+    /// Reads the next parameter; `key` is written `,"name":`. One that was left out is what its type makes of nothing.
+    #[inline]
+    pub fn take<T: Parameter>(&mut self, form: impl Form<T>, key: &'static str) -> Option<T> {
+        if self.reader.key(key, &mut self.first) { form.read(&mut self.reader) } else { from_nothing() }
+    }
+
+    /// Reads the next parameter, if it was given.
+    #[inline]
+    pub fn take_given<T: Parameter>(&mut self, form: impl Form<T>, key: &'static str) -> Option<Option<T>> {
+        if self.reader.key(key, &mut self.first) { form.read(&mut self.reader).map(Some) } else { Some(None) }
     }
 }
 
@@ -75,12 +111,12 @@ impl Slots<'_> {
         }
     }
 
-    /// Decodes the parameter at `index`, or makes the default that its method gives it.
+    /// Decodes the parameter at `index`, if it was given.
     ///
     /// # Errors
     /// When the value does not fit the type; the text names the parameter.
-    pub fn take_or<T: Parameter>(&mut self, index: usize, default: impl FnOnce() -> T) -> Result<T, ParamError> {
-        if self.values.get(index).is_some_and(Option::is_some) { self.take(index) } else { Ok(default()) }
+    pub fn take_given<T: Parameter>(&mut self, index: usize) -> Result<Option<T>, ParamError> {
+        if self.values.get(index).is_some_and(Option::is_some) { self.take(index).map(Some) } else { Ok(None) }
     }
 
     fn name(&self, index: usize) -> &str {
@@ -190,18 +226,17 @@ fn without_place(error: &serde_json::Error) -> String {
     }
 }
 
-/// Writes the params object of a call.
+/// Writes the params object of a call. Keys are written `,"name":`, as they were when the program was compiled.
 #[derive(Debug)]
 pub struct ObjectWriter<'a> {
     out: &'a mut Vec<u8>,
-    empty: bool,
 }
 
 impl<'a> ObjectWriter<'a> {
     /// Begins an object at the end of `out`.
     pub fn new(out: &'a mut Vec<u8>) -> Self {
         out.push(b'{');
-        Self { out, empty: true }
+        Self { out }
     }
 
     /// Writes a member. A value that says nothing (`None`) is left out where its type may be, so that a host that does not know a
@@ -209,12 +244,11 @@ impl<'a> ObjectWriter<'a> {
     ///
     /// # Errors
     /// When the value does not serialise.
-    pub fn field<T: Parameter>(&mut self, name: &str, value: &T) -> serde_json::Result<()> {
-        let (before, was_empty) = (self.out.len(), self.empty);
-        self.explicit(name, value)?;
+    pub fn field<T: Parameter>(&mut self, form: impl Form<T>, key: &'static str, value: &T) -> serde_json::Result<()> {
+        let before = self.out.len();
+        self.explicit(form, key, value)?;
         if self.out.ends_with(b":null") && may_be_left_out::<T>() {
             self.out.truncate(before);
-            self.empty = was_empty;
         }
         Ok(())
     }
@@ -223,14 +257,9 @@ impl<'a> ObjectWriter<'a> {
     ///
     /// # Errors
     /// When the value does not serialise.
-    pub fn explicit<T: Parameter>(&mut self, name: &str, value: &T) -> serde_json::Result<()> {
-        if !self.empty {
-            self.out.push(b',');
-        }
-        self.empty = false;
-        serde_json::to_writer(&mut *self.out, name)?;
-        self.out.push(b':');
-        serde_json::to_writer(&mut *self.out, value)
+    pub fn explicit<T: Parameter>(&mut self, form: impl Form<T>, key: &'static str, value: &T) -> serde_json::Result<()> {
+        write_key(self.out, key);
+        form.write(value, self.out)
     }
 
     /// Ends the object.
@@ -242,11 +271,21 @@ impl<'a> ObjectWriter<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codec::{Generated, Plain};
 
     const NAMES: &[ParamSpec] =
         &[ParamSpec { name: std::borrow::Cow::Borrowed("who") }, ParamSpec { name: std::borrow::Cow::Borrowed("times") }];
 
+    /// As generated code reads them.
     fn read(json: &str) -> Result<(String, Option<u8>), String> {
+        straight(Params::new(Some(json))).map_or_else(|| split(json), Ok)
+    }
+
+    fn straight(params: Params<'_>) -> Option<(String, Option<u8>)> {
+        params.straight(|params| Some((params.take(Generated, ",\"who\":")?, params.take(Generated, ",\"times\":")?)))
+    }
+
+    fn split(json: &str) -> Result<(String, Option<u8>), String> {
         let mut slots = Params::new(Some(json)).split(NAMES).map_err(|e| e.to_string())?;
         Ok((slots.take(0).map_err(|e| e.to_string())?, slots.take(1).map_err(|e| e.to_string())?))
     }
@@ -259,6 +298,47 @@ mod tests {
         assert_eq!(read(r#"["Ada", 2]"#), ada);
         assert_eq!(read(r#"["Ada"]"#), Ok(("Ada".to_owned(), None)));
         assert_eq!(read(r#"{"who": "Ada", "times": null}"#), Ok(("Ada".to_owned(), None)));
+    }
+
+    #[test]
+    fn params_as_a_proxy_writes_them_are_read_straight_and_all_others_are_not() {
+        for json in [r#"{"who":"Ada","times":2}"#, r#"{"who":"Ada"}"#, r#"{"who":"A\nda","times":null}"#] {
+            assert_eq!(straight(Params::new(Some(json))), split(json).ok(), "{json}");
+            assert!(straight(Params::new(Some(json))).is_some(), "{json}");
+        }
+        for json in ["", "{}", r#"{"who": "Ada"}"#, r#"{"times":2,"who":"Ada"}"#, r#"["Ada"]"#, r#"{"who":"Ada"} "#, r#"{"who":"Ada","who":"B"}"#]
+        {
+            assert_eq!(straight(Params::new(Some(json))), None, "{json}");
+        }
+        assert_eq!(straight(Params::new(None)), None);
+    }
+
+    #[test]
+    fn whether_a_parameter_was_given_is_known_both_ways() {
+        let given = |json| {
+            let params = Params::new(Some(json));
+            let straight = params.straight(|params| {
+                let who = params.take::<Option<String>>(Generated, ",\"who\":")?;
+                Some((who, params.take_given::<Option<u8>>(Plain, ",\"times\":")?))
+            });
+            let mut slots = params.split(NAMES).unwrap();
+            (straight, (slots.take::<Option<String>>(0).unwrap(), slots.take_given::<Option<u8>>(1).unwrap()))
+        };
+        for (json, times) in [("{}", None), (r#"{"times":null}"#, Some(None)), (r#"{"times":3}"#, Some(Some(3)))] {
+            assert_eq!(given(json), (Some((None, times)), (None, times)), "{json}");
+        }
+    }
+
+    #[test]
+    fn a_parameter_may_be_as_deep_by_itself_whichever_way_it_is_read() {
+        let nested = |depth: usize| format!("{{\"who\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
+        for (depth, fits) in [(127, true), (128, false)] {
+            let json = nested(depth);
+            let params = Params::new(Some(&json));
+            let straight = params.straight(|params| params.take::<serde_json::Value>(Plain, ",\"who\":"));
+            assert_eq!(straight.is_some(), fits, "{depth}");
+            assert_eq!(params.split(NAMES).unwrap().take::<serde_json::Value>(0).is_ok(), fits, "{depth}");
+        }
     }
 
     #[test]
@@ -281,11 +361,11 @@ mod tests {
     fn a_written_object_leaves_out_what_says_nothing() {
         let mut out = Vec::new();
         let mut object = ObjectWriter::new(&mut out);
-        object.field("a", &None::<u8>).unwrap();
-        object.field("b", &1).unwrap();
-        object.field("c", &()).unwrap();
-        object.explicit("d", &None::<u8>).unwrap();
-        object.field("e", &":null".to_owned()).unwrap();
+        object.field(Generated, ",\"a\":", &None::<u8>).unwrap();
+        object.field(Generated, ",\"b\":", &1_u8).unwrap();
+        object.field(Generated, ",\"c\":", &()).unwrap();
+        object.explicit(Generated, ",\"d\":", &None::<u8>).unwrap();
+        object.field(Generated, ",\"e\":", &":null".to_owned()).unwrap();
         object.end();
         assert_eq!(out, br#"{"b":1,"c":null,"d":null,"e":":null"}"#);
     }

@@ -10,6 +10,7 @@ pub mod dial;
 pub mod http;
 pub mod net;
 pub mod pool;
+mod read_ahead;
 pub mod session;
 pub mod sessions;
 pub mod tls;

@@ -12,6 +12,8 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
+use super::read_ahead::ReadAhead;
+
 /// A connection's bytes in both directions. Every fitting type is one.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
 
@@ -68,7 +70,7 @@ impl Network for TcpNetwork {
         Box::pin(async move {
             let stream = TcpStream::connect(authority).await?;
             stream.set_nodelay(true)?;
-            Ok(Box::new(stream) as BoxStream)
+            Ok(Box::new(ReadAhead::new(stream)) as BoxStream)
         })
     }
 
@@ -91,7 +93,7 @@ impl Listener for Tcp {
         Box::pin(async move {
             let (stream, from) = self.listener.accept().await?;
             stream.set_nodelay(true)?;
-            Ok((Box::new(stream) as BoxStream, from))
+            Ok((Box::new(ReadAhead::new(stream)) as BoxStream, from))
         })
     }
 

@@ -16,6 +16,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use rustc_hash::FxHashMap;
 use tokio::{
     sync::watch,
     task::AbortHandle,
@@ -121,7 +122,7 @@ struct Inner {
 
 #[derive(Default)]
 struct Table {
-    slots: HashMap<NodeId, Slot>,
+    slots: FxHashMap<NodeId, Slot>,
     /// Every session that lives, also those that are not called by.
     living: HashMap<NodeId, Vec<Session>>,
     /// The node stops: nothing new is opened.

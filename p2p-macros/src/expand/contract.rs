@@ -14,6 +14,7 @@ use super::{
     at,
     descriptor::{self, owned_type},
     dispatch::{self, Callee, arguments, value_names},
+    forms,
     proxy,
 };
 
@@ -28,7 +29,7 @@ pub(super) fn contract(item: &Item, service: &Service, name: &Ident, root: &Path
     let proxy = proxy::proxy(service, name, root);
     let object_type = syn::parse_quote!(dyn __Object);
     let proxy_methods = proxy::methods(service, &object_type, Callee::Contract, root);
-    let tables = descriptor::tables(service, root);
+    let (imports, tables) = (forms::imports(root), descriptor::tables(service, root));
     let object = object(service, name, root);
     let definition = dispatch::definition(service, &object_type, Callee::Contract, root);
     let proxy_name = &service.names.proxy;
@@ -36,6 +37,7 @@ pub(super) fn contract(item: &Item, service: &Service, name: &Ident, root: &Path
         #users
         #proxy
         const _: () = {
+            #imports
             #tables
             #object
             #definition

@@ -4,11 +4,12 @@ use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
 use syn::{Ident, Path, Type};
 
-use crate::model::{Method, Passing, Service};
+use crate::model::{Method, Param, Passing, Service};
 
 use super::{
     at,
     descriptor::{self, owned_type},
+    forms::{form, key},
     text,
 };
 
@@ -54,31 +55,58 @@ pub(super) fn definition(service: &Service, object: &Type, callee: Callee, root:
 
 fn arm(index: usize, method: &Method, callee: Callee, root: &Path) -> TokenStream {
     let names = value_names(method);
-    let takes = method.params.iter().enumerate().map(|(place, param)| {
-        let owned = owned_type(param, root);
-        match &param.default {
-            Some(default) => quote_spanned!(at(&param.written)=> __slots.take_or::<#owned>(#place, || #default)?),
-            None => quote_spanned!(at(&param.written)=> __slots.take::<#owned>(#place)?),
-        }
-    });
     let call = invoke(method, callee, &quote!(__object), &quote!(__cx), &names, root);
     let outcome = &method.outcome;
     let values = if method.params.is_empty() {
         quote!(__params.split(&__METHODS[#index].params)?;)
     } else {
-        quote! {
-            let (#(#names,)*) = {
-                let mut __slots = __params.split(&__METHODS[#index].params)?;
-                (#(#takes,)*)
-            };
-        }
+        values(index, method, &names, root)
     };
+    let form = form(&quote_spanned!(at(outcome)=> <#outcome as #root::__private::Outcome>::Ok), root);
     quote_spanned! {at(&method.ident)=>
         #index => ::std::boxed::Box::pin(async move {
             #values
-            #root::__private::encode_outcome::<#outcome>(#call.await)
+            #root::__private::encode_outcome::<#outcome>(#form, #call.await)
         }),
     }
+}
+
+/// Binds the parameters to these names: read straight where they stand as a proxy writes them, else one by one from their slots. Defaults
+/// are made last, and once.
+fn values(index: usize, method: &Method, names: &[Ident], root: &Path) -> TokenStream {
+    let straight = method.params.iter().map(|param| {
+        let owned = owned_type(param, root);
+        let (form, key, take) = (form(&owned, root), key(param), take(param));
+        quote_spanned!(at(&param.written)=> __params.#take::<#owned>(#form, #key)?)
+    });
+    let slots = method.params.iter().enumerate().map(|(place, param)| {
+        let (owned, take) = (owned_type(param, root), take(param));
+        quote_spanned!(at(&param.written)=> __slots.#take::<#owned>(#place)?)
+    });
+    let defaults = method.params.iter().zip(names).filter_map(|(param, name)| {
+        let (default, owned) = (param.default.as_ref()?, owned_type(param, root));
+        Some(quote_spanned! {at(&param.written)=>
+            let #name: #owned = match #name {
+                ::core::option::Option::Some(__given) => __given,
+                ::core::option::Option::None => #default,
+            };
+        })
+    });
+    quote! {
+        let (#(#names,)*) = match __params.straight(|__params| ::core::option::Option::Some((#(#straight,)*))) {
+            ::core::option::Option::Some(__values) => __values,
+            ::core::option::Option::None => {
+                let mut __slots = __params.split(&__METHODS[#index].params)?;
+                (#(#slots,)*)
+            }
+        };
+        #(#defaults)*
+    }
+}
+
+/// How a parameter is taken: with a default, whether it was given is to be known.
+fn take(param: &Param) -> Ident {
+    format_ident!("{}", if param.default.is_some() { "take_given" } else { "take" })
 }
 
 /// The expression that calls the method with owned values of these names.

@@ -6,10 +6,15 @@
 mod contract;
 mod descriptor;
 mod dispatch;
+mod forms;
 mod host;
+mod json;
+mod message;
 mod proxy;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use self::message::message;
 
 use proc_macro2::{Delimiter, Group, Span, TokenStream, TokenTree};
 use quote::quote;
@@ -34,8 +39,8 @@ impl Entry {
     pub(crate) const SERVICES: Self = Self { krate: "p2p_services", hosts: true };
 
     /// The absolute path of everything that generated code names.
-    fn root(self, args: &ServiceArgs, errors: &mut Errors) -> Path {
-        let named = args.krate.as_ref().and_then(|text| {
+    fn root(self, krate: Option<&LitStr>, errors: &mut Errors) -> Path {
+        let named = krate.and_then(|text| {
             let parsed = text.parse::<Path>().ok();
             if parsed.is_none() {
                 errors.at(text, "not the path of a crate or module; write crate = \"::p2p_runtime\"");
@@ -62,7 +67,7 @@ pub(crate) fn service(args: TokenStream, item: &TokenStream, entry: Entry) -> To
     };
     let mut errors = Errors::default();
     let args = ServiceArgs::read(args, &mut errors);
-    let root = entry.root(&args, &mut errors);
+    let root = entry.root(args.krate.as_ref(), &mut errors);
     let expanded = expand(&args, &parsed, entry, &root, &mut errors);
     match errors.into_tokens() {
         None => expanded,
@@ -108,7 +113,7 @@ fn own(args: &ServiceArgs, item: &Item, object: &Type, root: &Path, errors: &mut
     let users = item.without_ours();
     let proxy = proxy::proxy(&service, &name, root);
     let proxy_methods = proxy::methods(&service, &syn::parse_quote!(#object), dispatch::Callee::Own, root);
-    let tables = descriptor::tables(&service, root);
+    let (imports, tables) = (forms::imports(root), descriptor::tables(&service, root));
     let definition = dispatch::definition(&service, &syn::parse_quote!(#object), dispatch::Callee::Own, root);
     let hosting = host::own_host(&service, object, root);
     quote! {
@@ -116,7 +121,7 @@ fn own(args: &ServiceArgs, item: &Item, object: &Type, root: &Path, errors: &mut
         #[allow(clippy::unused_async)]
         #users
         #proxy
-        const _: () = { #tables #definition #proxy_methods #hosting };
+        const _: () = { #imports #tables #definition #proxy_methods #hosting };
     }
 }
 

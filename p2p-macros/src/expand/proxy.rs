@@ -10,6 +10,7 @@ use super::{
     at,
     descriptor::owned_type,
     dispatch::{Callee, invoke, value_names},
+    forms::{form, key},
     text,
 };
 
@@ -85,9 +86,9 @@ fn call(index: usize, method: &Method, object: &Type, callee: Callee, root: &Pat
     let owned = params.iter().map(|param| into_owned(param, root));
     let types = params.iter().map(|param| owned_type(param, root));
     let writes = params.iter().enumerate().map(|(place, param)| {
-        let (name, place, owned) = (text(&param.wire_name), syn::Index::from(place), owned_type(param, root));
-        let write = if param.default.is_some() { quote!(explicit) } else { quote!(field) };
-        quote_spanned!(at(&param.written)=> out.#write::<#owned>(#name, &params.#place)?;)
+        let (key, place, owned) = (key(param), syn::Index::from(place), owned_type(param, root));
+        let (write, form) = (if param.default.is_some() { quote!(explicit) } else { quote!(field) }, form(&owned, root));
+        quote_spanned!(at(&param.written)=> out.#write::<#owned>(#form, #key, &params.#place)?;)
     });
     let invoked = invoke(method, callee, &quote!(here.object()), &quote!(here.cx()), &values, root);
     // At the method's own span, so that "future cannot be sent between threads" points there.
@@ -98,6 +99,7 @@ fn call(index: usize, method: &Method, object: &Type, callee: Callee, root: &Pat
         quote_spanned!(at(outcome)=> <#outcome as #root::__private::Outcome>::Ok),
         quote_spanned!(at(outcome)=> <#outcome as #root::__private::Outcome>::Err),
     );
+    let form = form(&ok, root);
     let (params_name, out_name) = if params.is_empty() { (quote!(_), quote!(_)) } else { (quote!(params), quote!(out)) };
     quote_spanned! {at(ident)=>
         #(#docs)*
@@ -105,9 +107,12 @@ fn call(index: usize, method: &Method, object: &Type, callee: Callee, root: &Pat
             self.core.call::<#object, (#(#types,)*), #outcome, _, _>(
                 &__METHODS[#index],
                 (#(#owned,)*),
-                |#params_name, #out_name| {
-                    #(#writes)*
-                    ::core::result::Result::Ok(())
+                #root::__private::Codec {
+                    encode: |#params_name, #out_name| {
+                        #(#writes)*
+                        ::core::result::Result::Ok(())
+                    },
+                    decode: |json| #form.from_json(json),
                 },
                 #local,
             )

@@ -2,6 +2,7 @@
 
 mod args;
 mod item;
+pub(crate) mod serde_words;
 
 pub(crate) use args::{AccessWord, ArgArgs, MethodArgs, ServiceArgs};
 pub(crate) use item::{Function, Item, Kind, last_segment_is};

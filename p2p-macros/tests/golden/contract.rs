@@ -43,6 +43,8 @@ pub trait KvProxyExt {
     fn key_value(&self) -> KvProxy;
 }
 const _: () = {
+    #[allow(unused_imports, reason = "which of them are needed is for the types to say")]
+    use ::p2p_client::__private::{Form as _, ViaMessage as _, ViaSerde as _};
     static __METHODS: [::p2p_client::__private::MethodSpec; 2usize] = [
         ::p2p_client::__private::MethodSpec {
             service: ::p2p_client::__private::Cow::Borrowed("key_value"),
@@ -192,32 +194,84 @@ const _: () = {
             match __index {
                 0usize => {
                     ::std::boxed::Box::pin(async move {
-                        let (__value_0,) = {
-                            let mut __slots = __params.split(&__METHODS[0usize].params)?;
-                            (
-                                __slots
+                        let (__value_0,) = match __params
+                            .straight(|__params| ::core::option::Option::Some((
+                                __params
                                     .take::<
                                         <str as ::p2p_client::__private::ToOwned>::Owned,
-                                    >(0usize)?,
-                            )
+                                    >(
+                                        (&::p2p_client::__private::Probe::<
+                                            <str as ::p2p_client::__private::ToOwned>::Owned,
+                                        >::NEW)
+                                            .form(),
+                                        ",\"key\":",
+                                    )?,
+                            )))
+                        {
+                            ::core::option::Option::Some(__values) => __values,
+                            ::core::option::Option::None => {
+                                let mut __slots = __params
+                                    .split(&__METHODS[0usize].params)?;
+                                (
+                                    __slots
+                                        .take::<
+                                            <str as ::p2p_client::__private::ToOwned>::Owned,
+                                        >(0usize)?,
+                                )
+                            }
                         };
                         ::p2p_client::__private::encode_outcome::<
                             Result<Option<String>>,
-                        >(__Object::get(__object, __cx, (__value_0,)).await)
+                        >(
+                            (&::p2p_client::__private::Probe::<
+                                <Result<
+                                    Option<String>,
+                                > as ::p2p_client::__private::Outcome>::Ok,
+                            >::NEW)
+                                .form(),
+                            __Object::get(__object, __cx, (__value_0,)).await,
+                        )
                     })
                 }
                 1usize => {
                     ::std::boxed::Box::pin(async move {
-                        let (__value_0, __value_1) = {
-                            let mut __slots = __params.split(&__METHODS[1usize].params)?;
-                            (
-                                __slots.take::<String>(0usize)?,
-                                __slots.take::<String>(1usize)?,
-                            )
+                        let (__value_0, __value_1) = match __params
+                            .straight(|__params| ::core::option::Option::Some((
+                                __params
+                                    .take::<
+                                        String,
+                                    >(
+                                        (&::p2p_client::__private::Probe::<String>::NEW).form(),
+                                        ",\"key\":",
+                                    )?,
+                                __params
+                                    .take::<
+                                        String,
+                                    >(
+                                        (&::p2p_client::__private::Probe::<String>::NEW).form(),
+                                        ",\"value\":",
+                                    )?,
+                            )))
+                        {
+                            ::core::option::Option::Some(__values) => __values,
+                            ::core::option::Option::None => {
+                                let mut __slots = __params
+                                    .split(&__METHODS[1usize].params)?;
+                                (
+                                    __slots.take::<String>(0usize)?,
+                                    __slots.take::<String>(1usize)?,
+                                )
+                            }
                         };
                         ::p2p_client::__private::encode_outcome::<
                             Result<(), Full>,
-                        >(__Object::put(__object, __cx, (__value_0, __value_1)).await)
+                        >(
+                            (&::p2p_client::__private::Probe::<
+                                <Result<(), Full> as ::p2p_client::__private::Outcome>::Ok,
+                            >::NEW)
+                                .form(),
+                            __Object::put(__object, __cx, (__value_0, __value_1)).await,
+                        )
                     })
                 }
                 _ => ::p2p_client::__private::no_such_method("key_value", __cx, __params),
@@ -275,11 +329,29 @@ const _: () = {
                 >(
                     &__METHODS[0usize],
                     (<str as ::p2p_client::__private::ToOwned>::to_owned(key),),
-                    |params, out| {
-                        out.field::<
-                                <str as ::p2p_client::__private::ToOwned>::Owned,
-                            >("key", &params.0)?;
-                        ::core::result::Result::Ok(())
+                    ::p2p_client::__private::Codec {
+                        encode: |params, out| {
+                            out.field::<
+                                    <str as ::p2p_client::__private::ToOwned>::Owned,
+                                >(
+                                (&::p2p_client::__private::Probe::<
+                                    <str as ::p2p_client::__private::ToOwned>::Owned,
+                                >::NEW)
+                                    .form(),
+                                ",\"key\":",
+                                &params.0,
+                            )?;
+                            ::core::result::Result::Ok(())
+                        },
+                        decode: |json| {
+                            (&::p2p_client::__private::Probe::<
+                                <Result<
+                                    Option<String>,
+                                > as ::p2p_client::__private::Outcome>::Ok,
+                            >::NEW)
+                                .form()
+                                .from_json(json)
+                        },
                     },
                     |here: ::p2p_client::__private::Here<dyn __Object>, (__value_0,)| async move {
                         here.run::<
@@ -310,10 +382,31 @@ const _: () = {
                         ::core::convert::Into::into(key),
                         ::core::convert::Into::into(value),
                     ),
-                    |params, out| {
-                        out.field::<String>("key", &params.0)?;
-                        out.field::<String>("value", &params.1)?;
-                        ::core::result::Result::Ok(())
+                    ::p2p_client::__private::Codec {
+                        encode: |params, out| {
+                            out.field::<
+                                    String,
+                                >(
+                                (&::p2p_client::__private::Probe::<String>::NEW).form(),
+                                ",\"key\":",
+                                &params.0,
+                            )?;
+                            out.field::<
+                                    String,
+                                >(
+                                (&::p2p_client::__private::Probe::<String>::NEW).form(),
+                                ",\"value\":",
+                                &params.1,
+                            )?;
+                            ::core::result::Result::Ok(())
+                        },
+                        decode: |json| {
+                            (&::p2p_client::__private::Probe::<
+                                <Result<(), Full> as ::p2p_client::__private::Outcome>::Ok,
+                            >::NEW)
+                                .form()
+                                .from_json(json)
+                        },
                     },
                     |
                         here: ::p2p_client::__private::Here<dyn __Object>,

@@ -46,6 +46,8 @@ pub trait GreeterProxyExt {
     fn greeter(&self) -> GreeterProxy;
 }
 const _: () = {
+    #[allow(unused_imports, reason = "which of them are needed is for the types to say")]
+    use ::p2p_runtime::__private::{Form as _, ViaMessage as _, ViaSerde as _};
     static __METHODS: [::p2p_runtime::__private::MethodSpec; 3usize] = [
         ::p2p_runtime::__private::MethodSpec {
             service: ::p2p_runtime::__private::Cow::Borrowed("greeter"),
@@ -182,30 +184,104 @@ const _: () = {
                             __value_4,
                             __value_5,
                             __value_6,
-                        ) = {
-                            let mut __slots = __params.split(&__METHODS[0usize].params)?;
-                            (
-                                __slots.take::<String>(0usize)?,
-                                __slots.take::<u32>(1usize)?,
-                                __slots.take::<Option<String>>(2usize)?,
-                                __slots.take_or::<char>(3usize, || '!')?,
-                                __slots
+                        ) = match __params
+                            .straight(|__params| ::core::option::Option::Some((
+                                __params
+                                    .take::<
+                                        String,
+                                    >(
+                                        (&::p2p_runtime::__private::Probe::<String>::NEW).form(),
+                                        ",\"name\":",
+                                    )?,
+                                __params
+                                    .take::<
+                                        u32,
+                                    >(
+                                        (&::p2p_runtime::__private::Probe::<u32>::NEW).form(),
+                                        ",\"times\":",
+                                    )?,
+                                __params
+                                    .take::<
+                                        Option<String>,
+                                    >(
+                                        (&::p2p_runtime::__private::Probe::<Option<String>>::NEW)
+                                            .form(),
+                                        ",\"title\":",
+                                    )?,
+                                __params
+                                    .take_given::<
+                                        char,
+                                    >(
+                                        (&::p2p_runtime::__private::Probe::<char>::NEW).form(),
+                                        ",\"ending\":",
+                                    )?,
+                                __params
                                     .take::<
                                         <str as ::p2p_runtime::__private::ToOwned>::Owned,
-                                    >(4usize)?,
-                                __slots
+                                    >(
+                                        (&::p2p_runtime::__private::Probe::<
+                                            <str as ::p2p_runtime::__private::ToOwned>::Owned,
+                                        >::NEW)
+                                            .form(),
+                                        ",\"style\":",
+                                    )?,
+                                __params
                                     .take::<
                                         <[Guest] as ::p2p_runtime::__private::ToOwned>::Owned,
-                                    >(5usize)?,
-                                __slots
+                                    >(
+                                        (&::p2p_runtime::__private::Probe::<
+                                            <[Guest] as ::p2p_runtime::__private::ToOwned>::Owned,
+                                        >::NEW)
+                                            .form(),
+                                        ",\"guests\":",
+                                    )?,
+                                __params
                                     .take::<
                                         <Greeting as ::p2p_runtime::__private::ToOwned>::Owned,
-                                    >(6usize)?,
-                            )
+                                    >(
+                                        (&::p2p_runtime::__private::Probe::<
+                                            <Greeting as ::p2p_runtime::__private::ToOwned>::Owned,
+                                        >::NEW)
+                                            .form(),
+                                        ",\"like\":",
+                                    )?,
+                            )))
+                        {
+                            ::core::option::Option::Some(__values) => __values,
+                            ::core::option::Option::None => {
+                                let mut __slots = __params
+                                    .split(&__METHODS[0usize].params)?;
+                                (
+                                    __slots.take::<String>(0usize)?,
+                                    __slots.take::<u32>(1usize)?,
+                                    __slots.take::<Option<String>>(2usize)?,
+                                    __slots.take_given::<char>(3usize)?,
+                                    __slots
+                                        .take::<
+                                            <str as ::p2p_runtime::__private::ToOwned>::Owned,
+                                        >(4usize)?,
+                                    __slots
+                                        .take::<
+                                            <[Guest] as ::p2p_runtime::__private::ToOwned>::Owned,
+                                        >(5usize)?,
+                                    __slots
+                                        .take::<
+                                            <Greeting as ::p2p_runtime::__private::ToOwned>::Owned,
+                                        >(6usize)?,
+                                )
+                            }
+                        };
+                        let __value_3: char = match __value_3 {
+                            ::core::option::Option::Some(__given) => __given,
+                            ::core::option::Option::None => '!',
                         };
                         ::p2p_runtime::__private::encode_outcome::<
                             Result<Greeting>,
                         >(
+                            (&::p2p_runtime::__private::Probe::<
+                                <Result<Greeting> as ::p2p_runtime::__private::Outcome>::Ok,
+                            >::NEW)
+                                .form(),
                             __object
                                 .greet(
                                     __cx,
@@ -232,7 +308,16 @@ const _: () = {
                         __params.split(&__METHODS[1usize].params)?;
                         ::p2p_runtime::__private::encode_outcome::<
                             Result<u64, Forgotten>,
-                        >(__object.forget_all().await)
+                        >(
+                            (&::p2p_runtime::__private::Probe::<
+                                <Result<
+                                    u64,
+                                    Forgotten,
+                                > as ::p2p_runtime::__private::Outcome>::Ok,
+                            >::NEW)
+                                .form(),
+                            __object.forget_all().await,
+                        )
                     })
                 }
                 2usize => {
@@ -240,7 +325,13 @@ const _: () = {
                         __params.split(&__METHODS[2usize].params)?;
                         ::p2p_runtime::__private::encode_outcome::<
                             Counted,
-                        >(__object.count().await)
+                        >(
+                            (&::p2p_runtime::__private::Probe::<
+                                <Counted as ::p2p_runtime::__private::Outcome>::Ok,
+                            >::NEW)
+                                .form(),
+                            __object.count().await,
+                        )
                     })
                 }
                 _ => ::p2p_runtime::__private::no_such_method("greeter", __cx, __params),
@@ -320,21 +411,76 @@ const _: () = {
                         <[Guest] as ::p2p_runtime::__private::ToOwned>::to_owned(guests),
                         <Greeting as ::p2p_runtime::__private::ToOwned>::to_owned(like),
                     ),
-                    |params, out| {
-                        out.field::<String>("name", &params.0)?;
-                        out.field::<u32>("times", &params.1)?;
-                        out.field::<Option<String>>("title", &params.2)?;
-                        out.explicit::<char>("ending", &params.3)?;
-                        out.field::<
-                                <str as ::p2p_runtime::__private::ToOwned>::Owned,
-                            >("style", &params.4)?;
-                        out.field::<
-                                <[Guest] as ::p2p_runtime::__private::ToOwned>::Owned,
-                            >("guests", &params.5)?;
-                        out.field::<
-                                <Greeting as ::p2p_runtime::__private::ToOwned>::Owned,
-                            >("like", &params.6)?;
-                        ::core::result::Result::Ok(())
+                    ::p2p_runtime::__private::Codec {
+                        encode: |params, out| {
+                            out.field::<
+                                    String,
+                                >(
+                                (&::p2p_runtime::__private::Probe::<String>::NEW).form(),
+                                ",\"name\":",
+                                &params.0,
+                            )?;
+                            out.field::<
+                                    u32,
+                                >(
+                                (&::p2p_runtime::__private::Probe::<u32>::NEW).form(),
+                                ",\"times\":",
+                                &params.1,
+                            )?;
+                            out.field::<
+                                    Option<String>,
+                                >(
+                                (&::p2p_runtime::__private::Probe::<Option<String>>::NEW)
+                                    .form(),
+                                ",\"title\":",
+                                &params.2,
+                            )?;
+                            out.explicit::<
+                                    char,
+                                >(
+                                (&::p2p_runtime::__private::Probe::<char>::NEW).form(),
+                                ",\"ending\":",
+                                &params.3,
+                            )?;
+                            out.field::<
+                                    <str as ::p2p_runtime::__private::ToOwned>::Owned,
+                                >(
+                                (&::p2p_runtime::__private::Probe::<
+                                    <str as ::p2p_runtime::__private::ToOwned>::Owned,
+                                >::NEW)
+                                    .form(),
+                                ",\"style\":",
+                                &params.4,
+                            )?;
+                            out.field::<
+                                    <[Guest] as ::p2p_runtime::__private::ToOwned>::Owned,
+                                >(
+                                (&::p2p_runtime::__private::Probe::<
+                                    <[Guest] as ::p2p_runtime::__private::ToOwned>::Owned,
+                                >::NEW)
+                                    .form(),
+                                ",\"guests\":",
+                                &params.5,
+                            )?;
+                            out.field::<
+                                    <Greeting as ::p2p_runtime::__private::ToOwned>::Owned,
+                                >(
+                                (&::p2p_runtime::__private::Probe::<
+                                    <Greeting as ::p2p_runtime::__private::ToOwned>::Owned,
+                                >::NEW)
+                                    .form(),
+                                ",\"like\":",
+                                &params.6,
+                            )?;
+                            ::core::result::Result::Ok(())
+                        },
+                        decode: |json| {
+                            (&::p2p_runtime::__private::Probe::<
+                                <Result<Greeting> as ::p2p_runtime::__private::Outcome>::Ok,
+                            >::NEW)
+                                .form()
+                                .from_json(json)
+                        },
                     },
                     |
                         here: ::p2p_runtime::__private::Here<Greeter>,
@@ -390,7 +536,19 @@ const _: () = {
                 >(
                     &__METHODS[1usize],
                     (),
-                    |_, _| { ::core::result::Result::Ok(()) },
+                    ::p2p_runtime::__private::Codec {
+                        encode: |_, _| { ::core::result::Result::Ok(()) },
+                        decode: |json| {
+                            (&::p2p_runtime::__private::Probe::<
+                                <Result<
+                                    u64,
+                                    Forgotten,
+                                > as ::p2p_runtime::__private::Outcome>::Ok,
+                            >::NEW)
+                                .form()
+                                .from_json(json)
+                        },
+                    },
                     |here: ::p2p_runtime::__private::Here<Greeter>, ()| async move {
                         here.run::<Result<u64, Forgotten>>(here.object().forget_all())
                             .await
@@ -413,7 +571,16 @@ const _: () = {
                 >(
                     &__METHODS[2usize],
                     (),
-                    |_, _| { ::core::result::Result::Ok(()) },
+                    ::p2p_runtime::__private::Codec {
+                        encode: |_, _| { ::core::result::Result::Ok(()) },
+                        decode: |json| {
+                            (&::p2p_runtime::__private::Probe::<
+                                <Counted as ::p2p_runtime::__private::Outcome>::Ok,
+                            >::NEW)
+                                .form()
+                                .from_json(json)
+                        },
+                    },
                     |here: ::p2p_runtime::__private::Here<Greeter>, ()| async move {
                         here.run::<Counted>(here.object().count()).await
                     },

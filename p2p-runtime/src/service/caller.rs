@@ -4,6 +4,7 @@
 //! about retries (that is the call's) nor about access (that is the dispatcher's, here and at the other end).
 
 use std::{
+    cell::RefCell,
     collections::BTreeSet,
     sync::{
         Arc,
@@ -34,6 +35,7 @@ use p2p_client::{
         sessions::{Sessions, Way},
     },
 };
+use rand::{RngExt as _, rngs::SmallRng};
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
@@ -374,7 +376,10 @@ fn not_yet() -> Failure {
 
 /// A trace that continues nothing. Nobody must be kept from guessing it, so that its randomness need not be costly.
 fn new_trace() -> Trace {
-    Trace::root(rand::random())
+    thread_local! {
+        static RANDOM: RefCell<SmallRng> = RefCell::new(rand::make_rng());
+    }
+    Trace::root(RANDOM.with_borrow_mut(|random| random.random()))
 }
 
 /// What happened, and with whom.

@@ -11,7 +11,7 @@ use p2p_client::{
     protocol::{CallerId, ErrorCode, NodeId, One, RpcError, Target},
     proxy::{Caller, Peer, Route},
     service::{CallContext, Chain, HostedService, MethodSpec, Params, Trace},
-    wire::session::ItemSink,
+    wire::session::{ItemSink, message::Incoming},
 };
 use serde::{Serialize, ser::SerializeMap};
 use serde_json::value::RawValue;
@@ -57,13 +57,39 @@ const MAX_TIMEOUT: Duration = Duration::from_hours(1);
 impl Inbound<'_> {
     /// When the call ends, on the node that serves it: as its caller says, else as its method does, else after 30 seconds.
     fn deadline(&self, method: &MethodSpec) -> Instant {
-        let timeout = self.timeout.or(method.timeout).unwrap_or(CallOptions::DEFAULT_TIMEOUT);
-        self.received + timeout.min(MAX_TIMEOUT)
+        deadline(self.timeout, method, self.received)
     }
 
     /// When a node that forwards the call gives it up. Without a word of the caller, the node that serves it decides.
-    pub(super) fn patience(&self) -> Instant {
+    fn patience(&self) -> Instant {
         self.received + self.timeout.unwrap_or(MAX_TIMEOUT).min(MAX_TIMEOUT)
+    }
+}
+
+fn deadline(timeout: Option<Duration>, method: &MethodSpec, received: Instant) -> Instant {
+    let timeout = timeout.or(method.timeout).unwrap_or(CallOptions::DEFAULT_TIMEOUT);
+    received + timeout.min(MAX_TIMEOUT)
+}
+
+/// A call that may be served: its method is there, and its caller may call it.
+pub(super) struct Admitted {
+    hosted: Arc<dyn HostedService>,
+    index: usize,
+    cx: CallContext,
+}
+
+impl Admitted {
+    /// When its caller stops waiting.
+    pub(super) fn deadline(&self) -> Instant {
+        self.cx.deadline()
+    }
+
+    /// Serves it.
+    pub(super) async fn serve(self, params: Params<'_>, received: Instant) -> Result<Vec<u8>, RpcError> {
+        let Some(spec) = self.hosted.spec().methods.get(self.index) else {
+            return Err(RpcError::new(ErrorCode::INTERNAL, "the tables of the service do not fit together"));
+        };
+        serve_guarded(&self.hosted, spec, &self.cx, params, received).await
     }
 }
 
@@ -97,27 +123,37 @@ impl Dispatcher {
         }
     }
 
-    /// Serves a call of another node, which resolved its target itself: on this node or not at all.
+    /// Lets in a call of another node, which resolved its target itself: it is served on this node or not at all.
     ///
     /// # Errors
     /// What the caller is told.
-    pub(super) async fn serve_here(&self, call: Inbound<'_>, items: Option<ItemSink>) -> Result<Vec<u8>, RpcError> {
-        let Some((service, method)) = call.path.split_once('/') else { return Err(names_no_method(call.path)) };
+    pub(super) fn admit(
+        &self,
+        call: &Incoming,
+        caller: CallerId,
+        received: Instant,
+        items: Option<ItemSink>,
+    ) -> Result<Admitted, RpcError> {
+        let path = call.method();
+        let Some((service, method)) = path.split_once('/') else { return Err(names_no_method(path)) };
         let Some(hosted) = self.cx.registry().get(service) else { return Err(self.not_here(service)) };
         let Some(spec) = hosted.method(method) else {
             return Err(p2p_client::call::unknown_method(&*hosted, method));
         };
-        check_access(spec, &call, &call.caller)?;
-        let deadline = call.deadline(spec);
-        let cx = CallContext::new(self.caller.clone(), call.caller, deadline).within(call.trace, call.origin).with_items(items);
-        serve_guarded(&hosted, spec, &cx, call.params, call.received).await
+        check_access(spec, &caller, call.origin.as_deref())?;
+        let deadline = deadline(call.timeout, spec, received);
+        let index = spec.index;
+        let cx = CallContext::new(self.caller.clone(), caller, deadline)
+            .within(call.trace, call.origin.clone())
+            .with_items(items);
+        Ok(Admitted { hosted, index, cx })
     }
 
     async fn serve(&self, hosted: &Arc<dyn HostedService>, method: &str, call: &Inbound<'_>) -> Result<Vec<u8>, RpcError> {
         let Some(spec) = hosted.method(method) else {
             return Err(p2p_client::call::unknown_method(&**hosted, method));
         };
-        check_access(spec, call, &call.caller)?;
+        check_access(spec, &call.caller, call.origin.as_deref())?;
         let cx = CallContext::new(self.caller.clone(), call.caller.clone(), call.deadline(spec))
             .within(call.trace, call.origin.clone());
         serve_guarded(hosted, spec, &cx, call.params, Instant::now()).await
@@ -186,7 +222,7 @@ impl Dispatcher {
         // Of a method that it does not host this node knows nothing; the target decides, as it does in any case.
         let hosted = self.cx.registry().get(head.method.service());
         if let Some(spec) = hosted.as_deref().and_then(|hosted| hosted.method(head.method.method())) {
-            check_access(spec, call, caller)?;
+            check_access(spec, caller, call.origin.as_deref())?;
         }
         let body = call.params.json().unwrap_or("{}").as_bytes();
         let json = self.caller.send_for(caller, head, peer, body, call.timeout.is_some(), Instant::now()).await?;
@@ -222,9 +258,9 @@ fn told(failure: Failure, call: &Inbound<'_>) -> RpcError {
 }
 
 /// Refuses and logs a call that is not for `caller`.
-fn check_access(spec: &MethodSpec, call: &Inbound<'_>, caller: &CallerId) -> Result<(), RpcError> {
+fn check_access(spec: &MethodSpec, caller: &CallerId, origin: Option<&str>) -> Result<(), RpcError> {
     spec.access.check(caller, &spec.path).map_err(|denied| {
-        tracing::warn!(target: "p2p::audit", %caller, origin = call.origin.as_deref(), method = call.path, "denied");
+        tracing::warn!(target: "p2p::audit", %caller, origin, method = %spec.path, "denied");
         denied.into()
     })
 }

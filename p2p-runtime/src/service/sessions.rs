@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use crate::transport::SessionAcceptor;
 
-use super::{Dispatcher, Inbound};
+use super::Dispatcher;
 
 /// Serves what peers call, while the node takes calls. Cheap to clone; clones are opened and closed together.
 #[derive(Clone, Default)]
@@ -81,21 +81,14 @@ impl Serve for PeerCalls {
         };
         // A forwarder's certificate lends nothing to a caller without a name.
         let caller = if call.is_anonymous { CallerId::Anonymous } else { self.caller.clone() };
-        Box::pin(async move {
-            let inbound = Inbound {
-                path: call.method(),
-                params: Params::new(call.params()),
-                caller,
-                from_node: true,
-                target: None,
-                received,
-                timeout: call.timeout,
-                trace: call.trace,
-                origin: call.origin.clone(),
-            };
-            let deadline = inbound.patience();
-            let outcome = dispatcher.serve_here(inbound, items).await;
-            Served { outcome, deadline }
-        })
+        // All that is decided without waiting is decided here, so that the future holds what the method needs and no more.
+        match dispatcher.admit(&call, caller, received, items) {
+            Ok(admitted) => Box::pin(async move {
+                let deadline = admitted.deadline();
+                let outcome = admitted.serve(Params::new(call.params()), received).await;
+                Served { outcome, deadline }
+            }),
+            Err(error) => Box::pin(std::future::ready(Served { outcome: Err(error), deadline: received })),
+        }
     }
 }
