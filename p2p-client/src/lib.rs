@@ -6,12 +6,14 @@
 //! - [`protocol`]: what is said: identifiers, targets, JSON-RPC, descriptions.
 //! - [`mod@service`]: what a service is; [`contracts`]: those of the built-in services.
 //! - [`proxy`]: where calls begin, and the one seam below; [`call`]: calls as values.
+//! - [`json_rpc`]: calls to foreign JSON-RPC servers.
 
 // The attribute writes `::p2p_client::…`, here as well.
 extern crate self as p2p_client;
 
 pub mod call;
 pub mod contracts;
+pub mod json_rpc;
 pub mod protocol;
 pub mod proxy;
 pub mod service;

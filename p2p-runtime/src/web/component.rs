@@ -16,7 +16,7 @@ use crate::{
     transport::{HttpHandler, ListenerLimits, UnixSocket, serve_unix},
 };
 
-use super::{routes::routes, state::WebState};
+use super::{calls::JsonRpc, routes::routes, state::WebState};
 
 /// How long running requests may take when the node stops.
 pub(crate) const GRACE: Duration = Duration::from_secs(10);
@@ -59,8 +59,9 @@ impl Component for WebServerComponent {
     async fn start(&self, _: &Context) -> Result<()> {
         let socket = UnixSocket::bind(&self.socket).await?;
         let routes = routes(self.state.clone());
-        self.local.set(routes.clone());
-        self.handler.set(routes);
+        let json_rpc = Arc::new(JsonRpc(self.state.clone()));
+        self.local.set_with(routes.clone(), json_rpc.clone());
+        self.handler.set_with(routes, json_rpc);
         let task = tokio::spawn(serve_unix(socket, self.local.clone(), self.limits.clone(), self.closing.clone()));
         *self.serving.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
         Ok(())
