@@ -7,6 +7,7 @@
 //! - [`mod@service`]: what a service is; [`contracts`]: those of the built-in services.
 //! - [`proxy`]: where calls begin, and the one seam below; [`call`]: calls as values.
 //! - [`codec`]: the JSON of params and results, by code made for their types.
+//! - [`json_rpc`]: calls to foreign JSON-RPC servers.
 
 // The attribute writes `::p2p_client::…`, here as well.
 extern crate self as p2p_client;
@@ -14,6 +15,7 @@ extern crate self as p2p_client;
 pub mod call;
 pub mod codec;
 pub mod contracts;
+pub mod json_rpc;
 pub mod protocol;
 pub mod proxy;
 pub mod service;

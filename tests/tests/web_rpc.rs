@@ -234,7 +234,8 @@ async fn unknown_routes_and_wrong_verbs_are_told_apart() {
             assert_eq!(answer.status, 404, "{path}");
             assert!(answer.error().1.starts_with(&format!("there is nothing at {path}; there are /rpc, /health")), "{path}");
         }
-        assert_eq!(web.get("/rpc").await.status, 405);
+        let wrong_verb = web.get("/rpc").await;
+        assert_eq!((wrong_verb.status.as_u16(), wrong_verb.headers["allow"].as_bytes()), (405, &b"POST"[..]));
         assert_eq!(web.post("/health", "").await.status, 405);
         assert!(web.is_served().await);
     }

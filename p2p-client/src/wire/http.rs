@@ -146,7 +146,7 @@ fn chain(error: &(dyn Error + 'static)) -> String {
 }
 
 /// Tells from hyper's error whether the request was processed.
-pub(super) fn judge<B>(error: TrySendError<B>) -> SendFailure {
+pub(crate) fn judge<B>(error: TrySendError<B>) -> SendFailure {
     if error.message().is_some() {
         // hyper gives the request back: not a byte of it was written.
         return NotSent::Closing.into();
@@ -161,7 +161,7 @@ pub(super) fn judge<B>(error: TrySendError<B>) -> SendFailure {
 }
 
 /// Reads a response's body, as far as it is allowed to go.
-pub(super) async fn collect(response: Response<Incoming>, limit: usize) -> Result<Response<Bytes>, SendFailure> {
+pub(crate) async fn collect(response: Response<Incoming>, limit: usize) -> Result<Response<Bytes>, SendFailure> {
     let (head, body) = response.into_parts();
     if body.size_hint().lower() > limit as u64 {
         return Err(Lost::TooLarge { limit }.into());

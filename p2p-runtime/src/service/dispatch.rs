@@ -143,9 +143,8 @@ impl Dispatcher {
         check_access(spec, &caller, call.origin.as_deref())?;
         let deadline = deadline(call.timeout, spec, received);
         let index = spec.index;
-        let cx = CallContext::new(self.caller.clone(), caller, deadline)
-            .within(call.trace, call.origin.clone())
-            .with_items(items);
+        let cx =
+            CallContext::new(self.caller.clone(), caller, deadline).within(call.trace, call.origin.clone()).with_items(items);
         Ok(Admitted { hosted, index, cx })
     }
 

@@ -1,11 +1,19 @@
 //! One HTTP connection, from its first byte to its end.
 
-use std::{io, pin::pin, sync::Arc};
-
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::conn::auto,
+use std::{
+    convert::Infallible,
+    future::Future,
+    io,
+    pin::{Pin, pin},
+    sync::Arc,
 };
+
+use http_body_util::Either;
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use p2p_client::wire::net::BoxStream;
 use tokio::{
     io::{AsyncReadExt, join},
@@ -16,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     handler::{HttpHandler, Origin},
     limits::ListenerLimits,
+    timer::ConnectionTimer,
 };
 
 /// What every HTTP/2 client says first (RFC 9113, 3.4).
@@ -54,21 +63,33 @@ pub(super) async fn serve_http(
     };
     let windows = if origin.peer.is_some() { FOR_NODES } else { FOR_OTHERS };
     let origin = Arc::new(origin);
-    let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+    let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
         let (handler, origin) = (handler.clone(), origin.clone());
-        async move { handler.answer(&origin, request.map(axum::body::Body::new)).await }
+        async move { Ok::<_, Infallible>(handler.answer(&origin, request.map(Either::Left)).await) }
     });
-    let builder = builder(http2, limits, &windows);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-    let ended = tokio::select! {
-        ended = &mut connection => ended,
-        () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
+    let stream = TokioIo::new(stream);
+    // The protocol is agreed on in the handshake, so that nothing has to be guessed (which nothing would time).
+    let ended = if http2 {
+        let connection = http2_builder(limits, &windows).serve_connection(stream, service);
+        until_stopped(connection, http2::Connection::graceful_shutdown, &stop).await
+    } else {
+        let connection = http1_builder(limits).serve_connection(stream, service);
+        until_stopped(connection, http1::Connection::graceful_shutdown, &stop).await
     };
     if let Err(error) = ended {
         tracing::debug!(?remote, %error, "HTTP connection ended with an error");
+    }
+}
+
+/// Runs a connection, and tells it to take no more requests once `stop` is cancelled.
+async fn until_stopped<C: Future>(connection: C, wind_down: impl FnOnce(Pin<&mut C>), stop: &CancellationToken) -> C::Output {
+    let mut connection = pin!(connection);
+    tokio::select! {
+        ended = &mut connection => ended,
+        () = stop.cancelled() => {
+            wind_down(connection.as_mut());
+            connection.await
+        }
     }
 }
 
@@ -80,19 +101,20 @@ async fn preface(mut stream: BoxStream) -> io::Result<BoxStream> {
     Ok(Box::new(join(io::Cursor::new(said).chain(reader), writer)))
 }
 
-fn builder(http2: bool, limits: &ListenerLimits, windows: &Windows) -> auto::Builder<TokioExecutor> {
-    let builder = auto::Builder::new(TokioExecutor::new());
-    // The protocol is agreed on in the handshake, so that nothing has to be guessed (which nothing would time).
-    let mut builder = if http2 { builder.http2_only() } else { builder.http1_only() };
+fn http1_builder(limits: &ListenerLimits) -> http1::Builder {
     let header_bytes = usize::try_from(limits.max_header_bytes).unwrap_or(usize::MAX);
+    let mut builder = http1::Builder::new();
     builder
-        .http1()
-        .timer(TokioTimer::new())
+        .timer(ConnectionTimer::default())
         .header_read_timeout(limits.header_timeout)
         .max_headers(limits.max_headers)
         .max_buf_size(header_bytes.max(MIN_BUFFER));
     builder
-        .http2()
+}
+
+fn http2_builder(limits: &ListenerLimits, windows: &Windows) -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.max_streams)
         .max_header_list_size(limits.max_header_bytes)

@@ -1,19 +1,24 @@
 //! From a connection's requests to the routes, which may not exist yet.
 
-use std::{convert::Infallible, fmt, net::SocketAddr, panic::AssertUnwindSafe, sync::Arc};
+use std::{fmt, net::SocketAddr, panic::AssertUnwindSafe, sync::Arc};
 
 use arc_swap::ArcSwapOption;
 use axum::{Router, body::Body};
-use futures::FutureExt;
+use bytes::Bytes;
+use futures::{FutureExt, future::BoxFuture};
 use http::{
     HeaderValue, Request, Response, StatusCode,
     header::{CONTENT_TYPE, RETRY_AFTER},
 };
+use http_body_util::{Either, Full};
+use hyper::body::Incoming;
 use p2p_client::{
     protocol::{ErrorCode, RpcError, envelope},
     wire::tls::{ChannelBinding, PeerIdentity},
 };
 use tower::ServiceExt;
+
+use super::node_http2::NodeBody;
 
 /// The way a request came in. In every request's extensions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +32,22 @@ pub enum Ingress {
 /// Where a request came from. In the extensions of requests that came over a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RemoteAddr(pub SocketAddr);
+
+/// A request's body: by hyper, or from the connection of a node.
+pub(crate) type RequestBody = Either<Incoming, NodeBody>;
+/// An answer's body: whole, or as the routes make it.
+pub(crate) type AnswerBody = Either<Full<Bytes>, Body>;
+
+/// Answers one kind of request without the router, for what is asked so often that routing would cost more than the answer.
+///
+/// It stands where the routes stand: the same limits lie before it, a panic in it costs its own request only.
+pub(crate) trait Shortcut: Send + Sync + 'static {
+    /// Whether it answers this request. All others go to the routes.
+    fn takes(&self, request: &Request<RequestBody>) -> bool;
+
+    /// Answers a request that it takes.
+    fn answer<'a>(&'a self, origin: &'a Origin, request: Request<RequestBody>) -> BoxFuture<'a, Response<AnswerBody>>;
+}
 
 /// The routes that requests go to. Until there are any, requests get 503. Clones share the routes.
 ///
@@ -43,13 +64,23 @@ pub struct RemoteAddr(pub SocketAddr);
 /// ```
 #[derive(Clone, Default)]
 pub struct HttpHandler {
-    routes: Arc<ArcSwapOption<Router>>,
+    routes: Arc<ArcSwapOption<Routes>>,
+}
+
+struct Routes {
+    router: Router,
+    shortcut: Option<Arc<dyn Shortcut>>,
 }
 
 impl HttpHandler {
     /// Sends requests to these routes from now on.
     pub fn set(&self, routes: Router) {
-        self.routes.store(Some(Arc::new(routes)));
+        self.routes.store(Some(Arc::new(Routes { router: routes, shortcut: None })));
+    }
+
+    /// The same, past a shortcut that answers some requests itself.
+    pub(crate) fn set_with(&self, routes: Router, shortcut: Arc<dyn Shortcut>) {
+        self.routes.store(Some(Arc::new(Routes { router: routes, shortcut: Some(shortcut) })));
     }
 
     /// Answers 503 from now on. What is running goes on.
@@ -58,21 +89,33 @@ impl HttpHandler {
     }
 
     /// Answers a request. A handler that panics costs its own request only.
-    pub(super) async fn answer(&self, origin: &Origin, mut request: Request<Body>) -> Result<Response<Body>, Infallible> {
+    pub(super) async fn answer(&self, origin: &Origin, request: Request<RequestBody>) -> Response<AnswerBody> {
         let Some(routes) = self.routes.load_full() else {
-            return Ok(unavailable());
+            return unavailable().map(Either::Right);
         };
-        origin.mark(&mut request);
-        let answer = async { routes.as_ref().clone().oneshot(request).await };
-        Ok(match AssertUnwindSafe(answer).catch_unwind().await {
-            Ok(Ok(response)) => response,
-            Ok(Err(impossible)) => match impossible {},
+        match AssertUnwindSafe(routes.answer(origin, request)).catch_unwind().await {
+            Ok(response) => response,
             Err(_) => {
                 tracing::error!(remote = ?origin.remote, "a request handler panicked; this is a defect, please report it");
                 let error = RpcError::new(ErrorCode::INTERNAL, "the request failed inside the node; its log tells more");
-                error_response(StatusCode::INTERNAL_SERVER_ERROR, &error)
+                error_response(StatusCode::INTERNAL_SERVER_ERROR, &error).map(Either::Right)
             }
-        })
+        }
+    }
+}
+
+impl Routes {
+    /// Boxed either way, so that what hyper keeps of a request is small where the shortcut is taken.
+    fn answer<'a>(&'a self, origin: &'a Origin, request: Request<RequestBody>) -> BoxFuture<'a, Response<AnswerBody>> {
+        match &self.shortcut {
+            Some(shortcut) if shortcut.takes(&request) => shortcut.answer(origin, request),
+            _ => Box::pin(async move {
+                let mut request = request.map(Body::new);
+                origin.mark(&mut request);
+                let Ok(response) = self.router.clone().oneshot(request).await;
+                response.map(Either::Right)
+            }),
+        }
     }
 }
 
@@ -83,10 +126,10 @@ impl fmt::Debug for HttpHandler {
 }
 
 /// What is known of whoever is at the other end of a connection.
-pub(super) struct Origin {
-    pub(super) ingress: Ingress,
+pub(crate) struct Origin {
+    pub(crate) ingress: Ingress,
     pub(super) remote: Option<SocketAddr>,
-    pub(super) peer: Option<PeerIdentity>,
+    pub(crate) peer: Option<PeerIdentity>,
     pub(super) binding: Option<ChannelBinding>,
 }
 

@@ -15,14 +15,15 @@ mod limits;
 mod listener;
 mod memory;
 mod node_http2;
+mod timer;
 pub mod tls;
 #[cfg(unix)]
 mod unix;
 
 pub(crate) use component::{TransportComponent, TransportParts};
 pub use gossip_link::{GossipDial, GossipLink, GossipLinkConfig, TlsGossipDial};
+pub(crate) use handler::{AnswerBody, Origin, RequestBody, Shortcut, error_response, unavailable};
 pub use handler::{HttpHandler, Ingress, RemoteAddr};
-pub(crate) use handler::{error_response, unavailable};
 pub use handshake::{Handshake, HandshakeError, Protocol, Secured};
 pub use limits::ListenerLimits;
 pub use listener::{GossipAcceptor, Server, serve};

@@ -12,15 +12,14 @@ use std::{
     time::SystemTime,
 };
 
-use axum::body::Body;
 use bytes::Bytes;
-use futures::future::{Either, select};
+use futures::future::{self, select};
 use h2::{
     RecvStream, SendStream,
     server::{Connection, SendResponse},
 };
 use http::{HeaderValue, Method, Request, Response, StatusCode, header::CONTENT_LENGTH};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Either};
 use hyper::body::{Body as _, Frame, SizeHint};
 use p2p_client::wire::{
     net::BoxStream,
@@ -34,7 +33,7 @@ use tokio::time::{Sleep, timeout};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::{
-    handler::{HttpHandler, Origin},
+    handler::{AnswerBody, HttpHandler, Origin},
     limits::ListenerLimits,
 };
 
@@ -211,14 +210,13 @@ fn refuse(mut respond: SendResponse<Bytes>, Refused(status, reason): Refused) {
 
 /// Answers a request by the routes. It is given up when its client gives it up.
 async fn answer(handler: &HttpHandler, origin: &Origin, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
-    let request = request.map(|body| Body::new(RequestBody(body)));
+    let request = request.map(|body| Either::Right(NodeBody(body)));
     let response = {
         let answering = pin!(handler.answer(origin, request));
         let reset = std::future::poll_fn(|cx| respond.poll_reset(cx));
         match select(answering, reset).await {
-            Either::Left((Ok(response), _)) => response,
-            Either::Left((Err(impossible), _)) => match impossible {},
-            Either::Right(_) => return,
+            future::Either::Left((response, _)) => response,
+            future::Either::Right(_) => return,
         }
     };
     if let Err(error) = send(respond, response).await {
@@ -226,7 +224,7 @@ async fn answer(handler: &HttpHandler, origin: &Origin, request: Request<RecvStr
     }
 }
 
-async fn send(mut respond: SendResponse<Bytes>, response: Response<Body>) -> Result<(), h2::Error> {
+async fn send(mut respond: SendResponse<Bytes>, response: Response<AnswerBody>) -> Result<(), h2::Error> {
     let (mut head, mut body) = response.into_parts();
     if let Some(length) = body.size_hint().exact() {
         head.headers.entry(CONTENT_LENGTH).or_insert_with(|| length.into());
@@ -271,9 +269,9 @@ async fn send_all(stream: &mut SendStream<Bytes>, data: &mut Bytes, ends: bool) 
 }
 
 /// A request's body as hyper's users read it.
-struct RequestBody(RecvStream);
+pub(crate) struct NodeBody(RecvStream);
 
-impl hyper::body::Body for RequestBody {
+impl hyper::body::Body for NodeBody {
     type Data = Bytes;
     type Error = h2::Error;
 

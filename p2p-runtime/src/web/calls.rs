@@ -1,13 +1,19 @@
 //! Calls over HTTP: JSON-RPC at `/rpc`, and one route for each method.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{error::Error, future::Future, pin::pin, sync::Arc, time::Duration};
 
 use axum::{
-    extract::{FromRequestParts, Path, Request, State},
+    extract::{Path, Request, State},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
+use futures::future::BoxFuture;
+use http::{
+    HeaderMap, HeaderValue, Method, StatusCode, Uri,
+    header::{ALLOW, CONTENT_TYPE},
+};
+use http_body_util::{Either, Full};
+use hyper::body::Body;
 use p2p_client::{
     call::Failure,
     protocol::{ErrorCode, ParseTargetError, RpcError, Target},
@@ -18,7 +24,7 @@ use tokio::time::Instant;
 
 use crate::{
     service::Inbound,
-    transport::{error_response, unavailable},
+    transport::{AnswerBody, Origin, RequestBody, Shortcut, error_response, unavailable},
 };
 
 use super::{
@@ -28,28 +34,76 @@ use super::{
     state::WebState,
 };
 
-/// `POST /rpc`
-pub(super) async fn json_rpc(State(state): State<Arc<WebState>>, request: Request) -> Result<Response, Response> {
+/// Where JSON-RPC is spoken.
+pub(super) const RPC_PATH: &str = "/rpc";
+
+/// `POST /rpc`. It is called more than all other routes together, and so it is answered without the router: no extensions, no
+/// boxed bodies, and a head that is used again.
+pub(super) struct JsonRpc(pub(super) Arc<WebState>);
+
+impl Shortcut for JsonRpc {
+    fn takes(&self, request: &http::Request<RequestBody>) -> bool {
+        request.method() == Method::POST && request.uri().path() == RPC_PATH
+    }
+
+    fn answer<'a>(
+        &'a self,
+        origin: &'a Origin,
+        request: http::Request<RequestBody>,
+    ) -> BoxFuture<'a, http::Response<AnswerBody>> {
+        Box::pin(async move { json_rpc(&self.0, origin, request).await.unwrap_or_else(|refused| refused.map(Either::Right)) })
+    }
+}
+
+async fn json_rpc(
+    state: &WebState,
+    origin: &Origin,
+    request: http::Request<RequestBody>,
+) -> Result<http::Response<AnswerBody>, Response> {
     let _running = state.running.enter().ok_or_else(unavailable)?;
-    let (calls, body) = Calls::read(&state, request).await?;
-    let answered = state.running.unless_cut(rpc::handle(&body, &calls)).await.ok_or_else(cut_off)?;
-    Ok(match answered {
-        Some(answer) => ([(CONTENT_TYPE, "application/json")], answer).into_response(),
-        None => StatusCode::NO_CONTENT.into_response(),
-    })
+    let (parts, body) = request.into_parts();
+    let requester = Requester::of(origin, &parts.headers);
+    let (calls, body) = Calls::read(state, requester, &parts.uri, &parts.headers, body).await?;
+    let answering = pin!(rpc::handle(&body, &calls));
+    let answered = state.running.unless_cut(answering).await.ok_or_else(cut_off)?;
+    Ok(answer(parts.headers, answered))
+}
+
+/// The response to what was answered, if anything was. Its headers are kept in the map of the request's: hyper takes that back for
+/// the next request of the connection, so that none is made or dropped.
+fn answer(mut headers: HeaderMap, answered: Option<Vec<u8>>) -> http::Response<AnswerBody> {
+    headers.clear();
+    let mut response = http::Response::new(Either::Left(Full::default()));
+    match answered {
+        Some(json) => {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            *response.body_mut() = Either::Left(Full::new(Bytes::from(json)));
+        }
+        None => *response.status_mut() = StatusCode::NO_CONTENT,
+    }
+    *response.headers_mut() = headers;
+    response
+}
+
+/// Any other verb at [`RPC_PATH`].
+pub(super) async fn only_post() -> impl IntoResponse {
+    (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, "POST")])
 }
 
 /// `POST /rpc/{service}/{method}`: the body is the params, the answer is the result.
 pub(super) async fn one_method(
     State(state): State<Arc<WebState>>,
     Path((service, method)): Path<(String, String)>,
+    requester: Requester,
     request: Request,
 ) -> Result<Response, Response> {
     let _running = state.running.enter().ok_or_else(unavailable)?;
-    let (calls, body) = Calls::read(&state, request).await?;
+    let (parts, body) = request.into_parts();
+    let (calls, body) = Calls::read(&state, requester, &parts.uri, &parts.headers, body).await?;
     let params = rpc::params(&body).map_err(refused)?;
     let path = format!("{service}/{method}");
-    let answered = state.running.unless_cut(calls.call(&path, params)).await.ok_or_else(cut_off)?;
+    let answering = pin!(calls.call(&path, params));
+    let answered = state.running.unless_cut(answering).await.ok_or_else(cut_off)?;
     Ok(([(CONTENT_TYPE, "application/json")], answered.map_err(refused)?).into_response())
 }
 
@@ -73,16 +127,24 @@ struct Calls<'a> {
 
 impl<'a> Calls<'a> {
     /// Reads a request: who sent it, where it is to go, how long it may take, its body.
-    async fn read(state: &'a WebState, request: Request) -> Result<(Self, Bytes), Response> {
+    async fn read<B>(
+        state: &'a WebState,
+        requester: Requester,
+        uri: &Uri,
+        headers: &HeaderMap,
+        body: B,
+    ) -> Result<(Self, Bytes), Response>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
         let received = Instant::now();
-        let (mut parts, body) = request.into_parts();
-        let Ok(requester) = Requester::from_request_parts(&mut parts, &()).await;
         let invalid = |text: String| error_response(StatusCode::BAD_REQUEST, &RpcError::new(ErrorCode::INVALID_REQUEST, text));
-        let target = target(parts.uri.query(), &parts.headers).map_err(invalid)?;
-        let timeout = headers::timeout(&parts.headers).map_err(invalid)?;
+        let target = target(uri.query(), headers).map_err(invalid)?;
+        let timeout = headers::timeout(headers).map_err(invalid)?;
         let body = read_body_within(body, state.body_limits).await.map_err(IntoResponse::into_response)?;
-        let trace = headers::trace(&parts.headers);
-        let origin = requester.from_node.then(|| headers::origin(&parts.headers)).flatten();
+        let trace = headers::trace(headers);
+        let origin = requester.from_node.then(|| headers::origin(headers)).flatten();
         Ok((Self { state, requester, target, received, timeout, trace, origin }, body))
     }
 }

@@ -18,6 +18,7 @@ use crate::{
 };
 
 use super::{
+    calls::JsonRpc,
     routes::{last_routes, routes},
     state::WebState,
 };
@@ -72,8 +73,9 @@ impl Component for WebServerComponent {
     async fn start(&self, _: &Context) -> Result<()> {
         let socket = UnixSocket::bind(&self.socket).await?;
         let routes = routes(self.state.clone());
-        self.local.set(routes.clone());
-        self.handler.set(routes);
+        let json_rpc = Arc::new(JsonRpc(self.state.clone()));
+        self.local.set_with(routes.clone(), json_rpc.clone());
+        self.handler.set_with(routes, json_rpc);
         self.calls.open(self.state.dispatcher.clone());
         let task = tokio::spawn(serve_unix(socket, self.local.clone(), self.limits.clone(), self.closing.clone()));
         *self.serving.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);

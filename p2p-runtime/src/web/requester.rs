@@ -4,13 +4,13 @@ use axum::{
     extract::FromRequestParts,
     response::{IntoResponse, Response},
 };
-use http::{StatusCode, request::Parts};
+use http::{HeaderMap, StatusCode, request::Parts};
 use p2p_client::{
     protocol::{Access, CallerId, ErrorCode, RpcError},
     wire::tls::PeerIdentity,
 };
 
-use crate::transport::Ingress;
+use crate::transport::{Ingress, Origin};
 
 use super::headers;
 
@@ -28,19 +28,28 @@ impl<S: Sync> FromRequestParts<S> for Requester {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
         let peer = parts.extensions.get::<PeerIdentity>();
-        let ingress = parts.extensions.get::<Ingress>();
-        let caller = match (ingress, peer) {
-            (Some(Ingress::UnixSocket), _) => CallerId::Operator,
-            // A forwarder's certificate lends nothing to a caller without a name.
-            (_, Some(_)) if headers::is_anonymous(&parts.headers) => CallerId::Anonymous,
-            (_, Some(peer)) => CallerId::Node { id: peer.node_id.clone(), role: peer.role },
-            (_, None) => CallerId::Anonymous,
-        };
-        Ok(Self { caller, from_node: peer.is_some() })
+        let ingress = parts.extensions.get::<Ingress>().copied();
+        Ok(Self::new(ingress, peer, &parts.headers))
     }
 }
 
 impl Requester {
+    /// Who sent a request that came in so, with these headers.
+    pub(crate) fn of(origin: &Origin, headers: &HeaderMap) -> Self {
+        Self::new(Some(origin.ingress), origin.peer.as_ref(), headers)
+    }
+
+    fn new(ingress: Option<Ingress>, peer: Option<&PeerIdentity>, headers: &HeaderMap) -> Self {
+        let caller = match (ingress, peer) {
+            (Some(Ingress::UnixSocket), _) => CallerId::Operator,
+            // A forwarder's certificate lends nothing to a caller without a name.
+            (_, Some(_)) if headers::is_anonymous(headers) => CallerId::Anonymous,
+            (_, Some(peer)) => CallerId::Node { id: peer.node_id.clone(), role: peer.role },
+            (_, None) => CallerId::Anonymous,
+        };
+        Self { caller, from_node: peer.is_some() }
+    }
+
     /// Refuses a request for a document that is not for this requester.
     pub(crate) fn may_read(&self, access: &Access, route: &str) -> Result<(), Refusal> {
         access.check(&self.caller, route).map_err(|denied| {

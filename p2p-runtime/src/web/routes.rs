@@ -13,17 +13,17 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    routing::{get, post},
+    routing::{any, get, post},
 };
 
 use crate::transport::unavailable;
 
 use super::{BODY_PATH, admin, bodies, calls, documents, joining, state::WebState};
 
-/// All routes.
+/// All routes but `POST /rpc`, which is [`calls::JsonRpc`]'s.
 pub(super) fn routes(state: Arc<WebState>) -> Router {
     Router::new()
-        .route("/rpc", post(calls::json_rpc))
+        .route(calls::RPC_PATH, any(calls::only_post))
         .route("/rpc/{service}/{method}", post(calls::one_method))
         .route("/health", get(documents::health))
         .route("/services", get(documents::services))

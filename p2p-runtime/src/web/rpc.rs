@@ -65,28 +65,31 @@ pub trait RpcDispatch: Sync {
 pub async fn handle<D: RpcDispatch>(body: &[u8], dispatch: &D) -> Option<Vec<u8>> {
     match parse(body) {
         Ok(Message::Single(request)) => execute(Ok(request), dispatch).await,
-        Ok(Message::Batch(entries)) => {
-            // Boxed one by one: a closure over borrowed entries would not be general enough for the compiler to see it is `Send`.
-            let mut waiting: Vec<BoxFuture<'_, Option<Vec<u8>>>> = Vec::with_capacity(entries.len());
-            for entry in entries {
-                waiting.push(Box::pin(execute(parse_request(entry.get()), dispatch)));
-            }
-            let mut answers = stream::iter(waiting).buffered(BATCH_CONCURRENCY);
-            let mut out = Vec::new();
-            while let Some(answer) = answers.next().await {
-                if let Some(answer) = answer {
-                    out.push(if out.is_empty() { b'[' } else { b',' });
-                    out.extend_from_slice(&answer);
-                }
-            }
-            if out.is_empty() {
-                return None;
-            }
-            out.push(b']');
-            Some(out)
-        }
+        Ok(Message::Batch(entries)) => execute_all(entries, dispatch).await,
         Err(invalid) => Some(invalid.answer()),
     }
+}
+
+/// Executes the requests of a batch, some at a time, and writes their responses in their order.
+async fn execute_all<D: RpcDispatch>(entries: Vec<&RawValue>, dispatch: &D) -> Option<Vec<u8>> {
+    // Boxed one by one: a closure over borrowed entries would not be general enough for the compiler to see it is `Send`.
+    let mut waiting: Vec<BoxFuture<'_, Option<Vec<u8>>>> = Vec::with_capacity(entries.len());
+    for entry in entries {
+        waiting.push(Box::pin(execute(parse_request(entry.get()), dispatch)));
+    }
+    let mut answers = stream::iter(waiting).buffered(BATCH_CONCURRENCY);
+    let mut out = Vec::new();
+    while let Some(answer) = answers.next().await {
+        if let Some(answer) = answer {
+            out.push(if out.is_empty() { b'[' } else { b',' });
+            out.extend_from_slice(&answer);
+        }
+    }
+    if out.is_empty() {
+        return None;
+    }
+    out.push(b']');
+    Some(out)
 }
 
 /// Reads a body that is nothing but params, as `POST /rpc/{service}/{method}` takes it. An empty body means no params.

@@ -1,6 +1,6 @@
 //! Reading a request's body, within bounds of size and time.
 
-use std::{error::Error, time::Duration};
+use std::{error::Error, pin::pin, task::Poll, time::Duration};
 
 use axum::{body::Body, response::IntoResponse};
 use bytes::Bytes;
@@ -98,7 +98,13 @@ where
     if body.size_hint().lower() > limits.max as u64 {
         return Err(too_large);
     }
-    match timeout(limits.timeout, Limited::new(body, limits.max).collect()).await {
+    let mut reading = pin!(Limited::new(body, limits.max).collect());
+    // Most bodies are there with their head already, and a timer would cost more than reading them.
+    let read = match futures::poll!(reading.as_mut()) {
+        Poll::Ready(read) => Ok(read),
+        Poll::Pending => timeout(limits.timeout, reading).await,
+    };
+    match read {
         Ok(Ok(whole)) => Ok(whole.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large),
         Ok(Err(error)) => Err(BodyError::Broken(error)),

@@ -107,7 +107,8 @@ fn main() -> Result<()> {
 }
 
 async fn measure(node: &Node, server: &NodeId, at_once: usize, time: Duration) -> Result<()> {
-    let (calls, counting, done) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let (calls, counting, done) =
+        (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     let callers: Vec<_> = (0..at_once)
         .map(|_| {
             let (proxy, calls, counting, done) = (node.proxy().echo().on(server), calls.clone(), counting.clone(), done.clone());
