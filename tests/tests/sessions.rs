@@ -192,6 +192,22 @@ async fn an_anonymous_caller_that_is_forwarded_over_a_session_stays_anonymous() 
 }
 
 #[tokio::test]
+async fn a_stranger_cannot_end_a_session_by_a_method_whose_name_would_not_fit_into_a_message() {
+    let two = Two::new().await;
+    let running = tokio::spawn(two.coordinator.proxy().probe().on("worker-1").wait());
+    Probe::reached(&two.worker.probe.begun, 1).await;
+    let nobody = Web::anonymous(two.cluster.host(worker_ip(9)), &two.coordinator);
+    for name in ["x".repeat(100_000), "\u{1}".repeat(20_000)] {
+        let refused =
+            nobody.call_at("/rpc?on=worker-1", &format!("probe/{name}"), json!({ "letters": "y".repeat(60_000) })).await;
+        assert_error(refused, ErrorCode::METHOD_NOT_FOUND, &["service probe has no method"]);
+    }
+    assert!(!running.is_finished(), "the call of somebody else goes on");
+    two.worker.probe.open.send_replace(true);
+    assert_eq!(soon(running).await.unwrap().unwrap(), "worker-1");
+}
+
+#[tokio::test]
 async fn what_a_role_may_call_holds_on_sessions_whoever_opened_them() {
     let two = Two::new().await;
     let before = two.opened();

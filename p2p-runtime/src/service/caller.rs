@@ -209,7 +209,7 @@ impl NodeCaller {
     ) -> Result<Bytes, Failure> {
         // Headers are for what stands between nodes and reads HTTP; large bodies would hold up the small ones.
         // (What is rare stands in boxes of its own here and below, so that what is not stays small.)
-        if body.len() > MAX_INLINE || !head.headers.is_empty() {
+        if longest(head, body) > MAX_INLINE || !head.headers.is_empty() {
             return Box::pin(self.post(caller, head, to, body, is_said)).await;
         }
         let path = head.method.path();
@@ -373,6 +373,16 @@ fn no_route(text: String) -> Failure {
 fn not_yet() -> Failure {
     Failure::NotSent("the node is not part of the cluster yet; wait until it runs".to_owned())
 }
+
+/// How long a call's message can become, what is of fixed size aside. The method and the origin may be anything that somebody outside
+/// wrote, of which JSON makes six bytes for one; a message that is too long would end the session, with everybody's calls.
+fn longest(head: &Head, body: &[u8]) -> usize {
+    let texts = head.method.service().len() + head.method.method().len() + head.chain.origin.as_deref().map_or(0, str::len);
+    body.len() + 6 * texts.saturating_sub(USUAL_TEXTS)
+}
+
+/// How many bytes of a method's path and an origin have their place in every message, beside the largest body.
+const USUAL_TEXTS: usize = 1_024;
 
 /// A trace that continues nothing. Nobody must be kept from guessing it, so that its randomness need not be costly.
 fn new_trace() -> Trace {
