@@ -11,7 +11,7 @@ pub use serde_json::Result as JsonResult;
 
 pub use crate::{
     call::{Codec, Here},
-    codec::{Form, Message, Plain, Probe, Reader, ViaMessage, ViaSerde, absent, write_key},
+    codec::{Form, Message, Plain, Probe, Reader, ViaMessage, ViaSerde, absent, result_probe, write_key},
     protocol::{Access, Many, One, Role, ServiceDescriptor},
     proxy::{Anywhere, OnMany, OnOne, Proxy, ProxyCore, TargetKind},
     service::{

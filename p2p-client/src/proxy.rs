@@ -114,7 +114,9 @@ impl Proxy {
         Call::new(move |options| {
             Begun::<Ready<_>, _, _>::Encoded(Box::pin(async move {
                 let body = body.map_err(|error| CallError::InvalidParams(format!("the params do not serialise: {error}")))?;
-                Outgoing::new(caller, method?, target, chain.as_ref(), options).run_json(body, |json| serde_json::from_slice(json)).await
+                Outgoing::new(caller, method?, target, chain.as_ref(), options)
+                    .run_json(body, |json| serde_json::from_slice(json))
+                    .await
             }))
         })
     }

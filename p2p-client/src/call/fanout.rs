@@ -83,10 +83,11 @@ impl<T: Send + 'static, E: ServiceError> Replies<T, E> {
     fn begin(&mut self) {
         let State::Ready(ready) = &mut self.state else { return };
         let Some(Unsent { start, decode, method, me }) = ready.take() else { return };
-        let legs = start(std::mem::take(&mut self.options)).and_then(|begun| Self::legs(begun, decode)).unwrap_or_else(|failure| {
-            let error = CallError::from_failure(failure, &method.path());
-            std::iter::once(std::future::ready((me, Err(error))).boxed()).collect()
-        });
+        let legs =
+            start(std::mem::take(&mut self.options)).and_then(|begun| Self::legs(begun, decode)).unwrap_or_else(|failure| {
+                let error = CallError::from_failure(failure, &method.path());
+                std::iter::once(std::future::ready((me, Err(error))).boxed()).collect()
+            });
         self.state = State::Running { legs, answers: Vec::new() };
     }
 

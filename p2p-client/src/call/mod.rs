@@ -17,8 +17,8 @@ pub use error::{CallError, Failure, TimedOut};
 pub use fanout::{Answers, Replies, ReplyStream};
 pub use here::Here;
 pub use options::{CallOptions, Headers};
-pub(crate) use outgoing::{Begun, encoded};
 #[doc(hidden)]
 pub use outgoing::Codec;
+pub(crate) use outgoing::{Begun, encoded};
 pub use outgoing::{Head, MethodRef, Outgoing, serve_guarded, unknown_method};
 pub use single::Call;

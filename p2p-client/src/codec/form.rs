@@ -8,6 +8,8 @@ use std::marker::PhantomData;
 
 use serde::{Serialize, de::DeserializeOwned};
 
+use crate::service::Outcome;
+
 use super::{Message, Reader, from_json, to_json};
 
 /// How a value is written and read.
@@ -107,6 +109,11 @@ pub struct Probe<T>(PhantomData<fn() -> T>);
 impl<T> Probe<T> {
     /// A probe of `T`.
     pub const NEW: Self = Self(PhantomData);
+}
+
+/// A probe of what a method returns when all is well.
+pub const fn result_probe<R: Outcome>() -> Probe<R::Ok> {
+    Probe::NEW
 }
 
 /// For messages.

@@ -55,7 +55,7 @@ use serde::{Serialize, de::DeserializeOwned};
 pub use self::reader::Reader;
 #[doc(hidden)]
 pub use self::{
-    form::{Form, Generated, Plain, Probe, ViaMessage, ViaSerde},
+    form::{Form, Generated, Plain, Probe, ViaMessage, ViaSerde, result_probe},
     reader::absent,
     writer::write_key,
 };

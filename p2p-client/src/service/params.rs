@@ -306,8 +306,15 @@ mod tests {
             assert_eq!(straight(Params::new(Some(json))), split(json).ok(), "{json}");
             assert!(straight(Params::new(Some(json))).is_some(), "{json}");
         }
-        for json in ["", "{}", r#"{"who": "Ada"}"#, r#"{"times":2,"who":"Ada"}"#, r#"["Ada"]"#, r#"{"who":"Ada"} "#, r#"{"who":"Ada","who":"B"}"#]
-        {
+        for json in [
+            "",
+            "{}",
+            r#"{"who": "Ada"}"#,
+            r#"{"times":2,"who":"Ada"}"#,
+            r#"["Ada"]"#,
+            r#"{"who":"Ada"} "#,
+            r#"{"who":"Ada","who":"B"}"#,
+        ] {
             assert_eq!(straight(Params::new(Some(json))), None, "{json}");
         }
         assert_eq!(straight(Params::new(None)), None);

@@ -14,8 +14,7 @@ use super::{
     at,
     descriptor::{self, owned_type},
     dispatch::{self, Callee, arguments, value_names},
-    forms,
-    proxy,
+    forms, proxy,
 };
 
 pub(super) fn contract(item: &Item, service: &Service, name: &Ident, root: &Path, errors: &mut Errors) -> TokenStream {

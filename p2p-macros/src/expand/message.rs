@@ -34,10 +34,7 @@ pub(crate) fn message(input: &TokenStream, entry: Entry) -> TokenStream {
 fn implementation(message: &Message, root: &Path) -> TokenStream {
     let ident = &message.ident;
     let (write, read) = match &message.body {
-        Body::BySerde => (
-            quote!(#root::__private::Plain.write(self, __out)),
-            quote!(#root::__private::Plain.read(__reader)),
-        ),
+        Body::BySerde => (quote!(#root::__private::Plain.write(self, __out)), quote!(#root::__private::Plain.read(__reader))),
         Body::Struct(parts) => (write_struct(parts, root), read_struct(parts, root)),
         Body::Enum(variants) => (write_enum(variants, root), read_enum(variants, root)),
     };

@@ -82,7 +82,10 @@ impl Message {
             );
         }
         if let Data::Union(union) = &input.data {
-            errors.at(union.union_token, "a union cannot be a message, as nobody could tell which of its fields travels; write an enum");
+            errors.at(
+                union.union_token,
+                "a union cannot be a message, as nobody could tell which of its fields travels; write an enum",
+            );
         }
         let krate = read_crate(&input.attrs, errors);
         let body = Body::read(&input);
@@ -202,12 +205,7 @@ fn read_parts(fields: &Fields, rule: Rule, default: Option<&serde_words::Default
     }
 }
 
-fn read_field(
-    field: &syn::Field,
-    rule: Rule,
-    default: Option<&serde_words::Default>,
-    names: &mut Names,
-) -> Option<Field> {
+fn read_field(field: &syn::Field, rule: Rule, default: Option<&serde_words::Default>, names: &mut Names) -> Option<Field> {
     let words = SerdeWords::read(&field.attrs);
     if words.others || words.transparent || words.rename_all.is_some() || words.rename_all_fields.is_some() {
         return None;

@@ -75,7 +75,8 @@ impl SerdeWords {
 
     /// Whether nothing is said.
     pub(crate) fn is_empty(&self) -> bool {
-        let Self { rename, rename_all, rename_all_fields, aliases, default, skip, skip_serializing_if, transparent, others } = self;
+        let Self { rename, rename_all, rename_all_fields, aliases, default, skip, skip_serializing_if, transparent, others } =
+            self;
         rename.is_none()
             && rename_all.is_none()
             && rename_all_fields.is_none()

@@ -59,7 +59,9 @@ where
     let handler: Arc<Handler> = Arc::new(move |cx, params| {
         let handler = handler.clone();
         // All of it inside of the future, so that a panic stays within the call.
-        Box::pin(async move { p2p_client::__private::encode_outcome::<Result<T>>(Plain, handler(cx.clone(), decode(params)?).await) })
+        Box::pin(
+            async move { p2p_client::__private::encode_outcome::<Result<T>>(Plain, handler(cx.clone(), decode(params)?).await) },
+        )
     });
     DynamicMethod { spec, description, definitions, handler, stats: Arc::default() }
 }

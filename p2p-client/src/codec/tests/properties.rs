@@ -13,8 +13,8 @@ use serde_json::json;
 use crate::codec::{
     Message,
     fuzzing::{
-        Delegated, Everyday, Generic, Lists, Maps, Newtype, Numbers, Optional, Pair, Renamed, Shape, Tree, Unaware, Wide, Word, agree,
-        agree_on_writing, codec,
+        Delegated, Everyday, Generic, Lists, Maps, Newtype, Numbers, Optional, Pair, Renamed, Shape, Tree, Unaware, Wide, Word,
+        agree, agree_on_writing, codec,
     },
     read_whole, to_json,
 };
@@ -45,9 +45,18 @@ fn text() -> BoxedStrategy<String> {
     prop_oneof![
         "[a-z]{0,40}".boxed(),
         any::<String>().boxed(),
-        vec(prop_oneof!["[a-z ]{0,9}", Just("\"".to_owned()), Just("\\".into()), Just("\n\u{1}\u{7f}".into()), Just("ä😀\u{2028}".into())], 0..20)
-            .prop_map(|pieces| pieces.concat())
-            .boxed(),
+        vec(
+            prop_oneof![
+                "[a-z ]{0,9}",
+                Just("\"".to_owned()),
+                Just("\\".into()),
+                Just("\n\u{1}\u{7f}".into()),
+                Just("ä😀\u{2028}".into())
+            ],
+            0..20
+        )
+        .prop_map(|pieces| pieces.concat())
+        .boxed(),
     ]
     .boxed()
 }
@@ -57,8 +66,7 @@ fn node() -> impl Strategy<Value = crate::protocol::NodeId> {
 }
 
 fn everyday() -> impl Strategy<Value = Everyday> {
-    (text(), node(), any::<u64>(), vec(text(), 0..4))
-        .prop_map(|(text, node, count, tags)| Everyday { text, node, count, tags })
+    (text(), node(), any::<u64>(), vec(text(), 0..4)).prop_map(|(text, node, count, tags)| Everyday { text, node, count, tags })
 }
 
 fn fraction() -> impl Strategy<Value = f64> {
@@ -71,16 +79,18 @@ fn fraction() -> impl Strategy<Value = f64> {
 fn numbers() -> impl Strategy<Value = Numbers> {
     let whole = (any::<(u8, u16, u32, u64, u128)>(), any::<(i8, i16, i32, i64, i128)>(), any::<(usize, isize)>());
     let f32s = any::<f32>().prop_filter("finite", |value| value.is_finite());
-    (whole, f32s, fraction()).prop_map(|(((u8, u16, u32, u64, u128), (i8, i16, i32, i64, i128), (usize, isize)), f32, f64)| Numbers {
-        u8, u16, u32, u64, u128, i8, i16, i32, i64, i128, f32, f64, usize, isize,
+    (whole, f32s, fraction()).prop_map(|(((u8, u16, u32, u64, u128), (i8, i16, i32, i64, i128), (usize, isize)), f32, f64)| {
+        Numbers { u8, u16, u32, u64, u128, i8, i16, i32, i64, i128, f32, f64, usize, isize }
     })
 }
 
 fn optional() -> impl Strategy<Value = Optional> {
-    (any::<(Option<u8>, Option<u8>, u8)>(), vec(any::<bool>(), 0..4), prop::option::of(text())).prop_map(|((first, always, third), second, last)| {
-        // `Some(None)` is written as `None` is, by serde_json as well.
-        Optional { first, second, always: always.map(Some), third, unsent: 0, last }
-    })
+    (any::<(Option<u8>, Option<u8>, u8)>(), vec(any::<bool>(), 0..4), prop::option::of(text())).prop_map(
+        |((first, always, third), second, last)| {
+            // `Some(None)` is written as `None` is, by serde_json as well.
+            Optional { first, second, always: always.map(Some), third, unsent: 0, last }
+        },
+    )
 }
 
 fn shape() -> impl Strategy<Value = Shape> {
@@ -94,7 +104,8 @@ fn shape() -> impl Strategy<Value = Shape> {
     leaf.prop_recursive(6, 12, 1, |inner| {
         prop_oneof![
             inner.clone().prop_map(|inner| Shape::One(Box::new(inner))),
-            (any::<u8>(), prop::option::of(inner)).prop_map(|(big_side, inner)| Shape::Few { big_side, small_side: inner.map(Box::new) }),
+            (any::<u8>(), prop::option::of(inner))
+                .prop_map(|(big_side, inner)| Shape::Few { big_side, small_side: inner.map(Box::new) }),
         ]
     })
 }

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use crate::codec::{
     Message, Plain, Probe, Reader, ViaMessage as _, ViaSerde as _, from_json,
     fuzzing::{
-        Deep, Defaulted, Delegated, Empty, Everyday, Flattened, Generic, Hidden, Lists, Newtype, Nothing, Optional, Pair, Renamed, Shape,
-        Tagged, Transparent, Tree, Unaware, Unseen, Untagged, Word, agree, agree_on_writing,
+        Deep, Defaulted, Delegated, Empty, Everyday, Flattened, Generic, Hidden, Lists, Newtype, Nothing, Optional, Pair,
+        Renamed, Shape, Tagged, Transparent, Tree, Unaware, Unseen, Untagged, Word, agree, agree_on_writing,
     },
     read_whole, to_json,
 };
@@ -97,7 +97,21 @@ fn whole_numbers_are_read_to_their_limits_and_no_further() {
     assert_own_form(&u128::MAX, "340282366920938463463374607431768211455");
     assert_own_form(&i128::MIN, "-170141183460469231731687303715884105728");
     assert_own_form(&-128_i8, "-128");
-    for json in ["18446744073709551616", "-9223372036854775809", "9223372036854775808", "256", "-129", "-0", "-1", "00", "01", "-", "+1", "1e2", "1.0"] {
+    for json in [
+        "18446744073709551616",
+        "-9223372036854775809",
+        "9223372036854775808",
+        "256",
+        "-129",
+        "-0",
+        "-1",
+        "00",
+        "01",
+        "-",
+        "+1",
+        "1e2",
+        "1.0",
+    ] {
         agree::<u8>(json.as_bytes());
         agree::<i8>(json.as_bytes());
         agree::<u64>(json.as_bytes());
@@ -112,8 +126,29 @@ fn whole_numbers_are_read_to_their_limits_and_no_further() {
 #[test]
 fn fractions_are_those_of_serde_json_to_the_last_bit() {
     for json in [
-        "0.0", "-0.0", "-0", "1.5", "0.1", "0.30000000000000004", "123456.789", "-99999999999999.9", "999999999999999.9", "1e308", "1e309", "1e-400",
-        "4.9e-324", "0.1e1", "1.", ".5", "1.5.5", "01.5", "-.5", "1.e5", "179769313486231570000000000000.0", "3.4028235e38", "3.5e38",
+        "0.0",
+        "-0.0",
+        "-0",
+        "1.5",
+        "0.1",
+        "0.30000000000000004",
+        "123456.789",
+        "-99999999999999.9",
+        "999999999999999.9",
+        "1e308",
+        "1e309",
+        "1e-400",
+        "4.9e-324",
+        "0.1e1",
+        "1.",
+        ".5",
+        "1.5.5",
+        "01.5",
+        "-.5",
+        "1.e5",
+        "179769313486231570000000000000.0",
+        "3.4028235e38",
+        "3.5e38",
     ] {
         agree::<f64>(json.as_bytes());
         agree::<f32>(json.as_bytes());
@@ -236,9 +271,11 @@ fn attributes_that_are_not_followed_leave_the_type_to_serde_json() {
 #[test]
 fn nesting_ends_where_that_of_serde_json_ends() {
     for depth in [100, 126, 127, 128, 129, 300] {
-        let tree = (1..depth).fold(String::from(r#"{"name":"","children":[]}"#), |inner, _| format!(r#"{{"name":"","children":[{inner}]}}"#));
+        let tree = (1..depth)
+            .fold(String::from(r#"{"name":"","children":[]}"#), |inner, _| format!(r#"{{"name":"","children":[{inner}]}}"#));
         agree::<Tree>(tree.as_bytes());
-        let shape = (1..depth).fold(String::from("null"), |inner, _| format!(r#"{{"ONE":{inner}}}"#)).replace("null", r#"{"UNIT":null}"#);
+        let shape =
+            (1..depth).fold(String::from("null"), |inner, _| format!(r#"{{"ONE":{inner}}}"#)).replace("null", r#"{"UNIT":null}"#);
         agree::<Shape>(shape.as_bytes());
         for inner in 1..=3 {
             let any = format!("{}{}", "[".repeat(inner), "]".repeat(inner));
@@ -249,7 +286,8 @@ fn nesting_ends_where_that_of_serde_json_ends() {
         }
     }
     // The limit is reached by the reader itself, and not only by the one that it falls back to.
-    let list = |depth: usize| format!("{}{}", r#"{"Inner":"#.repeat(depth), "}".repeat(depth)).replace("{\"Inner\":}", r#"{"List":[]}"#);
+    let list =
+        |depth: usize| format!("{}{}", r#"{"Inner":"#.repeat(depth), "}".repeat(depth)).replace("{\"Inner\":}", r#"{"List":[]}"#);
     assert!(read_whole::<Deep>(list(126).as_bytes()).is_some());
     assert!(read_whole::<Deep>(list(127).as_bytes()).is_none());
 }

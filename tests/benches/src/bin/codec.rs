@@ -13,8 +13,8 @@ use std::{
 
 use p2p_bench::stats::table;
 use p2p_client::{
-    Message,
     __private::{Probe, ViaMessage as _},
+    Message,
     codec::{from_json, to_json},
     service::{ObjectWriter, ParamSpec, Params},
 };
@@ -70,7 +70,11 @@ fn main() -> Result<()> {
     let report = report(&greeting);
     let plain = "The quick brown fox jumps over the lazy dog. ".repeat(1 << 20 >> 5)[..1 << 20].to_owned();
     let lines = plain.replace(". ", ".\n");
-    println!("a result of {} bytes, a nested one of {}; best of {rounds} rounds\n", to_json(&greeting)?.len(), to_json(&report)?.len());
+    println!(
+        "a result of {} bytes, a nested one of {}; best of {rounds} rounds\n",
+        to_json(&greeting)?.len(),
+        to_json(&report)?.len()
+    );
     let mut rows = Vec::new();
     rows.extend(both_ways("params: encode", None, rounds, params_by_serde_json, params_generated, &greeting)?);
     rows.extend(params_read(rounds, &greeting)?);
@@ -79,7 +83,10 @@ fn main() -> Result<()> {
     rows.extend(rows_of(["nested: encode", "nested: decode"], None, rounds, &report)?);
     rows.extend(rows_of(["1 MiB of ASCII: encode", "1 MiB of ASCII: decode"], Some(plain.len()), rounds, &plain)?);
     rows.extend(rows_of(["1 MiB of lines: encode", "1 MiB of lines: decode"], Some(lines.len()), rounds, &lines)?);
-    println!("{}", table(&["", "serde_json ns", "generated ns", "times", "GB/s", "GB/s"], &rows.iter().map(shown).collect::<Vec<_>>()));
+    println!(
+        "{}",
+        table(&["", "serde_json ns", "generated ns", "times", "GB/s", "GB/s"], &rows.iter().map(shown).collect::<Vec<_>>())
+    );
     Ok(())
 }
 
@@ -111,7 +118,14 @@ where
     let json = to_json(value)?;
     let mut rows = Vec::new();
     rows.extend(both_ways(names[0], bytes, rounds, |value| serde_json::to_vec(value), |value| to_json(value), value)?);
-    rows.extend(both_ways(names[1], bytes, rounds, |json| serde_json::from_slice::<T>(json), |json| from_json::<T>(json), &json)?);
+    rows.extend(both_ways(
+        names[1],
+        bytes,
+        rounds,
+        |json| serde_json::from_slice::<T>(json),
+        |json| from_json::<T>(json),
+        &json,
+    )?);
     Ok(rows)
 }
 
