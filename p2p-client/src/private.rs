@@ -38,7 +38,7 @@ pub trait Contract<T> {
 pub fn encode_outcome<R: Outcome>(form: impl Form<R::Ok>, outcome: R) -> Result<Vec<u8>, RpcError> {
     match outcome.into_result() {
         Ok(value) => form
-            .to_json(&value)
+            .encode(&value)
             .map_err(|error| RpcError::new(ErrorCode::INTERNAL, format!("the result does not serialise: {error}"))),
         Err(failed) => {
             if let Failed::Other(error) = &failed {

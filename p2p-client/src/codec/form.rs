@@ -31,7 +31,7 @@ pub trait Form<T>: Copy {
     ///
     /// # Errors
     /// Those of serde_json.
-    fn to_json(self, value: &T) -> serde_json::Result<Vec<u8>>
+    fn encode(self, value: &T) -> serde_json::Result<Vec<u8>>
     where
         T: Serialize;
 
@@ -39,7 +39,7 @@ pub trait Form<T>: Copy {
     ///
     /// # Errors
     /// Those of serde_json.
-    fn from_json(self, json: &[u8]) -> serde_json::Result<T>
+    fn decode(self, json: &[u8]) -> serde_json::Result<T>
     where
         T: DeserializeOwned;
 }
@@ -59,11 +59,11 @@ impl<T: Message> Form<T> for Generated {
         T::read(reader)
     }
 
-    fn to_json(self, value: &T) -> serde_json::Result<Vec<u8>> {
+    fn encode(self, value: &T) -> serde_json::Result<Vec<u8>> {
         to_json(value)
     }
 
-    fn from_json(self, json: &[u8]) -> serde_json::Result<T> {
+    fn decode(self, json: &[u8]) -> serde_json::Result<T> {
         from_json(json)
     }
 }
@@ -87,14 +87,14 @@ impl<T> Form<T> for Plain {
         reader.value()
     }
 
-    fn to_json(self, value: &T) -> serde_json::Result<Vec<u8>>
+    fn encode(self, value: &T) -> serde_json::Result<Vec<u8>>
     where
         T: Serialize,
     {
         serde_json::to_vec(value)
     }
 
-    fn from_json(self, json: &[u8]) -> serde_json::Result<T>
+    fn decode(self, json: &[u8]) -> serde_json::Result<T>
     where
         T: DeserializeOwned,
     {

@@ -112,7 +112,7 @@ fn call(index: usize, method: &Method, object: &Type, callee: Callee, root: &Pat
                         #(#writes)*
                         ::core::result::Result::Ok(())
                     },
-                    decode: |json| #form.from_json(json),
+                    decode: |json| #form.decode(json),
                 },
                 #local,
             )

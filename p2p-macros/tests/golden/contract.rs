@@ -346,7 +346,7 @@ const _: () = {
                                 Result<Option<String>>,
                             >())
                                 .form()
-                                .from_json(json)
+                                .decode(json)
                         },
                     },
                     |here: ::p2p_client::__private::Here<dyn __Object>, (__value_0,)| async move {
@@ -401,7 +401,7 @@ const _: () = {
                                 Result<(), Full>,
                             >())
                                 .form()
-                                .from_json(json)
+                                .decode(json)
                         },
                     },
                     |

@@ -471,7 +471,7 @@ const _: () = {
                                 Result<Greeting>,
                             >())
                                 .form()
-                                .from_json(json)
+                                .decode(json)
                         },
                     },
                     |
@@ -535,7 +535,7 @@ const _: () = {
                                 Result<u64, Forgotten>,
                             >())
                                 .form()
-                                .from_json(json)
+                                .decode(json)
                         },
                     },
                     |here: ::p2p_runtime::__private::Here<Greeter>, ()| async move {
@@ -565,7 +565,7 @@ const _: () = {
                         decode: |json| {
                             (&::p2p_runtime::__private::result_probe::<Counted>())
                                 .form()
-                                .from_json(json)
+                                .decode(json)
                         },
                     },
                     |here: ::p2p_runtime::__private::Here<Greeter>, ()| async move {
