@@ -234,6 +234,15 @@ pub struct Codec<P, T> {
     pub decode: Decode<T>,
 }
 
+// By hand, as a derive would ask the same of the types.
+impl<P, T> Clone for Codec<P, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<P, T> Copy for Codec<P, T> {}
+
 /// How a proxy's method writes its params.
 pub(crate) type Encode<P> = fn(&P, &mut ObjectWriter<'_>) -> serde_json::Result<()>;
 
