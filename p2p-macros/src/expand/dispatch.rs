@@ -64,11 +64,12 @@ fn arm(index: usize, method: &Method, callee: Callee, root: &Path) -> TokenStrea
     };
     let form = result_form(outcome, root);
     let located = located(root, at(outcome));
-    let encode = quote_spanned!(at(outcome)=> #located::__private::encode_outcome::<#outcome>);
+    let returned = quote_spanned!(at(&method.ident)=> #call.await);
+    let encoded = quote_spanned!(at(outcome)=> #located::__private::encode_outcome::<#outcome>(#form, #returned));
     quote_spanned! {at(&method.ident)=>
         #index => ::std::boxed::Box::pin(async move {
             #values
-            #encode(#form, #call.await)
+            #encoded
         }),
     }
 }

@@ -3,7 +3,8 @@
 //! `cargo run --release -p p2p-bench --bin codec [rounds]`
 //!
 //! The message is that of a small call's result, some 240 bytes; the params are those of a small call. Long strings are given in
-//! gigabytes a second. Rounds are short and many, and the least disturbed one of each way counts. Both ways write the same bytes and read the same values, which is checked before anything is timed.
+//! gigabytes a second. Rounds are short and many, and the least disturbed one of each way counts. Both ways write the same bytes
+//! and read the same values, which is checked before anything is timed.
 
 use std::{
     error::Error,
@@ -13,9 +14,8 @@ use std::{
 
 use p2p_bench::stats::table;
 use p2p_client::{
-    __private::{Probe, ViaMessage as _},
     Message,
-    codec::{from_json, to_json},
+    codec::{Generated, from_json, to_json},
     service::{ObjectWriter, ParamSpec, Params},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -147,9 +147,9 @@ fn foreign(rounds: usize, greeting: &Greeting) -> Result<Vec<Row>> {
 fn params_generated(greeting: &Greeting) -> serde_json::Result<Vec<u8>> {
     let mut out = Vec::with_capacity(128);
     let mut object = ObjectWriter::new(&mut out);
-    object.field::<String>((&Probe::<String>::NEW).form(), ",\"name\":", &greeting.node)?;
-    object.field::<u64>((&Probe::<u64>::NEW).form(), ",\"times\":", &greeting.count)?;
-    object.field::<Option<String>>((&Probe::<Option<String>>::NEW).form(), ",\"title\":", &None)?;
+    object.field::<String>(Generated, ",\"name\":", &greeting.node)?;
+    object.field::<u64>(Generated, ",\"times\":", &greeting.count)?;
+    object.field::<Option<String>>(Generated, ",\"title\":", &None)?;
     object.end();
     Ok(out)
 }
@@ -181,9 +181,9 @@ fn params_read(rounds: usize, greeting: &Greeting) -> Result<Vec<Row>> {
     let straight = |json: &String| {
         Params::new(Some(json)).straight(|params| {
             Some((
-                params.take::<String>((&Probe::<String>::NEW).form(), ",\"name\":")?,
-                params.take::<u64>((&Probe::<u64>::NEW).form(), ",\"times\":")?,
-                params.take::<Option<String>>((&Probe::<Option<String>>::NEW).form(), ",\"title\":")?,
+                params.take::<String>(Generated, ",\"name\":")?,
+                params.take::<u64>(Generated, ",\"times\":")?,
+                params.take::<Option<String>>(Generated, ",\"title\":")?,
             ))
         })
     };
