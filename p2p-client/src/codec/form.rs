@@ -10,7 +10,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::service::Outcome;
 
-use super::{Message, Reader, from_json, to_json};
+use super::{Message, Reader, USUAL, from_json};
 
 /// How a value is written and read.
 pub trait Form<T>: Copy {
@@ -33,7 +33,12 @@ pub trait Form<T>: Copy {
     /// Those of serde_json.
     fn encode(self, value: &T) -> serde_json::Result<Vec<u8>>
     where
-        T: Serialize;
+        T: Serialize,
+    {
+        let mut out = Vec::with_capacity(USUAL);
+        self.write(value, &mut out)?;
+        Ok(out)
+    }
 
     /// A value from JSON.
     ///
@@ -59,10 +64,6 @@ impl<T: Message> Form<T> for Generated {
         T::read(reader)
     }
 
-    fn encode(self, value: &T) -> serde_json::Result<Vec<u8>> {
-        to_json(value)
-    }
-
     fn decode(self, json: &[u8]) -> serde_json::Result<T> {
         from_json(json)
     }
@@ -85,13 +86,6 @@ impl<T> Form<T> for Plain {
         T: DeserializeOwned,
     {
         reader.value()
-    }
-
-    fn encode(self, value: &T) -> serde_json::Result<Vec<u8>>
-    where
-        T: Serialize,
-    {
-        serde_json::to_vec(value)
     }
 
     fn decode(self, json: &[u8]) -> serde_json::Result<T>

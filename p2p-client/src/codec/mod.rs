@@ -119,9 +119,7 @@ const USUAL: usize = 256;
 /// # Errors
 /// Those of serde_json, for a value that does not serialise.
 pub fn to_json<T: Message>(value: &T) -> serde_json::Result<Vec<u8>> {
-    let mut out = Vec::with_capacity(USUAL);
-    value.write(&mut out)?;
-    Ok(out)
+    Generated.encode(value)
 }
 
 /// A message from JSON of any form.

@@ -1,4 +1,4 @@
-//! What it costs to write and read JSON by code made for the type, next to serde_json: nanoseconds, in turn, in one run.
+//! What it costs to write and read JSON by code made for the type, next to `serde_json`: nanoseconds, in turn, in one run.
 //!
 //! `cargo run --release -p p2p-bench --bin codec [rounds]`
 //!
@@ -15,7 +15,7 @@ use std::{
 use p2p_bench::stats::table;
 use p2p_client::{
     Message,
-    codec::{Generated, from_json, to_json},
+    codec::{Form as _, Generated, Plain, from_json, to_json},
     service::{ObjectWriter, ParamSpec, Params},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -80,6 +80,14 @@ fn main() -> Result<()> {
     rows.extend(params_read(rounds, &greeting)?);
     rows.extend(rows_of(["result: encode", "result: decode"], None, rounds, &greeting)?);
     rows.extend(foreign(rounds, &greeting)?);
+    rows.extend(both_ways(
+        "result, no message: encode",
+        None,
+        rounds,
+        serde_json::to_vec,
+        |value| Plain.encode(value),
+        &greeting,
+    )?);
     rows.extend(rows_of(["nested: encode", "nested: decode"], None, rounds, &report)?);
     rows.extend(rows_of(["1 MiB of ASCII: encode", "1 MiB of ASCII: decode"], Some(plain.len()), rounds, &plain)?);
     rows.extend(rows_of(["1 MiB of lines: encode", "1 MiB of lines: decode"], Some(lines.len()), rounds, &lines)?);
