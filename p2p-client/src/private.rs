@@ -11,7 +11,7 @@ pub use serde_json::Result as JsonResult;
 
 pub use crate::{
     call::{Codec, Here},
-    codec::{Form, Message, Plain, Probe, Reader, ViaMessage, ViaSerde, absent, write_key},
+    codec::{Form, Message, Plain, Probe, Reader, ViaMessage, ViaSerde, absent, result_probe, write_key},
     protocol::{Access, Many, One, Role, ServiceDescriptor},
     proxy::{Anywhere, OnMany, OnOne, Proxy, ProxyCore, TargetKind},
     service::{
@@ -38,7 +38,7 @@ pub trait Contract<T> {
 pub fn encode_outcome<R: Outcome>(form: impl Form<R::Ok>, outcome: R) -> Result<Vec<u8>, RpcError> {
     match outcome.into_result() {
         Ok(value) => form
-            .to_json(&value)
+            .encode(&value)
             .map_err(|error| RpcError::new(ErrorCode::INTERNAL, format!("the result does not serialise: {error}"))),
         Err(failed) => {
             if let Failed::Other(error) = &failed {

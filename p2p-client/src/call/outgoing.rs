@@ -117,14 +117,15 @@ impl Outgoing {
         R: Outcome + 'static,
         L: FnOnce(Here<S>, P) -> F,
     {
+        let Codec { encode, decode } = codec;
         match self.caller.resolve(&self.head) {
             Err(failure) => Begun::Failed(self.fail(failure)),
             Ok(Route::Here(service)) if runs_on::<S>(&*service, method) => match self.here(service, method) {
                 Ok(here) => Begun::Here(local(here, params)),
                 Err(failure) => Begun::Failed(CallError::from_failure(failure, &method.path)),
             },
-            Ok(route) => match encoded(&params, codec.encode) {
-                Ok(body) => Begun::Encoded(Box::pin(self.run_encoded(route, body, codec.decode))),
+            Ok(route) => match encoded(&params, encode) {
+                Ok(body) => Begun::Encoded(Box::pin(self.run_encoded(route, body, decode))),
                 Err(failure) => Begun::Failed(self.fail(failure)),
             },
         }
@@ -238,6 +239,15 @@ pub struct Codec<P, T> {
     /// Reads the result.
     pub decode: Decode<T>,
 }
+
+// By hand, as a derive would ask the same of the types.
+impl<P, T> Clone for Codec<P, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<P, T> Copy for Codec<P, T> {}
 
 /// How a proxy's method writes its params.
 pub(crate) type Encode<P> = fn(&P, &mut ObjectWriter<'_>) -> serde_json::Result<()>;

@@ -8,7 +8,9 @@ use std::marker::PhantomData;
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Message, Reader, from_json, to_json};
+use crate::service::Outcome;
+
+use super::{Message, Reader, USUAL, from_json};
 
 /// How a value is written and read.
 pub trait Form<T>: Copy {
@@ -29,15 +31,20 @@ pub trait Form<T>: Copy {
     ///
     /// # Errors
     /// Those of serde_json.
-    fn to_json(self, value: &T) -> serde_json::Result<Vec<u8>>
+    fn encode(self, value: &T) -> serde_json::Result<Vec<u8>>
     where
-        T: Serialize;
+        T: Serialize,
+    {
+        let mut out = Vec::with_capacity(USUAL);
+        self.write(value, &mut out)?;
+        Ok(out)
+    }
 
     /// A value from JSON.
     ///
     /// # Errors
     /// Those of serde_json.
-    fn from_json(self, json: &[u8]) -> serde_json::Result<T>
+    fn decode(self, json: &[u8]) -> serde_json::Result<T>
     where
         T: DeserializeOwned;
 }
@@ -57,11 +64,7 @@ impl<T: Message> Form<T> for Generated {
         T::read(reader)
     }
 
-    fn to_json(self, value: &T) -> serde_json::Result<Vec<u8>> {
-        to_json(value)
-    }
-
-    fn from_json(self, json: &[u8]) -> serde_json::Result<T> {
+    fn decode(self, json: &[u8]) -> serde_json::Result<T> {
         from_json(json)
     }
 }
@@ -85,14 +88,7 @@ impl<T> Form<T> for Plain {
         reader.value()
     }
 
-    fn to_json(self, value: &T) -> serde_json::Result<Vec<u8>>
-    where
-        T: Serialize,
-    {
-        serde_json::to_vec(value)
-    }
-
-    fn from_json(self, json: &[u8]) -> serde_json::Result<T>
+    fn decode(self, json: &[u8]) -> serde_json::Result<T>
     where
         T: DeserializeOwned,
     {
@@ -107,6 +103,11 @@ pub struct Probe<T>(PhantomData<fn() -> T>);
 impl<T> Probe<T> {
     /// A probe of `T`.
     pub const NEW: Self = Self(PhantomData);
+}
+
+/// A probe of what a method returns when all is well.
+pub const fn result_probe<R: Outcome>() -> Probe<R::Ok> {
+    Probe::NEW
 }
 
 /// For messages.

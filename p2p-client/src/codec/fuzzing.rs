@@ -292,7 +292,7 @@ pub enum Untagged {
 
 /// Names that stand for two things are left to serde_json.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Message)]
-#[allow(missing_docs, unreachable_patterns, reason = "the names say it, and one stands for two things")]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct Hidden {
     #[serde(alias = "b", alias = "c")]
     pub a: u8,

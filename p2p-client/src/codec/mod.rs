@@ -42,6 +42,7 @@
 mod form;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
+#[allow(unreachable_patterns, reason = "one of its types has a name that stands for two things; serde's own code then warns")]
 pub mod fuzzing;
 mod reader;
 mod scan;
@@ -55,7 +56,7 @@ use serde::{Serialize, de::DeserializeOwned};
 pub use self::reader::Reader;
 #[doc(hidden)]
 pub use self::{
-    form::{Form, Generated, Plain, Probe, ViaMessage, ViaSerde},
+    form::{Form, Generated, Plain, Probe, ViaMessage, ViaSerde, result_probe},
     reader::absent,
     writer::write_key,
 };
@@ -118,9 +119,7 @@ const USUAL: usize = 256;
 /// # Errors
 /// Those of serde_json, for a value that does not serialise.
 pub fn to_json<T: Message>(value: &T) -> serde_json::Result<Vec<u8>> {
-    let mut out = Vec::with_capacity(USUAL);
-    value.write(&mut out)?;
-    Ok(out)
+    Generated.encode(value)
 }
 
 /// A message from JSON of any form.

@@ -124,7 +124,25 @@ impl<'a> Reader<'a> {
             self.rest = after;
             return Some(Cow::Borrowed(text));
         }
-        if after.starts_with('\\') { self.by_serde_json().map(Cow::Owned) } else { None }
+        if after.starts_with('\\') { self.escaped(text, after).map(Cow::Owned) } else { None }
+    }
+
+    /// Reads a string on from its first backslash. One that has characters by number is read by serde_json from its beginning.
+    #[inline(never)]
+    fn escaped(&mut self, before: &str, mut rest: &'a str) -> Option<String> {
+        let mut text = String::with_capacity(2 * before.len() + 16);
+        text.push_str(before);
+        while let Some(escape) = rest.strip_prefix('\\') {
+            let Some(character) = short_escape(escape) else { return self.by_serde_json() };
+            text.push(character);
+            // All short escapes are of one byte.
+            let after = &escape[1..];
+            let (plain, special) = after.split_at(plain_len(after.as_bytes()));
+            text.push_str(plain);
+            rest = special;
+        }
+        self.rest = rest.strip_prefix('"')?;
+        Some(text)
     }
 
     /// Whether `null` or something else that begins like it follows, which an `Option` takes for `None`.
@@ -176,6 +194,22 @@ impl<'a> Reader<'a> {
         self.rest = self.rest.get(values.byte_offset()..)?;
         Some(value)
     }
+}
+
+/// What the letter after a backslash stands for, if it stands for itself alone.
+#[inline]
+fn short_escape(escape: &str) -> Option<char> {
+    Some(match escape.as_bytes().first()? {
+        b'"' => '"',
+        b'\\' => '\\',
+        b'/' => '/',
+        b'b' => '\u{8}',
+        b'f' => '\u{c}',
+        b'n' => '\n',
+        b'r' => '\r',
+        b't' => '\t',
+        _ => return None,
+    })
 }
 
 /// The value that a type makes of nothing at all, as serde does it for a field that is not there: `None` of an `Option`. (Found without

@@ -37,21 +37,26 @@ fn plain_len_of_long(bytes: &[u8], clean: usize) -> usize {
 /// [`plain_len`] where all but the last few bytes are known to be plain: one look at these, together with some before them.
 #[inline]
 fn plain_len_to_end(bytes: &[u8], clean: usize) -> usize {
-    let last = match (bytes.last_chunk(), bytes.first_chunk(), bytes.last_chunk()) {
-        (Some(word), ..) => Some(*word),
-        (None, Some([a, b, c, d]), Some([w, x, y, z])) => Some([*a, *b, *c, *d, *w, *x, *y, *z]),
-        _ => None,
-    };
+    let last = bytes.last_chunk().copied().or_else(|| two_halves(bytes));
     if last.is_some_and(|word| special_in_word(word).is_none()) {
         return bytes.len();
     }
     clean + bytes[clean..].iter().position(|byte| is_special(*byte)).unwrap_or(bytes.len() - clean)
 }
 
+/// The first and the last four of four to seven bytes.
+#[inline]
+fn two_halves(bytes: &[u8]) -> Option<[u8; 8]> {
+    let mut word = [0; 8];
+    word[..4].copy_from_slice(bytes.first_chunk::<4>()?);
+    word[4..].copy_from_slice(bytes.last_chunk::<4>()?);
+    Some(word)
+}
+
 /// Whether a byte ends a run that stands in a JSON string as it is.
 #[inline]
+#[allow(clippy::needless_bitwise_bool, reason = "short-circuits would keep blocks from being vectors")]
 fn is_special(byte: u8) -> bool {
-    // Without short-circuits, which would keep blocks from being vectors.
     (byte < 0x20) | (byte == b'"') | (byte == b'\\')
 }
 

@@ -13,20 +13,32 @@ pub fn write_key(out: &mut Vec<u8>, key: &'static str) {
 /// Appends a string in quotes, escaped as serde_json does it.
 #[inline]
 pub(super) fn write_str(text: &str, out: &mut Vec<u8>) {
+    let (plain, special) = split_plain(text.as_bytes());
     out.reserve(text.len() + 2);
     out.push(b'"');
-    let mut rest = text.as_bytes();
-    loop {
-        let (plain, special) = rest.split_at(plain_len(rest));
-        out.extend_from_slice(plain);
-        let Some((byte, after)) = special.split_first() else { break };
-        write_escape(*byte, out);
-        rest = after;
+    out.extend_from_slice(plain);
+    if !special.is_empty() {
+        write_escaped(special, out);
     }
     out.push(b'"');
 }
 
-#[cold]
+/// Appends what begins with a byte that is to be escaped.
+#[inline(never)]
+fn write_escaped(mut special: &[u8], out: &mut Vec<u8>) {
+    while let Some((byte, after)) = special.split_first() {
+        write_escape(*byte, out);
+        let (plain, rest) = split_plain(after);
+        out.extend_from_slice(plain);
+        special = rest;
+    }
+}
+
+#[inline]
+fn split_plain(bytes: &[u8]) -> (&[u8], &[u8]) {
+    bytes.split_at(plain_len(bytes))
+}
+
 fn write_escape(byte: u8, out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let short = match byte {

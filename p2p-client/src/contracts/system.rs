@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    Message,
     protocol::NodeId,
     service,
     service::{CallContext, Result},
@@ -22,7 +23,7 @@ pub trait System {
 }
 
 /// What a node's machine is.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Message)]
 pub struct SystemInfo {
     /// The node that answers.
     pub node_id: NodeId,
@@ -47,7 +48,7 @@ pub struct SystemInfo {
 }
 
 /// One mounted disk.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Message)]
 pub struct DiskInfo {
     /// Where it is mounted.
     pub mount_point: String,
@@ -60,7 +61,7 @@ pub struct DiskInfo {
 }
 
 /// How busy a node's machine is.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Message)]
 pub struct SystemMetrics {
     /// The load averages over 1, 5 and 15 minutes, where the system has them.
     pub load_average: [f64; 3],
@@ -72,4 +73,46 @@ pub struct SystemMetrics {
     pub memory_used_bytes: u64,
     /// What the node's own process holds in memory, in bytes.
     pub process_memory_bytes: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::{Reader, from_json, to_json};
+
+    /// The value's JSON is serde_json's, and is read back straight.
+    #[track_caller]
+    fn assert_own_form<T: Message + PartialEq + std::fmt::Debug>(value: &T) {
+        let json = to_json(value).unwrap();
+        assert_eq!(json, serde_json::to_vec(value).unwrap());
+        let mut reader = Reader::new(std::str::from_utf8(&json).unwrap());
+        assert_eq!(T::read(&mut reader).as_ref(), Some(value));
+        assert!(reader.is_at_end());
+        let spaced = serde_json::to_vec_pretty(value).unwrap();
+        assert_eq!(&from_json::<T>(&spaced).unwrap(), value);
+    }
+
+    #[test]
+    fn what_a_node_tells_of_its_machine_travels_in_its_own_form() {
+        let disk = DiskInfo { mount_point: "/\n".into(), file_system: "ext4".into(), total_bytes: u64::MAX, available_bytes: 0 };
+        assert_own_form(&SystemInfo {
+            node_id: "worker-1".parse().unwrap(),
+            hostname: "ada".into(),
+            os: "Debian \"12\"".into(),
+            kernel: "6.1".into(),
+            architecture: "x86_64".into(),
+            cpu_count: 2,
+            memory_total_bytes: 1 << 33,
+            disks: vec![disk.clone(), disk],
+            uptime_seconds: 1,
+            version: "0.1.0".into(),
+        });
+        assert_own_form(&SystemMetrics {
+            load_average: [0.25, 1.0, 1e-7],
+            cpu_percent: 12.3,
+            memory_total_bytes: 2,
+            memory_used_bytes: 1,
+            process_memory_bytes: 0,
+        });
+    }
 }

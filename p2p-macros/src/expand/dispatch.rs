@@ -9,7 +9,7 @@ use crate::model::{Method, Param, Passing, Service};
 use super::{
     at,
     descriptor::{self, owned_type},
-    forms::{form, key},
+    forms::{form, key, located, result_form},
     text,
 };
 
@@ -62,11 +62,14 @@ fn arm(index: usize, method: &Method, callee: Callee, root: &Path) -> TokenStrea
     } else {
         values(index, method, &names, root)
     };
-    let form = form(&quote_spanned!(at(outcome)=> <#outcome as #root::__private::Outcome>::Ok), root);
+    let form = result_form(outcome, root);
+    let located = located(root, at(outcome));
+    let returned = quote_spanned!(at(&method.ident)=> #call.await);
+    let encoded = quote_spanned!(at(outcome)=> #located::__private::encode_outcome::<#outcome>(#form, #returned));
     quote_spanned! {at(&method.ident)=>
         #index => ::std::boxed::Box::pin(async move {
             #values
-            #root::__private::encode_outcome::<#outcome>(#form, #call.await)
+            #encoded
         }),
     }
 }
@@ -84,13 +87,8 @@ fn values(index: usize, method: &Method, names: &[Ident], root: &Path) -> TokenS
         quote_spanned!(at(&param.written)=> __slots.#take::<#owned>(#place)?)
     });
     let defaults = method.params.iter().zip(names).filter_map(|(param, name)| {
-        let (default, owned) = (param.default.as_ref()?, owned_type(param, root));
-        Some(quote_spanned! {at(&param.written)=>
-            let #name: #owned = match #name {
-                ::core::option::Option::Some(__given) => __given,
-                ::core::option::Option::None => #default,
-            };
-        })
+        let default = param.default.as_ref()?;
+        Some(quote_spanned!(at(&param.written)=> let #name = #name.unwrap_or_else(|| #default);))
     });
     quote! {
         let (#(#names,)*) = match __params.straight(|__params| ::core::option::Option::Some((#(#straight,)*))) {

@@ -1,8 +1,8 @@
 //! By which form a value travels, as generated code asks for it (`p2p_client::codec`).
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
-use syn::{LitStr, Path};
+use syn::{LitStr, Path, Type};
 
 use crate::model::Param;
 
@@ -19,6 +19,21 @@ pub(super) fn imports(root: &Path) -> TokenStream {
 /// The form of a type: its own, if it is a message, else that of serde_json.
 pub(super) fn form(ty: &impl ToTokens, root: &Path) -> TokenStream {
     quote_spanned!(at(&ty.to_token_stream())=> (&#root::__private::Probe::<#ty>::NEW).form())
+}
+
+/// The form of what a method returns when all is well.
+pub(super) fn result_form(outcome: &Type, root: &Path) -> TokenStream {
+    let root = located(root, at(outcome));
+    quote_spanned!(at(outcome)=> (&#root::__private::result_probe::<#outcome>()).form())
+}
+
+/// A path as if it stood at another place, so that what is wrong with an expression is shown there, and not from the attribute on.
+pub(super) fn located(path: &Path, span: Span) -> TokenStream {
+    let moved = path.to_token_stream().into_iter().map(|mut token| {
+        token.set_span(span);
+        token
+    });
+    moved.collect()
 }
 
 /// A parameter's key, with the comma before it.

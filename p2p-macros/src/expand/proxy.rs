@@ -10,7 +10,7 @@ use super::{
     at,
     descriptor::owned_type,
     dispatch::{Callee, invoke, value_names},
-    forms::{form, key},
+    forms::{form, key, result_form},
     text,
 };
 
@@ -99,7 +99,7 @@ fn call(index: usize, method: &Method, object: &Type, callee: Callee, root: &Pat
         quote_spanned!(at(outcome)=> <#outcome as #root::__private::Outcome>::Ok),
         quote_spanned!(at(outcome)=> <#outcome as #root::__private::Outcome>::Err),
     );
-    let form = form(&ok, root);
+    let form = result_form(outcome, root);
     let (params_name, out_name) = if params.is_empty() { (quote!(_), quote!(_)) } else { (quote!(params), quote!(out)) };
     quote_spanned! {at(ident)=>
         #(#docs)*
@@ -112,7 +112,7 @@ fn call(index: usize, method: &Method, object: &Type, callee: Callee, root: &Pat
                         #(#writes)*
                         ::core::result::Result::Ok(())
                     },
-                    decode: |json| #form.from_json(json),
+                    decode: |json| #form.decode(json),
                 },
                 #local,
             )

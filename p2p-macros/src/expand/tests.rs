@@ -6,7 +6,7 @@ use std::{env, fs, path::Path};
 use proc_macro2::TokenStream;
 use quote::quote;
 
-use super::{Entry, service};
+use super::{Entry, message, service};
 
 /// Compares an expansion, as rustfmt would write it, with its golden file.
 #[track_caller]
@@ -136,4 +136,68 @@ fn a_service_with_a_mistake_expands_to_itself_and_the_mistake() {
         }
     };
     assert_golden("mistake", service(quote!(), &item, Entry::RUNTIME));
+}
+
+#[test]
+fn a_message_that_is_a_struct_expands_to_its_golden_file() {
+    let item = quote! {
+        /// What `greet` answers.
+        #[derive(Serialize, Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        pub struct Greeting {
+            pub text: String,
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub said_by: Option<NodeId>,
+            #[serde(default = "once", alias = "count")]
+            times: u32,
+            #[serde(skip)]
+            cached: bool,
+            pub parts: Vec<Part>,
+        }
+    };
+    assert_golden("message_struct", message(&item, Entry::CLIENT));
+}
+
+#[test]
+fn a_message_that_is_an_enum_expands_to_its_golden_file() {
+    let item = quote! {
+        #[derive(Serialize, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        pub enum Progress {
+            NotStarted,
+            Running(Percent),
+            Between(u64, u64),
+            Failed {
+                code: i32,
+                #[serde(rename = "why")]
+                reason: Option<String>,
+            },
+        }
+    };
+    assert_golden("message_enum", message(&item, Entry::RUNTIME));
+}
+
+#[test]
+fn a_message_in_a_form_that_is_not_the_default_of_serde_is_left_to_it_and_expands_to_its_golden_file() {
+    let item = quote! {
+        #[derive(Serialize, Deserialize)]
+        #[serde(tag = "kind")]
+        pub enum Shape {
+            Circle { radius: f64 },
+            Dot,
+        }
+    };
+    assert_golden("message_by_serde", message(&item, Entry::SERVICES));
+}
+
+#[test]
+fn a_generic_message_asks_that_its_parameters_are_messages_and_expands_to_its_golden_file() {
+    let item = quote! {
+        #[derive(Serialize, Deserialize)]
+        pub struct Page<T> {
+            pub items: Vec<T>,
+            pub next: Option<Cursor>,
+        }
+    };
+    assert_golden("message_generic", message(&item, Entry::CLIENT));
 }

@@ -223,11 +223,9 @@ const _: () = {
                         ::p2p_client::__private::encode_outcome::<
                             Result<Option<String>>,
                         >(
-                            (&::p2p_client::__private::Probe::<
-                                <Result<
-                                    Option<String>,
-                                > as ::p2p_client::__private::Outcome>::Ok,
-                            >::NEW)
+                            (&::p2p_client::__private::result_probe::<
+                                Result<Option<String>>,
+                            >())
                                 .form(),
                             __Object::get(__object, __cx, (__value_0,)).await,
                         )
@@ -266,9 +264,9 @@ const _: () = {
                         ::p2p_client::__private::encode_outcome::<
                             Result<(), Full>,
                         >(
-                            (&::p2p_client::__private::Probe::<
-                                <Result<(), Full> as ::p2p_client::__private::Outcome>::Ok,
-                            >::NEW)
+                            (&::p2p_client::__private::result_probe::<
+                                Result<(), Full>,
+                            >())
                                 .form(),
                             __Object::put(__object, __cx, (__value_0, __value_1)).await,
                         )
@@ -344,13 +342,11 @@ const _: () = {
                             ::core::result::Result::Ok(())
                         },
                         decode: |json| {
-                            (&::p2p_client::__private::Probe::<
-                                <Result<
-                                    Option<String>,
-                                > as ::p2p_client::__private::Outcome>::Ok,
-                            >::NEW)
+                            (&::p2p_client::__private::result_probe::<
+                                Result<Option<String>>,
+                            >())
                                 .form()
-                                .from_json(json)
+                                .decode(json)
                         },
                     },
                     |here: ::p2p_client::__private::Here<dyn __Object>, (__value_0,)| async move {
@@ -401,11 +397,11 @@ const _: () = {
                             ::core::result::Result::Ok(())
                         },
                         decode: |json| {
-                            (&::p2p_client::__private::Probe::<
-                                <Result<(), Full> as ::p2p_client::__private::Outcome>::Ok,
-                            >::NEW)
+                            (&::p2p_client::__private::result_probe::<
+                                Result<(), Full>,
+                            >())
                                 .form()
-                                .from_json(json)
+                                .decode(json)
                         },
                     },
                     |

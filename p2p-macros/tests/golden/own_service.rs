@@ -271,16 +271,13 @@ const _: () = {
                                 )
                             }
                         };
-                        let __value_3: char = match __value_3 {
-                            ::core::option::Option::Some(__given) => __given,
-                            ::core::option::Option::None => '!',
-                        };
+                        let __value_3 = __value_3.unwrap_or_else(|| '!');
                         ::p2p_runtime::__private::encode_outcome::<
                             Result<Greeting>,
                         >(
-                            (&::p2p_runtime::__private::Probe::<
-                                <Result<Greeting> as ::p2p_runtime::__private::Outcome>::Ok,
-                            >::NEW)
+                            (&::p2p_runtime::__private::result_probe::<
+                                Result<Greeting>,
+                            >())
                                 .form(),
                             __object
                                 .greet(
@@ -309,12 +306,9 @@ const _: () = {
                         ::p2p_runtime::__private::encode_outcome::<
                             Result<u64, Forgotten>,
                         >(
-                            (&::p2p_runtime::__private::Probe::<
-                                <Result<
-                                    u64,
-                                    Forgotten,
-                                > as ::p2p_runtime::__private::Outcome>::Ok,
-                            >::NEW)
+                            (&::p2p_runtime::__private::result_probe::<
+                                Result<u64, Forgotten>,
+                            >())
                                 .form(),
                             __object.forget_all().await,
                         )
@@ -326,9 +320,7 @@ const _: () = {
                         ::p2p_runtime::__private::encode_outcome::<
                             Counted,
                         >(
-                            (&::p2p_runtime::__private::Probe::<
-                                <Counted as ::p2p_runtime::__private::Outcome>::Ok,
-                            >::NEW)
+                            (&::p2p_runtime::__private::result_probe::<Counted>())
                                 .form(),
                             __object.count().await,
                         )
@@ -475,11 +467,11 @@ const _: () = {
                             ::core::result::Result::Ok(())
                         },
                         decode: |json| {
-                            (&::p2p_runtime::__private::Probe::<
-                                <Result<Greeting> as ::p2p_runtime::__private::Outcome>::Ok,
-                            >::NEW)
+                            (&::p2p_runtime::__private::result_probe::<
+                                Result<Greeting>,
+                            >())
                                 .form()
-                                .from_json(json)
+                                .decode(json)
                         },
                     },
                     |
@@ -539,14 +531,11 @@ const _: () = {
                     ::p2p_runtime::__private::Codec {
                         encode: |_, _| { ::core::result::Result::Ok(()) },
                         decode: |json| {
-                            (&::p2p_runtime::__private::Probe::<
-                                <Result<
-                                    u64,
-                                    Forgotten,
-                                > as ::p2p_runtime::__private::Outcome>::Ok,
-                            >::NEW)
+                            (&::p2p_runtime::__private::result_probe::<
+                                Result<u64, Forgotten>,
+                            >())
                                 .form()
-                                .from_json(json)
+                                .decode(json)
                         },
                     },
                     |here: ::p2p_runtime::__private::Here<Greeter>, ()| async move {
@@ -574,11 +563,9 @@ const _: () = {
                     ::p2p_runtime::__private::Codec {
                         encode: |_, _| { ::core::result::Result::Ok(()) },
                         decode: |json| {
-                            (&::p2p_runtime::__private::Probe::<
-                                <Counted as ::p2p_runtime::__private::Outcome>::Ok,
-                            >::NEW)
+                            (&::p2p_runtime::__private::result_probe::<Counted>())
                                 .form()
-                                .from_json(json)
+                                .decode(json)
                         },
                     },
                     |here: ::p2p_runtime::__private::Here<Greeter>, ()| async move {

@@ -24,7 +24,7 @@ fn changed(mut bytes: Vec<u8>, rng: &mut TestRng) -> Vec<u8> {
             pick(rng, &["null", "0", "-0", "1e2", "1.0", "18446744073709551616", "-9223372036854775809", "{}", "[]", "\"\""]),
         ),
         4 => {
-            insert(&mut bytes, at, pick(rng, &["\\", "\\u0041", "\\ud83d", "\\ud83d\\ude00", "\\n", "\\/", "\\x", "\u{1}", "ä"]))
+            insert(&mut bytes, at, pick(rng, &["\\", "\\u0041", "\\ud83d", "\\ud83d\\ude00", "\\n", "\\/", "\\x", "\u{1}", "ä"]));
         }
         5 => insert(&mut bytes, at, pick(rng, &[",", ":", "\"", "{", "}", "[", "]"])),
         6 => space_after_commas(&mut bytes),

@@ -90,6 +90,20 @@ fn strings_with_escapes_are_read_in_place() {
 }
 
 #[test]
+fn a_string_with_every_escape_may_be_cut_anywhere_and_have_any_letter_after_a_backslash() {
+    let json = r#""an ordinary beginning \" \\ \/ \b \f \n \r \t\t and \u00e4, ä""#;
+    assert_eq!(read_whole(json.as_bytes()), serde_json::from_str::<String>(json).ok());
+    for end in (0..json.len()).filter(|end| json.is_char_boundary(*end)) {
+        agree::<String>(&json.as_bytes()[..end]);
+        agree::<String>(format!("{}\u{1}\"", &json[..end]).as_bytes());
+    }
+    for letter in (0..0x250).filter_map(char::from_u32) {
+        agree::<String>(format!("\"a\\{letter}b\"").as_bytes());
+        agree::<String>(format!("\"a\\n\\{letter}\"").as_bytes());
+    }
+}
+
+#[test]
 fn whole_numbers_are_read_to_their_limits_and_no_further() {
     assert_own_form(&u64::MAX, "18446744073709551615");
     assert_own_form(&i64::MIN, "-9223372036854775808");
@@ -251,6 +265,7 @@ fn fields_that_are_no_messages_are_done_by_serde_json_in_place() {
 struct Wrapped(u8);
 
 #[test]
+#[allow(clippy::needless_borrow, reason = "it stands as generated code has it, which does not know whether the borrow is needed")]
 fn whether_a_type_is_a_message_is_found_out_where_it_is_known() {
     let _: crate::codec::Generated = (&Probe::<Generic<Wrapped>>::NEW).form();
     let _: Plain = (&Probe::<Generic<Unaware>>::NEW).form();

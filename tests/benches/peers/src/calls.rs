@@ -5,6 +5,7 @@
 //! the whole answer is right is checked once for each connection, before anything is measured.
 
 use anyhow::{Result, ensure};
+use p2p_services::Message;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +22,7 @@ const REPORT_ROWS: u32 = 6;
 macro_rules! messages {
     ($($(#[$meta:meta])* $name:ident { $($field:ident: $type:ty),* $(,)? })*) => {$(
         $(#[$meta])*
-        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Message)]
         pub(crate) struct $name {
             $(pub(crate) $field: $type),*
         }

@@ -1,9 +1,10 @@
-//! What it costs to write and read JSON by code made for the type, next to serde_json: nanoseconds, in turn, in one run.
+//! What it costs to write and read JSON by code made for the type, next to `serde_json`: nanoseconds, in turn, in one run.
 //!
 //! `cargo run --release -p p2p-bench --bin codec [rounds]`
 //!
 //! The message is that of a small call's result, some 240 bytes; the params are those of a small call. Long strings are given in
-//! gigabytes a second. Rounds are short and many, and the least disturbed one of each way counts. Both ways write the same bytes and read the same values, which is checked before anything is timed.
+//! gigabytes a second. Rounds are short and many, and the least disturbed one of each way counts. Both ways write the same bytes
+//! and read the same values, which is checked before anything is timed.
 
 use std::{
     error::Error,
@@ -13,9 +14,8 @@ use std::{
 
 use p2p_bench::stats::table;
 use p2p_client::{
-    __private::{Probe, ViaMessage as _},
     Message,
-    codec::{from_json, to_json},
+    codec::{Form as _, Generated, Plain, from_json, to_json},
     service::{ObjectWriter, ParamSpec, Params},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -80,6 +80,14 @@ fn main() -> Result<()> {
     rows.extend(params_read(rounds, &greeting)?);
     rows.extend(rows_of(["result: encode", "result: decode"], None, rounds, &greeting)?);
     rows.extend(foreign(rounds, &greeting)?);
+    rows.extend(both_ways(
+        "result, no message: encode",
+        None,
+        rounds,
+        serde_json::to_vec,
+        |value| Plain.encode(value),
+        &greeting,
+    )?);
     rows.extend(rows_of(["nested: encode", "nested: decode"], None, rounds, &report)?);
     rows.extend(rows_of(["1 MiB of ASCII: encode", "1 MiB of ASCII: decode"], Some(plain.len()), rounds, &plain)?);
     rows.extend(rows_of(["1 MiB of lines: encode", "1 MiB of lines: decode"], Some(lines.len()), rounds, &lines)?);
@@ -147,9 +155,9 @@ fn foreign(rounds: usize, greeting: &Greeting) -> Result<Vec<Row>> {
 fn params_generated(greeting: &Greeting) -> serde_json::Result<Vec<u8>> {
     let mut out = Vec::with_capacity(128);
     let mut object = ObjectWriter::new(&mut out);
-    object.field::<String>((&Probe::<String>::NEW).form(), ",\"name\":", &greeting.node)?;
-    object.field::<u64>((&Probe::<u64>::NEW).form(), ",\"times\":", &greeting.count)?;
-    object.field::<Option<String>>((&Probe::<Option<String>>::NEW).form(), ",\"title\":", &None)?;
+    object.field::<String>(Generated, ",\"name\":", &greeting.node)?;
+    object.field::<u64>(Generated, ",\"times\":", &greeting.count)?;
+    object.field::<Option<String>>(Generated, ",\"title\":", &None)?;
     object.end();
     Ok(out)
 }
@@ -181,9 +189,9 @@ fn params_read(rounds: usize, greeting: &Greeting) -> Result<Vec<Row>> {
     let straight = |json: &String| {
         Params::new(Some(json)).straight(|params| {
             Some((
-                params.take::<String>((&Probe::<String>::NEW).form(), ",\"name\":")?,
-                params.take::<u64>((&Probe::<u64>::NEW).form(), ",\"times\":")?,
-                params.take::<Option<String>>((&Probe::<Option<String>>::NEW).form(), ",\"title\":")?,
+                params.take::<String>(Generated, ",\"name\":")?,
+                params.take::<u64>(Generated, ",\"times\":")?,
+                params.take::<Option<String>>(Generated, ",\"title\":")?,
             ))
         })
     };
