@@ -17,6 +17,7 @@ pub mod connect;
 pub mod driver;
 pub mod frame;
 #[doc(hidden)]
+#[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod items;
 mod keep_alive;

@@ -4,6 +4,7 @@ use std::{
         Mutex,
         atomic::{AtomicUsize, Ordering},
     },
+    time::SystemTime,
 };
 
 use axum::{
@@ -36,7 +37,8 @@ use crate::{
     web::rpc::read_body,
 };
 
-/// Takes the first byte for the protocol: `1`, `2` or `g`. So tests need no certificates.
+/// Takes the first byte for the protocol: `1`, `2` or `g`; `e` is HTTP/2 by a node whose certificate ends in three seconds. So tests need no
+/// certificates.
 struct FirstByte;
 
 fn node() -> PeerIdentity {
@@ -46,9 +48,11 @@ fn node() -> PeerIdentity {
 impl Handshake for FirstByte {
     fn secure(&self, mut stream: BoxStream) -> BoxFuture<'_, Result<Secured, HandshakeError>> {
         Box::pin(async move {
-            let protocol = match stream.read_u8().await.unwrap_or(0) {
+            let said = stream.read_u8().await.unwrap_or(0);
+            let expires = (said == b'e').then(|| SystemTime::now() + Duration::from_secs(3));
+            let protocol = match said {
                 b'1' => Protocol::Http1,
-                b'2' => Protocol::Http2,
+                b'2' | b'e' => Protocol::Http2,
                 b'g' => Protocol::Gossip,
                 _ => return Err(HandshakeError::UnknownProtocol { protocol: "?".into() }),
             };
@@ -56,7 +60,7 @@ impl Handshake for FirstByte {
                 stream,
                 protocol,
                 peer: Some(node()),
-                expires: None,
+                expires,
                 binding: Some(ChannelBinding::from_bytes([7; 32])),
             })
         })
@@ -201,6 +205,17 @@ async fn headers_that_stall_are_cut_in_http1_and_http2() {
     let mut whole = fixture.connect(b'2').await;
     whole.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
     assert_eq!(until_closed(whole).await.0, 15);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_ends_when_the_certificate_of_its_node_does() {
+    let fixture = start(ListenerLimits::default()).await;
+    let mut stream = fixture.connect(b'e').await;
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+    // Preface and SETTINGS (RFC 9113, 6.5), so that it is a connection in order.
+    stream.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.unwrap();
+    let (seconds, said) = until_closed(stream).await;
+    assert!((3..=4).contains(&seconds), "it ended after {seconds} s; {said:?}");
 }
 
 #[tokio::test]
