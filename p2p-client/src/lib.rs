@@ -26,7 +26,7 @@ pub mod wire;
 pub mod __private;
 
 pub use self::codec::Message;
-/// Makes a type a [`Message`](codec::Message).
+/// Makes a type a [`codec::Message`].
 pub use p2p_macros::MessageOfClient as Message;
 pub use p2p_macros::service_method;
 /// Makes a `trait` a contract: a proxy to call it by, and the tables that its hosts and its documents are made from.

@@ -53,7 +53,7 @@ pub mod prelude {
 }
 
 pub use p2p_client::codec::Message;
-/// Makes a type a [`Message`](p2p_client::codec::Message): JSON by code of its own, for params and results.
+/// Makes a type a [`p2p_client::codec::Message`]: JSON by code of its own, for params and results.
 pub use p2p_macros::MessageOfRuntime as Message;
 /// Marks a method of a service that can be called from other nodes: `async fn` with `&self`, returning `Result<T>` or `Result<T, E>`.
 ///

@@ -25,7 +25,7 @@ pub mod prelude {
 }
 
 pub use p2p_client::codec::Message;
-/// Makes a type a [`Message`](p2p_client::codec::Message): JSON by code of its own, for params and results.
+/// Makes a type a [`p2p_client::codec::Message`]: JSON by code of its own, for params and results.
 pub use p2p_macros::MessageOfServices as Message;
 pub use p2p_macros::service_method;
 /// The attribute [`p2p_runtime::service`](macro@p2p_runtime::service), for programs that depend on this crate.

@@ -89,6 +89,8 @@ fn main() -> Result<()> {
         &greeting,
     )?);
     rows.extend(rows_of(["nested: encode", "nested: decode"], None, rounds, &report)?);
+    let two_lines = "What was asked for is not here.\nAsk another node.".to_owned();
+    rows.extend(rows_of(["two lines: encode", "two lines: decode"], None, rounds, &two_lines)?);
     rows.extend(rows_of(["1 MiB of ASCII: encode", "1 MiB of ASCII: decode"], Some(plain.len()), rounds, &plain)?);
     rows.extend(rows_of(["1 MiB of lines: encode", "1 MiB of lines: decode"], Some(lines.len()), rounds, &lines)?);
     println!(
