@@ -9,13 +9,11 @@ use std::{
     sync::Arc,
 };
 
-use bytes::Bytes;
-use futures::future::BoxFuture;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
 use crate::{
-    call::{Begun, Call, CallError, Codec, Failure, Head, Here, MethodRef, Outgoing, Replies, encoded},
+    call::{Begun, Call, CallError, Codec, Failure, Head, Here, MethodRef, Outgoing, Replies, Sending, encoded},
     protocol::{CallerId, Many, NodeId, One, Target},
     service::{Chain, Definition, HostedService, MethodSpec, Outcome},
 };
@@ -44,7 +42,7 @@ pub trait Caller: Send + Sync + 'static {
 
     /// Sends a call and waits for its result's JSON, until the head's deadline at the latest. `body` is the params' JSON. Dropping the future
     /// cancels the call.
-    fn send<'a>(&'a self, head: &'a Head, to: &'a Peer, body: &'a [u8]) -> BoxFuture<'a, Result<Bytes, Failure>>;
+    fn send<'a>(&'a self, head: &'a Head, to: &'a Peer, body: &'a [u8]) -> Sending<'a>;
 }
 
 /// Where a call goes.

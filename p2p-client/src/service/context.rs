@@ -171,9 +171,9 @@ fn write_hex(bytes: &[u8], text: &mut [u8]) {
 /// The value of each lower-case hexadecimal digit; of all else, one that no digit has.
 const HEX: [u8; 256] = {
     let mut values = [0xff; 256];
-    let mut digit = 0;
+    let mut digit = 0_u8;
     while digit < 16 {
-        values[b"0123456789abcdef"[digit] as usize] = digit as u8;
+        values[b"0123456789abcdef"[digit as usize] as usize] = digit;
         digit += 1;
     }
     values

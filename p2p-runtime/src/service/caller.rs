@@ -18,7 +18,7 @@ use futures::future::BoxFuture;
 use http::{HeaderName, HeaderValue, Request, StatusCode, header::CONTENT_TYPE};
 use http_body_util::Full;
 use p2p_client::{
-    call::{Failure, Head},
+    call::{Failure, Head, Sending, Settle},
     protocol::{
         CallerId, ErrorCode, Many, NodeId, NodeInfo, NodeStatus, One, Role, RpcError, Target,
         envelope::{Reply, write_request},
@@ -29,7 +29,7 @@ use p2p_client::{
         http::{RequestLimits, SendFailure},
         pool::HttpPool,
         session::{
-            MAX_INLINE, Outcome,
+            InFlight, MAX_INLINE, Outcome,
             message::{Answer, Outgoing},
         },
         sessions::{Sessions, Way},
@@ -196,8 +196,7 @@ impl NodeCaller {
 
     /// Sends a call in this node's own name, or in nobody's: a forwarder's certificate lends nothing to a caller without a name.
     ///
-    /// Unless the deadline `is_said`, the other node is not told of it, and goes by the method's own limit. `now` is a time at
-    /// which the call was not yet sent.
+    /// Unless the deadline `is_said`, the other node is not told of it, and goes by the method's own limit.
     pub(crate) async fn send_for(
         &self,
         caller: &CallerId,
@@ -205,7 +204,6 @@ impl NodeCaller {
         to: &Peer,
         body: &[u8],
         is_said: bool,
-        mut now: Instant,
     ) -> Result<Bytes, Failure> {
         // Headers are for what stands between nodes and reads HTTP; large bodies would hold up the small ones.
         // (What is rare stands in boxes of its own here and below, so that what is not stays small.)
@@ -230,25 +228,44 @@ impl NodeCaller {
             let Way::Session(session) = way else {
                 return Box::pin(self.post(caller, head, to, body, is_said)).await;
             };
-            if is_fresh {
-                now = Instant::now();
-            }
-            call.timeout = is_said.then(|| head.deadline.saturating_duration_since(now));
+            call.timeout = is_said.then(|| head.deadline.saturating_duration_since(Instant::now()));
             match session.call(&call, head.deadline).await {
-                Outcome::Answered(Answer::Result(json)) => return Ok(json),
-                Outcome::Answered(Answer::Error(error)) => return Err(Failure::Answered(error)),
-                Outcome::Answered(Answer::Body { ticket, .. }) => return Box::pin(self.fetch(head, to, ticket)).await,
-                Outcome::Deadline => return Err(Failure::Deadline(path.into_owned())),
-                Outcome::Lost(ended) => return Err(Failure::Lost(of(to, &ended))),
-                Outcome::NotSent(ended) => {
-                    self.sessions.forget(&session);
+                Outcome::NotSent(_) if !is_fresh => {
                     // It may have been about to end for long; a fresh one tells how things are.
-                    if is_fresh {
-                        return Err(Failure::NotSent(of(to, &ended)));
-                    }
-                    now = Instant::now();
+                    self.sessions.forget(&session);
                 }
+                outcome => return self.read_outcome(head, to, outcome).await,
             }
+        }
+    }
+
+    /// Makes a call at once, where there is a session at hand and nothing about the call is unusual.
+    fn start(&self, head: &Head, to: &Peer, body: &[u8]) -> Option<InFlight> {
+        if longest(head, body) > MAX_INLINE || !head.headers.is_empty() || !head.tried.is_empty() {
+            return None;
+        }
+        let Some(Way::Session(session)) = self.sessions.there(&to.node_id) else { return None };
+        let call = Outgoing {
+            method: &head.method.path(),
+            params: body,
+            // At its first try a call was begun just now.
+            timeout: Some(head.deadline.saturating_duration_since(head.began)),
+            trace: Some(head.chain.trace.unwrap_or_else(new_trace)),
+            is_anonymous: false,
+            origin: head.chain.origin.as_deref(),
+            credit: None,
+        };
+        session.start(&call, head.deadline)
+    }
+
+    async fn read_outcome(&self, head: &Head, to: &Peer, outcome: Outcome) -> Result<Bytes, Failure> {
+        match outcome {
+            Outcome::Answered(Answer::Result(json)) => Ok(json),
+            Outcome::Answered(Answer::Error(error)) => Err(Failure::Answered(error)),
+            Outcome::Answered(Answer::Body { ticket, .. }) => Box::pin(self.fetch(head, to, ticket)).await,
+            Outcome::Deadline => Err(Failure::Deadline(head.method.path().into_owned())),
+            Outcome::Lost(ended) => Err(Failure::Lost(of(to, &ended))),
+            Outcome::NotSent(ended) => Err(Failure::NotSent(of(to, &ended))),
         }
     }
 
@@ -353,10 +370,27 @@ impl Caller for NodeCaller {
         }
     }
 
-    fn send<'a>(&'a self, head: &'a Head, to: &'a Peer, body: &'a [u8]) -> BoxFuture<'a, Result<Bytes, Failure>> {
-        // At its first try a call was begun just now.
-        let now = if head.tried.is_empty() { head.began } else { Instant::now() };
-        Box::pin(self.send_for(&self.identity, head, to, body, true, now))
+    fn send<'a>(&'a self, head: &'a Head, to: &'a Peer, body: &'a [u8]) -> Sending<'a> {
+        if let Some(in_flight) = self.start(head, to, body) {
+            return Sending::on_session(in_flight, self, head, to, body);
+        }
+        let sending: BoxFuture<'a, _> = Box::pin(self.send_for(&self.identity, head, to, body, true));
+        sending.into()
+    }
+}
+
+impl Settle for NodeCaller {
+    fn settle<'a>(
+        &'a self,
+        head: &'a Head,
+        to: &'a Peer,
+        body: &'a [u8],
+        outcome: Outcome,
+    ) -> BoxFuture<'a, Result<Bytes, Failure>> {
+        match outcome {
+            Outcome::NotSent(_) => Box::pin(self.send_for(&self.identity, head, to, body, true)),
+            outcome => Box::pin(self.read_outcome(head, to, outcome)),
+        }
     }
 }
 
@@ -450,7 +484,8 @@ impl Caller for Nowhere {
     fn resolve_all(&self, _: &Head) -> Result<Vec<Leg>, Failure> {
         Err(self.gone())
     }
-    fn send<'a>(&'a self, _: &'a Head, _: &'a Peer, _: &'a [u8]) -> BoxFuture<'a, Result<Bytes, Failure>> {
-        Box::pin(std::future::ready(Err(self.gone())))
+    fn send<'a>(&'a self, _: &'a Head, _: &'a Peer, _: &'a [u8]) -> Sending<'a> {
+        let gone: BoxFuture<'a, _> = Box::pin(std::future::ready(Err(self.gone())));
+        gone.into()
     }
 }

@@ -224,7 +224,7 @@ impl Dispatcher {
             check_access(spec, caller, call.origin.as_deref())?;
         }
         let body = call.params.json().unwrap_or("{}").as_bytes();
-        let json = self.caller.send_for(caller, head, peer, body, call.timeout.is_some(), Instant::now()).await?;
+        let json = self.caller.send_for(caller, head, peer, body, call.timeout.is_some()).await?;
         // It goes into an answer of ours: what is no JSON value by itself must not become part of one that is around it.
         match serde_json::from_slice::<&RawValue>(&json) {
             Ok(_) => Ok(json.into()),

@@ -133,7 +133,7 @@ impl Session {
     pub async fn call(&self, call: &Outgoing<'_>, deadline: Instant) -> Outcome {
         match self.begin(call, deadline).await {
             Err(outcome) => outcome,
-            Ok(key) => InFlight { shared: &self.shared, key: Some(key) }.await,
+            Ok(key) => InFlight { shared: self.shared.clone(), key: Some(key) }.await,
         }
     }
 
@@ -144,6 +144,24 @@ impl Session {
     pub async fn open(&self, call: &Outgoing<'_>, deadline: Instant) -> Result<ItemStream, Outcome> {
         let key = self.begin(call, deadline).await?;
         Ok(ItemStream::new(self.shared.clone(), key))
+    }
+
+    /// Makes a call at once; `None` where it would have to wait for its turn, or the session takes no calls. What is returned waits for its
+    /// outcome, and cancels it when it is dropped.
+    pub fn start(&self, call: &Outgoing<'_>, deadline: Instant) -> Option<InFlight> {
+        let permit = self.shared.permits.try_acquire().ok()?;
+        let mut machine = self.shared.machine();
+        if machine.is_congested() {
+            return None;
+        }
+        let was_empty = machine.waiting() == 0;
+        let key = machine.begin(call, deadline, None).ok()?;
+        drop(machine);
+        permit.forget();
+        if was_empty {
+            self.shared.driver.wake();
+        }
+        Some(InFlight { shared: self.shared.clone(), key: Some(key) })
     }
 
     async fn begin(&self, call: &Outgoing<'_>, deadline: Instant) -> Result<CallKey, Outcome> {
@@ -342,12 +360,18 @@ impl Drop for Permit<'_> {
 }
 
 /// A call that waits for its outcome. Dropping it cancels the call.
-struct InFlight<'a> {
-    shared: &'a Shared,
+pub struct InFlight {
+    shared: Arc<Shared>,
     key: Option<CallKey>,
 }
 
-impl Future for InFlight<'_> {
+impl fmt::Debug for InFlight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InFlight").field("call", &self.key).finish_non_exhaustive()
+    }
+}
+
+impl Future for InFlight {
     type Output = Outcome;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
@@ -363,7 +387,7 @@ impl Future for InFlight<'_> {
     }
 }
 
-impl Drop for InFlight<'_> {
+impl Drop for InFlight {
     fn drop(&mut self) {
         if let Some(key) = self.key {
             self.shared.abandon(key);
