@@ -35,7 +35,7 @@ use p2p_client::{
         sessions::{Sessions, Way},
     },
 };
-use rand::{RngExt as _, rngs::SmallRng};
+use rand::{RngExt, rngs::SmallRng};
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
@@ -423,7 +423,7 @@ fn new_trace() -> Trace {
     thread_local! {
         static RANDOM: RefCell<SmallRng> = RefCell::new(rand::make_rng());
     }
-    Trace::root(RANDOM.with_borrow_mut(|random| random.random()))
+    Trace::root(RANDOM.with_borrow_mut(RngExt::random))
 }
 
 /// What happened, and with whom.

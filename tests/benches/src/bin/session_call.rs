@@ -135,7 +135,7 @@ async fn measure(node: &Node, server: &NodeId, at_once: usize, time: Duration) -
     let (began, cpu) = (Instant::now(), process_cpu()?);
     counting.store(true, Relaxed);
     tokio::time::sleep(time).await;
-    let (took, cpu, counted) = (began.elapsed(), process_cpu()? - cpu, calls.load(Relaxed));
+    let (took, cpu, counted) = (began.elapsed(), process_cpu()?.saturating_sub(cpu), calls.load(Relaxed));
     done.store(true, Relaxed);
     let mut latencies = Vec::new();
     for caller in callers {
