@@ -108,7 +108,8 @@ impl Dispatcher {
             None | Some(Target::One(One::Any)) => match self.cx.registry().get(service) {
                 Some(hosted) => self.serve(&hosted, method, &call).await,
                 None if call.from_node => Err(self.not_here(service)),
-                None => self.forward_one(&call, One::Any).await,
+                // In boxes of their own, so that a call which is served here does not carry the room for one that is sent on.
+                None => Box::pin(self.forward_one(&call, One::Any)).await,
             },
             Some(Target::One(One::Node(id))) if id == self.cx.node_id() => {
                 let (hosted, _) = self.cx.registry().find(service, method)?;
@@ -118,8 +119,8 @@ impl Dispatcher {
                 let text = "a node resolves targets itself; send the call to the node that is meant";
                 Err(RpcError::new(ErrorCode::INVALID_REQUEST, text))
             }
-            Some(Target::One(one)) => self.forward_one(&call, one.clone()).await,
-            Some(Target::Many(_)) => self.forward_many(&call).await,
+            Some(Target::One(one)) => Box::pin(self.forward_one(&call, one.clone())).await,
+            Some(Target::Many(_)) => Box::pin(self.forward_many(&call)).await,
         }
     }
 
