@@ -216,6 +216,7 @@ impl Client {
 
 async fn get_by_http1(stream: &mut tokio_rustls::client::TlsStream<BoxStream>) -> Result<()> {
     stream.write_all(b"GET /health HTTP/1.1\r\nhost: node\r\n\r\n").await?;
+    stream.flush().await?;
     let (mut got, mut piece) = (Vec::new(), [0; 2048]);
     loop {
         let length = stream.read(&mut piece).await?;
