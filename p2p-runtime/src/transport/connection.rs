@@ -1,12 +1,6 @@
 //! One HTTP connection, from its first byte to its end.
 
-use std::{
-    convert::Infallible,
-    future::Future,
-    io,
-    pin::{Pin, pin},
-    sync::Arc,
-};
+use std::{convert::Infallible, future::Future, io, pin::Pin, sync::Arc};
 
 use http_body_util::Either;
 use hyper::{
@@ -70,10 +64,10 @@ pub(super) async fn serve_http(
     let stream = TokioIo::new(stream);
     // The protocol is agreed on in the handshake, so that nothing has to be guessed (which nothing would time).
     let ended = if http2 {
-        let connection = http2_builder(limits, &windows).serve_connection(stream, service);
+        let connection = Box::pin(http2_builder(limits, &windows).serve_connection(stream, service));
         until_stopped(connection, http2::Connection::graceful_shutdown, &stop).await
     } else {
-        let connection = http1_builder(limits).serve_connection(stream, service);
+        let connection = Box::pin(http1_builder(limits).serve_connection(stream, service));
         until_stopped(connection, http1::Connection::graceful_shutdown, &stop).await
     };
     if let Err(error) = ended {
@@ -82,8 +76,11 @@ pub(super) async fn serve_http(
 }
 
 /// Runs a connection, and tells it to take no more requests once `stop` is cancelled.
-async fn until_stopped<C: Future>(connection: C, wind_down: impl FnOnce(Pin<&mut C>), stop: &CancellationToken) -> C::Output {
-    let mut connection = pin!(connection);
+async fn until_stopped<C: Future>(
+    mut connection: Pin<Box<C>>,
+    wind_down: impl FnOnce(Pin<&mut C>),
+    stop: &CancellationToken,
+) -> C::Output {
     tokio::select! {
         ended = &mut connection => ended,
         () = stop.cancelled() => {

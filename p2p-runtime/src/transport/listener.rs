@@ -171,6 +171,7 @@ impl Crowd {
     }
 }
 
+/// Each protocol's part is boxed: a connection is idle most of its life, and its task would else have room for the largest of them.
 async fn serve_one(stream: BoxStream, remote: SocketAddr, server: Server, shutdown: CancellationToken) {
     let limits = &server.limits;
     let secured = tokio::select! {
@@ -192,11 +193,12 @@ async fn serve_one(stream: BoxStream, remote: SocketAddr, server: Server, shutdo
             let origin = Origin { ingress: Ingress::Tls, remote: Some(remote), peer: Some(peer.clone()), binding };
             let connection =
                 NodeConnection { peer, expires, origin, handler: server.http.clone(), sessions: server.sessions.clone() };
-            serve_node(stream, connection, limits, shutdown).await;
+            Box::pin(serve_node(stream, connection, limits, shutdown)).await;
         }
         (protocol, peer) => {
             let origin = Origin { ingress: Ingress::Tls, remote: Some(remote), peer, binding };
-            serve_http(stream, protocol == Protocol::Http2, origin, server.http.clone(), limits, shutdown).await;
+            let http2 = protocol == Protocol::Http2;
+            Box::pin(serve_http(stream, http2, origin, server.http.clone(), limits, shutdown)).await;
         }
     }
 }

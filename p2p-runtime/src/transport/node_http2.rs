@@ -21,13 +21,17 @@ use h2::{
 use http::{HeaderValue, Method, Request, Response, StatusCode, header::CONTENT_LENGTH};
 use http_body_util::{BodyExt, Either};
 use hyper::body::{Body as _, Frame, SizeHint};
-use p2p_client::wire::{
-    net::BoxStream,
-    session::{
-        CALLS_HEADER, Driver, Ended, KeepAlive, LAST_WORDS, PATH, Serve, Session, SessionLimits, Turn, VERSION_HEADER, VERSIONS,
-        connect::{CONNECTION_WINDOW, FRAME, SEND_BUFFER, STREAM_WINDOW, until},
+use p2p_client::{
+    protocol::NodeId,
+    wire::{
+        net::BoxStream,
+        session::{
+            CALLS_HEADER, Driver, Ended, KeepAlive, LAST_WORDS, PATH, Serve, Session, SessionLimits, Turn, VERSION_HEADER,
+            VERSIONS,
+            connect::{CONNECTION_WINDOW, FRAME, SEND_BUFFER, STREAM_WINDOW, until},
+        },
+        tls::PeerIdentity,
     },
-    tls::PeerIdentity,
 };
 use tokio::time::{Sleep, timeout};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
@@ -58,6 +62,16 @@ pub(super) struct NodeConnection {
 /// Serves a connection until it ends, until its certificate does, or until its requests and its session are finished after `stop`.
 pub(super) async fn serve_node(stream: BoxStream, node: NodeConnection, limits: &ListenerLimits, stop: CancellationToken) {
     let peer = node.peer.node_id.clone();
+    // Boxed, so that nothing of how a connection begins and ends is kept while it lasts.
+    let Some(connection) = Box::pin(begin(stream, &peer, limits)).await else { return };
+    let mut serving = Box::new(Serving::new(connection, node, limits, stop));
+    let ended = std::future::poll_fn(|cx| serving.poll(cx)).await;
+    tracing::debug!(%peer, %ended, "connection of a node ended");
+    Box::pin(serving.end(ended)).await;
+}
+
+/// The opening words of HTTP/2. Nothing where the client does not say its own in time.
+async fn begin(stream: BoxStream, peer: &NodeId, limits: &ListenerLimits) -> Option<Connection<BoxStream, Bytes>> {
     let handshake = h2::server::Builder::new()
         .max_concurrent_streams(limits.max_streams)
         .max_header_list_size(limits.max_header_bytes)
@@ -68,39 +82,12 @@ pub(super) async fn serve_node(stream: BoxStream, node: NodeConnection, limits: 
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buffer_size(SEND_BUFFER)
         .handshake::<_, Bytes>(stream);
-    let mut connection = match timeout(limits.header_timeout, handshake).await {
-        Ok(Ok(connection)) => connection,
-        Ok(Err(error)) => return tracing::debug!(%peer, %error, "HTTP/2 client left before it began"),
-        Err(_) => return tracing::debug!(%peer, "HTTP/2 client did not begin in time"),
-    };
-    let alive = SessionLimits {
-        keep_alive: limits.keep_alive,
-        keep_alive_timeout: limits.keep_alive_timeout,
-        ..SessionLimits::default()
-    };
-    let mut serving = Serving {
-        keep_alive: KeepAlive::new(connection.ping_pong(), &alive),
-        connection,
-        session: None,
-        expiry: node.expires.map(until),
-        stop: Some(Box::pin(stop.cancelled_owned())),
-        origin: Arc::new(node.origin),
-        peer: node.peer,
-        handler: node.handler,
-        sessions: node.sessions,
-    };
-    let ended = std::future::poll_fn(|cx| serving.poll(cx)).await;
-    tracing::debug!(%peer, %ended, "connection of a node ended");
-    let Serving { mut connection, session, .. } = serving;
-    if let Some((_, mut driver)) = session {
-        driver.end_with(&ended);
+    match timeout(limits.header_timeout, handshake).await {
+        Ok(Ok(connection)) => return Some(connection),
+        Ok(Err(error)) => tracing::debug!(%peer, %error, "HTTP/2 client left before it began"),
+        Err(_) => tracing::debug!(%peer, "HTTP/2 client did not begin in time"),
     }
-    if matches!(ended, Ended::Silent(_) | Ended::NotReading(_)) {
-        return; // There is nobody to say it to.
-    }
-    connection.graceful_shutdown();
-    let _flushed =
-        timeout(LAST_WORDS, async { while connection.accept().await.is_some_and(|accepted| accepted.is_ok()) {} }).await;
+    None
 }
 
 struct Serving {
@@ -116,6 +103,44 @@ struct Serving {
 }
 
 impl Serving {
+    fn new(
+        mut connection: Connection<BoxStream, Bytes>,
+        node: NodeConnection,
+        limits: &ListenerLimits,
+        stop: CancellationToken,
+    ) -> Self {
+        let alive = SessionLimits {
+            keep_alive: limits.keep_alive,
+            keep_alive_timeout: limits.keep_alive_timeout,
+            ..SessionLimits::default()
+        };
+        Self {
+            keep_alive: KeepAlive::new(connection.ping_pong(), &alive),
+            connection,
+            session: None,
+            expiry: node.expires.map(until),
+            stop: Some(Box::pin(stop.cancelled_owned())),
+            origin: Arc::new(node.origin),
+            peer: node.peer,
+            handler: node.handler,
+            sessions: node.sessions,
+        }
+    }
+
+    /// Tells those who wait for an answer, and the other end where it can still hear it.
+    async fn end(mut self: Box<Self>, ended: Ended) {
+        if let Some((_, mut driver)) = self.session.take() {
+            driver.end_with(&ended);
+        }
+        if matches!(ended, Ended::Silent(_) | Ended::NotReading(_)) {
+            return; // There is nobody to say it to.
+        }
+        let connection = &mut self.connection;
+        connection.graceful_shutdown();
+        let _flushed =
+            timeout(LAST_WORDS, async { while connection.accept().await.is_some_and(|accepted| accepted.is_ok()) {} }).await;
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
         loop {
             match self.connection.poll_accept(cx) {

@@ -1,5 +1,6 @@
-//! What the benches share: an allocator that counts, medians, tables.
+//! What the benches share: allocators that count, processor time, medians, tables.
 
 pub mod alloc;
 pub mod cpu;
+pub mod heap;
 pub mod stats;
