@@ -120,7 +120,7 @@ async fn rate(open: Vec<Session>) -> Result<(f64, f64)> {
     for ended in try_join_all(callers).await? {
         ended?;
     }
-    let (took, cpu) = (began.elapsed(), process_cpu()? - cpu);
+    let (took, cpu) = (began.elapsed(), process_cpu()?.saturating_sub(cpu));
     let calls = f64::from(calls.get());
     Ok((calls / took.as_secs_f64(), cpu.as_secs_f64() * 1e6 / calls))
 }
