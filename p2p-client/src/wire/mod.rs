@@ -1,8 +1,9 @@
-//! Connections: the network below, TLS, and HTTP to peers.
+//! Connections: the network below, TLS, and sessions and HTTP to peers.
 //!
 //! ```text
-//! HttpPool -> Dial -> ClientTls -> Network
+//! Sessions, HttpPool -> Dial -> ClientTls -> Network
 //! ```
+//! [`sessions`] keeps one session with each peer, by which calls go ([`session`]); what is too large for it goes by [`pool`].
 //! [`net`] is the one seam to the network; [`tls`] verifies who is at the other end; [`dial`] joins the two; [`pool`] keeps one HTTP/2
 //! connection to each peer; [`http`] is a request and what may become of it.
 

@@ -1,6 +1,7 @@
 //! [`NodeCaller`]: what stands below the proxies of a node.
 //!
-//! It resolves targets against what this node hosts and against the membership's view, and sends over the pool. It decides nothing
+//! It resolves targets against what this node hosts and against the membership's view, and sends on the peer's session, or by HTTP. It decides
+//! nothing
 //! about retries (that is the call's) nor about access (that is the dispatcher's, here and at the other end).
 
 use std::{
