@@ -11,7 +11,6 @@ mod fanout;
 mod here;
 mod options;
 mod outgoing;
-mod sending;
 mod single;
 
 pub use error::{CallError, Failure, TimedOut};
@@ -22,5 +21,4 @@ pub use options::{CallOptions, Headers};
 pub use outgoing::Codec;
 pub(crate) use outgoing::{Begun, encoded};
 pub use outgoing::{Head, MethodRef, Outgoing, serve_guarded, unknown_method};
-pub use sending::{Sending, Settle};
 pub use single::Call;

@@ -10,6 +10,8 @@
 pub mod dial;
 pub mod http;
 pub mod net;
+#[cfg(test)]
+mod paused;
 pub mod pool;
 mod read_ahead;
 pub mod session;

@@ -85,7 +85,7 @@ impl Admitted {
     }
 
     /// Serves it.
-    pub(super) async fn serve(self, params: Params<'_>, received: Instant) -> Result<Vec<u8>, RpcError> {
+    pub(super) async fn serve(&self, params: Params<'_>, received: Instant) -> Result<Vec<u8>, RpcError> {
         let Some(spec) = self.hosted.spec().methods.get(self.index) else {
             return Err(RpcError::new(ErrorCode::INTERNAL, "the tables of the service do not fit together"));
         };

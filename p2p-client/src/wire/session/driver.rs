@@ -6,7 +6,6 @@
 //! those tasks; it holds the lock for short, and never while it runs anybody's code.
 
 use std::{
-    collections::HashMap,
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
@@ -18,10 +17,7 @@ use std::{
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use h2::{RecvStream, SendStream};
-use tokio::{
-    task::AbortHandle,
-    time::{Instant, Sleep, sleep_until},
-};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::protocol::{ErrorCode, RpcError};
 
@@ -67,7 +63,6 @@ pub struct Driver {
     frames: FrameReader,
     /// Taken from the machine, and not yet by the connection.
     unsent: Bytes,
-    tasks: HashMap<u64, AbortHandle>,
     batch: Vec<Message>,
     events: Vec<Event<Waker>>,
     answers: Vec<(u64, Served)>,
@@ -99,7 +94,6 @@ impl Driver {
             receive,
             frames,
             unsent: Bytes::new(),
-            tasks: HashMap::new(),
             batch: Vec::new(),
             events: Vec::new(),
             answers: Vec::new(),
@@ -247,14 +241,11 @@ impl Driver {
             let served = futures::FutureExt::catch_unwind(served).await.unwrap_or_else(|_| panicked(Instant::now()));
             shared.answer(id, served);
         });
-        self.tasks.insert(id, task.abort_handle());
+        self.shared.keep_task(id, task.abort_handle());
     }
 
     /// Answers what ended at once, all of it under one lock.
     fn send_answers(&mut self) {
-        if self.tasks.len() > 2 * self.shared.limits.max_calls as usize {
-            self.tasks.retain(|_, task| !task.is_finished());
-        }
         if self.answers.is_empty() {
             return;
         }
@@ -265,9 +256,7 @@ impl Driver {
     }
 
     fn cancel(&mut self, id: u64) {
-        if let Some(task) = self.tasks.remove(&id)
-            && !task.is_finished()
-        {
+        if let Some(task) = self.shared.take_task(id) {
             task.abort();
             let error = RpcError::new(ErrorCode::CANCELLED, "the call was cancelled by its caller");
             self.shared.answer_if_serving(id, error);
@@ -417,9 +406,7 @@ impl Driver {
         self.handle_events();
         self.shared.permits.close();
         self.shared.waiters.wake_all();
-        for (_, task) in self.tasks.drain() {
-            task.abort();
-        }
+        self.shared.abort_tasks();
         if let Ended::Violation(violation) = ended {
             let mut last_words = bytes::BytesMut::new();
             super::message::write_go_away(self.shared.machine().accepted(), &violation.to_string(), &mut last_words);

@@ -41,9 +41,11 @@ use std::{
 use bytes::Bytes;
 use futures::task::AtomicWaker;
 use h2::{RecvStream, SendStream};
+use rustc_hash::FxHashMap;
 use tokio::{
     runtime::{Handle, RuntimeFlavor},
     sync::{Semaphore, TryAcquireError, watch},
+    task::AbortHandle,
     time::{Instant, timeout_at},
 };
 
@@ -82,6 +84,9 @@ pub(crate) struct Shared {
     /// How many more calls the other end takes.
     permits: Semaphore,
     waiters: waiters::Waiters,
+    /// What serves the calls that did not end at once. It is changed only under the machine's lock, so that it holds a task exactly as long
+    /// as the machine holds its call.
+    tasks: Mutex<FxHashMap<u64, AbortHandle>>,
     /// Whether callers run on other threads than the driver, so that it waits a turn for them.
     gathers: bool,
     cut: Mutex<Option<Ended>>,
@@ -113,6 +118,7 @@ impl Session {
             driver: AtomicWaker::new(),
             permits: Semaphore::new(permits),
             waiters: waiters::Waiters::default(),
+            tasks: Mutex::default(),
             gathers: Handle::try_current().is_ok_and(|handle| handle.runtime_flavor() != RuntimeFlavor::CurrentThread),
             cut: Mutex::default(),
             leaving: watch::Sender::new(false),
@@ -146,22 +152,22 @@ impl Session {
         Ok(ItemStream::new(self.shared.clone(), key))
     }
 
-    /// Makes a call at once; `None` where it would have to wait for its turn, or the session takes no calls. What is returned waits for its
-    /// outcome, and cancels it when it is dropped.
-    pub fn start(&self, call: &Outgoing<'_>, deadline: Instant) -> Option<InFlight> {
+    /// Makes a call at once; `None` where it would have to wait for its turn, or the session takes no calls. `waker` is woken when there is
+    /// an outcome, for which what is returned waits; dropping that cancels the call.
+    pub fn start(self, call: &Outgoing<'_>, deadline: Instant, waker: &Waker) -> Option<InFlight> {
         let permit = self.shared.permits.try_acquire().ok()?;
         let mut machine = self.shared.machine();
         if machine.is_congested() {
             return None;
         }
         let was_empty = machine.waiting() == 0;
-        let key = machine.begin(call, deadline, None).ok()?;
+        let key = machine.begin(call, deadline, waker.clone()).ok()?;
         drop(machine);
         permit.forget();
         if was_empty {
             self.shared.driver.wake();
         }
-        Some(InFlight { shared: self.shared.clone(), key: Some(key) })
+        Some(InFlight { shared: self.shared, key: Some(key) })
     }
 
     async fn begin(&self, call: &Outgoing<'_>, deadline: Instant) -> Result<CallKey, Outcome> {
@@ -332,11 +338,34 @@ impl Shared {
         self.driver.wake();
     }
 
+    fn tasks(&self) -> MutexGuard<'_, FxHashMap<u64, AbortHandle>> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers what serves a call, unless it has ended by now.
+    fn keep_task(&self, id: u64, task: AbortHandle) {
+        let machine = self.machine();
+        if machine.is_serving(id) {
+            self.tasks().insert(id, task);
+        }
+    }
+
+    fn take_task(&self, id: u64) -> Option<AbortHandle> {
+        self.tasks().remove(&id)
+    }
+
+    fn abort_tasks(&self) {
+        for (_, task) in self.tasks().drain() {
+            task.abort();
+        }
+    }
+
     /// Answers a call that had a task of its own.
     fn answer(&self, id: u64, served: Served) {
         let mut machine = self.machine();
         // Where it was cancelled meanwhile, it has been answered.
         if machine.is_serving(id) {
+            self.tasks().remove(&id);
             machine.answer(id, served.outcome, served.deadline);
         }
         drop(machine);

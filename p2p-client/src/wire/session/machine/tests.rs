@@ -5,10 +5,19 @@ mod rules;
 mod streams;
 mod world;
 
+use std::time::Duration;
+
 use proptest::{prelude::*, test_runner::RngSeed};
 
-use super::{super::frame::FrameReader, *};
-use crate::protocol::ErrorCode;
+use super::{
+    super::{
+        frame::FrameReader,
+        limits::MAX_INLINE,
+        message::{Answer, Outgoing},
+    },
+    *,
+};
+use crate::protocol::{ErrorCode, RpcError};
 use world::{Action, Reply, Style, World};
 
 /// What the property tests begin with; another number tries other cases.

@@ -175,7 +175,7 @@ async fn a_peer_that_reads_slowly_is_waited_for() {
 async fn a_peer_that_gives_no_sign_of_life_has_its_session_ended() {
     let (session, _service, mut peer) = RawPeer::new(SessionLimits::default(), 2).await;
     // As long as it answers pings, it may be as quiet as it likes.
-    tokio::time::sleep(Duration::from_secs(100)).await;
+    crate::wire::paused::time_passes(Duration::from_secs(100)).await;
     let sent = spawn_call(&session, "a/b", "{}");
     peer.next_call().await;
     peer.freeze();

@@ -144,6 +144,17 @@ async fn calls_that_came_with_a_slow_one_do_not_wait_for_each_other() {
 }
 
 #[tokio::test]
+async fn nothing_is_kept_of_a_call_that_needed_a_task_when_it_has_ended() {
+    let pair = Pair::new().await;
+    let running = spawn_call(&pair.client, "wait", "1");
+    Service::reached(&pair.at_server.begun, 1).await;
+    assert_eq!(pair.server.shared.tasks().len(), 1);
+    pair.at_server.open.send_replace(true);
+    soon(running).await.unwrap();
+    assert!(pair.server.shared.tasks().is_empty());
+}
+
+#[tokio::test]
 async fn a_call_whose_caller_goes_away_is_dropped_at_the_other_end() {
     let pair = Pair::within(SessionLimits { max_calls: 1, ..SessionLimits::default() }).await;
     let caller = spawn_call(&pair.client, "wait", "1");

@@ -38,7 +38,7 @@ async fn a_result_that_nobody_fetches_is_forgotten_when_its_caller_has_stopped_w
     let pair = Pair::within(SessionLimits { max_parked: 150_000, ..SessionLimits::default() }).await;
     let timed = Outgoing { timeout: Some(Duration::from_secs(2)), ..call("large", "100000") };
     let (first, _) = body(pair.client.call(&timed, in_time()).await);
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    crate::wire::paused::time_passes(Duration::from_secs(3)).await;
     assert_eq!(pair.server.fetch(first), None);
     body(pair.client.call(&timed, in_time()).await);
 }

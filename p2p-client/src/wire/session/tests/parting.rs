@@ -71,12 +71,12 @@ async fn a_session_that_nobody_uses_is_closed_and_one_that_is_used_is_kept() {
     let pair = Pair::new().await;
     let began = Instant::now();
     for _ in 0..4 {
-        tokio::time::sleep(Duration::from_mins(4)).await;
+        crate::wire::paused::time_passes(Duration::from_mins(4)).await;
         assert!(pair.works().await, "it was used within five minutes");
     }
     // A call that takes long is use as well.
     let running = spawn_call(&pair.client, "wait", "1");
-    tokio::time::sleep(Duration::from_mins(30)).await;
+    crate::wire::paused::time_passes(Duration::from_mins(30)).await;
     assert!(pair.client.is_open());
     pair.at_server.open.send_replace(true);
     assert_eq!(result(soon(running).await.unwrap()), "1");

@@ -91,7 +91,8 @@ impl Service {
             "slow" => {
                 self.tasks.lock().unwrap().push(tokio::task::id());
                 // What blocks is the very thing that is tested.
-                std::thread::sleep(Duration::from_millis(2));
+                let began = std::time::Instant::now();
+                while began.elapsed() < Duration::from_millis(2) {}
             }
             "large" => return Ok(vec![b'7'; number() as usize]),
             "refuse" => return Err(RpcError::new(ErrorCode::SERVICE, "not today")),

@@ -87,9 +87,8 @@ async fn cutting_ends_the_sessions_of_a_peer_at_once_and_of_no_other() {
     assert!(echoes(&b).await);
 }
 
-#[tokio::test]
-async fn cutting_ends_an_attempt_as_well() {
-    let peers = Peers::new();
+/// An attempt to open a session, which goes no further until the gate has a permit for it.
+async fn stuck_attempt(peers: &Arc<Peers>) -> (Sessions, tokio::task::JoinHandle<Result<(Way, bool), NoWay>>) {
     peers.gate.forget_permits(1_000);
     let pool = peers.pool(SessionsConfig::default());
     let attempt = tokio::spawn({
@@ -97,6 +96,13 @@ async fn cutting_ends_an_attempt_as_well() {
         async move { pool.way(&peer("a")).await }
     });
     let_others_run().await;
+    (pool, attempt)
+}
+
+#[tokio::test]
+async fn cutting_ends_an_attempt_as_well() {
+    let peers = Peers::new();
+    let (pool, attempt) = stuck_attempt(&peers).await;
     pool.cut(&node("a"), "its certificate was revoked");
     peers.gate.add_permits(1);
     let outcome = soon(attempt).await.unwrap();
@@ -177,13 +183,7 @@ async fn closing_takes_no_longer_than_what_runs() {
 #[tokio::test]
 async fn an_attempt_that_ends_after_the_pool_was_closed_leaves_nothing_open() {
     let peers = Peers::new();
-    peers.gate.forget_permits(1_000);
-    let pool = peers.pool(SessionsConfig::default());
-    let attempt = tokio::spawn({
-        let pool = pool.clone();
-        async move { pool.way(&peer("a")).await }
-    });
-    let_others_run().await;
+    let (pool, attempt) = stuck_attempt(&peers).await;
     soon(pool.close(Duration::ZERO)).await;
     peers.gate.add_permits(1);
     let _way = soon(attempt).await.unwrap();

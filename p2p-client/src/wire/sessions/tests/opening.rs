@@ -71,7 +71,7 @@ async fn each_failed_attempt_makes_the_next_wait_longer_and_the_error_says_so() 
         let usual = Duration::from_secs(1 << (attempt - 1)).min(Duration::from_secs(5));
         assert!(left >= usual / 2 && left <= usual * 3 / 2, "{left:?} after {attempt} attempts");
         assert_eq!(peers.dials(), attempt as usize, "nothing was tried meanwhile");
-        tokio::time::sleep(left).await;
+        crate::wire::paused::time_passes(left).await;
     }
     // It is only this peer that is waited for; and one that comes back begins anew.
     peers.are(Manner::Takes);
@@ -140,9 +140,9 @@ async fn a_peer_without_sessions_is_called_plainly_and_asked_again_later() {
         assert!(pool.connected().is_empty());
         // It is upgraded.
         peers.are(Manner::Takes);
-        tokio::time::sleep(Duration::from_secs(59)).await;
+        crate::wire::paused::time_passes(Duration::from_secs(59)).await;
         assert!(matches!(pool.there(&node("a")), Some(Way::Plain)));
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        crate::wire::paused::time_passes(Duration::from_secs(2)).await;
         assert!(pool.there(&node("a")).is_none());
         assert!(echoes(&open(&pool, "a").await).await);
     }

@@ -59,6 +59,7 @@ fn one_call_more_than_was_allowed_breaks_a_rule_and_one_that_was_answered_makes_
     let violation = receive(&mut machine, call_of(6)).unwrap_err();
     assert_eq!(violation, Violation::TooManyCalls { limit: 4 });
     assert_eq!(violation.to_string(), "more than 4 calls at a time");
+    assert_eq!(machine.accepted(), 5, "the last one was not taken, and its caller is told so");
 }
 
 #[test]
