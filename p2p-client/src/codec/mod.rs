@@ -69,7 +69,8 @@ pub use self::{
 /// # What the derive does
 /// Structs of every kind and enums in serde's default form are written out. Of serde's attributes it follows `rename`,
 /// `rename_all`, `rename_all_fields`, `alias`, `default`, `skip`, `skip_serializing_if`, `deny_unknown_fields` and `transparent`. A type with any
-/// other (`flatten`, `tag`, `untagged`, `with`, …) is left to serde_json as a whole, as if it were no message.
+/// other (`flatten`, `tag`, `untagged`, `with`, …) is left to serde_json as a whole, as if it were no message; so is a generic type with
+/// `default` or `skip`, whose bounds are serde's to find.
 ///
 /// A field whose type is no message is left to serde_json by itself. Type parameters are asked to be messages. A union and a type that
 /// borrows cannot be messages.
