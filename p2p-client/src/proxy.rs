@@ -7,19 +7,15 @@ use std::{
     fmt,
     future::{Future, Ready},
     sync::Arc,
-    task::Waker,
 };
 
-use bytes::Bytes;
-use futures::future::BoxFuture;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
 use crate::{
-    call::{Begun, Call, CallError, Codec, Failure, Head, Here, MethodRef, Outgoing, Replies, encoded},
+    call::{Begun, Call, CallError, Codec, Failure, Head, Here, MethodRef, Outgoing, Replies, Sending, encoded},
     protocol::{CallerId, Many, NodeId, One, Target},
     service::{Chain, Definition, HostedService, MethodSpec, Outcome},
-    wire::session::{self, InFlight},
 };
 
 /// What stands below every proxy: first resolve a target, then send.
@@ -46,29 +42,7 @@ pub trait Caller: Send + Sync + 'static {
 
     /// Sends a call and waits for its result's JSON, until the head's deadline at the latest. `body` is the params' JSON. Dropping the future
     /// cancels the call.
-    fn send<'a>(&'a self, head: &'a Head, to: &'a Peer, body: &'a [u8]) -> BoxFuture<'a, Result<Bytes, Failure>>;
-
-    /// The short way of calls by sessions, where there are any.
-    fn on_sessions(&self) -> Option<&dyn OnSessions> {
-        None
-    }
-}
-
-/// The way of nearly all calls that leave their node: put on a session at once, which takes no future of its own and no second look.
-pub trait OnSessions {
-    /// Puts a call on a session, where nothing has to be waited for; `None` where it has to be [sent](Caller::send) as others are. `waker` is
-    /// woken when the session says something of it.
-    fn start(&self, head: &Head, to: &Peer, body: &[u8], waker: &Waker) -> Option<InFlight>;
-
-    /// Goes on with a call for which the session gave no result: sends it again where it was surely not served, fetches a large result, or
-    /// says how it failed.
-    fn settle<'a>(
-        &'a self,
-        head: &'a Head,
-        to: &'a Peer,
-        body: &'a [u8],
-        outcome: session::Outcome,
-    ) -> BoxFuture<'a, Result<Bytes, Failure>>;
+    fn send<'a>(&'a self, head: &'a Head, to: &'a Peer, body: &'a [u8]) -> Sending<'a>;
 }
 
 /// Where a call goes.
@@ -136,7 +110,7 @@ impl Proxy {
     pub fn call_on(&self, target: impl Into<One>, path: &str, params: impl Serialize) -> Call<Box<RawValue>> {
         let (method, body) = (named(path), serde_json::to_vec(&params));
         let (caller, chain, target) = (self.caller.clone(), self.chain.clone(), Target::One(target.into()));
-        Call::new(move |options, _| {
+        Call::new(move |options| {
             Begun::<Ready<_>, _, _>::Encoded(Box::pin(async move {
                 let body = body.map_err(|error| CallError::InvalidParams(format!("the params do not serialise: {error}")))?;
                 Outgoing::new(caller, method?, target, chain.as_ref(), options)
@@ -266,9 +240,9 @@ macro_rules! one_result {
                 F: Future<Output = Result<R::Ok, CallError<R::Err>>> + Send + 'static,
             {
                 let (caller, chain, target) = ($core.proxy.caller.clone(), $core.proxy.chain.clone(), $target);
-                Call::new(move |options, waker| {
+                Call::new(move |options| {
                     Outgoing::new(caller, MethodRef::Known(method), Target::One(target), chain.as_ref(), options)
-                        .begin::<S, P, R, L, F>(method, params, codec, local, waker)
+                        .begin::<S, P, R, L, F>(method, params, codec, local)
                 })
             }
         }

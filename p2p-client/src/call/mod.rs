@@ -11,6 +11,7 @@ mod fanout;
 mod here;
 mod options;
 mod outgoing;
+mod sending;
 mod single;
 
 pub use error::{CallError, Failure, TimedOut};
@@ -21,4 +22,5 @@ pub use options::{CallOptions, Headers};
 pub use outgoing::Codec;
 pub(crate) use outgoing::{Begun, encoded};
 pub use outgoing::{Head, MethodRef, Outgoing, serve_guarded, unknown_method};
+pub use sending::{Sending, Settle};
 pub use single::Call;

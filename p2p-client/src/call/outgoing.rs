@@ -1,15 +1,9 @@
 //! A call on its way: resolving its target, and serving it here or sending it.
 
-use std::{
-    any::TypeId,
-    borrow::Cow,
-    sync::Arc,
-    task::{Context, Poll, Waker},
-    time::Duration,
-};
+use std::{any::TypeId, borrow::Cow, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use futures::{FutureExt, future::BoxFuture};
+use futures::future::BoxFuture;
 use tokio::time::Instant;
 
 use crate::{
@@ -19,7 +13,6 @@ use crate::{
         CallContext, Chain, Cut, Definition, Guarded, HostedService, Local, MethodSpec, ObjectWriter, Outcome, Params, Running,
         ServiceError,
     },
-    wire::session::{self, InFlight, message::Answer},
 };
 
 use super::{CallError, CallOptions, Failure, Headers, Here};
@@ -112,14 +105,12 @@ impl Outgoing {
     }
 
     /// Settles where the call goes, and begins it: on the object `S` by `local` where that is hosted here, else by its encoded params.
-    /// `waker` is woken when there is something to be seen of a call that was [sent](Begun::Sent).
     pub(crate) fn begin<S, P, R, L, F>(
         self,
         method: &'static MethodSpec,
         params: P,
         codec: Codec<P, R::Ok>,
         local: L,
-        waker: &Waker,
     ) -> Begun<F, R::Ok, R::Err>
     where
         S: Definition + ?Sized,
@@ -134,25 +125,10 @@ impl Outgoing {
                 Err(failure) => Begun::Failed(CallError::from_failure(failure, &method.path)),
             },
             Ok(route) => match encoded(&params, encode) {
-                Ok(body) => self.begin_encoded(route, body, decode, waker),
+                Ok(body) => Begun::Encoded(Box::pin(self.run_encoded(route, body, decode))),
                 Err(failure) => Begun::Failed(self.fail(failure)),
             },
         }
-    }
-
-    fn begin_encoded<F, T: 'static, E: ServiceError>(
-        self,
-        route: Route,
-        body: Vec<u8>,
-        decode: Decode<T>,
-        waker: &Waker,
-    ) -> Begun<F, T, E> {
-        if let Route::Peer(peer) = &route
-            && let Some(in_flight) = self.caller.on_sessions().and_then(|sessions| sessions.start(&self.head, peer, &body, waker))
-        {
-            return Begun::Sent(Box::new(Sent { out: self, peer: peer.clone(), body, in_flight, decode }));
-        }
-        Begun::Encoded(Box::pin(self.run_encoded(route, body, decode)))
     }
 
     /// Runs a call whose params are JSON already.
@@ -172,27 +148,8 @@ impl Outgoing {
         let answer = match route {
             // In a box of its own: a call that is sent is not to carry the room for one that is not.
             Route::Here(service) => Box::pin(self.serve_here(&service, &body)).await,
-            Route::Peer(peer) => {
-                let first = self.caller.send(&self.head, &peer, &body).await;
-                self.send_until_settled(peer, &body, first).await
-            }
+            Route::Peer(peer) => self.send_until_settled(peer, &body).await,
         };
-        decoded(answer, decode, &self.head.method)
-    }
-
-    /// Goes on with a call that was sent on a session, which said anything but a result.
-    async fn settle<T, E: ServiceError>(
-        mut self,
-        peer: Peer,
-        body: Vec<u8>,
-        outcome: session::Outcome,
-        decode: Decode<T>,
-    ) -> Result<T, CallError<E>> {
-        let first = match self.caller.on_sessions() {
-            Some(sessions) => sessions.settle(&self.head, &peer, &body, outcome).await,
-            None => Err(Failure::Lost(format!("node {} has no sessions any more", self.caller.node_id()))),
-        };
-        let answer = self.send_until_settled(peer, &body, first).await;
         decoded(answer, decode, &self.head.method)
     }
 
@@ -228,18 +185,13 @@ impl Outgoing {
             .map_err(Failure::Answered)
     }
 
-    /// Where what was sent to `peer` surely did not run or may run twice, sends to the next that fits, within the deadline.
-    async fn send_until_settled(
-        &mut self,
-        mut peer: Peer,
-        body: &[u8],
-        mut answer: Result<Bytes, Failure>,
-    ) -> Result<Bytes, Failure> {
+    /// Sends to `peer`, and, where that surely did not run or may run twice, to the next that fits, within the deadline.
+    async fn send_until_settled(&mut self, mut peer: Peer, body: &[u8]) -> Result<Bytes, Failure> {
         let idempotent = self.head.method.spec().is_some_and(|spec| spec.idempotent);
         // Once a call may have run, no later refusal can say that it has not.
         let mut lost = None;
         loop {
-            let failure = match answer {
+            let failure = match self.caller.send(&self.head, &peer, body).await {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
@@ -261,7 +213,6 @@ impl Outgoing {
                 Err(_) => return Err(failure),
             };
             lost = (!failure.surely_not_run()).then_some(failure);
-            answer = self.caller.send(&self.head, &peer, body).await;
         }
     }
 
@@ -404,39 +355,10 @@ pub(super) fn cut_error(cut: Cut, path: &str) -> RpcError {
 pub(crate) enum Begun<F, T, E> {
     /// It runs on the object itself.
     Here(F),
-    /// It was put on a session at once.
-    Sent(Box<Sent<T>>),
     /// It is served from JSON, here or elsewhere.
-    Encoded(Settling<T, E>),
+    Encoded(BoxFuture<'static, Result<T, CallError<E>>>),
     /// It failed already.
     Failed(CallError<E>),
-}
-
-/// A call whose way is not settled with one message.
-pub(crate) type Settling<T, E> = BoxFuture<'static, Result<T, CallError<E>>>;
-
-/// A call that was put on a session at once, as nearly all are that leave their node: it needs no future of its own.
-pub(crate) struct Sent<T> {
-    out: Outgoing,
-    peer: Peer,
-    body: Vec<u8>,
-    in_flight: InFlight,
-    decode: Decode<T>,
-}
-
-impl<T: 'static> Sent<T> {
-    /// Waits for what the session says of it.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<session::Outcome> {
-        self.in_flight.poll_unpin(cx)
-    }
-
-    /// The result, or what is still to be done about one that did not come in one piece on the session.
-    pub(crate) fn finish<E: ServiceError>(self, outcome: session::Outcome) -> Result<Result<T, CallError<E>>, Settling<T, E>> {
-        match outcome {
-            session::Outcome::Answered(Answer::Result(json)) => Ok(decoded(Ok(json), self.decode, &self.out.head.method)),
-            outcome => Err(Box::pin(self.out.settle(self.peer, self.body, outcome, self.decode))),
-        }
-    }
 }
 
 /// Whether the call can run on the object itself. It cannot where something else is hosted under the name, which is spoken to

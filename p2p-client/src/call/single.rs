@@ -4,18 +4,16 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    task::{Context, Poll, Waker, ready},
+    task::{Context, Poll},
     time::Duration,
 };
 
+use futures::future::BoxFuture;
 use pin_project_lite::pin_project;
 
-use crate::service::{NoError, ServiceError};
+use crate::service::NoError;
 
-use super::{
-    Begun, CallError, CallOptions,
-    outgoing::{Sent, Settling},
-};
+use super::{Begun, CallError, CallOptions};
 
 /// A call that has done nothing yet. Await it, or say more of it first.
 ///
@@ -29,10 +27,10 @@ pub struct Call<T, E = NoError> {
 impl<T, E> Call<T, E> {
     pub(crate) fn new<S, F>(start: S) -> Self
     where
-        S: FnOnce(CallOptions, &Waker) -> Begun<F, T, E> + Send + 'static,
+        S: FnOnce(CallOptions) -> Begun<F, T, E> + Send + 'static,
         F: Future<Output = Result<T, CallError<E>>> + Send + 'static,
         T: 'static,
-        E: ServiceError,
+        E: 'static,
     {
         Self { options: CallOptions::default(), pending: Box::pin(Lazy::Ready { start: Some(start) }) }
     }
@@ -85,41 +83,24 @@ pin_project! {
     enum Lazy<S, F, T, E> {
         Ready { start: Option<S> },
         Here { #[pin] future: F },
-        Sent { sent: Option<Box<Sent<T>>> },
-        Encoded { future: Settling<T, E> },
+        Encoded { future: BoxFuture<'static, Result<T, CallError<E>>> },
     }
 }
 
 impl<S, F, T, E> Pending<T, E> for Lazy<S, F, T, E>
 where
-    S: FnOnce(CallOptions, &Waker) -> Begun<F, T, E> + Send,
+    S: FnOnce(CallOptions) -> Begun<F, T, E> + Send,
     F: Future<Output = Result<T, CallError<E>>> + Send,
-    T: 'static,
-    E: ServiceError,
 {
     fn poll(mut self: Pin<&mut Self>, options: &mut CallOptions, cx: &mut Context<'_>) -> Poll<Result<T, CallError<E>>> {
         loop {
             let begun = match self.as_mut().project() {
                 LazyProjection::Here { future } => return future.poll(cx),
                 LazyProjection::Encoded { future } => return future.as_mut().poll(cx),
-                LazyProjection::Sent { sent } => {
-                    let Some(waiting) = sent else { return Poll::Ready(Err(CallError::Cancelled)) };
-                    let outcome = ready!(waiting.poll(cx));
-                    match sent.take().map(|sent| sent.finish(outcome)) {
-                        Some(Ok(result)) => return Poll::Ready(result),
-                        Some(Err(future)) => Some(Begun::Encoded(future)),
-                        None => None,
-                    }
-                }
-                LazyProjection::Ready { start } => start.take().map(|start| start(std::mem::take(options), cx.waker())),
+                LazyProjection::Ready { start } => start.take().map(|start| start(std::mem::take(options))),
             };
             match begun {
                 Some(Begun::Here(future)) => self.set(Lazy::Here { future }),
-                Some(Begun::Sent(sent)) => {
-                    // It was begun with our waker.
-                    self.set(Lazy::Sent { sent: Some(sent) });
-                    return Poll::Pending;
-                }
                 Some(Begun::Encoded(future)) => self.set(Lazy::Encoded { future }),
                 Some(Begun::Failed(error)) => return Poll::Ready(Err(error)),
                 // Only reachable when the call failed or `start` panicked before; what is polled after that may do anything but lie.

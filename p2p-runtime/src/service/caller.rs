@@ -11,7 +11,6 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
-    task::Waker,
     time::Duration,
 };
 
@@ -20,12 +19,12 @@ use futures::future::BoxFuture;
 use http::{HeaderName, HeaderValue, Request, StatusCode, header::CONTENT_TYPE};
 use http_body_util::Full;
 use p2p_client::{
-    call::{Failure, Head},
+    call::{Failure, Head, Sending, Settle},
     protocol::{
         CallerId, ErrorCode, Many, NodeId, NodeInfo, NodeStatus, One, Role, RpcError, Target,
         envelope::{Reply, write_request},
     },
-    proxy::{Caller, Leg, OnSessions, Peer, Route},
+    proxy::{Caller, Leg, Peer, Route},
     service::Trace,
     wire::{
         http::{RequestLimits, SendFailure},
@@ -241,6 +240,25 @@ impl NodeCaller {
         }
     }
 
+    /// Makes a call at once, where there is a session at hand and nothing about the call is unusual.
+    fn start(&self, head: &Head, to: &Peer, body: &[u8]) -> Option<InFlight> {
+        if longest(head, body) > MAX_INLINE || !head.headers.is_empty() || !head.tried.is_empty() {
+            return None;
+        }
+        let Some(Way::Session(session)) = self.sessions.there(&to.node_id) else { return None };
+        let call = Outgoing {
+            method: &head.method.path(),
+            params: body,
+            // At its first try a call was begun just now.
+            timeout: Some(head.deadline.saturating_duration_since(head.began)),
+            trace: Some(head.chain.trace.unwrap_or_else(new_trace)),
+            is_anonymous: false,
+            origin: head.chain.origin.as_deref(),
+            credit: None,
+        };
+        session.start(&call, head.deadline)
+    }
+
     async fn read_outcome(&self, head: &Head, to: &Peer, outcome: Outcome) -> Result<Bytes, Failure> {
         match outcome {
             Outcome::Answered(Answer::Result(json)) => Ok(json),
@@ -353,35 +371,16 @@ impl Caller for NodeCaller {
         }
     }
 
-    fn send<'a>(&'a self, head: &'a Head, to: &'a Peer, body: &'a [u8]) -> BoxFuture<'a, Result<Bytes, Failure>> {
-        Box::pin(self.send_for(&self.identity, head, to, body, true))
-    }
-
-    fn on_sessions(&self) -> Option<&dyn OnSessions> {
-        Some(self)
+    fn send<'a>(&'a self, head: &'a Head, to: &'a Peer, body: &'a [u8]) -> Sending<'a> {
+        if let Some(in_flight) = self.start(head, to, body) {
+            return Sending::on_session(in_flight, self, head, to, body);
+        }
+        let sending: BoxFuture<'a, _> = Box::pin(self.send_for(&self.identity, head, to, body, true));
+        sending.into()
     }
 }
 
-impl OnSessions for NodeCaller {
-    /// Where there is a session at hand and nothing about the call is unusual.
-    fn start(&self, head: &Head, to: &Peer, body: &[u8], waker: &Waker) -> Option<InFlight> {
-        if longest(head, body) > MAX_INLINE || !head.headers.is_empty() || !head.tried.is_empty() {
-            return None;
-        }
-        let Some(Way::Session(session)) = self.sessions.there(&to.node_id) else { return None };
-        let call = Outgoing {
-            method: &head.method.path(),
-            params: body,
-            // At its first try a call was begun just now.
-            timeout: Some(head.deadline.saturating_duration_since(head.began)),
-            trace: Some(head.chain.trace.unwrap_or_else(new_trace)),
-            is_anonymous: false,
-            origin: head.chain.origin.as_deref(),
-            credit: None,
-        };
-        session.start(&call, head.deadline, waker)
-    }
-
+impl Settle for NodeCaller {
     fn settle<'a>(
         &'a self,
         head: &'a Head,
@@ -486,7 +485,8 @@ impl Caller for Nowhere {
     fn resolve_all(&self, _: &Head) -> Result<Vec<Leg>, Failure> {
         Err(self.gone())
     }
-    fn send<'a>(&'a self, _: &'a Head, _: &'a Peer, _: &'a [u8]) -> BoxFuture<'a, Result<Bytes, Failure>> {
-        Box::pin(std::future::ready(Err(self.gone())))
+    fn send<'a>(&'a self, _: &'a Head, _: &'a Peer, _: &'a [u8]) -> Sending<'a> {
+        let gone: BoxFuture<'a, _> = Box::pin(std::future::ready(Err(self.gone())));
+        gone.into()
     }
 }

@@ -5,10 +5,9 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use bytes::Bytes;
 use futures::future::BoxFuture;
 use p2p_client::{
-    call::{Failure, Head, serve_guarded, unknown_method},
+    call::{Failure, Head, Sending, serve_guarded, unknown_method},
     protocol::{CallerId, Many, NodeId, One, Role, Target},
     proxy::{Caller, Leg, Peer, Proxy, Route},
     service::{CallContext, HostedService, Params},
@@ -162,7 +161,8 @@ impl Caller for OnNode {
         }
     }
 
-    fn send<'a>(&'a self, head: &'a Head, to: &'a Peer, body: &'a [u8]) -> BoxFuture<'a, Result<Bytes, Failure>> {
-        Box::pin(async move { self.deliver(head, &to.node_id, body).await.map(Into::into) })
+    fn send<'a>(&'a self, head: &'a Head, to: &'a Peer, body: &'a [u8]) -> Sending<'a> {
+        let sending: BoxFuture<'a, _> = Box::pin(async move { self.deliver(head, &to.node_id, body).await.map(Into::into) });
+        sending.into()
     }
 }

@@ -152,22 +152,22 @@ impl Session {
         Ok(ItemStream::new(self.shared.clone(), key))
     }
 
-    /// Makes a call at once; `None` where it would have to wait for its turn, or the session takes no calls. `waker` is woken when there is
-    /// an outcome, for which what is returned waits; dropping that cancels the call.
-    pub fn start(self, call: &Outgoing<'_>, deadline: Instant, waker: &Waker) -> Option<InFlight> {
+    /// Makes a call at once; `None` where it would have to wait for its turn, or the session takes no calls. What is returned waits for its
+    /// outcome, and cancels it when it is dropped.
+    pub fn start(&self, call: &Outgoing<'_>, deadline: Instant) -> Option<InFlight> {
         let permit = self.shared.permits.try_acquire().ok()?;
         let mut machine = self.shared.machine();
         if machine.is_congested() {
             return None;
         }
         let was_empty = machine.waiting() == 0;
-        let key = machine.begin(call, deadline, waker.clone()).ok()?;
+        let key = machine.begin(call, deadline, None).ok()?;
         drop(machine);
         permit.forget();
         if was_empty {
             self.shared.driver.wake();
         }
-        Some(InFlight { shared: self.shared, key: Some(key) })
+        Some(InFlight { shared: self.shared.clone(), key: Some(key) })
     }
 
     async fn begin(&self, call: &Outgoing<'_>, deadline: Instant) -> Result<CallKey, Outcome> {

@@ -23,7 +23,7 @@ use p2p_bench::{
     stats::{median, table},
 };
 use p2p_client::{
-    call::{Failure, Head},
+    call::{Failure, Head, Sending},
     protocol::{CallerId, NodeId, Role},
     proxy::{Caller, Leg, Peer, Proxy, Route},
     service::{HostedService, Result},
@@ -102,8 +102,10 @@ impl Caller for OneNode {
         Ok(vec![Leg { node_id: self.node_id.clone(), route: self.resolve(head) }])
     }
 
-    fn send<'a>(&'a self, _: &'a Head, to: &'a Peer, _: &'a [u8]) -> BoxFuture<'a, Result<Bytes, Failure>> {
-        Box::pin(std::future::ready(Err(Failure::NoRoute(to.node_id.to_string()))))
+    fn send<'a>(&'a self, _: &'a Head, to: &'a Peer, _: &'a [u8]) -> Sending<'a> {
+        let failure = Failure::NoRoute(to.node_id.to_string());
+        let sending: BoxFuture<'a, Result<Bytes, Failure>> = Box::pin(std::future::ready(Err(failure)));
+        sending.into()
     }
 }
 

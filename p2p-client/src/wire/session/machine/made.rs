@@ -105,7 +105,7 @@ impl<W> Machine<W> {
     ///
     /// # Errors
     /// [`Refused`]; nothing was sent then.
-    pub fn begin(&mut self, call: &Outgoing<'_>, deadline: Instant, waker: W) -> Result<CallKey, Refused> {
+    pub fn begin(&mut self, call: &Outgoing<'_>, deadline: Instant, waker: impl Into<Option<W>>) -> Result<CallKey, Refused> {
         if let Some(ended) = &self.ended {
             return Err(Refused::Ended(ended.clone()));
         }
@@ -121,7 +121,7 @@ impl<W> Machine<W> {
         self.owed += 1;
         self.wake_at(deadline);
         let stream = call.credit.map(|credit| Box::new(Items { waiting: VecDeque::new(), credit, consumed: 0, window: credit }));
-        let waiter = Waiter::Waiting(waker);
+        let waiter = waker.into().map_or(Waiter::Looking, Waiter::Waiting);
         let slot = Slot { id, deadline, end: self.written, number: self.made, waiter, is_owed: true, stream };
         match self.calls.get_mut(place as usize) {
             Some(free) => *free = slot,
