@@ -11,6 +11,7 @@ mod fanout;
 mod here;
 mod options;
 mod outgoing;
+mod quorum;
 mod sending;
 mod single;
 
@@ -22,5 +23,6 @@ pub use options::{CallOptions, Headers};
 pub use outgoing::Codec;
 pub(crate) use outgoing::{Begun, encoded};
 pub use outgoing::{Head, MethodRef, Outgoing, serve_guarded, unknown_method};
+pub use quorum::{First, Quorum, TooFew};
 pub use sending::{Sending, Settle};
 pub use single::Call;
