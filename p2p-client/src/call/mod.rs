@@ -9,8 +9,10 @@
 mod error;
 mod fanout;
 mod here;
+mod load;
 mod options;
 mod outgoing;
+mod pause;
 mod quorum;
 mod sending;
 mod single;
@@ -18,6 +20,7 @@ mod single;
 pub use error::{CallError, Failure, TimedOut};
 pub use fanout::{Answers, Replies, ReplyStream};
 pub use here::Here;
+pub use load::{PeerLoad, UnderWay};
 pub use options::{CallOptions, Headers};
 #[doc(hidden)]
 pub use outgoing::Codec;
