@@ -109,11 +109,12 @@ impl ServiceTable {
         let registered = inventory::iter::<ExpectedService>.into_iter().filter(|_| discovers);
         let registered: BTreeSet<&str> = registered.map(|expected| &*(expected.spec)().name).collect();
         let mut missing = Vec::new();
-        for name in by_name.iter().map(String::as_str).chain(registered.iter().copied()) {
+        let here = by_name.iter().map(|name| (name.as_str(), true));
+        let where_it_is_for = registered.into_iter().map(|name| (name, false));
+        for (name, is_for_this_node) in here.chain(where_it_is_for) {
             let reason = match self.0.iter().find(|row| row.name == name) {
                 Some(Row { not_hosted: None, .. }) => continue,
-                // It is not to be here.
-                Some(Row { not_hosted: Some(NotHosted::OtherRoles(_)), .. }) if registered.contains(name) => continue,
+                Some(Row { not_hosted: Some(NotHosted::OtherRoles(_)), .. }) if !is_for_this_node => continue,
                 Some(Row { not_hosted: Some(reason), .. }) => reason.clone(),
                 None => NotHosted::NotThere,
             };
