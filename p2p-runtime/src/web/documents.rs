@@ -46,8 +46,10 @@ pub struct ServiceStatus {
     /// What was counted of each method, by name.
     pub metrics: BTreeMap<String, MethodStatus>,
     /// What it counts of its own.
+    #[serde(default)]
     pub own_metrics: MetricsSnapshot,
     /// What it says of itself.
+    #[serde(default)]
     pub health: ServiceHealthReport,
 }
 
