@@ -204,6 +204,12 @@ impl<T: Send + 'static, E: ServiceError> Stream for ReplyStream<T, E> {
     }
 }
 
+/// The values of the nodes that succeeded.
+pub type Values<T> = Vec<(NodeId, T)>;
+
+/// The errors of the nodes that failed, or did not answer in time.
+pub type Failures<E = NoError> = Vec<(NodeId, CallError<E>)>;
+
 /// Every asked node's result, in the order in which they came.
 #[derive(Debug)]
 pub struct Answers<T, E = NoError> {
@@ -227,7 +233,7 @@ impl<T, E> Answers<T, E> {
     }
 
     /// The values, and the failures (those who did not answer in time among them), each with its node.
-    pub fn into_parts(self) -> (Vec<(NodeId, T)>, Vec<(NodeId, CallError<E>)>) {
+    pub fn into_parts(self) -> (Values<T>, Failures<E>) {
         let (mut values, mut failures) = (Vec::new(), Vec::new());
         for (node, reply) in self.answers {
             match reply {
@@ -242,7 +248,7 @@ impl<T, E> Answers<T, E> {
     ///
     /// # Errors
     /// The first error, or `NoRoute` when no node fits the target.
-    pub fn all_ok(self) -> Result<Vec<(NodeId, T)>, CallError<E>> {
+    pub fn all_ok(self) -> Result<Values<T>, CallError<E>> {
         if self.answers.is_empty() {
             return Err(CallError::NoRoute("no node fits the target and hosts the service".to_owned()));
         }

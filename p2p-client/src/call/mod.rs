@@ -18,7 +18,7 @@ mod sending;
 mod single;
 
 pub use error::{CallError, Failure, TimedOut};
-pub use fanout::{Answers, Replies, ReplyStream};
+pub use fanout::{Answers, Failures, Replies, ReplyStream, Values};
 pub use here::Here;
 pub use load::{PeerLoad, UnderWay};
 pub use options::{CallOptions, Headers};

@@ -11,7 +11,7 @@ const LONGEST: Duration = Duration::from_secs(2);
 /// callers who failed together do not come back together (<https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>).
 pub(super) fn pause(round: u8, chance: u8) -> Duration {
     let whole = FIRST.saturating_mul(1 << round.min(16)).min(LONGEST);
-    whole - whole * u32::from(chance) / 512
+    whole.saturating_sub(whole * u32::from(chance) / 512)
 }
 
 /// A number that differs between callers. Where there is no randomness, pauses are merely equal.

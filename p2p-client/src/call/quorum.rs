@@ -16,7 +16,7 @@ use crate::{
     service::{NoError, ServiceError},
 };
 
-use super::{CallError, MethodRef, Replies, fanout::Asked};
+use super::{CallError, Failures, MethodRef, Replies, Values, fanout::Asked};
 
 /// The first successes of a fan-out, as many as are wanted. Made by [`Replies::quorum`].
 #[must_use = "a call does nothing until it is awaited"]
@@ -25,8 +25,8 @@ pub struct Quorum<T, E = NoError> {
     replies: Option<Replies<T, E>>,
     method: Option<MethodRef>,
     wanted: usize,
-    succeeded: Vec<(NodeId, T)>,
-    failed: Vec<(NodeId, CallError<E>)>,
+    succeeded: Values<T>,
+    failed: Failures<E>,
 }
 
 // Nothing in it is pinned in place: the legs stand in boxes.
@@ -37,7 +37,7 @@ impl<T: Send + 'static, E: ServiceError> Quorum<T, E> {
         Self { method: replies.method(), replies: Some(replies), wanted, succeeded: Vec::new(), failed: Vec::new() }
     }
 
-    fn poll_decided(&mut self, cx: &mut Context<'_>) -> Poll<Result<Vec<(NodeId, T)>, TooFew<E>>> {
+    fn poll_decided(&mut self, cx: &mut Context<'_>) -> Poll<Result<Values<T>, TooFew<E>>> {
         loop {
             if self.succeeded.len() >= self.wanted {
                 return Poll::Ready(Ok(self.succeed()));
@@ -60,7 +60,7 @@ impl<T: Send + 'static, E: ServiceError> Quorum<T, E> {
         }
     }
 
-    fn succeed(&mut self) -> Vec<(NodeId, T)> {
+    fn succeed(&mut self) -> Values<T> {
         self.replies = None;
         std::mem::take(&mut self.succeeded)
     }
@@ -78,7 +78,7 @@ impl<T: Send + 'static, E: ServiceError> Quorum<T, E> {
 }
 
 impl<T: Send + 'static, E: ServiceError> Future for Quorum<T, E> {
-    type Output = Result<Vec<(NodeId, T)>, TooFew<E>>;
+    type Output = Result<Values<T>, TooFew<E>>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         self.get_mut().poll_decided(cx)
@@ -118,7 +118,7 @@ pub struct TooFew<E = NoError> {
     wanted: usize,
     asked: usize,
     succeeded: Vec<NodeId>,
-    failed: Vec<(NodeId, CallError<E>)>,
+    failed: Failures<E>,
 }
 
 impl<E> TooFew<E> {

@@ -50,12 +50,12 @@ impl NamedCall {
 
     /// To one node of choice: a node id, a role, a capability.
     pub fn on(self, target: impl Into<One>) -> Call<Box<RawValue>> {
-        self.request.to_one(target.into())
+        self.request.into_one(target.into())
     }
 
     /// To every node that fits: a role, a capability, a list of ids, all, others.
     pub fn on_all(self, target: impl Into<Many>) -> Replies<Box<RawValue>> {
-        self.request.to_many(target.into())
+        self.request.into_many(target.into())
     }
 
     /// As [`Call::timeout`].
@@ -79,12 +79,12 @@ impl Future for NamedCall {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { request, begun } = self.get_mut();
-        Pin::new(begun.get_or_insert_with(|| request.clone().to_one(One::Any))).poll(cx)
+        Pin::new(begun.get_or_insert_with(|| request.clone().into_one(One::Any))).poll(cx)
     }
 }
 
 impl Request {
-    fn to_one(self, target: One) -> Call<Box<RawValue>> {
+    fn into_one(self, target: One) -> Call<Box<RawValue>> {
         let path = self.path.clone();
         Call::new(move |options| {
             Begun::<Ready<_>, _, _>::Encoded(Box::pin(async move {
@@ -96,7 +96,7 @@ impl Request {
         })
     }
 
-    fn to_many(self, target: Many) -> Replies<Box<RawValue>> {
+    fn into_many(self, target: Many) -> Replies<Box<RawValue>> {
         let (service, method) = self.path.split_once('/').unwrap_or((&self.path, ""));
         let method = MethodRef::Named(Arc::new((service.to_owned(), method.to_owned())));
         let me = self.proxy.caller.node_id().clone();
