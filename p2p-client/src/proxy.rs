@@ -3,19 +3,18 @@
 //! A node, a client outside of the cluster, a balancer and a mock all implement or wrap [`Caller`]; nothing above it knows about
 //! wires, nothing below it knows about types.
 
-use std::{
-    fmt,
-    future::{Future, Ready},
-    sync::Arc,
-};
+mod named;
+
+use std::{fmt, future::Future, sync::Arc};
 
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::value::RawValue;
+
+pub use self::named::NamedCall;
 
 use crate::{
-    call::{Begun, Call, CallError, Codec, Failure, Head, Here, MethodRef, Outgoing, Replies, Sending, encoded},
+    call::{Call, CallError, Codec, Failure, Head, Here, MethodRef, Outgoing, Replies, Sending, encoded},
     protocol::{CallerId, Many, NodeId, One, Target},
-    service::{Chain, Definition, HostedService, MethodSpec, Outcome},
+    service::{Chain, Definition, HostedService, MethodSpec, Metrics, Outcome},
 };
 
 /// What stands below every proxy: first resolve a target, then send.
@@ -27,6 +26,11 @@ pub trait Caller: Send + Sync + 'static {
 
     /// Who a service on this node sees as the caller of a local call.
     fn identity(&self) -> &CallerId;
+
+    /// Where the services of this node keep metrics of their own, by the service's name; `None` where there is no such place.
+    fn metrics(&self, _service: &str) -> Option<Metrics> {
+        None
+    }
 
     /// Chooses where a call with one result goes.
     ///
@@ -95,38 +99,23 @@ impl Proxy {
         self
     }
 
-    /// A call whose method is known only at run time, with params as JSON: an object by name or an array by position.
+    /// A call whose method is known only at run time, with params as JSON: an object by name, an array by position, or `()` for none. It goes here if
+    /// the service is hosted here, else to the best node that hosts it, unless `.on(…)` or `.on_all(…)` says otherwise.
     ///
-    /// ```no_run
-    /// # async fn example(proxy: p2p_client::proxy::Proxy) -> Result<(), p2p_client::call::CallError> {
-    /// let greeting = proxy.call("greeter/greet", serde_json::json!({ "name": "Ada" })).await?;
+    /// ```
+    /// # use p2p_client::{protocol::Role, proxy::Proxy, service::Result};
+    /// use serde_json::{Value, json};
+    ///
+    /// # async fn example(proxy: Proxy) -> Result<()> {
+    /// let greeting = proxy.call("greeter/greet", json!({ "name": "Ada" })).await?;
+    /// let greeting: Value = serde_json::from_str(greeting.get())?;
+    ///
+    /// proxy.call("greeter/greet", json!({ "name": "Ada" })).on("worker-123").await?;
+    /// let (node, fastest) = proxy.call("greeter/greet", json!(["Ada"])).on_all(Role::Worker).first().await?;
     /// # Ok(()) }
     /// ```
-    pub fn call(&self, path: &str, params: impl Serialize) -> Call<Box<RawValue>> {
-        self.call_on(One::Any, path, params)
-    }
-
-    /// [`call`](Self::call), to a node of choice.
-    pub fn call_on(&self, target: impl Into<One>, path: &str, params: impl Serialize) -> Call<Box<RawValue>> {
-        let (method, body) = (named(path), serde_json::to_vec(&params));
-        let (caller, chain, target) = (self.caller.clone(), self.chain.clone(), Target::One(target.into()));
-        Call::new(move |options| {
-            Begun::<Ready<_>, _, _>::Encoded(Box::pin(async move {
-                let body = body.map_err(|error| CallError::InvalidParams(format!("the params do not serialise: {error}")))?;
-                Outgoing::new(caller, method?, target, chain.as_ref(), options)
-                    .run_json(body, |json| serde_json::from_slice(json))
-                    .await
-            }))
-        })
-    }
-}
-
-fn named(path: &str) -> Result<MethodRef, CallError> {
-    match path.split_once('/') {
-        Some((service, method)) if !service.is_empty() && !method.is_empty() => {
-            Ok(MethodRef::Named(Arc::new((service.to_owned(), method.to_owned()))))
-        }
-        _ => Err(CallError::NotFound(format!("{path:?} names no method; write service/method, such as system/get_system_info"))),
+    pub fn call(&self, path: &str, params: impl Serialize) -> NamedCall {
+        NamedCall::new(self.clone(), path, params)
     }
 }
 

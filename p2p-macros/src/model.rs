@@ -41,6 +41,8 @@ pub(crate) struct Hooks {
     pub(crate) initialize: Option<Hook>,
     /// `async fn cleanup(&self)`, and whether it takes the context.
     pub(crate) cleanup: Option<Hook>,
+    /// `async fn health(&self) -> Health`, and whether it takes the context.
+    pub(crate) health: Option<Hook>,
 }
 
 #[derive(Clone, Copy)]
@@ -103,23 +105,35 @@ impl Hooks {
     pub(crate) fn note(&mut self, function: &Function, errors: &mut Errors) {
         let signature = &function.signature;
         let takes = signature.inputs.len();
+        let is_hook = ["new", "initialize", "cleanup", "health"].iter().any(|name| signature.ident == name);
+        if let Some(condition) = function.conditions().next().filter(|_| is_hook) {
+            let name = &signature.ident;
+            errors.at(
+                condition,
+                format_args!(
+                    "`{name}` is called by the node, which has to know whether it is there; put the condition into its body"
+                ),
+            );
+            return;
+        }
         match signature.ident.to_string().as_str() {
             "new" if signature.asyncness.is_some() && takes == 1 && signature.receiver().is_none() => {
                 self.constructor = Some(quote!(Self::new));
             }
-            "initialize" => self.initialize = hook(function, errors),
-            "cleanup" => self.cleanup = hook(function, errors),
+            "initialize" => self.initialize = hook(function, "Result<()>", errors),
+            "cleanup" => self.cleanup = hook(function, "Result<()>", errors),
+            "health" => self.health = hook(function, "Health", errors),
             _ => {}
         }
     }
 }
 
-fn hook(function: &Function, errors: &mut Errors) -> Option<Hook> {
+fn hook(function: &Function, returns: &str, errors: &mut Errors) -> Option<Hook> {
     let signature = &function.signature;
     let takes = signature.inputs.len();
     if signature.asyncness.is_none() || signature.receiver().is_none() || !(1..=2).contains(&takes) {
         let name = &signature.ident;
-        errors.at(name, format_args!("`{name}` is called by the node; write `async fn {name}(&self) -> Result<()>`, or with `cx: &Context` after `&self`"));
+        errors.at(name, format_args!("`{name}` is called by the node; write `async fn {name}(&self) -> {returns}`, or with `cx: &Context` after `&self`"));
         return None;
     }
     Some(Hook { takes_context: takes == 2 })
@@ -127,7 +141,11 @@ fn hook(function: &Function, errors: &mut Errors) -> Option<Hook> {
 
 fn check_unique(methods: &[Method], errors: &mut Errors) {
     for (index, method) in methods.iter().enumerate() {
-        if methods[..index].iter().any(|earlier| earlier.wire_name == method.wire_name) {
+        // One method under opposite conditions is written twice; should both hold, the compiler says so.
+        let is_other_form =
+            |earlier: &Method| earlier.ident == method.ident && !earlier.conditions.is_empty() && !method.conditions.is_empty();
+        let mut before = methods[..index].iter().filter(|earlier| earlier.wire_name == method.wire_name);
+        if before.any(|earlier| !is_other_form(earlier)) {
             let text = format!(
                 "two methods are called `{}` on the wire; rename one: #[service_method(rename = \"other_name\")]",
                 method.wire_name

@@ -2,7 +2,7 @@
 
 use std::{
     any::{Any, TypeId, type_name},
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fmt,
     future::Future,
     pin::Pin,
@@ -11,9 +11,9 @@ use std::{
 };
 
 use p2p_client::{
-    protocol::{NodeId, Role},
+    protocol::{NodeId, Role, ServiceDescriptor},
     proxy::{Caller, Proxy},
-    service::{CallContext, Error, Result},
+    service::{CallContext, Error, Metrics, Result},
 };
 use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     component::{ComponentError, ComponentStatus, Components, WeakComponents},
     network::Membership,
-    service::{Registry, RegistryError},
+    service::{DescribedCall, Health, HealthBoard, Registry, RegistryError},
 };
 
 /// How long one shutdown handler may take.
@@ -41,6 +41,9 @@ struct Inner {
     role: Role,
     shared: RwLock<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
     registry: Registry,
+    /// By service.
+    metrics: RwLock<HashMap<Box<str>, Metrics>>,
+    health: HealthBoard,
     // Weak, as its components hold this context.
     components: OnceLock<WeakComponents>,
     membership: OnceLock<Membership>,
@@ -57,6 +60,8 @@ impl Context {
             role,
             shared: RwLock::default(),
             registry: Registry::default(),
+            metrics: RwLock::default(),
+            health: HealthBoard::default(),
             components: OnceLock::new(),
             membership: OnceLock::new(),
             caller: OnceLock::new(),
@@ -107,6 +112,46 @@ impl Context {
         &self.0.registry
     }
 
+    /// The metrics of a service on this node, by its name on the wire, for what is counted outside of its methods: by `initialize`, or a
+    /// task of its own. In a method it is `cx.metrics()`. They stay when the service stops, and are there before it starts.
+    ///
+    /// ```
+    /// use p2p_runtime::prelude::*;
+    ///
+    /// pub struct Greeter {
+    ///     visits: Counter,
+    /// }
+    ///
+    /// #[service]
+    /// impl Greeter {
+    ///     pub async fn new(cx: &Context) -> Result<Self> {
+    ///         Ok(Self { visits: cx.metrics("greeter").counter("visits") })
+    ///     }
+    ///
+    ///     #[service_method(public)]
+    ///     pub async fn greet(&self, name: String) -> Result<String> {
+    ///         self.visits.add(1);
+    ///         Ok(format!("Hello, {name}"))
+    ///     }
+    /// }
+    /// ```
+    pub fn metrics(&self, service: &str) -> Metrics {
+        let known = self.0.metrics.read().unwrap_or_else(PoisonError::into_inner).get(service).cloned();
+        known.unwrap_or_else(|| {
+            let mut metrics = self.0.metrics.write().unwrap_or_else(PoisonError::into_inner);
+            metrics.entry(service.into()).or_default().clone()
+        })
+    }
+
+    /// What the services with a health check of their own said last, by name.
+    pub fn health(&self) -> Arc<BTreeMap<String, Health>> {
+        self.0.health.all()
+    }
+
+    pub(crate) fn health_board(&self) -> &HealthBoard {
+        &self.0.health
+    }
+
     /// Hosts a method that exists only at run time: `path` is `service/method`, params are an object that decodes into `P`.
     ///
     /// It is for nodes of this cluster. Registering a path again replaces the method.
@@ -132,6 +177,55 @@ impl Context {
         R: Future<Output = Result<T>> + Send + 'static,
     {
         self.0.registry.register_method(path, handler)
+    }
+
+    /// Hosts a service that exists only at run time and comes with a description of its own: a gateway's, or one that a program of
+    /// another kind offers. `handler` serves all its methods. The service can be called by name from everywhere, stands in `/services`
+    /// and is announced to the cluster, until it is [unregistered](Self::unregister_service).
+    ///
+    /// Access, time limits, required params and defaults are kept as the description has them. That values fit their schemas is not
+    /// checked: the handler answers with an error where they do not.
+    ///
+    /// ```
+    /// use p2p_runtime::{prelude::*, service::DescribedCall};
+    /// use serde_json::{Value, json};
+    ///
+    /// # fn example(cx: &Context) -> Result<()> {
+    /// let described = serde_json::from_value(json!({
+    ///     "format": 1,
+    ///     "name": "thermometer",
+    ///     "version": "1.0.0",
+    ///     "methods": [{
+    ///         "name": "read",
+    ///         "params": [{ "name": "unit", "schema": { "type": "string", "default": "C" }, "required": false }],
+    ///         "result": { "type": "number" },
+    ///         "access": "public",
+    ///     }],
+    /// }))?;
+    /// cx.register_service(described, |_cx, call: DescribedCall| async move {
+    ///     Ok(if call.params["unit"] == "F" { 70.7 } else { 21.5 })
+    /// })?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// When the description cannot be used, or there is a service of its name; the text says what to change.
+    pub fn register_service<T, F, R>(&self, descriptor: ServiceDescriptor, handler: F) -> Result<(), RegistryError>
+    where
+        T: Serialize,
+        F: Fn(CallContext, DescribedCall) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<T>> + Send + 'static,
+    {
+        self.0.registry.register_service(descriptor, handler)
+    }
+
+    /// Takes away a service that was registered at run time, by [`register_service`](Self::register_service) or method by method. The
+    /// cluster is told; calls that run end as they would.
+    ///
+    /// # Errors
+    /// When nothing of this name was registered at run time; the error lists what was.
+    pub fn unregister_service(&self, service: &str) -> Result<(), RegistryError> {
+        self.0.registry.unregister_service(service)
     }
 
     /// Where calls begin. Those of a context that outlives its node fail with `NoRoute`.

@@ -37,7 +37,7 @@ pub mod prelude {
         call::{Call, CallError, Replies},
         protocol::{Access, CallerId, Capability, Many, NodeId, NodeInfo, NodeStatus, One, Role},
         proxy::Proxy,
-        service::{CallContext, Error, Result},
+        service::{CallContext, Counter, Error, Gauge, Metrics, Result, Timer},
     };
 
     pub use crate::{
@@ -46,7 +46,7 @@ pub mod prelude {
         context::Context,
         node::{Node, NodeError},
         service,
-        service::Lifecycle,
+        service::{Health, Lifecycle},
         service_method,
         storage::Password,
     };
@@ -129,5 +129,10 @@ pub use p2p_macros::service_method;
 /// # How a service is made
 /// By `async fn new(cx: &Context) -> Result<Self>` if the block has one, else by `Default`, else not at all: then it has to be
 /// handed to [`serve`](node::NodeBuilder::serve). `async fn initialize(&self)` runs before it takes calls, `async fn cleanup(&self)`
-/// after the last one; both may take `cx: &Context`. The host of a contract has the trait [`Lifecycle`](service::Lifecycle) for that.
+/// after the last one. `async fn health(&self) -> Health` says how well it is, every 10 seconds ([`Health`](service::Health)). All three
+/// may take `cx: &Context`. The host of a contract has the trait [`Lifecycle`](service::Lifecycle) for that.
+///
+/// # What is counted
+/// Calls, errors and times of each method, without a word. `cx.metrics()` has counters, gauges and timers of the service's own
+/// ([`Metrics`](p2p_client::service::Metrics)).
 pub use p2p_macros::service_of_runtime as service;

@@ -6,6 +6,7 @@ pub use p2p_client::__private::*;
 pub use crate::{
     context::Context,
     service::{
-        DefaultProbe, Hosted, Hosting, LifecycleProbe, ServiceEntry, ViaDefault, ViaLifecycle, ViaNoDefault, ViaNoLifecycle,
+        DefaultProbe, ExpectedService, Hosted, Hosting, LifecycleProbe, ServiceEntry, ViaDefault, ViaLifecycle, ViaNoDefault,
+        ViaNoLifecycle,
     },
 };

@@ -17,8 +17,9 @@ pub mod prelude {
     pub use p2p_client::contracts::system::{DiskInfo, System, SystemInfo, SystemMetrics, SystemProxy, SystemProxyExt};
     // Not the runtime's `service`, which would write the runtime's path.
     pub use p2p_runtime::prelude::{
-        Access, Call, CallContext, CallError, CallerId, Capability, Component, ComponentState, Context, Error, Lifecycle, Many,
-        Node, NodeError, NodeId, NodeInfo, NodeStatus, One, Password, Proxy, Replies, Result, Role,
+        Access, Call, CallContext, CallError, CallerId, Capability, Component, ComponentState, Context, Counter, Error, Gauge,
+        Health, Lifecycle, Many, Metrics, Node, NodeError, NodeId, NodeInfo, NodeStatus, One, Password, Proxy, Replies, Result,
+        Role, Timer,
     };
 
     pub use crate::{Message, service, service_method};
@@ -30,3 +31,4 @@ pub use p2p_macros::MessageOfServices as Message;
 pub use p2p_macros::service_method;
 /// The attribute [`p2p_runtime::service`](macro@p2p_runtime::service), for programs that depend on this crate.
 pub use p2p_macros::service_of_services as service;
+pub use p2p_runtime::register_services;

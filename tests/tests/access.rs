@@ -62,8 +62,8 @@ async fn local_calls_are_checked_as_those_from_elsewhere_are() {
         (&workers[0], "probe/for_workers", "probe/for_coordinators"),
     ] {
         let (proxy, id) = (node.proxy(), node.id());
-        assert_eq!(proxy.call_on(id, open, json!({ "number": 1 })).await.unwrap().get(), "1");
-        let error = proxy.call_on(id, closed, json!({ "number": 1 })).await.unwrap_err();
+        assert_eq!(proxy.call(open, json!({ "number": 1 })).on(id).await.unwrap().get(), "1");
+        let error = proxy.call(closed, json!({ "number": 1 })).on(id).await.unwrap_err();
         assert!(matches!(&error, CallError::Denied(text) if text.starts_with(&format!("node {id} "))), "{error}");
     }
     // The same of the typed proxy, which calls the object itself; and of a fan-out.

@@ -82,7 +82,7 @@ async fn a_call_that_no_node_fits_names_its_target() {
     assert_eq!(error.to_string(), "no node of the cluster hosts a service \"probes\"; there are: probe, system");
     let error = workers[0].proxy().call("probe/loook", json!({})).await.unwrap_err();
     assert!(error.to_string().starts_with("service probe has no method loook; it has: look, "), "{error}");
-    let error = workers[0].proxy().call_on("coordinator", "probe/loook", json!({})).await.unwrap_err();
+    let error = workers[0].proxy().call("probe/loook", json!({})).on("coordinator").await.unwrap_err();
     assert!(matches!(&error, CallError::NotFound(text) if text.contains("it has: look, ")), "{error}");
     let error = workers[0].proxy().call("look", json!({})).await.unwrap_err();
     assert!(error.to_string().contains("write service/method"), "{error}");
@@ -341,7 +341,7 @@ async fn what_is_null_in_json_arrives_from_another_node_as_what_it_was() {
     for (said, heard) in [(None, None), (Some(7), Some(7))] {
         assert_eq!(probe.number_or_five(said).await.unwrap(), heard);
     }
-    let unsaid = coordinator.proxy().call_on("worker-1", "probe/number_or_five", serde_json::json!({})).await.unwrap();
+    let unsaid = coordinator.proxy().call("probe/number_or_five", serde_json::json!({})).on("worker-1").await.unwrap();
     assert_eq!(unsaid.get(), "5");
     assert!(matches!(probe.full().await, Err(CallError::Service(Full))));
 }

@@ -294,7 +294,7 @@ async fn a_method_registered_at_run_time_can_be_called_from_another_node() {
     cx.register_method("math/triple", |_, params: Number| async move { Ok(params.number * 3) }).unwrap();
     let id = workers[0].id();
     sees(&coordinator, |members| members.get(id).unwrap().services["math"].fingerprint != first).await;
-    assert_eq!(proxy.call_on("worker-1", "math/triple", json!({ "number": 4 })).await.unwrap().get(), "12");
+    assert_eq!(proxy.call("math/triple", json!({ "number": 4 })).on("worker-1").await.unwrap().get(), "12");
     assert_eq!(proxy.call("math/double", json!({ "number": 5 })).await.unwrap().get(), "10");
 
     // A handler that panics before it has made its future costs its own call only, here as elsewhere.
@@ -304,7 +304,7 @@ async fn a_method_registered_at_run_time_can_be_called_from_another_node() {
     .unwrap();
     sees(&coordinator, |members| members.get(id).unwrap().services["math"].fingerprint != first).await;
     for proxy in [cx.proxy(), proxy.clone()] {
-        let error = proxy.call_on("worker-1", "math/broken", json!({ "number": 1 })).await.unwrap_err();
+        let error = proxy.call("math/broken", json!({ "number": 1 })).on("worker-1").await.unwrap_err();
         assert!(matches!(&error, CallError::Internal(text) if text.contains("math/broken panicked")), "{error}");
     }
 

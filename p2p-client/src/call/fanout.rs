@@ -18,15 +18,25 @@ use crate::{
 };
 
 use super::{
-    CallError, CallOptions, Failure, MethodRef, Outgoing,
+    CallError, CallOptions, Failure, First, MethodRef, Outgoing, Quorum,
     outgoing::{Decode, decoded},
 };
 
 /// A call to many nodes that has done nothing yet.
 ///
-/// Awaiting it gives [`Answers`], every node's result. [`stream`](Self::stream) gives them as they come. Who is asked is settled
-/// when it is first polled; a node that does not answer is in the result, with its error. A failure that concerns no single node (a
-/// service that nobody hosts) is the answer of the node that calls.
+/// Awaiting it gives [`Answers`], every node's result. [`stream`](Self::stream) gives them as they come, [`first`](Self::first) the
+/// first success, [`quorum`](Self::quorum) so many of them. Who is asked is settled when it is first polled, and each node is asked
+/// once; a node that does not answer is in the result, with its error. A failure that concerns no single node (a service that nobody
+/// hosts) is the answer of the node that calls.
+///
+/// ```
+/// # use p2p_client::{contracts::system::SystemProxyExt as _, protocol::{Many, Role}, proxy::Proxy, service::Result};
+/// # async fn example(proxy: Proxy) -> Result<()> {
+/// let everywhere = proxy.system().on_all(Role::Worker).get_system_info().await.all_ok()?;
+/// let (fastest, info) = proxy.system().on_all(Many::Others).get_system_info().first().await?;
+/// let two_of_them = proxy.system().on_all(Many::All).get_system_info().quorum(2).await?;
+/// # Ok(()) }
+/// ```
 #[must_use = "a call does nothing until it is awaited"]
 pub struct Replies<T, E = NoError> {
     options: CallOptions,
@@ -34,7 +44,8 @@ pub struct Replies<T, E = NoError> {
 }
 
 type Start = Box<dyn FnOnce(CallOptions) -> Result<(Outgoing, Vec<u8>), Failure> + Send>;
-type Reply<T, E> = (NodeId, Result<T, CallError<E>>);
+pub(super) type Reply<T, E> = (NodeId, Result<T, CallError<E>>);
+type Legs<T, E> = FuturesUnordered<BoxFuture<'static, Reply<T, E>>>;
 
 struct Unsent<T> {
     start: Start,
@@ -45,7 +56,16 @@ struct Unsent<T> {
 
 enum State<T, E> {
     Ready(Option<Unsent<T>>),
-    Running { legs: FuturesUnordered<BoxFuture<'static, Reply<T, E>>>, answers: Vec<Reply<T, E>> },
+    Running { legs: Legs<T, E>, asked: Asked, answers: Vec<Reply<T, E>> },
+}
+
+/// Who is asked.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Asked {
+    /// So many nodes, each by a leg of its own.
+    Nodes(usize),
+    /// Nobody: why is the one reply.
+    Nobody,
 }
 
 // Nothing in it is pinned in place: the legs stand in boxes.
@@ -79,28 +99,57 @@ impl<T: Send + 'static, E: ServiceError> Replies<T, E> {
         ReplyStream(self)
     }
 
-    /// Sends to every node that fits, once.
+    /// The first success, and whose it is. The other nodes' calls are cancelled then.
+    ///
+    /// It fails with [`TooFew`](super::TooFew), which says why each node failed, once all of them have.
+    pub fn first(self) -> First<T, E> {
+        First::new(self.quorum(1))
+    }
+
+    /// The first `wanted` successes, each with its node, in the order in which they came. The other nodes' calls are cancelled then.
+    ///
+    /// It fails with [`TooFew`](super::TooFew) as soon as so many cannot be had any more: at once, with nothing sent, where fewer nodes
+    /// fit the target. A quorum of 0 is there without asking anybody.
+    pub fn quorum(self, wanted: usize) -> Quorum<T, E> {
+        Quorum::new(self, wanted)
+    }
+
+    pub(super) fn method(&self) -> Option<MethodRef> {
+        match &self.state {
+            State::Ready(unsent) => unsent.as_ref().map(|unsent| unsent.method.clone()),
+            State::Running { .. } => None,
+        }
+    }
+
+    /// Settles who is asked, if that was not done before.
+    pub(super) fn asked(&mut self) -> Asked {
+        self.begin();
+        match &self.state {
+            State::Running { asked, .. } => *asked,
+            State::Ready(_) => Asked::Nobody,
+        }
+    }
+
+    /// Settles who is asked, once. Nothing is sent before the legs are polled.
     fn begin(&mut self) {
         let State::Ready(ready) = &mut self.state else { return };
         let Some(Unsent { start, decode, method, me }) = ready.take() else { return };
-        let legs =
-            start(std::mem::take(&mut self.options)).and_then(|begun| Self::legs(begun, decode)).unwrap_or_else(|failure| {
-                let error = CallError::from_failure(failure, &method.path());
-                std::iter::once(std::future::ready((me, Err(error))).boxed()).collect()
-            });
-        self.state = State::Running { legs, answers: Vec::new() };
+        self.state = match start(std::mem::take(&mut self.options)).and_then(|begun| Self::legs(begun, decode)) {
+            Ok(legs) => State::Running { asked: Asked::Nodes(legs.len()), legs, answers: Vec::new() },
+            Err(failure) => {
+                let reply = std::future::ready((me, Err(CallError::from_failure(failure, &method.path())))).boxed();
+                State::Running { asked: Asked::Nobody, legs: std::iter::once(reply).collect(), answers: Vec::new() }
+            }
+        };
     }
 
-    fn legs(
-        (out, body): (Outgoing, Vec<u8>),
-        decode: Decode<T>,
-    ) -> Result<FuturesUnordered<BoxFuture<'static, Reply<T, E>>>, Failure> {
+    fn legs((out, body): (Outgoing, Vec<u8>), decode: Decode<T>) -> Result<Legs<T, E>, Failure> {
         let targets = out.caller.resolve_all(&out.head)?;
         let (out, body) = (Arc::new(out), Arc::new(body));
         Ok(targets.into_iter().map(|leg| ask(out.clone(), leg, body.clone(), decode).boxed()).collect())
     }
 
-    fn poll_next_reply(&mut self, cx: &mut Context<'_>) -> Poll<Option<Reply<T, E>>> {
+    pub(super) fn poll_next_reply(&mut self, cx: &mut Context<'_>) -> Poll<Option<Reply<T, E>>> {
         self.begin();
         match &mut self.state {
             State::Running { legs, .. } => legs.poll_next_unpin(cx),
@@ -155,6 +204,12 @@ impl<T: Send + 'static, E: ServiceError> Stream for ReplyStream<T, E> {
     }
 }
 
+/// The values of the nodes that succeeded.
+pub type Values<T> = Vec<(NodeId, T)>;
+
+/// The errors of the nodes that failed, or did not answer in time.
+pub type Failures<E = NoError> = Vec<(NodeId, CallError<E>)>;
+
 /// Every asked node's result, in the order in which they came.
 #[derive(Debug)]
 pub struct Answers<T, E = NoError> {
@@ -177,11 +232,23 @@ impl<T, E> Answers<T, E> {
         self.answers.iter()
     }
 
+    /// The values, and the failures (those who did not answer in time among them), each with its node.
+    pub fn into_parts(self) -> (Values<T>, Failures<E>) {
+        let (mut values, mut failures) = (Vec::new(), Vec::new());
+        for (node, reply) in self.answers {
+            match reply {
+                Ok(value) => values.push((node, value)),
+                Err(error) => failures.push((node, error)),
+            }
+        }
+        (values, failures)
+    }
+
     /// Every node's value, if every node gave one and there was one at least.
     ///
     /// # Errors
     /// The first error, or `NoRoute` when no node fits the target.
-    pub fn all_ok(self) -> Result<Vec<(NodeId, T)>, CallError<E>> {
+    pub fn all_ok(self) -> Result<Values<T>, CallError<E>> {
         if self.answers.is_empty() {
             return Err(CallError::NoRoute("no node fits the target and hosts the service".to_owned()));
         }

@@ -9,18 +9,23 @@
 mod error;
 mod fanout;
 mod here;
+mod load;
 mod options;
 mod outgoing;
+mod pause;
+mod quorum;
 mod sending;
 mod single;
 
 pub use error::{CallError, Failure, TimedOut};
-pub use fanout::{Answers, Replies, ReplyStream};
+pub use fanout::{Answers, Failures, Replies, ReplyStream, Values};
 pub use here::Here;
+pub use load::{PeerLoad, UnderWay};
 pub use options::{CallOptions, Headers};
 #[doc(hidden)]
 pub use outgoing::Codec;
 pub(crate) use outgoing::{Begun, encoded};
 pub use outgoing::{Head, MethodRef, Outgoing, serve_guarded, unknown_method};
+pub use quorum::{First, Quorum, TooFew};
 pub use sending::{Sending, Settle};
 pub use single::Call;

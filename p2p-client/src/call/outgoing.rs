@@ -4,18 +4,21 @@ use std::{any::TypeId, borrow::Cow, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use crate::{
     protocol::{ErrorCode, NodeId, RpcError, Target},
-    proxy::{Caller, Peer, Route},
+    proxy::{Caller, Route},
     service::{
         CallContext, Chain, Cut, Definition, Guarded, HostedService, Local, MethodSpec, ObjectWriter, Outcome, Params, Running,
         ServiceError,
     },
 };
 
-use super::{CallError, CallOptions, Failure, Headers, Here};
+use super::{
+    CallError, CallOptions, Failure, Headers, Here,
+    pause::{chance, pause},
+};
 
 /// Which method is called.
 #[derive(Debug, Clone)]
@@ -83,7 +86,10 @@ pub struct Head {
 pub struct Outgoing {
     pub(crate) caller: Arc<dyn Caller>,
     pub(crate) head: Head,
+    /// Rounds that may still be made.
     retries: u8,
+    /// Rounds that were made again.
+    rounds: u8,
 }
 
 impl Outgoing {
@@ -101,7 +107,7 @@ impl Outgoing {
         let own = after(began, timeout);
         let deadline = chain.deadline.map_or(own, |outer| own.min(outer));
         let head = Head { method, target, deadline, began, chain, headers: options.headers, tried: Vec::new() };
-        Self { caller, head, retries: options.retries }
+        Self { caller, head, retries: options.retries, rounds: 0 }
     }
 
     /// Settles where the call goes, and begins it: on the object `S` by `local` where that is hosted here, else by its encoded params.
@@ -119,12 +125,12 @@ impl Outgoing {
     {
         let Codec { encode, decode } = codec;
         match self.caller.resolve(&self.head) {
-            Err(failure) => Begun::Failed(self.fail(failure)),
+            Err(failure) if self.retries == 0 || !failure.surely_not_run() => Begun::Failed(self.fail(failure)),
             Ok(Route::Here(service)) if runs_on::<S>(&*service, method) => match self.here(service, method) {
                 Ok(here) => Begun::Here(local(here, params)),
                 Err(failure) => Begun::Failed(CallError::from_failure(failure, &method.path)),
             },
-            Ok(route) => match encoded(&params, encode) {
+            route => match encoded(&params, encode) {
                 Ok(body) => Begun::Encoded(Box::pin(self.run_encoded(route, body, decode))),
                 Err(failure) => Begun::Failed(self.fail(failure)),
             },
@@ -132,24 +138,18 @@ impl Outgoing {
     }
 
     /// Runs a call whose params are JSON already.
-    pub(crate) async fn run_json<T, E: ServiceError>(self, body: Vec<u8>, decode: Decode<T>) -> Result<T, CallError<E>> {
-        match self.caller.resolve(&self.head) {
-            Err(failure) => Err(self.fail(failure)),
-            Ok(route) => self.run_encoded(route, body, decode).await,
-        }
+    pub(crate) async fn run_json<T, E: ServiceError>(self, body: Bytes, decode: Decode<T>) -> Result<T, CallError<E>> {
+        let route = self.caller.resolve(&self.head);
+        self.run_encoded(route, body, decode).await
     }
 
     async fn run_encoded<T, E: ServiceError>(
         mut self,
-        route: Route,
-        body: Vec<u8>,
+        route: Result<Route, Failure>,
+        body: impl AsRef<[u8]>,
         decode: Decode<T>,
     ) -> Result<T, CallError<E>> {
-        let answer = match route {
-            // In a box of its own: a call that is sent is not to carry the room for one that is not.
-            Route::Here(service) => Box::pin(self.serve_here(&service, &body)).await,
-            Route::Peer(peer) => self.send_until_settled(peer, &body).await,
-        };
+        let answer = self.send_until_settled(route, body.as_ref()).await;
         decoded(answer, decode, &self.head.method)
     }
 
@@ -165,7 +165,7 @@ impl Outgoing {
             Failure::Answered(RpcError::new(ErrorCode::INTERNAL, text))
         })?;
         let Head { deadline, began, chain, .. } = self.head;
-        let cx = CallContext::of_own(self.caller, deadline, chain);
+        let cx = CallContext::of_own(self.caller, deadline, chain).for_service(method.service.clone());
         Ok(Here::new(object, cx, began, method))
     }
 
@@ -177,7 +177,8 @@ impl Outgoing {
         };
         spec.access.check(self.caller.identity(), &spec.path).map_err(|denied| Failure::Answered(denied.into()))?;
         let cx = CallContext::new(self.caller.clone(), self.caller.identity().clone(), self.head.deadline)
-            .within(self.head.chain.trace, self.head.chain.origin.clone());
+            .within(self.head.chain.trace, self.head.chain.origin.clone())
+            .for_service(spec.service.clone());
         let json = std::str::from_utf8(body).map_err(|error| Failure::NotSent(error.to_string()))?;
         serve_guarded(service, spec, &cx, Params::new(Some(json)), self.head.began)
             .await
@@ -185,39 +186,65 @@ impl Outgoing {
             .map_err(Failure::Answered)
     }
 
-    /// Sends to `peer`, and, where that surely did not run or may run twice, to the next that fits, within the deadline.
-    async fn send_until_settled(&mut self, mut peer: Peer, body: &[u8]) -> Result<Bytes, Failure> {
-        let idempotent = self.head.method.spec().is_some_and(|spec| spec.idempotent);
-        // Once a call may have run, no later refusal can say that it has not.
-        let mut lost = None;
+    /// Goes where `route` says and, where that surely did not run or may run twice, to the next that fits; once nobody is left, around
+    /// again as often as was asked for. All of it within the deadline.
+    async fn send_until_settled(&mut self, mut route: Result<Route, Failure>, body: &[u8]) -> Result<Bytes, Failure> {
+        let mut failed: Option<Failure> = None;
         loop {
-            let failure = match self.caller.send(&self.head, &peer, body).await {
-                Ok(answer) => return Ok(answer),
-                Err(failure) => failure,
-            };
-            let may_go_on = failure.surely_not_run() || (idempotent && matches!(failure, Failure::Lost(_)));
-            if !may_go_on {
-                return Err(failure);
-            }
-            tracing::debug!(peer = %peer.node_id, %failure, "trying elsewhere");
-            let failure = if failure.surely_not_run() { lost.take().unwrap_or(failure) } else { failure };
-            self.head.tried.push(peer.node_id.clone());
-            peer = match self.caller.resolve(&self.head) {
-                Ok(Route::Peer(next)) => next,
+            match route {
+                // In a box of its own: a call that is sent is not to carry the room for one that is not.
                 Ok(Route::Here(service)) => return Box::pin(self.serve_here(&service, body)).await,
-                Err(_) if self.retries > 0 => {
-                    self.retries -= 1;
-                    self.head.tried.clear();
-                    peer
+                Ok(Route::Peer(peer)) => match self.caller.send(&self.head, &peer, body).await {
+                    Ok(answer) => return Ok(answer),
+                    Err(failure) if !self.may_go_on(&failure) => return Err(failure),
+                    Err(failure) => {
+                        tracing::debug!(peer = %peer.node_id, %failure, "trying elsewhere");
+                        self.head.tried.push(peer.node_id);
+                        failed = Some(worse(failed, failure));
+                    }
+                },
+                Err(nobody) => {
+                    let failure = failed.take().unwrap_or(nobody);
+                    if !self.may_go_on(&failure) || !Box::pin(self.next_round()).await {
+                        return Err(failure);
+                    }
+                    failed = Some(failure);
                 }
-                Err(_) => return Err(failure),
-            };
-            lost = (!failure.surely_not_run()).then_some(failure);
+            }
+            route = self.caller.resolve(&self.head);
         }
+    }
+
+    /// Whether a call that failed so may be sent again.
+    fn may_go_on(&self, failure: &Failure) -> bool {
+        let idempotent = self.head.method.spec().is_some_and(|spec| spec.idempotent);
+        failure.surely_not_run() || (idempotent && matches!(failure, Failure::Lost(_)))
+    }
+
+    /// Waits, and has everybody tried again, if that was asked for and there is time.
+    async fn next_round(&mut self) -> bool {
+        let Some(left) = self.retries.checked_sub(1) else { return false };
+        let at = Instant::now() + pause(self.rounds, chance());
+        if at >= self.head.deadline {
+            return false;
+        }
+        sleep_until(at).await;
+        self.retries = left;
+        self.rounds = self.rounds.saturating_add(1);
+        self.head.tried.clear();
+        true
     }
 
     fn fail<E: ServiceError>(&self, failure: Failure) -> CallError<E> {
         CallError::from_failure(failure, &self.head.method.path())
+    }
+}
+
+/// Of two failures, what is told: once a call may have run, no later refusal can say that it has not.
+fn worse(earlier: Option<Failure>, later: Failure) -> Failure {
+    match earlier {
+        Some(earlier) if later.surely_not_run() && !earlier.surely_not_run() => earlier,
+        _ => later,
     }
 }
 

@@ -11,11 +11,12 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 
 use crate::{
+    protocol::ErrorCode,
     proxy::Peer,
     wire::session::{InFlight, Outcome, message::Answer},
 };
 
-use super::{Failure, Head};
+use super::{Failure, Head, UnderWay};
 
 /// A call that is being sent: what [`Caller::send`](crate::proxy::Caller::send) returns. Any boxed future is one (`.into()`).
 #[must_use = "a call that is not awaited is cancelled"]
@@ -29,6 +30,7 @@ enum On<'a> {
         in_flight: InFlight,
         settle: &'a dyn Settle,
         call: (&'a Head, &'a Peer, &'a [u8]),
+        under_way: Option<UnderWay>,
     },
 }
 
@@ -47,7 +49,15 @@ pub trait Settle: Send + Sync {
 impl<'a> Sending<'a> {
     /// A call that was sent on a session.
     pub fn on_session(in_flight: InFlight, settle: &'a dyn Settle, head: &'a Head, to: &'a Peer, body: &'a [u8]) -> Self {
-        Self(On::Session { in_flight, settle, call: (head, to, body) })
+        Self(On::Session { in_flight, settle, call: (head, to, body), under_way: None })
+    }
+
+    /// The same, counted as under way to its peer until it is answered. (What is boxed counts itself.)
+    pub fn counted(mut self, call: UnderWay) -> Self {
+        if let On::Session { under_way, .. } = &mut self.0 {
+            *under_way = Some(call);
+        }
+        self
     }
 }
 
@@ -64,15 +74,32 @@ impl Future for Sending<'_> {
         loop {
             match &mut self.0 {
                 On::Boxed(sending) => return sending.as_mut().poll(cx),
-                On::Session { in_flight, settle, call: (head, to, body) } => match ready!(Pin::new(in_flight).poll(cx)) {
-                    Outcome::Answered(Answer::Result(json)) => return Poll::Ready(Ok(json)),
-                    outcome => {
-                        let settling = settle.settle(head, to, body, outcome);
-                        self.0 = On::Boxed(settling);
+                On::Session { in_flight, settle, call: (head, to, body), under_way } => {
+                    let outcome = ready!(Pin::new(in_flight).poll(cx));
+                    if let Some(call) = under_way.take() {
+                        ended(call, &outcome);
                     }
-                },
+                    match outcome {
+                        Outcome::Answered(Answer::Result(json)) => return Poll::Ready(Ok(json)),
+                        outcome => {
+                            let settling = settle.settle(head, to, body, outcome);
+                            self.0 = On::Boxed(settling);
+                        }
+                    }
+                }
             }
         }
+    }
+}
+
+/// What an outcome says of the peer.
+fn ended(call: UnderWay, outcome: &Outcome) {
+    match outcome {
+        Outcome::Answered(Answer::Error(error)) if error.code == ErrorCode::UNAVAILABLE => call.failed(),
+        Outcome::Answered(_) | Outcome::Deadline => call.answered(),
+        Outcome::Lost(_) => call.failed(),
+        // It is tried again, and counted then.
+        Outcome::NotSent(_) => drop(call),
     }
 }
 

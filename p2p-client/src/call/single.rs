@@ -44,6 +44,10 @@ impl<T, E> Call<T, E> {
     }
 
     /// Tries up to `times` more rounds of the nodes that fit, where the call surely did not run or the method is idempotent.
+    ///
+    /// Without it, a call goes to each node that fits once at most. Before a further round there is a pause: 25 to 50 ms before the
+    /// first, twice that before the next and so on, 2 s at most; then it is looked up anew who fits. A pause that would end after the
+    /// call's time is not begun, and the call fails with what happened last.
     pub fn retry(mut self, times: u8) -> Self {
         self.options.retries = times;
         self

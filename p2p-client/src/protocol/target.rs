@@ -111,6 +111,24 @@ impl From<&[NodeId]> for Many {
     }
 }
 
+impl From<&Vec<NodeId>> for Many {
+    fn from(ids: &Vec<NodeId>) -> Self {
+        Self::Nodes(ids.clone())
+    }
+}
+
+impl<const N: usize> From<[NodeId; N]> for Many {
+    fn from(ids: [NodeId; N]) -> Self {
+        Self::Nodes(ids.into())
+    }
+}
+
+impl<const N: usize> From<[&NodeId; N]> for Many {
+    fn from(ids: [&NodeId; N]) -> Self {
+        Self::Nodes(ids.into_iter().cloned().collect())
+    }
+}
+
 impl From<One> for Target {
     fn from(one: One) -> Self {
         Self::One(one)

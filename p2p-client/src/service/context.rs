@@ -1,6 +1,7 @@
 //! What a method is told about the call that it serves, and what the calls that it makes inherit.
 
 use std::{
+    borrow::Cow,
     fmt,
     num::{NonZeroU64, NonZeroU128},
     str::FromStr,
@@ -13,6 +14,7 @@ use tokio::time::Instant;
 use crate::{
     protocol::{CallerId, NodeId},
     proxy::{Caller, Proxy},
+    service::Metrics,
     wire::session::ItemSink,
 };
 
@@ -28,17 +30,26 @@ pub struct CallContext {
     trace: Option<Trace>,
     origin: Option<Arc<str>>,
     items: Option<Arc<ItemSink>>,
+    /// The service that is called, where that is known.
+    service: Option<Cow<'static, str>>,
 }
 
 impl CallContext {
     /// Used by what serves calls: the runtime, a mock, a test.
     pub fn new(node: Arc<dyn Caller>, caller: CallerId, deadline: Instant) -> Self {
-        Self { node, caller: Some(caller), deadline, trace: None, origin: None, items: None }
+        Self { node, caller: Some(caller), deadline, trace: None, origin: None, items: None, service: None }
     }
 
     /// For a call that a node makes to itself, in its own name.
     pub(crate) fn of_own(node: Arc<dyn Caller>, deadline: Instant, chain: Chain) -> Self {
-        Self { node, caller: None, deadline, trace: chain.trace, origin: chain.origin, items: None }
+        Self { node, caller: None, deadline, trace: chain.trace, origin: chain.origin, items: None, service: None }
+    }
+
+    /// The same context, for a call to this service.
+    #[must_use]
+    pub fn for_service(mut self, service: Cow<'static, str>) -> Self {
+        self.service = Some(service);
+        self
     }
 
     /// The same context, as part of a chain of calls that began elsewhere.
@@ -79,6 +90,12 @@ impl CallContext {
     /// How long the caller still waits.
     pub fn time_left(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// The metrics of the called service on this node, for what it counts of its own; its methods are counted by themselves. What is
+    /// kept here is shown in `/services`. A mock has no such place: there it is kept nowhere.
+    pub fn metrics(&self) -> Metrics {
+        self.service.as_deref().and_then(|service| self.node.metrics(service)).unwrap_or_default()
     }
 
     /// The W3C trace that the call belongs to, if its caller named one.

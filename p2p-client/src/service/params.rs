@@ -98,7 +98,12 @@ impl Straight<'_> {
     }
 }
 
-impl Slots<'_> {
+impl<'a> Slots<'a> {
+    /// The JSON of each parameter, in the declared order; `None` of those that were left out.
+    pub fn into_given(self) -> Vec<Option<&'a RawValue>> {
+        self.values
+    }
+
     /// Decodes the parameter at `index`. A parameter that was left out is what its type makes of nothing: `None` for an `Option`.
     ///
     /// # Errors

@@ -115,6 +115,7 @@ fn object(service: &Service, name: &Ident, root: &Path) -> TokenStream {
         let context = method.context_at.is_none().then(|| quote!(let _ = cx;));
         let taken = if values.is_empty() { quote!(let _ = values;) } else { quote!(let (#(#values,)*) = values;) };
         quote_spanned! {at(ident)=>
+            // Its condition comes with the signature.
             #signature {
                 ::std::boxed::Box::pin(async move {
                     #context
@@ -138,9 +139,10 @@ fn object(service: &Service, name: &Ident, root: &Path) -> TokenStream {
 }
 
 fn object_signature(method: &Method, root: &Path) -> TokenStream {
-    let Method { ident, outcome, params, .. } = method;
+    let Method { ident, conditions, outcome, params, .. } = method;
     let types = params.iter().map(|param| owned_type(param, root));
     quote_spanned! {at(ident)=>
+        #(#conditions)*
         fn #ident<'a>(
             &'a self,
             cx: &'a #root::__private::CallContext,

@@ -6,7 +6,7 @@ use syn::Path;
 
 use crate::model::{Access, Method, Param, Passing, RoleWord, Service};
 
-use super::{at, text};
+use super::{at, place::Places, text};
 
 /// `__METHODS` and `__SERVICE`.
 pub(super) fn tables(service: &Service, root: &Path) -> TokenStream {
@@ -19,9 +19,14 @@ pub(super) fn tables(service: &Service, root: &Path) -> TokenStream {
         None => quote!(::core::env!("CARGO_PKG_VERSION")),
     };
     let roles = service.roles.iter().map(|role| role_path(role, root));
-    let methods = service.methods.iter().enumerate().map(|(index, method)| method_spec(service, index, method, root));
-    let count = service.methods.len();
+    let places = Places::of(service);
+    let methods = service.methods.iter().enumerate().map(|(index, method)| {
+        let (conditions, spec) = (&method.conditions, method_spec(service, &places.place(index, &method.ident), method, root));
+        quote!(#(#conditions)* #spec)
+    });
+    let (counted, count) = (places.items(service), places.count(service));
     quote! {
+        #counted
         static __METHODS: [#root::__private::MethodSpec; #count] = [#(#methods),*];
         static __SERVICE: #root::__private::ServiceSpec = #root::__private::ServiceSpec {
             name: #root::__private::Cow::Borrowed(#name),
@@ -35,7 +40,14 @@ pub(super) fn tables(service: &Service, root: &Path) -> TokenStream {
 /// `fn describe()`: the full description, made when it is asked for.
 pub(super) fn describe(service: &Service, root: &Path) -> TokenStream {
     let description = text(&service.description);
-    let methods = service.methods.iter().enumerate().map(|(index, method)| describe_method(index, method, root));
+    let places = Places::of(service);
+    let methods = service.methods.iter().enumerate().map(|(index, method)| {
+        let described = describe_method(&places.place(index, &method.ident), method, root);
+        match &method.conditions[..] {
+            [] => described,
+            conditions => quote!(#(#conditions)* { #described }),
+        }
+    });
     quote! {
         fn describe() -> #root::__private::ServiceDescriptor {
             let mut __service = #root::__private::Describe::new(&__SERVICE, #description);
@@ -45,7 +57,7 @@ pub(super) fn describe(service: &Service, root: &Path) -> TokenStream {
     }
 }
 
-fn method_spec(service: &Service, index: usize, method: &Method, root: &Path) -> TokenStream {
+fn method_spec(service: &Service, index: &TokenStream, method: &Method, root: &Path) -> TokenStream {
     let (service_name, name) = (text(&service.names.service), text(&method.wire_name));
     let path = text(&format!("{}/{}", service.names.service, method.wire_name));
     let params = method.params.iter().map(|param| {
@@ -99,7 +111,7 @@ pub(super) fn role_path(role: &RoleWord, root: &Path) -> TokenStream {
     quote!(#root::__private::Role::#word)
 }
 
-fn describe_method(index: usize, method: &Method, root: &Path) -> TokenStream {
+fn describe_method(index: &TokenStream, method: &Method, root: &Path) -> TokenStream {
     let description = text(&method.description);
     let outcome = &method.outcome;
     let params = method.params.iter().map(|param| {

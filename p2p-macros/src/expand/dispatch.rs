@@ -10,6 +10,7 @@ use super::{
     at,
     descriptor::{self, owned_type},
     forms::{form, key, located, result_form},
+    place::Places,
     text,
 };
 
@@ -26,7 +27,8 @@ pub(super) enum Callee {
 ///
 /// Its local names begin with `__`, as the users' defaults are written among them.
 pub(super) fn definition(service: &Service, object: &Type, callee: Callee, root: &Path) -> TokenStream {
-    let arms = service.methods.iter().enumerate().map(|(index, method)| arm(index, method, callee, root));
+    let places = Places::of(service);
+    let arms = service.methods.iter().enumerate().map(|(index, method)| arm(places, index, method, callee, root));
     let describe = descriptor::describe(service, root);
     let none = text(&service.names.service);
     quote! {
@@ -53,21 +55,24 @@ pub(super) fn definition(service: &Service, object: &Type, callee: Callee, root:
     }
 }
 
-fn arm(index: usize, method: &Method, callee: Callee, root: &Path) -> TokenStream {
+fn arm(places: Places, index: usize, method: &Method, callee: Callee, root: &Path) -> TokenStream {
+    let (pattern, index) = (places.pattern(index, &method.ident), places.place(index, &method.ident));
+    let conditions = &method.conditions;
     let names = value_names(method);
     let call = invoke(method, callee, &quote!(__object), &quote!(__cx), &names, root);
     let outcome = &method.outcome;
     let values = if method.params.is_empty() {
         quote!(__params.split(&__METHODS[#index].params)?;)
     } else {
-        values(index, method, &names, root)
+        values(&index, method, &names, root)
     };
     let form = result_form(outcome, root);
     let located = located(root, at(outcome));
     let returned = quote_spanned!(at(&method.ident)=> #call.await);
     let encoded = quote_spanned!(at(outcome)=> #located::__private::encode_outcome::<#outcome>(#form, #returned));
     quote_spanned! {at(&method.ident)=>
-        #index => ::std::boxed::Box::pin(async move {
+        #(#conditions)*
+        #pattern => ::std::boxed::Box::pin(async move {
             #values
             #encoded
         }),
@@ -76,7 +81,7 @@ fn arm(index: usize, method: &Method, callee: Callee, root: &Path) -> TokenStrea
 
 /// Binds the parameters to these names: read straight where they stand as a proxy writes them, else one by one from their slots. Defaults
 /// are made last, and once.
-fn values(index: usize, method: &Method, names: &[Ident], root: &Path) -> TokenStream {
+fn values(index: &TokenStream, method: &Method, names: &[Ident], root: &Path) -> TokenStream {
     let straight = method.params.iter().map(|param| {
         let owned = owned_type(param, root);
         let (form, key, take) = (form(&owned, root), key(param), take(param));

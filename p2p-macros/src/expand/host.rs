@@ -16,16 +16,22 @@ use super::{at, descriptor::role_path};
 pub(super) fn own_host(service: &Service, object: &Type, root: &Path) -> TokenStream {
     let initialize = hook(&quote!(initialize), service.hooks.initialize, root);
     let cleanup = hook(&quote!(cleanup), service.hooks.cleanup, root);
+    let health = hook(&quote!(health), service.hooks.health, root);
     let registration = registration(object, &service.hooks, &quote!(()), &quote!(|| &__SERVICE), &quote!(&[]), root);
     quote! {
         #[automatically_derived]
         impl #root::__private::Hosted<()> for #object {
+            fn spec() -> &'static #root::__private::ServiceSpec {
+                &__SERVICE
+            }
+
             fn host(self: ::std::sync::Arc<Self>) -> #root::__private::Hosting {
                 let hosting = #root::__private::Hosting::new(::std::sync::Arc::new(
                     #root::__private::Local::<#object>::new(::core::clone::Clone::clone(&self)),
                 ));
                 #initialize
                 #cleanup
+                #health
                 hosting
             }
         }
@@ -92,6 +98,10 @@ pub(super) fn contract_host(
 
             #[automatically_derived]
             impl #impl_generics #root::__private::Hosted<__Marker> for #object #where_clause {
+                fn spec() -> &'static #root::__private::ServiceSpec {
+                    <#object as #contract>::#spec()
+                }
+
                 fn host(self: ::std::sync::Arc<Self>) -> #root::__private::Hosting {
                     #[allow(unused_imports, reason = "one of the two is chosen by what the type implements")]
                     use #root::__private::{ViaLifecycle as _, ViaNoLifecycle as _};

@@ -10,6 +10,7 @@ mod forms;
 mod host;
 mod json;
 mod message;
+mod place;
 mod proxy;
 #[cfg(test)]
 mod tests;

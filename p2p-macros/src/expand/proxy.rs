@@ -11,6 +11,7 @@ use super::{
     descriptor::owned_type,
     dispatch::{Callee, invoke, value_names},
     forms::{form, key, result_form},
+    place::Places,
     text,
 };
 
@@ -47,7 +48,9 @@ pub(super) fn proxy(service: &Service, type_name: &Ident, root: &Path) -> TokenS
 pub(super) fn methods(service: &Service, object: &Type, callee: Callee, root: &Path) -> TokenStream {
     let names = &service.names;
     let (proxy, extension, accessor) = (&names.proxy, &names.extension, &names.accessor);
-    let methods = service.methods.iter().enumerate().map(|(index, method)| call(index, method, object, callee, root));
+    let places = Places::of(service);
+    let methods = service.methods.iter().enumerate();
+    let methods = methods.map(|(index, method)| call(&places.place(index, &method.ident), method, object, callee, root));
     quote! {
         #[automatically_derived]
         impl #extension for #root::__private::Proxy {
@@ -79,8 +82,8 @@ pub(super) fn methods(service: &Service, object: &Type, callee: Callee, root: &P
     }
 }
 
-fn call(index: usize, method: &Method, object: &Type, callee: Callee, root: &Path) -> TokenStream {
-    let Method { ident, docs, outcome, params, .. } = method;
+fn call(index: &TokenStream, method: &Method, object: &Type, callee: Callee, root: &Path) -> TokenStream {
+    let Method { ident, conditions, docs, outcome, params, .. } = method;
     let values = value_names(method);
     let inputs = params.iter().map(|param| input(param, root));
     let owned = params.iter().map(|param| into_owned(param, root));
@@ -102,6 +105,7 @@ fn call(index: usize, method: &Method, object: &Type, callee: Callee, root: &Pat
     let form = result_form(outcome, root);
     let (params_name, out_name) = if params.is_empty() { (quote!(_), quote!(_)) } else { (quote!(params), quote!(out)) };
     quote_spanned! {at(ident)=>
+        #(#conditions)*
         #(#docs)*
         pub fn #ident(&self, #(#inputs),*) -> __K::Reply<#ok, #err> {
             self.core.call::<#object, (#(#types,)*), #outcome, _, _>(

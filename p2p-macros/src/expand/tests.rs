@@ -79,6 +79,29 @@ fn a_service_with_every_kind_of_parameter_and_of_method_expands_to_its_golden_fi
 }
 
 #[test]
+fn methods_under_conditions_are_counted_by_the_compiler_and_expand_to_their_golden_file() {
+    let item = quote! {
+        impl Machine {
+            #[cfg(unix)]
+            #[service_method]
+            async fn signal(&self, number: i32) -> Result<()> {
+                Ok(())
+            }
+
+            #[service_method]
+            async fn uptime(&self) -> Result<u64> {
+                Ok(0)
+            }
+
+            async fn health(&self) -> Health {
+                Health::healthy()
+            }
+        }
+    };
+    assert_golden("methods_under_conditions", service(quote!(version = "1.0.0"), &item, Entry::RUNTIME));
+}
+
+#[test]
 fn a_contract_expands_to_its_golden_file() {
     let item = quote! {
         /// Keeps values by key.

@@ -21,6 +21,8 @@ use super::{
 pub(crate) struct Method {
     pub(crate) ident: Ident,
     pub(crate) wire_name: String,
+    /// `#[cfg(…)]`: everything that is made of the method stands under them as well.
+    pub(crate) conditions: Vec<Attribute>,
     /// What is carried along to the proxy's method: docs, and that it is deprecated.
     pub(crate) docs: Vec<Attribute>,
     pub(crate) description: String,
@@ -77,6 +79,7 @@ impl Method {
         let carried = |attribute: &&Attribute| attribute.path().is_ident("doc") || attribute.path().is_ident("deprecated");
         Some(Self {
             wire_name,
+            conditions: function.conditions().cloned().collect(),
             docs: function.attributes.iter().filter(carried).cloned().collect(),
             description: doc_text(&function.attributes),
             params,
@@ -93,7 +96,7 @@ impl Method {
     }
 }
 
-/// Async, safe, `&self`, no generics, no `cfg`, and in a contract no body.
+/// Async, safe, `&self`, no generics, no `cfg_attr`, and in a contract no body.
 fn check_shape(function: &Function, is_contract: bool, form: &str, errors: &mut Errors) {
     let signature = &function.signature;
     let name = &signature.ident;
@@ -125,8 +128,8 @@ fn check_shape(function: &Function, is_contract: bool, form: &str, errors: &mut 
         errors.at(parameter, "a service method cannot be generic, as callers on other machines name no types; take a concrete type, an enum, or JSON (serde_json::Value)");
     }
     for attribute in &function.attributes {
-        if attribute.path().is_ident("cfg") || attribute.path().is_ident("cfg_attr") {
-            errors.at(attribute, "a service method cannot be under #[cfg] by itself; put the attribute on the whole #[service] block, or into the method's body");
+        if attribute.path().is_ident("cfg_attr") {
+            errors.at(attribute, "a service method takes no #[cfg_attr], as what it hides is not known here; write the attribute itself, or two methods under #[cfg(…)] and #[cfg(not(…))]");
         }
     }
     if is_contract && matches!(function.body, TokenTree::Group(_)) {

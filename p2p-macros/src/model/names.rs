@@ -18,7 +18,7 @@ pub(crate) struct Names {
     pub(crate) accessor: Ident,
 }
 
-const RESERVED_SERVICES: [&str; 6] = ["clone", "into", "borrow", "to_owned", "call", "call_on"];
+const RESERVED_SERVICES: [&str; 5] = ["clone", "into", "borrow", "to_owned", "call"];
 
 impl Names {
     pub(super) fn of(args: &ServiceArgs, type_name: &Ident, errors: &mut Errors) -> Self {

@@ -134,6 +134,11 @@ impl Function {
         self.attributes.iter().find(|attribute| last_segment_is(attribute.path(), name))
     }
 
+    /// The conditions under which it is compiled.
+    pub(crate) fn conditions(&self) -> impl Iterator<Item = &Attribute> {
+        self.attributes.iter().filter(|attribute| attribute.path().is_ident("cfg"))
+    }
+
     /// The function as it goes back into the user's item: without our attributes.
     pub(crate) fn without_ours(&self) -> TokenStream {
         let attributes = self.attributes.iter().filter(|attribute| !last_segment_is(attribute.path(), "service_method"));

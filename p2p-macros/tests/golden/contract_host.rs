@@ -12,6 +12,9 @@ const _: () = {
     pub struct __Marker;
     #[automatically_derived]
     impl ::p2p_services::__private::Hosted<__Marker> for MemoryKv {
+        fn spec() -> &'static ::p2p_services::__private::ServiceSpec {
+            <MemoryKv as Kv>::__p2p_contract_spec()
+        }
         fn host(self: ::std::sync::Arc<Self>) -> ::p2p_services::__private::Hosting {
             #[allow(
                 unused_imports,

@@ -15,6 +15,9 @@ const _: () = {
     where
         T: Clone,
     {
+        fn spec() -> &'static crate::p2p::__private::ServiceSpec {
+            <Cached<T> as Kv>::__p2p_contract_spec()
+        }
         fn host(self: ::std::sync::Arc<Self>) -> crate::p2p::__private::Hosting {
             #[allow(
                 unused_imports,

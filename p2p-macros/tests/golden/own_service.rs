@@ -576,6 +576,9 @@ const _: () = {
     }
     #[automatically_derived]
     impl ::p2p_runtime::__private::Hosted<()> for Greeter {
+        fn spec() -> &'static ::p2p_runtime::__private::ServiceSpec {
+            &__SERVICE
+        }
         fn host(self: ::std::sync::Arc<Self>) -> ::p2p_runtime::__private::Hosting {
             let hosting = ::p2p_runtime::__private::Hosting::new(
                 ::std::sync::Arc::new(

@@ -13,6 +13,10 @@ impl Greeter {
         Ok(())
     }
 
+    fn health(&self) -> Result<()> {
+        Ok(())
+    }
+
     #[service_method]
     pub async fn greet(&self) -> Result<()> {
         Ok(())

@@ -32,6 +32,7 @@ pub struct NodeBuilder {
     pub(super) services: Vec<Hosting>,
     pub(super) components: Vec<Arc<dyn AnyComponent>>,
     pub(super) discover: bool,
+    pub(super) expected: Vec<String>,
     pub(super) membership: MembershipConfig,
     pub(super) limits: ListenerLimits,
     pub(super) sessions: SessionsConfig,
@@ -50,6 +51,7 @@ impl Default for NodeBuilder {
             services: Vec::new(),
             components: Vec::new(),
             discover: true,
+            expected: Vec::new(),
             membership: MembershipConfig::default(),
             limits: ListenerLimits::default(),
             sessions: SessionsConfig::default(),
@@ -98,6 +100,13 @@ impl NodeBuilder {
     /// Hosts only what was handed to [`serve`](Self::serve), and not every service that the program contains.
     pub fn only_given_services(mut self) -> Self {
         self.discover = false;
+        self
+    }
+
+    /// Names services that this node has to host, whatever its role: without one of them it does not start, and shows the table of
+    /// what there is. [`register_services!`](crate::register_services) says it for all nodes of a program, by types.
+    pub fn expect_services<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
+        self.expected.extend(names.into_iter().map(Into::into));
         self
     }
 

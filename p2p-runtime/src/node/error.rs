@@ -9,6 +9,7 @@ use crate::{
     config::ConfigError,
     identity::{Host, IdentityError, JoinError},
     persistence::PersistenceError,
+    service::MissingServices,
     storage::StoreError,
 };
 
@@ -74,6 +75,9 @@ pub enum NodeError {
     /// State of the last run cannot be read.
     #[error(transparent)]
     State(#[from] PersistenceError),
+    /// The node does not host what it is expected to.
+    #[error(transparent)]
+    MissingServices(#[from] MissingServices),
     /// The components cannot be started.
     #[error(transparent)]
     Component(ComponentError),

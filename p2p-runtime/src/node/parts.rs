@@ -82,7 +82,7 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
         pool,
         sessions: sessions.clone(),
     });
-    let service = ServiceComponent::new(ServiceManager::new(builder.services, builder.discover));
+    let service = ServiceComponent::new(ServiceManager::new(builder.services, builder.discover).expecting(builder.expected));
     let access = match builder.documents {
         Some(access) => HttpAccess { services: access.clone(), cluster_nodes: access },
         None => config.http_access.clone(),

@@ -19,13 +19,13 @@ use futures::future::BoxFuture;
 use http::{HeaderName, HeaderValue, Request, StatusCode, header::CONTENT_TYPE};
 use http_body_util::Full;
 use p2p_client::{
-    call::{Failure, Head, Sending, Settle},
+    call::{Failure, Head, Sending, Settle, UnderWay},
     protocol::{
-        CallerId, ErrorCode, Many, NodeId, NodeInfo, NodeStatus, One, Role, RpcError, Target,
+        CallerId, ErrorCode, Many, NodeId, NodeInfo, NodeStatus, One, Role, RpcError, ServiceHealth, Target,
         envelope::{Reply, write_request},
     },
     proxy::{Caller, Leg, Peer, Route},
-    service::Trace,
+    service::{Metrics, Trace},
     wire::{
         http::{RequestLimits, SendFailure},
         pool::HttpPool,
@@ -45,6 +45,8 @@ use crate::{
     web::{BODY_PATH, headers},
 };
 
+use super::{choice::choose, loads::Loads};
+
 /// Resolves and sends the calls of one node.
 pub struct NodeCaller {
     cx: Context,
@@ -53,12 +55,13 @@ pub struct NodeCaller {
     sessions: Sessions,
     /// Spreads calls over equally good hosts.
     turn: AtomicUsize,
+    loads: Loads,
 }
 
 impl NodeCaller {
     pub(crate) fn new(cx: Context, pool: HttpPool, sessions: Sessions) -> Self {
         let identity = CallerId::Node { id: cx.node_id().clone(), role: cx.role() };
-        Self { cx, identity, pool, sessions, turn: AtomicUsize::new(0) }
+        Self { cx, identity, pool, sessions, turn: AtomicUsize::new(0), loads: Loads::default() }
     }
 
     /// Whom one result is asked of, without regard to where this call came from.
@@ -119,22 +122,27 @@ impl NodeCaller {
         Ok(Route::Peer(peer.clone()))
     }
 
-    /// The best of the members that fit: alive before suspected, then in turn.
+    /// The best of the members that fit: those that are alive and well before all others, and of them the less busy one of two.
     fn best(&self, head: &Head, wanted: &str, fits: impl Fn(&NodeInfo) -> bool) -> Result<Route, Failure> {
         let members = self.members().ok_or_else(not_yet)?;
         let service = head.method.service();
         let hosts = || {
-            members.peers().filter(|(info, _)| {
-                info.services.contains_key(service)
-                    && info.is_callable()
-                    && info.node_id != *self.cx.node_id()
-                    && !head.tried.contains(&info.node_id)
-                    && fits(info)
+            members.peers().filter_map(|(info, peer)| {
+                let hosted = info.services.get(service)?;
+                let may_be_asked =
+                    info.is_callable() && info.node_id != *self.cx.node_id() && !head.tried.contains(&info.node_id) && fits(info);
+                may_be_asked.then_some((info, hosted, peer))
             })
         };
-        let alive = || hosts().filter(|(info, _)| info.status == NodeStatus::Alive);
+        let well = || {
+            let is_well = |info: &NodeInfo, health| info.status == NodeStatus::Alive && health != ServiceHealth::Unhealthy;
+            hosts().filter(move |(info, hosted, _)| is_well(info, hosted.health))
+        };
         let turn = self.turn.fetch_add(1, Relaxed);
-        if let Some(peer) = in_turn(turn, alive).or_else(|| in_turn(turn, hosts)) {
+        let cost = |peer: &&Peer| self.loads.cost(&peer.node_id, head.began);
+        let chosen = choose(|| well().map(|(.., peer)| peer), turn, random, cost)
+            .or_else(|| choose(|| hosts().map(|(.., peer)| peer), turn, random, cost));
+        if let Some(peer) = chosen {
             return Ok(Route::Peer(peer.clone()));
         }
         Err(if self.is_known(service) {
@@ -142,6 +150,16 @@ impl NodeCaller {
         } else {
             self.not_hosted(service)
         })
+    }
+
+    /// Counts a call to a peer, from now on.
+    fn count(&self, head: &Head, to: &Peer) -> UnderWay {
+        let is_member = |id: &NodeId| self.members().is_some_and(|members| members.get(id).is_some());
+        let mut call = self.loads.begin(&to.node_id, head.began, is_member);
+        if !head.tried.is_empty() {
+            call.is_unlike_others();
+        }
+        call
     }
 
     fn is_known(&self, service: &str) -> bool {
@@ -206,9 +224,29 @@ impl NodeCaller {
         body: &[u8],
         is_said: bool,
     ) -> Result<Bytes, Failure> {
+        let mut under_way = self.count(head, to);
+        let answer = self.send_by(caller, head, to, body, is_said, &mut under_way).await;
+        match &answer {
+            Err(Failure::Answered(error)) if error.code == ErrorCode::UNAVAILABLE => under_way.failed(),
+            Err(Failure::NotSent(_) | Failure::Lost(_)) => under_way.failed(),
+            _ => under_way.answered(),
+        }
+        answer
+    }
+
+    async fn send_by(
+        &self,
+        caller: &CallerId,
+        head: &Head,
+        to: &Peer,
+        body: &[u8],
+        is_said: bool,
+        under_way: &mut UnderWay,
+    ) -> Result<Bytes, Failure> {
         // Headers are for what stands between nodes and reads HTTP; large bodies would hold up the small ones.
         // (What is rare stands in boxes of its own here and below, so that what is not stays small.)
         if longest(head, body) > MAX_INLINE || !head.headers.is_empty() {
+            under_way.is_unlike_others();
             return Box::pin(self.post(caller, head, to, body, is_said)).await;
         }
         let path = head.method.path();
@@ -224,7 +262,10 @@ impl NodeCaller {
         loop {
             let (way, is_fresh) = match self.sessions.there(&to.node_id) {
                 Some(way) => (way, false),
-                None => Box::pin(self.open_way(head, to)).await?,
+                None => {
+                    under_way.is_unlike_others();
+                    Box::pin(self.open_way(head, to)).await?
+                }
             };
             let Way::Session(session) = way else {
                 return Box::pin(self.post(caller, head, to, body, is_said)).await;
@@ -350,6 +391,10 @@ impl Caller for NodeCaller {
         &self.identity
     }
 
+    fn metrics(&self, service: &str) -> Option<Metrics> {
+        Some(self.cx.metrics(service))
+    }
+
     fn resolve(&self, head: &Head) -> Result<Route, Failure> {
         match &head.target {
             Target::One(one) => self.choose(head, one),
@@ -373,7 +418,7 @@ impl Caller for NodeCaller {
 
     fn send<'a>(&'a self, head: &'a Head, to: &'a Peer, body: &'a [u8]) -> Sending<'a> {
         if let Some(in_flight) = self.start(head, to, body) {
-            return Sending::on_session(in_flight, self, head, to, body);
+            return Sending::on_session(in_flight, self, head, to, body).counted(self.count(head, to));
         }
         let sending: BoxFuture<'a, _> = Box::pin(self.send_for(&self.identity, head, to, body, true));
         sending.into()
@@ -393,12 +438,6 @@ impl Settle for NodeCaller {
             outcome => Box::pin(self.read_outcome(head, to, outcome)),
         }
     }
-}
-
-/// One of the candidates, another one each turn.
-fn in_turn<'a, C: Iterator<Item = (&'a Arc<NodeInfo>, &'a Peer)>>(turn: usize, candidates: impl Fn() -> C) -> Option<&'a Peer> {
-    let count = candidates().count();
-    candidates().nth(turn.checked_rem(count)?).map(|(_, peer)| peer)
 }
 
 fn no_route(text: String) -> Failure {
@@ -421,10 +460,19 @@ const USUAL_TEXTS: usize = 1_024;
 
 /// A trace that continues nothing. Nobody must be kept from guessing it, so that its randomness need not be costly.
 fn new_trace() -> Trace {
+    Trace::root(with_random(RngExt::random))
+}
+
+/// Any number.
+fn random() -> usize {
+    with_random(RngExt::random::<u32>) as usize
+}
+
+fn with_random<T>(draw: impl FnOnce(&mut SmallRng) -> T) -> T {
     thread_local! {
         static RANDOM: RefCell<SmallRng> = RefCell::new(rand::make_rng());
     }
-    Trace::root(RANDOM.with_borrow_mut(RngExt::random))
+    RANDOM.with_borrow_mut(draw)
 }
 
 /// What happened, and with whom.

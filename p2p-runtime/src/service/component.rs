@@ -2,28 +2,30 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
-use p2p_client::{
-    protocol::{ServiceHealth, ServiceSummary},
-    service::Result,
-};
+use p2p_client::{protocol::ServiceSummary, service::Result};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::{component::Component, context::Context};
 
-use super::{Registry, ServiceManager};
+use super::{Health, Registry, ServiceManager};
+
+/// How often services are asked how they are.
+const HEALTH_PERIOD: Duration = Duration::from_secs(10);
 
 /// Starts and stops services, and keeps the node's announcement of them up to date.
 pub(crate) struct ServiceComponent {
-    manager: ServiceManager,
+    manager: Arc<ServiceManager>,
     announcing: Mutex<Option<CancellationToken>>,
 }
 
 impl ServiceComponent {
     pub(crate) fn new(manager: ServiceManager) -> Self {
-        Self { manager, announcing: Mutex::default() }
+        Self { manager: Arc::new(manager), announcing: Mutex::default() }
     }
 }
 
@@ -40,9 +42,13 @@ impl Component for ServiceComponent {
         self.manager.start(cx).await?;
         // Before the first announcement, so that what is registered during or right after it is announced too.
         let changes = cx.registry().changes();
+        self.manager.check_health(cx).await;
         announce(cx).await;
         let stop = CancellationToken::new();
         tokio::spawn(follow(cx.clone(), changes, stop.clone()));
+        if self.manager.has_health_checks() {
+            tokio::spawn(watch_health(cx.clone(), self.manager.clone(), stop.clone()));
+        }
         *self.announcing.lock().unwrap_or_else(PoisonError::into_inner) = Some(stop);
         Ok(())
     }
@@ -69,22 +75,28 @@ async fn follow(cx: Context, mut changes: tokio::sync::watch::Receiver<u64>, sto
     }
 }
 
+/// Asks the services how they are, and tells the cluster where that has changed.
+async fn watch_health(cx: Context, manager: Arc<ServiceManager>, stop: CancellationToken) {
+    while stop.run_until_cancelled(sleep(HEALTH_PERIOD)).await.is_some() {
+        if manager.check_health(&cx).await && !stop.is_cancelled() {
+            announce(&cx).await;
+        }
+    }
+}
+
 async fn announce(cx: &Context) {
     let Some(membership) = cx.membership() else { return };
-    let services = summaries(cx.registry());
+    let services = summaries(cx.registry(), &cx.health());
     if let Err(error) = membership.update_me(move |me| me.services = services).await {
         tracing::error!(%error, "the cluster could not be told what this node hosts");
     }
 }
 
-fn summaries(registry: &Registry) -> BTreeMap<String, ServiceSummary> {
+fn summaries(registry: &Registry, health: &BTreeMap<String, Health>) -> BTreeMap<String, ServiceSummary> {
     let summary = |service: super::registry::ServiceListing| {
         let descriptor = service.descriptor;
-        let summary = ServiceSummary {
-            version: descriptor.version.to_string(),
-            fingerprint: descriptor.fingerprint(),
-            health: ServiceHealth::Healthy,
-        };
+        let health = health.get(&*descriptor.name).map(|health| health.status).unwrap_or_default();
+        let summary = ServiceSummary { version: descriptor.version.to_string(), fingerprint: descriptor.fingerprint(), health };
         (descriptor.name.into_owned(), summary)
     };
     registry.list().into_iter().map(summary).collect()

@@ -144,8 +144,10 @@ impl Dispatcher {
         check_access(spec, &caller, call.origin.as_deref())?;
         let deadline = deadline(call.timeout, spec, received);
         let index = spec.index;
-        let cx =
-            CallContext::new(self.caller.clone(), caller, deadline).within(call.trace, call.origin.clone()).with_items(items);
+        let cx = CallContext::new(self.caller.clone(), caller, deadline)
+            .within(call.trace, call.origin.clone())
+            .for_service(spec.service.clone())
+            .with_items(items);
         Ok(Admitted { hosted, index, cx })
     }
 
@@ -155,7 +157,8 @@ impl Dispatcher {
         };
         check_access(spec, &call.caller, call.origin.as_deref())?;
         let cx = CallContext::new(self.caller.clone(), call.caller.clone(), call.deadline(spec))
-            .within(call.trace, call.origin.clone());
+            .within(call.trace, call.origin.clone())
+            .for_service(spec.service.clone());
         serve_guarded(hosted, spec, &cx, call.params, Instant::now()).await
     }
 

@@ -9,6 +9,11 @@ use p2p_client::{
 
 use crate::context::Context;
 
+use super::{
+    Health,
+    health::{HealthFuture, HealthHook},
+};
+
 /// A future of a lifecycle step.
 pub type HookFuture = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
 type Hook = Box<dyn Fn(Context) -> HookFuture + Send + Sync>;
@@ -18,12 +23,13 @@ pub struct Hosting {
     pub(crate) service: Arc<dyn HostedService>,
     pub(crate) initialize: Option<Hook>,
     pub(crate) cleanup: Option<Hook>,
+    pub(crate) health: Option<HealthHook>,
 }
 
 impl Hosting {
     /// A service without lifecycle hooks.
     pub fn new(service: Arc<dyn HostedService>) -> Self {
-        Self { service, initialize: None, cleanup: None }
+        Self { service, initialize: None, cleanup: None, health: None }
     }
 
     /// The service itself, as a registry keeps it.
@@ -44,6 +50,13 @@ impl Hosting {
         self.cleanup = Some(Box::new(hook));
         self
     }
+
+    /// Has `hook` say how well the service is, whenever that is asked.
+    #[must_use]
+    pub fn health(mut self, hook: impl Fn(Context) -> HealthFuture + Send + Sync + 'static) -> Self {
+        self.health = Some(Arc::new(hook));
+        self
+    }
 }
 
 /// What can be given to `Node::builder().serve(…)`: a type under `#[service]`. `M` tells contracts on one type apart.
@@ -53,13 +66,16 @@ impl Hosting {
     note = "write #[service] on its impl block, with #[service_method] on the methods that callers can reach"
 )]
 pub trait Hosted<M>: Send + Sync + Sized + 'static {
+    /// The service's tables.
+    fn spec() -> &'static ServiceSpec;
+
     /// The object as a node hosts it.
     fn host(self: Arc<Self>) -> Hosting;
 }
 
 /// Lifecycle hooks for the host of a contract, whose `impl` block has no room for methods of its own.
 ///
-/// A service of its own writes `async fn initialize(&self)` and `async fn cleanup(&self)` into its block instead.
+/// A service of its own writes `async fn initialize(&self)`, `async fn cleanup(&self)` and `async fn health(&self)` into its block instead.
 pub trait Lifecycle: Send + Sync + 'static {
     /// Runs before the service takes calls.
     fn initialize(&self, cx: &Context) -> impl Future<Output = Result<()>> + Send {
@@ -71,6 +87,12 @@ pub trait Lifecycle: Send + Sync + 'static {
     fn cleanup(&self, cx: &Context) -> impl Future<Output = Result<()>> + Send {
         let _ = cx;
         async { Ok(()) }
+    }
+
+    /// Says how well the service is. It is asked every 10 seconds.
+    fn health(&self, cx: &Context) -> impl Future<Output = Health> + Send {
+        let _ = cx;
+        async { Health::healthy() }
     }
 }
 
@@ -96,6 +118,11 @@ impl ServiceEntry {
     /// Whether a node of this role hosts it.
     pub(crate) fn is_for(&self, role: Role) -> bool {
         (self.spec)().is_for(role) && (self.roles.is_empty() || self.roles.contains(&role))
+    }
+
+    /// The roles that host it.
+    pub(crate) fn for_roles(&self) -> Vec<Role> {
+        Role::ALL.into_iter().filter(|role| self.is_for(*role)).collect()
     }
 }
 
@@ -147,7 +174,7 @@ pub trait ViaLifecycle {
 
 impl<T: Lifecycle> ViaLifecycle for LifecycleProbe<T> {
     fn hooks(&self, hosting: Hosting) -> Hosting {
-        let (starting, stopping) = (self.0.clone(), self.0.clone());
+        let (starting, stopping, asked) = (self.0.clone(), self.0.clone(), self.0.clone());
         hosting
             .initialize(move |cx| {
                 let object = starting.clone();
@@ -156,6 +183,10 @@ impl<T: Lifecycle> ViaLifecycle for LifecycleProbe<T> {
             .cleanup(move |cx| {
                 let object = stopping.clone();
                 Box::pin(async move { object.cleanup(&cx).await })
+            })
+            .health(move |cx| {
+                let object = asked.clone();
+                Box::pin(async move { object.health(&cx).await })
             })
     }
 }

@@ -4,9 +4,12 @@ use std::sync::{Mutex, PoisonError};
 
 use p2p_client::service::{Error, Result};
 
-use crate::context::Context;
+use crate::{context::Context, node::NodeError};
 
-use super::{Hosting, RegistryError, ServiceEntry};
+use super::{
+    Hosting, RegistryError, ServiceEntry, ServiceTable,
+    health::{self, HealthHook},
+};
 
 /// Makes, starts and stops services: those handed to the node, and those that the program contains.
 #[derive(Default)]
@@ -17,11 +20,19 @@ pub struct ServiceManager {
     running: Mutex<Vec<Hosting>>,
     /// Whether the services that the program contains are hosted without being named.
     discover: bool,
+    /// The names of services without which the node does not start.
+    expected: Vec<String>,
 }
 
 impl ServiceManager {
     pub(crate) fn new(given: Vec<Hosting>, discover: bool) -> Self {
-        Self { given: Mutex::new(given), running: Mutex::default(), discover }
+        Self { given: Mutex::new(given), running: Mutex::default(), discover, expected: Vec::new() }
+    }
+
+    /// The same, which does not start without these services.
+    pub(crate) fn expecting(mut self, expected: Vec<String>) -> Self {
+        self.expected = expected;
+        self
     }
 
     /// Makes all services and starts them, each before the next. One that fails stops the node from starting.
@@ -37,7 +48,9 @@ impl ServiceManager {
                 self.host_entry(entry, cx).await?;
             }
         }
-        tracing::info!(node = %cx.node_id(), services = ?cx.registry().names(), "hosting");
+        let table = ServiceTable::of(cx.registry(), cx.role(), self.discover);
+        let table = table.check(&self.expected, self.discover).map_err(NodeError::from)?;
+        tracing::info!(node = %cx.node_id(), "services:\n{table}");
         Ok(())
     }
 
@@ -67,6 +80,23 @@ impl ServiceManager {
         cx.registry().insert(&hosting.service)?;
         lock(&self.running).push(hosting);
         Ok(())
+    }
+
+    /// Asks the services that have a health check how they are, and tells whether callers have to know of a change.
+    pub(crate) async fn check_health(&self, cx: &Context) -> bool {
+        let said = health::ask(self.health_hooks(), cx).await;
+        cx.health_board().note(said)
+    }
+
+    /// Whether there is anybody to ask.
+    pub(crate) fn has_health_checks(&self) -> bool {
+        !self.health_hooks().is_empty()
+    }
+
+    fn health_hooks(&self) -> Vec<(String, HealthHook)> {
+        let running = lock(&self.running);
+        let hook = |hosting: &Hosting| Some((hosting.service.spec().name.to_string(), hosting.health.clone()?));
+        running.iter().filter_map(hook).collect()
     }
 
     /// Stops all services, the last started first. One that fails does not keep the others from stopping.

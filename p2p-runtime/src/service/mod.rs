@@ -8,10 +8,15 @@
 //! ```
 
 mod caller;
+mod choice;
 mod component;
+mod described;
 mod dispatch;
 mod dynamic;
+mod expected;
+mod health;
 mod hosting;
+mod loads;
 mod manager;
 mod registry;
 mod sessions;
@@ -19,7 +24,11 @@ mod sessions;
 pub use caller::NodeCaller;
 pub(crate) use caller::Nowhere;
 pub(crate) use component::ServiceComponent;
+pub use described::DescribedCall;
 pub use dispatch::{Dispatcher, Inbound};
+pub use expected::{ExpectedService, MissingServices, NotHosted, ServiceTable};
+pub(crate) use health::HealthBoard;
+pub use health::{Health, HealthFuture};
 pub use hosting::{
     DefaultProbe, HookFuture, Hosted, Hosting, Lifecycle, LifecycleProbe, ServiceEntry, ViaDefault, ViaLifecycle, ViaNoDefault,
     ViaNoLifecycle,

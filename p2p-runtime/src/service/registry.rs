@@ -1,6 +1,6 @@
 //! [`Registry`]: the table of what this node hosts, the single source of truth for it.
 
-use std::{fmt, future::Future, sync::Arc};
+use std::{any::TypeId, fmt, future::Future, sync::Arc};
 
 use arc_swap::{ArcSwap, Guard};
 use p2p_client::{
@@ -13,7 +13,10 @@ use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::watch;
 
-use super::dynamic::DynamicService;
+use super::{
+    described::{DescribedCall, DescribedService},
+    dynamic::DynamicService,
+};
 
 type Table = FxHashMap<Box<str>, Arc<dyn HostedService>>;
 
@@ -41,9 +44,25 @@ pub enum RegistryError {
     /// Not `service/method`.
     #[error("{0:?} is no path of a method; write service/method, each of a-z, 0-9 and _, a letter first")]
     InvalidPath(String),
-    /// The service was written with `#[service]`, and has the methods that it has.
-    #[error("service {0:?} was written with #[service]; a method cannot be added to it at run time")]
+    /// The service was written with `#[service]`, or described as a whole, and has the methods that it has.
+    #[error("service {0:?} has the methods with which it was written or described; none can be added to it, nor taken away")]
     NotDynamic(String),
+    /// A description that no service can have.
+    #[error("the description of service {service:?} cannot be used: {reason}")]
+    BadDescriptor {
+        /// The name that it gives.
+        service: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// There is nothing of this name that was registered at run time.
+    #[error("nothing was registered at run time as {name:?}; there are: {known}")]
+    NotRegistered {
+        /// The service, or the path of the method.
+        name: String,
+        /// What was registered at run time.
+        known: String,
+    },
 }
 
 /// One hosted service, as [`Registry::list`] shows it.
@@ -177,6 +196,36 @@ impl Registry {
         Ok(())
     }
 
+    /// Adds a service that has a description and one handler for all its methods.
+    pub(crate) fn register_service<T, F, R>(&self, descriptor: ServiceDescriptor, handler: F) -> Result<(), RegistryError>
+    where
+        T: Serialize,
+        F: Fn(CallContext, DescribedCall) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<T>> + Send + 'static,
+    {
+        let service: Arc<dyn HostedService> = Arc::new(DescribedService::new(descriptor, handler)?);
+        self.insert(&service)
+    }
+
+    /// Takes away a service that was registered at run time, as a whole or by its methods. Calls that run end as they would.
+    pub(crate) fn unregister_service(&self, service: &str) -> Result<(), RegistryError> {
+        let mut refused = Ok(());
+        self.table.rcu(|table| {
+            let mut table = Table::clone(table);
+            refused = match table.get(service) {
+                Some(hosted) if is_of_run_time(hosted) => Ok(()),
+                _ => Err(RegistryError::NotRegistered { name: service.to_owned(), known: registered(&table) }),
+            };
+            if refused.is_ok() {
+                table.remove(service);
+            }
+            table
+        });
+        refused?;
+        self.changed();
+        Ok(())
+    }
+
     fn changed(&self) {
         self.changes.send_modify(|count| *count += 1);
     }
@@ -188,7 +237,19 @@ impl fmt::Debug for Registry {
     }
 }
 
-fn is_wire_name(name: &str) -> bool {
+/// Whether a service was registered while the node runs.
+fn is_of_run_time(hosted: &Arc<dyn HostedService>) -> bool {
+    [TypeId::of::<DynamicService>(), TypeId::of::<DescribedService>()].contains(&hosted.type_of())
+}
+
+/// The names of what was registered while the node runs.
+fn registered(table: &Table) -> String {
+    let mut names: Vec<&str> = table.iter().filter(|(_, hosted)| is_of_run_time(hosted)).map(|(name, _)| &**name).collect();
+    names.sort_unstable();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
+pub(super) fn is_wire_name(name: &str) -> bool {
     (1..=63).contains(&name.len())
         && name.starts_with(|c: char| c.is_ascii_lowercase())
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')

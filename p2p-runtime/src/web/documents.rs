@@ -4,10 +4,13 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{Json, extract::State, response::IntoResponse};
 use http::{StatusCode, Uri};
-use p2p_client::protocol::{ErrorCode, NodeId, NodeInfo, Role, RpcError, ServiceDescriptor};
+use p2p_client::{
+    protocol::{ErrorCode, NodeId, NodeInfo, Role, RpcError, ServiceDescriptor, ServiceHealth},
+    service::MetricsSnapshot,
+};
 use serde::{Deserialize, Serialize};
 
-use crate::component::ComponentState;
+use crate::{component::ComponentState, service::Health as ServiceHealthReport};
 
 use super::{
     requester::{Refusal, Requester},
@@ -17,7 +20,7 @@ use super::{
 /// `GET /health`: whether the node does its work.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Health {
-    /// `healthy`, or `degraded` when a component is not running.
+    /// `healthy`, or `degraded` when a component is not running or a service is not well.
     pub status: String,
     /// The node.
     pub node_id: NodeId,
@@ -29,6 +32,9 @@ pub struct Health {
     pub uptime_seconds: u64,
     /// Its components, each with its state.
     pub components: BTreeMap<String, String>,
+    /// What its services say of themselves, those that have a health check; only for whom `/services` is.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub services: BTreeMap<String, ServiceHealthReport>,
 }
 
 /// One entry of `GET /services`: a hosted service.
@@ -39,6 +45,12 @@ pub struct ServiceStatus {
     pub descriptor: ServiceDescriptor,
     /// What was counted of each method, by name.
     pub metrics: BTreeMap<String, MethodStatus>,
+    /// What it counts of its own.
+    #[serde(default)]
+    pub own_metrics: MetricsSnapshot,
+    /// What it says of itself.
+    #[serde(default)]
+    pub health: ServiceHealthReport,
 }
 
 /// What was counted of a method.
@@ -54,11 +66,15 @@ pub struct MethodStatus {
     pub total_ms: f64,
 }
 
-pub(super) async fn health(State(state): State<Arc<WebState>>) -> Json<Health> {
+pub(super) async fn health(State(state): State<Arc<WebState>>, requester: Requester) -> Json<Health> {
     let components = state.cx.components();
-    let all_run = components.iter().all(|component| component.state == ComponentState::Running);
+    let services = state.cx.health();
+    let is_well = components.iter().all(|component| component.state == ComponentState::Running)
+        && services.values().all(|health| health.status == ServiceHealth::Healthy);
+    let may_know_more = state.access.services.check(&requester.caller, "/services").is_ok();
     Json(Health {
-        status: if all_run { "healthy" } else { "degraded" }.to_owned(),
+        status: if is_well { "healthy" } else { "degraded" }.to_owned(),
+        services: if may_know_more { BTreeMap::clone(&services) } else { BTreeMap::new() },
         node_id: state.cx.node_id().clone(),
         role: state.cx.role(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -72,6 +88,7 @@ pub(super) async fn services(
     requester: Requester,
 ) -> Result<Json<BTreeMap<String, ServiceStatus>>, Refusal> {
     requester.may_read(&state.access.services, "/services")?;
+    let health = state.cx.health();
     let listing = state.cx.registry().list().into_iter().map(|service| {
         let metrics = service.descriptor.methods.iter().zip(&service.counters).map(|(method, counted)| {
             let status = MethodStatus {
@@ -82,7 +99,14 @@ pub(super) async fn services(
             };
             (method.name.to_string(), status)
         });
-        (service.descriptor.name.to_string(), ServiceStatus { metrics: metrics.collect(), descriptor: service.descriptor })
+        let name = service.descriptor.name.to_string();
+        let status = ServiceStatus {
+            metrics: metrics.collect(),
+            own_metrics: state.cx.metrics(&name).snapshot(),
+            health: health.get(&name).cloned().unwrap_or_default(),
+            descriptor: service.descriptor,
+        };
+        (name, status)
     });
     Ok(Json(listing.collect()))
 }

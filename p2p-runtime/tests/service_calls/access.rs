@@ -54,7 +54,7 @@ async fn a_refused_call_is_refused_before_its_params_are_decoded() {
     let refusal = "an anonymous caller may not call vault/open: it is for nodes of this cluster and operators";
     for node in ["here", "there"] {
         for params in [json!({ "code": 1 }), json!({ "code": "no number" }), json!({ "nonsense": 1 })] {
-            match nobody.call_on(node, "vault/open", params).await {
+            match nobody.call("vault/open", params).on(node).await {
                 Err(CallError::Denied(text)) => assert_eq!(text, refusal, "{node}"),
                 other => panic!("{node}: {other:?}"),
             }

@@ -24,19 +24,31 @@ struct Inner {
     nodes: Mutex<BTreeMap<NodeId, Node>>,
     /// Path and params of each message, in order.
     sent: Mutex<Vec<(String, String)>>,
+    /// Whom it was tried to reach, in order.
+    tried: Mutex<Vec<NodeId>>,
 }
 
 #[derive(Clone)]
 struct Node {
     role: Role,
     services: BTreeMap<String, Arc<dyn HostedService>>,
-    reachable: bool,
+    line: Line,
+}
+
+/// What becomes of what is sent to a node.
+#[derive(Clone, Copy, PartialEq)]
+enum Line {
+    Good,
+    /// It does not arrive.
+    Cut,
+    /// It arrives, and the answer does not.
+    LosesAnswers,
 }
 
 impl Cluster {
     /// Adds a node that hosts nothing yet.
     pub(crate) fn node(self, id: &str, role: Role) -> Self {
-        self.0.nodes.lock().unwrap().insert(id.parse().unwrap(), Node { role, services: BTreeMap::new(), reachable: true });
+        self.0.nodes.lock().unwrap().insert(id.parse().unwrap(), Node { role, services: BTreeMap::new(), line: Line::Good });
         self
     }
 
@@ -54,9 +66,26 @@ impl Cluster {
         self
     }
 
+    /// Has a node host a service no longer.
+    pub(crate) fn unhost(&self, id: &str, service: &str) {
+        self.change(id, |node| {
+            node.services.remove(service);
+        });
+    }
+
     /// Has a node's peers fail to reach it.
     pub(crate) fn cut_off(&self, id: &str) {
-        self.change(id, |node| node.reachable = false);
+        self.change(id, |node| node.line = Line::Cut);
+    }
+
+    /// Has a node's answers get lost.
+    pub(crate) fn lose_answers_of(&self, id: &str) {
+        self.change(id, |node| node.line = Line::LosesAnswers);
+    }
+
+    /// Has a node be reached again.
+    pub(crate) fn mend(&self, id: &str) {
+        self.change(id, |node| node.line = Line::Good);
     }
 
     fn change(&self, id: &str, change: impl FnOnce(&mut Node)) {
@@ -78,6 +107,11 @@ impl Cluster {
     /// What a node hosts under a name.
     pub(crate) fn hosted(&self, id: &str, service: &str) -> Option<Arc<dyn HostedService>> {
         self.0.nodes.lock().unwrap().get(&id.parse::<NodeId>().unwrap())?.services.get(service).cloned()
+    }
+
+    /// Whom it was tried to reach, in order.
+    pub(crate) fn tried(&self) -> Vec<String> {
+        self.0.tried.lock().unwrap().iter().map(ToString::to_string).collect()
     }
 
     /// Path and params of each message that was sent, in order.
@@ -112,7 +146,8 @@ impl OnNode {
     async fn deliver(&self, head: &Head, to: &NodeId, body: &[u8]) -> Result<Vec<u8>, Failure> {
         let json = str::from_utf8(body).unwrap();
         let node = self.cluster.0.nodes.lock().unwrap()[to].clone();
-        if !node.reachable {
+        self.cluster.0.tried.lock().unwrap().push(to.clone());
+        if node.line == Line::Cut {
             return Err(Failure::NotSent(format!("{to} cannot be reached")));
         }
         self.cluster.0.sent.lock().unwrap().push((head.method.path().into_owned(), json.to_owned()));
@@ -128,7 +163,11 @@ impl OnNode {
         });
         let cx =
             CallContext::new(there, self.identity.clone(), head.deadline).within(head.chain.trace, head.chain.origin.clone());
-        serve_guarded(&hosted, spec, &cx, Params::new(Some(json)), Instant::now()).await.map_err(Failure::Answered)
+        let answer = serve_guarded(&hosted, spec, &cx, Params::new(Some(json)), Instant::now()).await;
+        if node.line == Line::LosesAnswers {
+            return Err(Failure::Lost(format!("{to} was lost")));
+        }
+        answer.map_err(Failure::Answered)
     }
 }
 

@@ -404,3 +404,86 @@ async fn a_service_can_be_written_by_a_macro() {
         assert_eq!(json.get(), "7");
     }
 }
+
+/// Methods that are there under conditions only: on some systems, with some features, in one of two forms.
+mod conditions {
+    use p2p_runtime::{prelude::*, service};
+
+    #[derive(Default)]
+    pub(super) struct Machine;
+
+    #[service]
+    impl Machine {
+        #[cfg(not(unix))]
+        #[service_method]
+        pub(super) async fn nowhere_here(&self, missing: NoSuchType) -> Result<NoSuchType> {
+            Ok(missing)
+        }
+
+        /// The first that is there.
+        #[service_method]
+        pub(super) async fn first(&self, #[arg(default = 1)] number: u32) -> Result<u32> {
+            Ok(number)
+        }
+
+        #[cfg(unix)]
+        #[service_method(public, rename = "kind")]
+        pub(super) async fn family(&self, cx: &CallContext, suffix: &str) -> Result<String> {
+            Ok(format!("unix{suffix} on {}", cx.node()))
+        }
+
+        #[cfg(not(unix))]
+        #[service_method(public, rename = "kind")]
+        pub(super) async fn family(&self) -> Result<NoSuchType> {
+            Ok(NoSuchType)
+        }
+
+        #[cfg(all(unix, test))]
+        #[cfg(not(windows))]
+        #[service_method(idempotent)]
+        pub(super) async fn last(&self) -> Result<u32> {
+            Ok(9)
+        }
+    }
+
+    #[service]
+    pub(super) trait Os {
+        #[cfg(not(unix))]
+        async fn registry(&self, key: NoSuchType) -> Result<NoSuchType>;
+
+        #[cfg(unix)]
+        async fn signal(&self, number: i32) -> Result<i32>;
+    }
+
+    #[service]
+    impl Os for Machine {
+        #[cfg(unix)]
+        async fn signal(&self, number: i32) -> Result<i32> {
+            Ok(-number)
+        }
+    }
+}
+
+#[tokio::test]
+async fn methods_under_conditions_are_there_when_these_hold_and_nowhere_else() {
+    use conditions::{Machine, MachineProxyExt as _, Os as _, OsProxyExt as _};
+    let cluster = alone().serve::<_, ()>("alone", Machine);
+    let descriptor = cluster.hosted("alone", "machine").unwrap().describe();
+    let names: Vec<_> = descriptor.methods.iter().map(|method| &*method.name).collect();
+    assert_eq!(names, ["first", "kind", "last"]);
+    let params: Vec<_> = descriptor.methods.iter().map(|method| method.params.len()).collect();
+    assert_eq!(params, [1, 1, 0]);
+    for from in ["alone", "other"] {
+        let machine = cluster.proxy(from).machine();
+        assert_eq!(machine.first(3).await.unwrap(), 3);
+        assert_eq!(machine.family("-like").await.unwrap(), "unix-like on alone");
+        assert_eq!(machine.last().await.unwrap(), 9);
+    }
+    let hosted = cluster.hosted("alone", "machine").unwrap();
+    let counted: Vec<_> = (0..3).map(|index| hosted.stats(index).unwrap().snapshot().calls).collect();
+    assert_eq!(counted, [2, 2, 2], "each method has the counters of its own place");
+    let os = alone().host("alone", std::sync::Arc::new(Machine).__p2p_contract_local());
+    for from in ["alone", "other"] {
+        assert_eq!(os.proxy(from).os().signal(4).await.unwrap(), -4);
+    }
+}

@@ -7,5 +7,7 @@ mod context;
 mod cutting;
 mod fanout;
 mod forms;
+mod named;
 mod params;
+mod retries;
 mod typed;

@@ -5,7 +5,7 @@ pub struct Greeter;
 
 #[service]
 impl Greeter {
-    #[cfg(unix)]
+    #[cfg_attr(unix, doc = "On Unix.")]
     #[service_method]
     pub async fn greet(&self) -> Result<()> {
         Ok(())

@@ -1,0 +1,19 @@
+use p2p_runtime::{prelude::Result, service};
+
+#[derive(Default)]
+pub struct Greeter;
+
+#[service]
+impl Greeter {
+    #[cfg(unix)]
+    async fn initialize(&self) -> Result<()> {
+        Ok(())
+    }
+
+    #[service_method]
+    pub async fn greet(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+fn main() {}
