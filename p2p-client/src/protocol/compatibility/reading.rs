@@ -1,0 +1,197 @@
+//! Does a reader of one version take what a writer of another gives?
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use crate::protocol::{
+    ServiceDescriptor,
+    shape::{Field, Rules, Shape, whole},
+};
+
+use super::Effect;
+
+/// How deep types are followed. Those that hold themselves end earlier, where both come to what was compared already.
+const MAX_DEPTH: usize = 64;
+
+/// A difference, and what it is of as a path: `.address.port: …`.
+pub(super) type Found = (Effect, String);
+
+/// Compares what is read with what is written.
+pub(super) struct Reading<'a> {
+    reader: &'a BTreeMap<String, Value>,
+    writer: &'a BTreeMap<String, Value>,
+    /// Pairs of definitions that are being compared, or were: what they hold of themselves is no new question.
+    asked: BTreeSet<(String, String)>,
+}
+
+impl<'a> Reading<'a> {
+    pub(super) fn new(reader: &'a ServiceDescriptor, writer: &'a ServiceDescriptor) -> Self {
+        Self { reader: &reader.definitions, writer: &writer.definitions, asked: BTreeSet::new() }
+    }
+
+    /// What of the JSON that `writer` describes is not as `reader` describes it.
+    pub(super) fn differences(mut self, reader: &Value, writer: &Value) -> Vec<Found> {
+        self.compare(&Shape::of(reader), &Shape::of(writer), "", MAX_DEPTH)
+    }
+
+    fn compare(&mut self, reader: &Shape, writer: &Shape, path: &str, depth: usize) -> Vec<Found> {
+        if depth == 0 {
+            return Vec::new();
+        }
+        let depth = depth - 1;
+        match (reader, writer) {
+            (Shape::Named(reads), Shape::Named(writes)) => {
+                if !self.asked.insert((reads.clone(), writes.clone())) {
+                    return Vec::new();
+                }
+                let (reader, writer) = (named(self.reader, reads), named(self.writer, writes));
+                self.compare(&reader, &writer, path, depth)
+            }
+            (Shape::Named(reads), _) => {
+                let reader = named(self.reader, reads);
+                self.compare(&reader, writer, path, depth)
+            }
+            (_, Shape::Named(writes)) => {
+                let writer = named(self.writer, writes);
+                self.compare(reader, &writer, path, depth)
+            }
+            (Shape::Any, _) | (_, Shape::Never) => Vec::new(),
+            (Shape::Opaque(reads), Shape::Opaque(writes)) if reads == writes => Vec::new(),
+            (Shape::Opaque(_), _) | (_, Shape::Opaque(_)) => {
+                vec![(Effect::Unclear, format!("{path}: its schema changed in a way that cannot be compared"))]
+            }
+            (_, Shape::OneOf(given)) => given.iter().flat_map(|one| self.compare(reader, one, path, depth)).collect(),
+            (Shape::OneOf(taken), _) => self.nearest(taken, writer, path, depth),
+            (Shape::List { items: reads, rules }, Shape::List { items: writes, rules: given }) => {
+                let mut found = self.compare(reads, writes, &format!("{path}[]"), depth);
+                found.extend(unruled(rules, given, path));
+                found
+            }
+            (Shape::List { items, .. }, Shape::Tuple(places)) => {
+                places.iter().flat_map(|place| self.compare(items, place, &format!("{path}[]"), depth)).collect()
+            }
+            (Shape::Tuple(reads), Shape::Tuple(writes)) if reads.len() == writes.len() => {
+                let pairs = reads.iter().zip(writes).enumerate();
+                pairs.flat_map(|(at, (reads, writes))| self.compare(reads, writes, &format!("{path}[{at}]"), depth)).collect()
+            }
+            (Shape::Object { .. }, Shape::Object { .. }) => self.objects(reader, writer, path, depth),
+            _ => plain(reader, writer, path).into_iter().collect(),
+        }
+    }
+
+    /// Of several shapes that are read, the one that comes nearest to what is written.
+    fn nearest(&mut self, taken: &[Shape], writer: &Shape, path: &str, depth: usize) -> Vec<Found> {
+        let before = self.asked.clone();
+        let mut best: Option<Vec<Found>> = None;
+        for one in taken {
+            self.asked.clone_from(&before);
+            let found = self.compare(one, writer, path, depth);
+            let weight = |found: &Vec<Found>| (worst(found), found.len());
+            if best.as_ref().is_none_or(|best| weight(&found) < weight(best)) {
+                best = Some(found);
+            }
+        }
+        let best = best.unwrap_or_default();
+        // What fits none of several is told as a whole, unless there is only one that it could have been.
+        let of_a_kind = taken.iter().filter(|shape| !matches!(shape, Shape::Null | Shape::Literal(_))).count();
+        if worst(&best) == Effect::Breaking && of_a_kind != 1 {
+            return vec![(Effect::Breaking, format!("{path}: {} is given, and not known", writer.called()))];
+        }
+        best
+    }
+
+    fn objects(&mut self, reader: &Shape, writer: &Shape, path: &str, depth: usize) -> Vec<Found> {
+        let (
+            Shape::Object { fields: reads, others: reads_others, rules },
+            Shape::Object { fields: writes, others: writes_others, rules: given },
+        ) = (reader, writer)
+        else {
+            return Vec::new();
+        };
+        let mut found: Vec<_> = unruled(rules, given, path).into_iter().collect();
+        for (name, field) in reads {
+            match writes.get(name) {
+                Some(other) => {
+                    found.extend(self.compare(&field.shape, &other.shape, &format!("{path}.{name}"), depth));
+                    if field.required && !other.required {
+                        found.push((Effect::Unclear, format!("{path}.{name}: it is required, and may be left out where it is given")));
+                    }
+                }
+                None => found.push(missing(name, field, path)),
+            }
+        }
+        for (name, field) in writes.iter().filter(|(name, _)| !reads.contains_key(*name)) {
+            found.push(match reads_others.as_ref() {
+                Shape::Never => (Effect::Breaking, format!("{path}.{name}: the field is given, and refused where it is not known")),
+                Shape::Any => (Effect::Compatible, format!("{path}.{name}: the field is given, and not looked at by who does not know it")),
+                kind => {
+                    found.extend(self.compare(kind, &field.shape, &format!("{path}.{name}"), depth));
+                    continue;
+                }
+            });
+        }
+        if !matches!(**writes_others, Shape::Any | Shape::Never) {
+            found.extend(self.compare(reads_others, writes_others, &format!("{path}.*"), depth));
+        }
+        found
+    }
+}
+
+fn named(definitions: &BTreeMap<String, Value>, name: &str) -> Shape {
+    definitions.get(name).map_or_else(|| Shape::Opaque(format!("{name:?}")), Shape::of)
+}
+
+fn worst(found: &[Found]) -> Effect {
+    found.iter().map(|(effect, _)| *effect).max().unwrap_or(Effect::Compatible)
+}
+
+fn missing(name: &str, field: &Field, path: &str) -> Found {
+    if field.required {
+        (Effect::Breaking, format!("{path}.{name}: the field is required, and not given"))
+    } else {
+        (Effect::Compatible, format!("{path}.{name}: the field may be left out, and is not given"))
+    }
+}
+
+/// Rules of the reader that the writer does not keep to.
+fn unruled(reader: &Rules, writer: &Rules, path: &str) -> Option<Found> {
+    let differing: Vec<_> = reader.iter().filter(|(name, value)| writer.get(*name) != Some(value)).map(|(name, _)| name.as_str()).collect();
+    let text = || format!("{path}: {} is asked for where it is read, and not kept to where it is given", differing.join(", "));
+    (!differing.is_empty()).then(|| (Effect::Unclear, text()))
+}
+
+/// Shapes without parts.
+fn plain(reader: &Shape, writer: &Shape, path: &str) -> Option<Found> {
+    let differs = || Some((Effect::Breaking, format!("{path}: {} is given where {} is expected", writer.called(), reader.called())));
+    match (reader, writer) {
+        (Shape::Null, Shape::Null) | (Shape::Boolean, Shape::Boolean) => None,
+        (Shape::Number(rules), Shape::Number(given)) | (Shape::Text(rules), Shape::Text(given)) => unruled(rules, given, path),
+        (Shape::Number(rules), Shape::Integer { rules: given, .. }) => unruled(rules, given, path),
+        (
+            Shape::Integer { least, most, rules },
+            Shape::Integer { least: given_least, most: given_most, rules: given },
+        ) => {
+            let reaches_down = least.is_none_or(|least| given_least.is_some_and(|given| given >= least));
+            let reaches_up = most.is_none_or(|most| given_most.is_some_and(|given| given <= most));
+            if reaches_down && reaches_up { unruled(rules, given, path) } else { differs() }
+        }
+        (Shape::Literal(a), Shape::Literal(b)) if a == b => None,
+        (_, Shape::Literal(json)) if takes_literal(reader, json) => None,
+        _ => differs(),
+    }
+}
+
+fn takes_literal(reader: &Shape, json: &str) -> bool {
+    let Ok(value) = serde_json::from_str::<Value>(json) else { return false };
+    match reader {
+        Shape::Text(rules) => value.is_string() && rules.is_empty(),
+        Shape::Boolean => value.is_boolean(),
+        Shape::Number(rules) => value.is_number() && rules.is_empty(),
+        Shape::Integer { least, most, rules } => {
+            let fits = |number: i128| least.is_none_or(|least| number >= least) && most.is_none_or(|most| number <= most);
+            rules.is_empty() && whole(&value).is_some_and(fits)
+        }
+        _ => false,
+    }
+}

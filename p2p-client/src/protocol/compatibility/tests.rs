@@ -1,0 +1,173 @@
+use serde_json::{Value, json};
+
+use super::*;
+
+/// A service with one method, `m`, which takes `params` (name, schema, whether it is required) and gives `result`.
+fn service(params: &[(&str, Value, bool)], result: Value) -> ServiceDescriptor {
+    let params: Vec<_> =
+        params.iter().map(|(name, schema, required)| json!({"name": name, "schema": schema, "required": required})).collect();
+    let methods = json!([{"name": "m", "params": params, "result": result}]);
+    serde_json::from_value(json!({"format": 1, "name": "s", "version": "1.0.0", "methods": methods})).unwrap()
+}
+
+fn results(reads: Value, writes: Value) -> Vec<(Effect, String)> {
+    let differences = compare(&service(&[], reads), &service(&[], writes));
+    differences.into_iter().map(|found| (found.effect, found.text)).collect()
+}
+
+fn params(caller: &[(&str, Value, bool)], host: &[(&str, Value, bool)]) -> Vec<(Effect, String)> {
+    let differences = compare(&service(caller, json!(true)), &service(host, json!(true)));
+    differences.into_iter().map(|found| (found.effect, found.text)).collect()
+}
+
+fn fitted(caller: &[(&str, Value, bool)], host: &[(&str, Value, bool)], body: &str) -> Result<String, String> {
+    let fit = Fit::of(&service(caller, json!(true)), &service(host, json!(true)), "m");
+    let body = fit.params(body.as_bytes()).map_err(|error| error.to_string())?;
+    Ok(String::from_utf8(body.into_owned()).unwrap())
+}
+
+fn text() -> Value {
+    json!({"type": "string"})
+}
+
+fn object(required: &[&str], fields: Value) -> Value {
+    json!({"type": "object", "properties": fields, "required": required})
+}
+
+#[test]
+fn equal_versions_do_not_differ() {
+    let one = service(&[("a", text(), true)], object(&["x"], json!({"x": {"type": ["null", "integer"]}})));
+    assert_eq!(compare(&one, &one), []);
+    assert_eq!(Fit::of(&one, &one, "m"), Fit::AsItIs);
+}
+
+#[test]
+fn a_new_method_or_field_or_a_parameter_that_may_be_left_out_is_compatible() {
+    let old = service(&[], object(&["x"], json!({"x": text()})));
+    let mut new = service(&[("a", text(), false)], object(&["x", "y"], json!({"x": text(), "y": text()})));
+    new.methods.push(MethodDescriptor { name: "n".into(), ..new.methods[0].clone() });
+    let differences = compare(&old, &new);
+    assert!(differences.iter().all(|found| found.effect == Effect::Compatible), "{differences:?}");
+    let texts: Vec<_> = differences.iter().map(|found| (found.method.as_deref().unwrap(), found.text.as_str())).collect();
+    assert_eq!(
+        texts,
+        [
+            ("m", "the parameter `a` is new, and may be left out"),
+            ("m", "result.y: the field is given, and not looked at by who does not know it"),
+            ("n", "the method is new"),
+        ]
+    );
+    assert_eq!(Fit::of(&old, &new, "m"), Fit::AsItIs);
+}
+
+#[test]
+fn a_method_a_field_or_a_parameter_that_is_gone_or_newly_required_is_breaking() {
+    let breaking = |found: Vec<(Effect, String)>| {
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0].0, Effect::Breaking, "{found:?}");
+        found[0].1.clone()
+    };
+    assert_eq!(breaking(params(&[("a", text(), false)], &[])), "the parameter `a` is gone");
+    assert_eq!(breaking(params(&[], &[("a", text(), true)])), "the parameter `a` is new, and required");
+    assert_eq!(breaking(params(&[("a", text(), false)], &[("a", text(), true)])), "the parameter `a` is required now");
+    let gone = results(object(&["x"], json!({"x": text()})), object(&[], json!({})));
+    assert_eq!(breaking(gone), "result.x: the field is required, and not given");
+    let mut without = service(&[], json!(true));
+    without.methods[0].name = "other".into();
+    let differences = compare(&service(&[], json!(true)), &without);
+    assert_eq!((differences[0].effect, differences[0].text.as_str()), (Effect::Breaking, "the method is gone"));
+}
+
+#[test]
+fn values_go_where_more_is_taken_and_not_where_less_is() {
+    let byte = json!({"type": "integer", "format": "uint8", "minimum": 0, "maximum": 255});
+    let word = json!({"type": "integer", "format": "uint16"});
+    assert_eq!(results(word.clone(), byte.clone()), []);
+    assert_eq!(
+        results(byte, word.clone()),
+        [(Effect::Breaking, "result: a whole number from 0 to 65535 is given where a whole number from 0 to 255 is expected".into())]
+    );
+    assert_eq!(results(json!({"type": "number"}), word.clone()), []);
+    assert_eq!(results(json!({"type": ["string", "null"]}), text()), []);
+    assert_eq!(
+        results(text(), json!({"type": ["string", "null"]})),
+        [(Effect::Breaking, "result: null is given where text is expected".into())]
+    );
+    assert_eq!(params(&[("a", word, true)], &[("a", text(), true)])[0].0, Effect::Breaking);
+}
+
+#[test]
+fn a_new_variant_is_not_known_where_it_is_read_and_a_lost_one_is_not_missed() {
+    let (two, three) = (json!({"enum": ["a", "b"]}), json!({"enum": ["a", "b", "c"]}));
+    assert_eq!(results(two.clone(), three.clone()), [(Effect::Breaking, "result: \"c\" is given, and not known".into())]);
+    assert_eq!(results(three, two), []);
+}
+
+#[test]
+fn a_new_error_is_compatible_as_it_arrives_as_unknown() {
+    let with = |error: Value| {
+        let mut service = service(&[], json!(true));
+        service.methods[0].error = Some(error);
+        service
+    };
+    let differences = compare(&with(json!({"enum": ["Full"]})), &with(json!({"enum": ["Full", "Frozen"]})));
+    assert_eq!(differences[0].effect, Effect::Compatible);
+    assert!(differences[0].text.contains("\"Frozen\" is given") && differences[0].text.contains("UnknownService"), "{differences:?}");
+}
+
+#[test]
+fn what_cannot_be_compared_is_unclear_and_holds_no_call_back() {
+    let negated = |name: &str| json!({"not": {"const": name}});
+    let found = results(negated("a"), negated("b"));
+    assert_eq!(found, [(Effect::Unclear, "result: its schema changed in a way that cannot be compared".into())]);
+    let fit = Fit::of(&service(&[], negated("a")), &service(&[], negated("b")), "m");
+    assert_eq!(fit, Fit::AsItIs);
+}
+
+#[test]
+fn types_that_hold_themselves_are_compared_to_their_end() {
+    let list = |extra: &str| {
+        let mut service = service(&[], json!({"$ref": "#/$defs/List"}));
+        let fields = json!({"next": {"anyOf": [{"$ref": "#/$defs/List"}, {"type": "null"}]}, (extra): text()});
+        service.definitions.insert("List".into(), object(&["next", extra], fields));
+        service
+    };
+    assert_eq!(compare(&list("a"), &list("a")), []);
+    let differences = compare(&list("a"), &list("b"));
+    let texts: Vec<_> = differences.iter().map(|found| found.text.as_str()).collect();
+    assert!(texts.contains(&"result.a: the field is required, and not given"), "{texts:?}");
+}
+
+#[test]
+fn narrower_access_is_breaking_for_people_and_holds_no_call_back() {
+    let with = |access| {
+        let mut service = service(&[], json!(true));
+        service.methods[0].access = access;
+        service
+    };
+    let (open, closed) = (with(Access::Public), with(Access::Nodes));
+    assert_eq!(compare(&open, &closed)[0].effect, Effect::Breaking);
+    assert_eq!(compare(&closed, &open)[0].effect, Effect::Compatible);
+    assert_eq!(Fit::of(&open, &closed, "m"), Fit::AsItIs);
+}
+
+#[test]
+fn a_parameter_that_the_host_lacks_holds_a_call_back_only_if_it_is_set() {
+    let (new, old) = ([("a", text(), true), ("b", text(), false)], [("a", text(), true)]);
+    assert_eq!(fitted(&new, &old, r#"{"a":"x"}"#), Ok(r#"{"a":"x"}"#.into()));
+    assert_eq!(fitted(&new, &old, r#"{"a":"x","b":"y"}"#), Err("the parameter `b` is gone, and is set here".into()));
+    let required = [("a", text(), true), ("b", text(), true)];
+    assert_eq!(fitted(&new, &required, r#"{"a":"x"}"#), Err("the parameter `b` is required now, and is left out here".into()));
+    assert_eq!(fitted(&new, &required, r#"{"a":"x","b":"y"}"#), Ok(r#"{"a":"x","b":"y"}"#.into()));
+}
+
+#[test]
+fn a_default_that_the_host_does_not_share_is_sent() {
+    let with = |default: u8| [("n", json!({"type": "integer", "default": default}), false), ("o", text(), false)];
+    assert_eq!(fitted(&with(1), &with(2), "{}"), Ok(r#"{"n":1}"#.into()));
+    assert_eq!(fitted(&with(1), &with(2), r#"{"o":"}"}"#), Ok(r#"{"o":"}","n":1}"#.into()));
+    assert_eq!(fitted(&with(1), &with(2), r#"{"n":3}"#), Ok(r#"{"n":3}"#.into()));
+    assert_eq!(fitted(&with(1), &with(1), "{}"), Ok("{}".into()));
+    let required = [("n", json!({"type": "integer"}), true), ("o", text(), false)];
+    assert_eq!(fitted(&with(1), &required, "{}"), Ok(r#"{"n":1}"#.into()));
+}
