@@ -7,7 +7,10 @@ use futures::future::BoxFuture;
 use tokio::time::Instant;
 
 use crate::{
-    protocol::{ErrorCode, NodeId, RpcError, Target},
+    protocol::{
+        ErrorCode, Fingerprint, NodeId, RpcError, Target,
+        compatibility::{Fit, NoFit},
+    },
     proxy::{Caller, Peer, Route},
     service::{
         CallContext, Chain, Cut, Definition, Guarded, HostedService, Local, MethodSpec, ObjectWriter, Outcome, Params, Running,
@@ -148,7 +151,8 @@ impl Outgoing {
         let answer = match route {
             // In a box of its own: a call that is sent is not to carry the room for one that is not.
             Route::Here(service) => Box::pin(self.serve_here(&service, &body)).await,
-            Route::Peer(peer) => self.send_until_settled(peer, &body).await,
+            Route::Peer(peer) => self.send_until_settled(peer, None, &body).await,
+            Route::Differing(peer, version) => self.send_until_settled(peer, Some(version), &body).await,
         };
         decoded(answer, decode, &self.head.method)
     }
@@ -172,6 +176,7 @@ impl Outgoing {
     /// Serves the call from JSON by an object on this node.
     pub(crate) async fn serve_here(&self, service: &Arc<dyn HostedService>, body: &[u8]) -> Result<Bytes, Failure> {
         let name = self.head.method.method();
+        let body = &*self.fitted_here(&**service, body)?;
         let Some(spec) = service.method(name) else {
             return Err(Failure::Answered(unknown_method(&**service, name)));
         };
@@ -185,13 +190,46 @@ impl Outgoing {
             .map_err(Failure::Answered)
     }
 
+    /// Fits a call to what is hosted here under the name, should that be another version of what the caller was built with.
+    fn fitted_here<'a>(&self, service: &dyn HostedService, body: &'a [u8]) -> Result<Cow<'a, [u8]>, Failure> {
+        match self.head.method.spec().and_then(|spec| spec.descriptor) {
+            Some(own) if own.fingerprint() != service.fingerprint() => {
+                let fit = Fit::of(own.get(), &service.describe(), self.head.method.method());
+                fit.params(body).map_err(|why| self.no_fit(self.caller.node_id(), &why))
+            }
+            _ => Ok(Cow::Borrowed(body)),
+        }
+    }
+
+    /// Sends to a host with another version of the service, if that understands the call.
+    pub(crate) async fn send_fitted(&self, to: &Peer, version: Fingerprint, body: &[u8]) -> Result<Bytes, Failure> {
+        let fit = self.caller.fit(&self.head, to, version).await?;
+        let body = fit.params(body).map_err(|why| self.no_fit(&to.node_id, &why))?;
+        self.caller.send(&self.head, to, &body).await
+    }
+
+    fn no_fit(&self, host: &NodeId, why: &NoFit) -> Failure {
+        let method = &self.head.method;
+        Failure::Incompatible(format!("{} on node {host} is of another version: {why}", method.path()))
+    }
+
     /// Sends to `peer`, and, where that surely did not run or may run twice, to the next that fits, within the deadline.
-    async fn send_until_settled(&mut self, mut peer: Peer, body: &[u8]) -> Result<Bytes, Failure> {
+    async fn send_until_settled(
+        &mut self,
+        mut peer: Peer,
+        mut version: Option<Fingerprint>,
+        body: &[u8],
+    ) -> Result<Bytes, Failure> {
         let idempotent = self.head.method.spec().is_some_and(|spec| spec.idempotent);
         // Once a call may have run, no later refusal can say that it has not.
         let mut lost = None;
         loop {
-            let failure = match self.caller.send(&self.head, &peer, body).await {
+            let sent = match version {
+                None => self.caller.send(&self.head, &peer, body).await,
+                // In a box of its own, as few calls go to another version.
+                Some(version) => Box::pin(self.send_fitted(&peer, version, body)).await,
+            };
+            let failure = match sent {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
@@ -202,13 +240,14 @@ impl Outgoing {
             tracing::debug!(peer = %peer.node_id, %failure, "trying elsewhere");
             let failure = if failure.surely_not_run() { lost.take().unwrap_or(failure) } else { failure };
             self.head.tried.push(peer.node_id.clone());
-            peer = match self.caller.resolve(&self.head) {
-                Ok(Route::Peer(next)) => next,
+            (peer, version) = match self.caller.resolve(&self.head) {
+                Ok(Route::Peer(next)) => (next, None),
+                Ok(Route::Differing(next, version)) => (next, Some(version)),
                 Ok(Route::Here(service)) => return Box::pin(self.serve_here(&service, body)).await,
                 Err(_) if self.retries > 0 => {
                     self.retries -= 1;
                     self.head.tried.clear();
-                    peer
+                    (peer, version)
                 }
                 Err(_) => return Err(failure),
             };

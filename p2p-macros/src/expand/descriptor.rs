@@ -2,14 +2,14 @@
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
-use syn::Path;
+use syn::{Path, Type};
 
 use crate::model::{Access, Method, Param, Passing, RoleWord, Service};
 
 use super::{at, text};
 
-/// `__METHODS` and `__SERVICE`.
-pub(super) fn tables(service: &Service, root: &Path) -> TokenStream {
+/// `__METHODS`, `__SERVICE` and `__DESCRIPTOR`; `object` is whose `Definition` describes the service.
+pub(super) fn tables(service: &Service, object: &Type, root: &Path) -> TokenStream {
     let name = text(&service.names.service);
     let version = match &service.version {
         Some(version) => {
@@ -22,6 +22,8 @@ pub(super) fn tables(service: &Service, root: &Path) -> TokenStream {
     let methods = service.methods.iter().enumerate().map(|(index, method)| method_spec(service, index, method, root));
     let count = service.methods.len();
     quote! {
+        static __DESCRIPTOR: #root::__private::LazyDescriptor =
+            #root::__private::LazyDescriptor::new(<#object as #root::__private::Definition>::describe);
         static __METHODS: [#root::__private::MethodSpec; #count] = [#(#methods),*];
         static __SERVICE: #root::__private::ServiceSpec = #root::__private::ServiceSpec {
             name: #root::__private::Cow::Borrowed(#name),
@@ -74,6 +76,7 @@ fn method_spec(service: &Service, index: usize, method: &Method, root: &Path) ->
             detached: #detached,
             track_metrics: #track_metrics,
             timeout: #timeout,
+            descriptor: ::core::option::Option::Some(&__DESCRIPTOR),
         }
     }
 }

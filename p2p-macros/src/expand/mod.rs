@@ -113,7 +113,7 @@ fn own(args: &ServiceArgs, item: &Item, object: &Type, root: &Path, errors: &mut
     let users = item.without_ours();
     let proxy = proxy::proxy(&service, &name, root);
     let proxy_methods = proxy::methods(&service, &syn::parse_quote!(#object), dispatch::Callee::Own, root);
-    let (imports, tables) = (forms::imports(root), descriptor::tables(&service, root));
+    let (imports, tables) = (forms::imports(root), descriptor::tables(&service, object, root));
     let definition = dispatch::definition(&service, &syn::parse_quote!(#object), dispatch::Callee::Own, root);
     let hosting = host::own_host(&service, object, root);
     quote! {

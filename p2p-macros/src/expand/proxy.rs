@@ -1,7 +1,7 @@
 //! The typed proxy, and `proxy.greeter()`.
 
 use proc_macro2::TokenStream;
-use quote::{quote, quote_spanned};
+use quote::{format_ident, quote, quote_spanned};
 use syn::{Ident, Path, Type};
 
 use crate::model::{Method, Param, Passing, Service};
@@ -48,7 +48,10 @@ pub(super) fn methods(service: &Service, object: &Type, callee: Callee, root: &P
     let names = &service.names;
     let (proxy, extension, accessor) = (&names.proxy, &names.extension, &names.accessor);
     let methods = service.methods.iter().enumerate().map(|(index, method)| call(index, method, object, callee, root));
+    let defaults = defaults(service, object, root);
     quote! {
+        #defaults
+
         #[automatically_derived]
         impl #extension for #root::__private::Proxy {
             fn #accessor(&self) -> #proxy {
@@ -79,6 +82,33 @@ pub(super) fn methods(service: &Service, object: &Type, callee: Callee, root: &P
     }
 }
 
+/// The defaults of parameters as functions, which a proxy compares with. They stand on the service's own type, as a default may say `Self`.
+fn defaults(service: &Service, object: &Type, root: &Path) -> TokenStream {
+    let (mut signatures, mut bodies) = (Vec::new(), Vec::new());
+    for (index, method) in service.methods.iter().enumerate() {
+        for (place, param) in method.params.iter().enumerate() {
+            let Some(default) = &param.default else { continue };
+            let (name, owned) = (default_name(index, place), owned_type(param, root));
+            signatures.push(quote_spanned!(at(&param.written)=> fn #name() -> #owned;));
+            bodies.push(quote_spanned!(at(&param.written)=> fn #name() -> #owned { #default }));
+        }
+    }
+    if signatures.is_empty() {
+        return TokenStream::new();
+    }
+    quote! {
+        trait __Defaults { #(#signatures)* }
+
+        #[allow(deprecated)]
+        #[automatically_derived]
+        impl __Defaults for #object { #(#bodies)* }
+    }
+}
+
+fn default_name(index: usize, place: usize) -> Ident {
+    format_ident!("default_{index}_{place}")
+}
+
 fn call(index: usize, method: &Method, object: &Type, callee: Callee, root: &Path) -> TokenStream {
     let Method { ident, docs, outcome, params, .. } = method;
     let values = value_names(method);
@@ -87,8 +117,18 @@ fn call(index: usize, method: &Method, object: &Type, callee: Callee, root: &Pat
     let types = params.iter().map(|param| owned_type(param, root));
     let writes = params.iter().enumerate().map(|(place, param)| {
         let (key, place, owned) = (key(param), syn::Index::from(place), owned_type(param, root));
-        let (write, form) = (if param.default.is_some() { quote!(explicit) } else { quote!(field) }, form(&owned, root));
-        quote_spanned!(at(&param.written)=> out.#write::<#owned>(#form, #key, &params.#place)?;)
+        let form = form(&owned, root);
+        match &param.default {
+            None => quote_spanned!(at(&param.written)=> out.field::<#owned>(#form, #key, &params.#place)?;),
+            Some(_) => {
+                let default = default_name(index, place.index as usize);
+                quote_spanned! {at(&param.written)=> {
+                    static __DEFAULT: #root::__private::DefaultJson = #root::__private::DefaultJson::new();
+                    let default = <#object as __Defaults>::#default;
+                    out.unless_default::<#owned>(#form, #key, &params.#place, &__DEFAULT, default)?;
+                }}
+            }
+        }
     });
     let invoked = invoke(method, callee, &quote!(here.object()), &quote!(here.cx()), &values, root);
     // At the method's own span, so that "future cannot be sent between threads" points there.

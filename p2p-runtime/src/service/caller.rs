@@ -21,7 +21,8 @@ use http_body_util::Full;
 use p2p_client::{
     call::{Failure, Head, Sending, Settle},
     protocol::{
-        CallerId, ErrorCode, Many, NodeId, NodeInfo, NodeStatus, One, Role, RpcError, Target,
+        CallerId, ErrorCode, Fingerprint, Many, NodeId, NodeInfo, NodeStatus, One, Role, RpcError, ServiceSummary, Target,
+        compatibility::Fit,
         envelope::{Reply, write_request},
     },
     proxy::{Caller, Leg, Peer, Route},
@@ -45,20 +46,23 @@ use crate::{
     web::{BODY_PATH, headers},
 };
 
+use super::{Descriptors, versions::Versions};
+
 /// Resolves and sends the calls of one node.
 pub struct NodeCaller {
     cx: Context,
     identity: CallerId,
     pool: HttpPool,
     sessions: Sessions,
+    versions: Versions,
     /// Spreads calls over equally good hosts.
     turn: AtomicUsize,
 }
 
 impl NodeCaller {
-    pub(crate) fn new(cx: Context, pool: HttpPool, sessions: Sessions) -> Self {
+    pub(crate) fn new(cx: Context, pool: HttpPool, sessions: Sessions, descriptors: Descriptors) -> Self {
         let identity = CallerId::Node { id: cx.node_id().clone(), role: cx.role() };
-        Self { cx, identity, pool, sessions, turn: AtomicUsize::new(0) }
+        Self { cx, identity, pool, sessions, versions: Versions::new(descriptors), turn: AtomicUsize::new(0) }
     }
 
     /// Whom one result is asked of, without regard to where this call came from.
@@ -112,11 +116,11 @@ impl NodeCaller {
             return Err(no_route(format!("node {id} could not be reached")));
         }
         let service = head.method.service();
-        if !info.services.contains_key(service) {
+        let Some(hosted) = info.services.get(service) else {
             let hosts: Vec<_> = info.services.keys().map(String::as_str).collect();
             return Err(no_route(format!("node {id} does not host {service}; it hosts: {}", hosts.join(", "))));
-        }
-        Ok(Route::Peer(peer.clone()))
+        };
+        Ok(self.way(head, peer, hosted))
     }
 
     /// The best of the members that fit: alive before suspected, then in turn.
@@ -124,24 +128,39 @@ impl NodeCaller {
         let members = self.members().ok_or_else(not_yet)?;
         let service = head.method.service();
         let hosts = || {
-            members.peers().filter(|(info, _)| {
-                info.services.contains_key(service)
-                    && info.is_callable()
+            members.peers().filter_map(|(info, peer)| {
+                let hosted = info.services.get(service)?;
+                let is_one = info.is_callable()
                     && info.node_id != *self.cx.node_id()
                     && !head.tried.contains(&info.node_id)
-                    && fits(info)
+                    && fits(info);
+                is_one.then_some((info, peer, hosted))
             })
         };
-        let alive = || hosts().filter(|(info, _)| info.status == NodeStatus::Alive);
+        let alive = || hosts().filter(|(info, ..)| info.status == NodeStatus::Alive);
         let turn = self.turn.fetch_add(1, Relaxed);
-        if let Some(peer) = in_turn(turn, alive).or_else(|| in_turn(turn, hosts)) {
-            return Ok(Route::Peer(peer.clone()));
+        if let Some((_, peer, hosted)) = in_turn(turn, alive).or_else(|| in_turn(turn, hosts)) {
+            return Ok(self.way(head, peer, hosted));
         }
         Err(if self.is_known(service) {
             no_route(format!("no {wanted} that is alive hosts {service}"))
         } else {
             self.not_hosted(service)
         })
+    }
+
+    /// The way to a host: as it is where its version of the service is the caller's, or is known to understand the caller's calls.
+    fn way(&self, head: &Head, peer: &Peer, hosted: &ServiceSummary) -> Route {
+        match head.method.spec().and_then(|spec| spec.descriptor) {
+            Some(own) if own.fingerprint() != hosted.fingerprint => {
+                if self.versions.is_as_it_is(own.fingerprint(), hosted.fingerprint, head.method.method()) {
+                    Route::Peer(peer.clone())
+                } else {
+                    Route::Differing(peer.clone(), hosted.fingerprint)
+                }
+            }
+            _ => Route::Peer(peer.clone()),
+        }
     }
 
     fn is_known(&self, service: &str) -> bool {
@@ -185,7 +204,7 @@ impl NodeCaller {
             let route = if info.node_id == *me {
                 self.here(head)
             } else {
-                info.services.contains_key(service).then(|| Route::Peer(peer.clone()))
+                info.services.get(service).map(|hosted| self.way(head, peer, hosted))
             };
             legs.extend(route.map(|route| Leg { node_id: info.node_id.clone(), route: Ok(route) }));
         }
@@ -364,11 +383,15 @@ impl Caller for NodeCaller {
                 let route = self.choose(head, one)?;
                 let node_id = match &route {
                     Route::Here(_) => self.cx.node_id().clone(),
-                    Route::Peer(peer) => peer.node_id.clone(),
+                    Route::Peer(peer) | Route::Differing(peer, _) => peer.node_id.clone(),
                 };
                 Ok(vec![Leg { node_id, route: Ok(route) }])
             }
         }
+    }
+
+    fn fit<'a>(&'a self, head: &'a Head, to: &'a Peer, version: Fingerprint) -> BoxFuture<'a, Result<Arc<Fit>, Failure>> {
+        Box::pin(self.versions.fit(head, to, version))
     }
 
     fn send<'a>(&'a self, head: &'a Head, to: &'a Peer, body: &'a [u8]) -> Sending<'a> {
@@ -396,9 +419,9 @@ impl Settle for NodeCaller {
 }
 
 /// One of the candidates, another one each turn.
-fn in_turn<'a, C: Iterator<Item = (&'a Arc<NodeInfo>, &'a Peer)>>(turn: usize, candidates: impl Fn() -> C) -> Option<&'a Peer> {
+fn in_turn<C: Iterator>(turn: usize, candidates: impl Fn() -> C) -> Option<C::Item> {
     let count = candidates().count();
-    candidates().nth(turn.checked_rem(count)?).map(|(_, peer)| peer)
+    candidates().nth(turn.checked_rem(count)?)
 }
 
 fn no_route(text: String) -> Failure {

@@ -9,21 +9,26 @@
 
 mod caller;
 mod component;
+mod descriptors;
 mod dispatch;
 mod dynamic;
 mod hosting;
 mod manager;
+mod program;
 mod registry;
 mod sessions;
+mod versions;
 
 pub use caller::NodeCaller;
 pub(crate) use caller::Nowhere;
 pub(crate) use component::ServiceComponent;
+pub(crate) use descriptors::Descriptors;
 pub use dispatch::{Dispatcher, Inbound};
 pub use hosting::{
     DefaultProbe, HookFuture, Hosted, Hosting, Lifecycle, LifecycleProbe, ServiceEntry, ViaDefault, ViaLifecycle, ViaNoDefault,
     ViaNoLifecycle,
 };
 pub use manager::ServiceManager;
+pub use program::descriptors_of_program;
 pub use registry::{Registry, RegistryError, ServiceListing};
 pub(crate) use sessions::{AcceptSessions, SessionHost};

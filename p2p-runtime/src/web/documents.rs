@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{Json, extract::State, response::IntoResponse};
 use http::{StatusCode, Uri};
-use p2p_client::protocol::{ErrorCode, NodeId, NodeInfo, Role, RpcError, ServiceDescriptor};
+use p2p_client::protocol::{ErrorCode, Fingerprint, NodeId, NodeInfo, Role, RpcError, ServiceDescriptor};
 use serde::{Deserialize, Serialize};
 
 use crate::component::ComponentState;
@@ -37,6 +37,8 @@ pub struct ServiceStatus {
     /// Its full description.
     #[serde(flatten)]
     pub descriptor: ServiceDescriptor,
+    /// What callers of other versions are told apart by.
+    pub fingerprint: Fingerprint,
     /// What was counted of each method, by name.
     pub metrics: BTreeMap<String, MethodStatus>,
 }
@@ -82,7 +84,8 @@ pub(super) async fn services(
             };
             (method.name.to_string(), status)
         });
-        (service.descriptor.name.to_string(), ServiceStatus { metrics: metrics.collect(), descriptor: service.descriptor })
+        let (name, metrics) = (service.descriptor.name.to_string(), metrics.collect());
+        (name, ServiceStatus { metrics, fingerprint: service.descriptor.fingerprint(), descriptor: service.descriptor })
     });
     Ok(Json(listing.collect()))
 }
@@ -96,6 +99,6 @@ pub(super) async fn cluster_nodes(
 }
 
 pub(super) async fn unknown_route(uri: Uri) -> impl IntoResponse {
-    let text = format!("there is nothing at {}; there are /rpc, /health, /services and /cluster/nodes", uri.path());
+    let text = format!("there is nothing at {}; there are /rpc, /health, /services, /cluster/nodes, /openapi.json and /openrpc.json", uri.path());
     Refusal(StatusCode::NOT_FOUND, RpcError::new(ErrorCode::METHOD_NOT_FOUND, text))
 }

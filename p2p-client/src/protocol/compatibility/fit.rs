@@ -8,6 +8,9 @@ use crate::protocol::ServiceDescriptor;
 
 use super::{Concerns, Effect, matters};
 
+/// What to do where two versions do not understand each other, whichever of them is older.
+const UPDATE: &str = "update the older of the two";
+
 /// How the calls of one method are fitted to a host of another version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fit {
@@ -45,16 +48,29 @@ impl Fit {
     /// How calls of `method` by who was built from `caller` fit a host that was built from `host`.
     pub fn of(caller: &ServiceDescriptor, host: &ServiceDescriptor, method: &str) -> Self {
         let Some(mine) = caller.method(method) else { return Self::AsItIs };
-        let Some(theirs) = host.method(method) else { return Self::Never("it has no such method".to_owned()) };
+        let Some(theirs) = host.method(method) else { return Self::Never("it has no such method; update the host".to_owned()) };
         let mut rules = Vec::new();
         for matter in matters(caller, mine, host, theirs) {
             let is_breaking = matter.effect == Effect::Breaking;
             match matter.concerns {
-                Concerns::All if is_breaking => return Self::Never(matter.text),
-                Concerns::Set(param) if is_breaking => rules.push(Rule { param, what: What::NotSet(matter.text) }),
-                Concerns::Unset(param) if is_breaking => rules.push(Rule { param, what: What::NotLeftOut(matter.text) }),
                 Concerns::Default(param, json) => rules.push(Rule { param, what: What::Filled(json) }),
-                Concerns::All | Concerns::Set(_) | Concerns::Unset(_) | Concerns::Host => {}
+                Concerns::All if is_breaking => return Self::Never(format!("{}; {UPDATE}", matter.text)),
+                Concerns::Added(param) if is_breaking => {
+                    let why = format!("it requires the parameter `{param}`, which this caller does not know; update the caller");
+                    return Self::Never(why);
+                }
+                Concerns::Retyped(param) if is_breaking => {
+                    rules.push(Rule { param, what: What::NotSet(format!("{}; {UPDATE}", matter.text)) });
+                }
+                Concerns::Gone(param) => {
+                    let why = format!("it has no parameter `{param}`, which is set here; leave it out, or update the host");
+                    rules.push(Rule { param, what: What::NotSet(why) });
+                }
+                Concerns::Required(param) => {
+                    let why = format!("it requires the parameter `{param}`, which is left out here; set it");
+                    rules.push(Rule { param, what: What::NotLeftOut(why) });
+                }
+                Concerns::All | Concerns::Added(_) | Concerns::Retyped(_) | Concerns::Host => {}
             }
         }
         if rules.is_empty() { Self::AsItIs } else { Self::ByParams(rules) }
@@ -80,8 +96,8 @@ fn by_params<'a>(rules: &[Rule], body: &'a [u8]) -> Result<Cow<'a, [u8]>, NoFit>
     for Rule { param, what } in rules {
         let is_set = set.contains_key(param.as_str());
         match what {
-            What::NotSet(why) if is_set => return Err(NoFit(format!("{why}, and is set here"))),
-            What::NotLeftOut(why) if !is_set => return Err(NoFit(format!("{why}, and is left out here"))),
+            What::NotSet(why) if is_set => return Err(NoFit(why.clone())),
+            What::NotLeftOut(why) if !is_set => return Err(NoFit(why.clone())),
             What::Filled(json) if !is_set => filled.push((param, json)),
             What::NotSet(_) | What::NotLeftOut(_) | What::Filled(_) => {}
         }

@@ -110,10 +110,14 @@ struct Matter {
 enum Concerns {
     /// Every call.
     All,
-    /// Calls that set the parameter.
-    Set(String),
-    /// Calls that leave the parameter out.
-    Unset(String),
+    /// Calls that set the parameter, which the host lacks.
+    Gone(String),
+    /// Calls that set the parameter, whose type differs.
+    Retyped(String),
+    /// Calls that leave the parameter out, which the host requires.
+    Required(String),
+    /// Every call where the host requires the parameter, which the caller lacks; none where it does not.
+    Added(String),
     /// Calls that leave the parameter out, as what they mean equals their own default, which is this JSON.
     Default(String, String),
     /// None before it is sent: the host decides.
@@ -145,18 +149,18 @@ fn matters(
 /// A parameter that only the caller knows.
 fn gone(param: &ParamDescriptor) -> Matter {
     let text = format!("the parameter `{}` is gone", param.name);
-    Matter { concerns: Concerns::Set(param.name.to_string()), effect: Effect::Breaking, text }
+    Matter { concerns: Concerns::Gone(param.name.to_string()), effect: Effect::Breaking, text }
 }
 
 /// A parameter that only the host knows.
 fn added(param: &ParamDescriptor) -> Matter {
     let name = &param.name;
-    if param.required {
-        let text = format!("the parameter `{name}` is new, and required");
-        return Matter { concerns: Concerns::All, effect: Effect::Breaking, text };
-    }
-    let text = format!("the parameter `{name}` is new, and may be left out");
-    Matter { concerns: Concerns::Unset(name.to_string()), effect: Effect::Compatible, text }
+    let (effect, text) = if param.required {
+        (Effect::Breaking, format!("the parameter `{name}` is new, and required"))
+    } else {
+        (Effect::Compatible, format!("the parameter `{name}` is new, and may be left out"))
+    };
+    Matter { concerns: Concerns::Added(name.to_string()), effect, text }
 }
 
 /// A parameter that both know.
@@ -164,7 +168,7 @@ fn changed(caller: &ServiceDescriptor, mine: &ParamDescriptor, host: &ServiceDes
     let name = mine.name.to_string();
     let differences = Reading::new(host, caller).differences(&theirs.schema, &mine.schema);
     let typed = |(effect, text)| Matter {
-        concerns: Concerns::Set(name.clone()),
+        concerns: Concerns::Retyped(name.clone()),
         effect,
         text: format!("parameter `{name}`{text}"),
     };
@@ -178,7 +182,7 @@ fn changed(caller: &ServiceDescriptor, mine: &ParamDescriptor, host: &ServiceDes
         found.push(Matter { concerns: Concerns::Default(name, own), effect: Effect::Compatible, text });
     } else if !mine.required && theirs.required {
         let text = format!("the parameter `{name}` is required now");
-        found.push(Matter { concerns: Concerns::Unset(name), effect: Effect::Breaking, text });
+        found.push(Matter { concerns: Concerns::Required(name), effect: Effect::Breaking, text });
     }
     found
 }

@@ -155,10 +155,25 @@ fn narrower_access_is_breaking_for_people_and_holds_no_call_back() {
 fn a_parameter_that_the_host_lacks_holds_a_call_back_only_if_it_is_set() {
     let (new, old) = ([("a", text(), true), ("b", text(), false)], [("a", text(), true)]);
     assert_eq!(fitted(&new, &old, r#"{"a":"x"}"#), Ok(r#"{"a":"x"}"#.into()));
-    assert_eq!(fitted(&new, &old, r#"{"a":"x","b":"y"}"#), Err("the parameter `b` is gone, and is set here".into()));
+    assert_eq!(fitted(&new, &old, r#"{"a":"x","b":"y"}"#), Err("it has no parameter `b`, which is set here; leave it out, or update the host".into()));
     let required = [("a", text(), true), ("b", text(), true)];
-    assert_eq!(fitted(&new, &required, r#"{"a":"x"}"#), Err("the parameter `b` is required now, and is left out here".into()));
+    assert_eq!(fitted(&new, &required, r#"{"a":"x"}"#), Err("it requires the parameter `b`, which is left out here; set it".into()));
     assert_eq!(fitted(&new, &required, r#"{"a":"x","b":"y"}"#), Ok(r#"{"a":"x","b":"y"}"#.into()));
+}
+
+#[test]
+fn a_call_that_no_host_of_the_other_version_serves_says_what_to_update() {
+    let needed = fitted(&[], &[("a", text(), true)], "{}").unwrap_err();
+    assert_eq!(needed, "it requires the parameter `a`, which this caller does not know; update the caller");
+    let retyped = fitted(&[("a", text(), true)], &[("a", json!({"type": "boolean"}), true)], r#"{"a":"x"}"#).unwrap_err();
+    assert_eq!(retyped, "parameter `a`: text is given where a boolean is expected; update the older of the two");
+    let (old, new) = (service(&[], json!(true)), service(&[], text()));
+    let untyped = Fit::of(&new, &old, "m").params(b"{}").unwrap_err().to_string();
+    assert_eq!(untyped, "result: anything is given where text is expected; update the older of the two");
+    let mut without = old.clone();
+    without.methods.clear();
+    let gone = Fit::of(&old, &without, "m").params(b"{}").unwrap_err();
+    assert_eq!(gone.to_string(), "it has no such method; update the host");
 }
 
 #[test]
