@@ -41,8 +41,9 @@ pub trait Caller: Send + Sync + 'static {
     /// As [`resolve`](Self::resolve).
     fn resolve_all(&self, head: &Head) -> Result<Vec<Leg>, Failure>;
 
-    /// How this call is fitted to a host whose version of the service, which this fingerprint names, is not the caller's. Asked where a target was
-    /// resolved to [`Route::Differing`]; a caller that never says so need not implement it.
+    /// How this call is fitted to a host whose version of the service, which this fingerprint names, is not the
+    /// caller's. Asked where a target was resolved to [`Route::Differing`]; a caller that never says so need not
+    /// implement it.
     ///
     /// # Errors
     /// When the host's version cannot be found out.
@@ -63,7 +64,8 @@ pub enum Route {
     Here(Arc<dyn HostedService>),
     /// To another node.
     Peer(Peer),
-    /// To another node, whose version of the service has this fingerprint, and may not understand the call: it is fitted before it is sent.
+    /// To another node, whose version of the service has this fingerprint, and may not understand the call: it is
+    /// fitted before it is sent.
     Differing(Peer, Fingerprint),
 }
 

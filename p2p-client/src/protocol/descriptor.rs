@@ -125,8 +125,8 @@ impl ServiceDescriptor {
     /// The version of the descriptor format that this crate writes.
     pub const FORMAT: u32 = 1;
 
-    /// The descriptor's fingerprint. It is made of the JSON that methods take and give, not of how schemas describe it: docs, names of types, the order
-    /// of methods and the order of keys do not change it.
+    /// The descriptor's fingerprint. It is made of the JSON that methods take and give, not of how schemas describe it:
+    /// docs, names of types, the order of methods and the order of keys do not change it.
     pub fn fingerprint(&self) -> Fingerprint {
         let head = format!("p2p-descriptor/{}\n{}\n", self.format, self.name);
         let mut canonical = Canonical::new(&self.definitions, head);

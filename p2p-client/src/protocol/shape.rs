@@ -4,15 +4,17 @@
 //! JSON Schema (as schemars wrote it) -> Shape::of -> Canonical (fingerprint)
 //!                                                 -> compatibility (does a reader take what a writer gives?)
 //! ```
-//! The same JSON can be described by many schemas: `{"type": ["string", "null"]}` is `{"anyOf": [{"type": "string"}, {"type": "null"}]}`. Both
-//! are one [`Shape`], so that another release of the library that writes schemas does not make another version of every service.
+//! The same JSON can be described by many schemas: `{"type": ["string", "null"]}` is `{"anyOf": [{"type": "string"},
+//! {"type": "null"}]}`. Both are one [`Shape`], so that another release of the library that writes schemas does not make
+//! another version of every service.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt::Write as _,
-};
+mod canonical;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
+
+pub(super) use canonical::Canonical;
 
 /// Keywords that only people read, and what says nothing about which JSON fits.
 const SAYS_NOTHING: [&str; 10] =
@@ -181,10 +183,9 @@ impl Shape {
             (Self::OneOf(choices), shape) | (shape, Self::OneOf(choices)) => {
                 Self::one_of(choices.into_iter().map(|choice| choice.and(shape.clone(), whole)))
             }
-            (
-                Self::Object { mut fields, others, rules },
-                Self::Object { fields: more, others: others_too, rules: rules_too },
-            ) if rules == rules_too => {
+            (Self::Object { mut fields, others, rules }, Self::Object { fields: more, others: others_too, rules: rules_too })
+                if rules == rules_too =>
+            {
                 for (name, field) in more {
                     let joined = match fields.remove(&name) {
                         Some(known) => {
@@ -309,97 +310,6 @@ fn object_json<'a>(keys: impl Iterator<Item = &'a String>, member: impl Fn(&str)
     format!("{{{}}}", members.join(","))
 }
 
-/// Writes shapes as a text that is the same for the same shapes. Definitions are numbered as they are first reached: what a type is called does not
-/// travel, and so does not count.
-pub(super) struct Canonical<'a> {
-    definitions: &'a BTreeMap<String, Value>,
-    numbers: BTreeMap<String, usize>,
-    pub(super) text: String,
-}
-
-impl<'a> Canonical<'a> {
-    pub(super) fn new(definitions: &'a BTreeMap<String, Value>, text: String) -> Self {
-        Self { definitions, numbers: BTreeMap::new(), text }
-    }
-
-    /// Writes the shape of a schema.
-    pub(super) fn schema(&mut self, schema: &Value) {
-        self.shape(&Shape::of(schema));
-    }
-
-    fn shape(&mut self, shape: &Shape) {
-        match shape {
-            Shape::Any => self.text.push_str("any"),
-            Shape::Never => self.text.push_str("never"),
-            Shape::Null => self.text.push_str("null"),
-            Shape::Boolean => self.text.push_str("boolean"),
-            Shape::Number(rules) => self.ruled("number", rules),
-            Shape::Text(rules) => self.ruled("text", rules),
-            Shape::Integer { least, most, rules } => {
-                let bound = |bound: &Option<i128>| bound.map(|number| number.to_string()).unwrap_or_default();
-                self.ruled(&format!("integer {}..{}", bound(least), bound(most)), rules);
-            }
-            Shape::Literal(json) => self.text.push_str(json),
-            Shape::Opaque(json) => {
-                let _ = write!(self.text, "?{json}");
-            }
-            Shape::List { items, rules } => {
-                self.ruled("list", rules);
-                self.between('[', std::slice::from_ref(items.as_ref()), ']');
-            }
-            Shape::Tuple(places) => self.between('(', places, ')'),
-            Shape::OneOf(choices) => self.between('<', choices, '>'),
-            Shape::Object { fields, others, rules } => self.object(fields, others, rules),
-            Shape::Named(name) => self.named(name),
-        }
-    }
-
-    fn ruled(&mut self, kind: &str, rules: &Rules) {
-        self.text.push_str(kind);
-        for (name, value) in rules {
-            let _ = write!(self.text, " {name}={value}");
-        }
-    }
-
-    fn between(&mut self, open: char, shapes: &[Shape], close: char) {
-        self.text.push(open);
-        for shape in shapes {
-            self.shape(shape);
-            self.text.push(',');
-        }
-        self.text.push(close);
-    }
-
-    fn object(&mut self, fields: &BTreeMap<String, Field>, others: &Shape, rules: &Rules) {
-        self.ruled("object", rules);
-        self.text.push('{');
-        for (name, field) in fields {
-            let _ = write!(self.text, "{name:?}{}:", if field.required { "" } else { "?" });
-            self.shape(&field.shape);
-            self.text.push(',');
-        }
-        self.text.push_str("..");
-        self.shape(others);
-        self.text.push('}');
-    }
-
-    fn named(&mut self, name: &str) {
-        if let Some(number) = self.numbers.get(name) {
-            let _ = write!(self.text, "#{number}");
-            return;
-        }
-        let shape = self.definitions.get(name).map_or_else(|| Shape::Opaque(format!("{name:?}")), Shape::of);
-        // What has no parts is the same whether or not it has a name.
-        if !matches!(shape, Shape::Object { .. } | Shape::OneOf(_) | Shape::List { .. } | Shape::Tuple(_) | Shape::Named(_)) {
-            return self.shape(&shape);
-        }
-        let number = self.numbers.len();
-        self.numbers.insert(name.to_owned(), number);
-        let _ = write!(self.text, "#{number}=");
-        self.shape(&shape);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -418,7 +328,10 @@ mod tests {
         for (one, other) in [
             (json!({"type": ["string", "null"]}), json!({"anyOf": [{"type": "null"}, {"type": "string"}]})),
             (json!({"type": "integer", "format": "uint8"}), json!({"type": "integer", "minimum": 0.0, "maximum": 255})),
-            (json!({"enum": ["a", "b"]}), json!({"oneOf": [{"const": "b"}, {"type": "string", "const": "a", "description": "A"}]})),
+            (
+                json!({"enum": ["a", "b"]}),
+                json!({"oneOf": [{"const": "b"}, {"type": "string", "const": "a", "description": "A"}]}),
+            ),
             (json!({"$ref": "#/$defs/Id"}), json!({"type": "string"})),
             (json!({"title": "T", "description": "d", "default": 1}), json!(true)),
             (

@@ -256,8 +256,9 @@ impl<'a> ObjectWriter<'a> {
         Ok(())
     }
 
-    /// Writes a member that has a default, unless its value is that: a host that does not know the parameter can still be called. A `None` that is
-    /// not the default is written, as the host would take the default in the place of a `None` that was left out.
+    /// Writes a member that has a default, unless its value is that: a host that does not know the parameter can still
+    /// be called. A `None` that is not the default is written, as the host would take the default in the place of a
+    /// `None` that was left out.
     ///
     /// # Errors
     /// When the value does not serialise.

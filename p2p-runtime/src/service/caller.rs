@@ -130,10 +130,8 @@ impl NodeCaller {
         let hosts = || {
             members.peers().filter_map(|(info, peer)| {
                 let hosted = info.services.get(service)?;
-                let is_one = info.is_callable()
-                    && info.node_id != *self.cx.node_id()
-                    && !head.tried.contains(&info.node_id)
-                    && fits(info);
+                let is_one =
+                    info.is_callable() && info.node_id != *self.cx.node_id() && !head.tried.contains(&info.node_id) && fits(info);
                 is_one.then_some((info, peer, hosted))
             })
         };

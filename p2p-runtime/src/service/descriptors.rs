@@ -34,7 +34,8 @@ impl Descriptors {
         Self { pool, known: Arc::default() }
     }
 
-    /// The description that has this fingerprint, of a service that `host` announces with it. Whoever asks while it is being fetched waits along.
+    /// The description that has this fingerprint, of a service that `host` announces with it. Whoever asks while it is
+    /// being fetched waits along.
     pub(crate) async fn of(
         &self,
         host: &Peer,

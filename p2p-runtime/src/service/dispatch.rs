@@ -204,7 +204,9 @@ impl Dispatcher {
                 let answer = match &leg.route {
                     Err(failure) => Err(told(failure.clone(), call)),
                     Ok(Route::Here(hosted)) => self.serve(hosted, head.method.method(), call).await,
-                    Ok(Route::Peer(peer) | Route::Differing(peer, _)) => self.send(call, head, peer).await.map_err(|failure| told(failure, call)),
+                    Ok(Route::Peer(peer) | Route::Differing(peer, _)) => {
+                        self.send(call, head, peer).await.map_err(|failure| told(failure, call))
+                    }
                 };
                 (leg.node_id, answer)
             })

@@ -68,8 +68,7 @@ impl Versions {
 }
 
 fn verdict(own: &ServiceDescriptor, theirs: &ServiceDescriptor) -> Verdict {
-    let fit = |method: &p2p_client::protocol::MethodDescriptor| {
-        (method.name.to_string(), Arc::new(Fit::of(own, theirs, &method.name)))
-    };
+    let fit =
+        |method: &p2p_client::protocol::MethodDescriptor| (method.name.to_string(), Arc::new(Fit::of(own, theirs, &method.name)));
     own.methods.iter().map(fit).collect()
 }

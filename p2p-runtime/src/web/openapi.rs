@@ -7,7 +7,8 @@ use super::{About, components::Components, first_line};
 
 /// The OpenAPI document of these services.
 ///
-/// Params are the body, an object by name; the result is the answer's body. Access is told as `security`, what else is known of a method as
+/// Params are the body, an object by name; the result is the answer's body. Access is told as `security`, what else is
+/// known of a method as
 /// `x-p2p-…`. Each service's types stand in the components as `service.Type`.
 pub fn openapi(services: &[ServiceDescriptor], about: &About) -> Value {
     let (mut paths, mut schemas) = (Map::new(), Map::new());
@@ -15,7 +16,10 @@ pub fn openapi(services: &[ServiceDescriptor], about: &About) -> Value {
         let components = Components::of(service);
         schemas.extend(components.schemas(service));
         for method in &service.methods {
-            paths.insert(format!("/rpc/{}/{}", service.name, method.name), json!({ "post": operation(service, method, &components) }));
+            paths.insert(
+                format!("/rpc/{}/{}", service.name, method.name),
+                json!({ "post": operation(service, method, &components) }),
+            );
         }
     }
     schemas.insert("Error".to_owned(), error(&json!(true)));
@@ -130,7 +134,8 @@ fn parameters() -> Value {
     })
 }
 
-/// Who may call a method, as any one of several means. Of a node's certificate and of a token it is said which role and which scope they must bear.
+/// Who may call a method, as any one of several means. Of a node's certificate and of a token it is said which role and
+/// which scope they must bear.
 fn security(access: &Access) -> Value {
     match access {
         Access::Anonymous => json!([]),

@@ -5,7 +5,8 @@ use serde_json::{Map, Value, json};
 
 use super::{About, components::Components, first_line};
 
-/// The OpenRPC document of these services: what `rpc.discover` answers. Each service's types stand in the components as `service.Type`.
+/// The OpenRPC document of these services: what `rpc.discover` answers. Each service's types stand in the components as
+/// `service.Type`.
 pub fn openrpc(services: &[ServiceDescriptor], about: &About) -> Value {
     let (mut methods, mut schemas) = (Vec::new(), Map::new());
     for service in services {

@@ -5,7 +5,8 @@ use std::{ffi::OsString, path::PathBuf};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use super::{
-    Invocation, call::CallArgs, contract::ContractArgs, init::InitArgs, join::JoinArgs, logging, output::Format, start::StartArgs, token::TokenArgs,
+    Invocation, call::CallArgs, contract::ContractArgs, init::InitArgs, join::JoinArgs, logging, output::Format,
+    start::StartArgs, token::TokenArgs,
 };
 
 /// Over which options the help says that every command takes them.

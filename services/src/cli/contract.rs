@@ -139,16 +139,21 @@ impl Contracts {
     fn read(path: &PathBuf) -> Result<Self, CliError> {
         let unusable = |why: String| CliError::BadContract { path: path.clone(), why };
         let text = fs::read(path).map_err(|error| unusable(said(&error)))?;
-        let Head { format } = serde_json::from_slice(&text).map_err(|error| unusable(format!("it is no file of that kind: {error}")))?;
+        let Head { format } =
+            serde_json::from_slice(&text).map_err(|error| unusable(format!("it is no file of that kind: {error}")))?;
         if format > FORMAT {
-            return Err(unusable(format!("it has format {format}, and this program reads formats up to {FORMAT}; use a newer one")));
+            return Err(unusable(format!(
+                "it has format {format}, and this program reads formats up to {FORMAT}; use a newer one"
+            )));
         }
         let contracts: Self =
             serde_json::from_slice(&text).map_err(|error| unusable(format!("it is no file of that kind: {error}")))?;
         match contracts.services.iter().find(|service| service.format > ServiceDescriptor::FORMAT) {
             Some(service) => {
                 let (name, format, known) = (&service.name, service.format, ServiceDescriptor::FORMAT);
-                let text = format!("its service {name} has format {format}, and this program reads formats up to {known}; use a newer one");
+                let text = format!(
+                    "its service {name} has format {format}, and this program reads formats up to {known}; use a newer one"
+                );
                 Err(unusable(text))
             }
             None => Ok(contracts),
@@ -178,9 +183,8 @@ fn changes(old: &Contracts, new: &Contracts) -> Vec<Change> {
     for service in &old.services {
         match new.service(&service.name) {
             None => found.push(change(service, None, Effect::Breaking, "the service is gone".to_owned())),
-            Some(now) => found.extend(
-                compare(service, now).into_iter().map(|found| change(service, found.method, found.effect, found.text)),
-            ),
+            Some(now) => found
+                .extend(compare(service, now).into_iter().map(|found| change(service, found.method, found.effect, found.text))),
         }
     }
     for service in new.services.iter().filter(|service| old.service(&service.name).is_none()) {
@@ -225,16 +229,16 @@ mod tests {
 
     #[test]
     fn harmful_changes_stand_first_and_services_that_come_and_go_are_told() {
-        let service = |name: &str, methods: serde_json::Value| json!({"format": 1, "name": name, "version": "1.0.0", "methods": methods});
-        let old = contracts(json!([service("a", json!([{"name": "m", "params": [], "result": true}])), service("gone", json!([]))]));
+        let service =
+            |name: &str, methods: serde_json::Value| json!({"format": 1, "name": name, "version": "1.0.0", "methods": methods});
+        let old =
+            contracts(json!([service("a", json!([{"name": "m", "params": [], "result": true}])), service("gone", json!([]))]));
         let new = contracts(json!([
             service("a", json!([{"name": "m", "params": [{"name": "p", "schema": true, "required": false}], "result": true}])),
             service("new", json!([])),
         ]));
-        let rows: Vec<_> = changes(&old, &new)
-            .into_iter()
-            .map(|change| (change.effect, change.service, change.method, change.change))
-            .collect();
+        let rows: Vec<_> =
+            changes(&old, &new).into_iter().map(|change| (change.effect, change.service, change.method, change.change)).collect();
         let row = |effect, service: &str, method: &str, change: &str| (effect, service.into(), method.into(), change.to_owned());
         assert_eq!(
             rows,

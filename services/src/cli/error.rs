@@ -75,7 +75,9 @@ pub(super) enum CliError {
     #[error("{} cannot be compared: {why}; `p2p contract export` writes such a file", .path.display())]
     BadContract { path: PathBuf, why: String },
     /// Callers of the old version would fail.
-    #[error("{harmful} of {changes} changes can break callers of the old version; keep what they use, or give the service a new name")]
+    #[error(
+        "{harmful} of {changes} changes can break callers of the old version; keep what they use, or give the service a new name"
+    )]
     Breaking { harmful: usize, changes: usize },
     /// An argument of a call.
     #[error("{0}")]

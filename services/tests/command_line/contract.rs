@@ -41,7 +41,10 @@ fn changes_are_told_method_by_method_and_the_status_says_whether_one_is_breaking
     let param = json!({ "name": "deep", "schema": { "type": "boolean" }, "required": false });
     old["services"][0]["methods"][0]["params"].as_array_mut().unwrap().push(param);
     let ended = check(&folders, &old, &[]);
-    assert_eq!(ended.error(1), "1 of 2 changes can break callers of the old version; keep what they use, or give the service a new name");
+    assert_eq!(
+        ended.error(1),
+        "1 of 2 changes can break callers of the old version; keep what they use, or give the service a new name"
+    );
     assert!(ended.stdout.lines().nth(1).unwrap().starts_with("breaking    system   get_system_info"), "{}", ended.stdout);
     assert!(ended.stdout.contains("the parameter `deep` is gone"), "{}", ended.stdout);
     let ended = check(&folders, &old, &["--output", "json"]);

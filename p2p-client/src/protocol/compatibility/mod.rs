@@ -4,8 +4,8 @@
 //! two ServiceDescriptors -> compare: differences, method by method -> p2p contract check (for people)
 //!                                                                  -> Fit: what a caller does about them, call by call
 //! ```
-//! Calls go ahead where the fingerprints are equal; only where they are not is any of this looked at. A version may add methods, parameters that can
-//! be left out, and fields of results: who does not know them neither sends nor misses them.
+//! Calls go ahead where the fingerprints are equal; only where they are not is any of this looked at. A version may add
+//! methods, parameters that can be left out, and fields of results: who does not know them neither sends nor misses them.
 
 mod fit;
 mod reading;
@@ -49,7 +49,8 @@ pub struct Difference {
     pub text: String,
 }
 
-/// What differs for callers that were built from `caller` at hosts that were built from `host`, method by method in the order of the callers' version.
+/// What differs for callers that were built from `caller` at hosts that were built from `host`, method by method in the
+/// order of the callers' version.
 ///
 /// ```
 /// use p2p_client::protocol::{
@@ -140,7 +141,11 @@ fn matters(
     }
     found.extend(other.params.iter().filter(|theirs| method.params.iter().all(|param| param.name != theirs.name)).map(added));
     let result = Reading::new(caller, host).differences(&method.result, &other.result);
-    found.extend(result.into_iter().map(|(effect, text)| Matter { concerns: Concerns::All, effect, text: format!("result{text}") }));
+    found.extend(result.into_iter().map(|(effect, text)| Matter {
+        concerns: Concerns::All,
+        effect,
+        text: format!("result{text}"),
+    }));
     found.extend(errors(caller, method, host, other));
     found.extend(promises(method, other));
     found
@@ -164,14 +169,16 @@ fn added(param: &ParamDescriptor) -> Matter {
 }
 
 /// A parameter that both know.
-fn changed(caller: &ServiceDescriptor, mine: &ParamDescriptor, host: &ServiceDescriptor, theirs: &ParamDescriptor) -> Vec<Matter> {
+fn changed(
+    caller: &ServiceDescriptor,
+    mine: &ParamDescriptor,
+    host: &ServiceDescriptor,
+    theirs: &ParamDescriptor,
+) -> Vec<Matter> {
     let name = mine.name.to_string();
     let differences = Reading::new(host, caller).differences(&theirs.schema, &mine.schema);
-    let typed = |(effect, text)| Matter {
-        concerns: Concerns::Retyped(name.clone()),
-        effect,
-        text: format!("parameter `{name}`{text}"),
-    };
+    let typed =
+        |(effect, text)| Matter { concerns: Concerns::Retyped(name.clone()), effect, text: format!("parameter `{name}`{text}") };
     let mut found: Vec<_> = differences.into_iter().map(typed).collect();
     let (own, other) = (mine.default().map(exact_json), theirs.default().map(exact_json));
     if let Some(own) = own

@@ -115,7 +115,10 @@ impl<'a> Reading<'a> {
                 Some(other) => {
                     found.extend(self.compare(&field.shape, &other.shape, &format!("{path}.{name}"), depth));
                     if field.required && !other.required {
-                        found.push((Effect::Unclear, format!("{path}.{name}: it is required, and may be left out where it is given")));
+                        found.push((
+                            Effect::Unclear,
+                            format!("{path}.{name}: it is required, and may be left out where it is given"),
+                        ));
                     }
                 }
                 None => found.push(missing(name, field, path)),
@@ -123,8 +126,12 @@ impl<'a> Reading<'a> {
         }
         for (name, field) in writes.iter().filter(|(name, _)| !reads.contains_key(*name)) {
             found.push(match reads_others.as_ref() {
-                Shape::Never => (Effect::Breaking, format!("{path}.{name}: the field is given, and refused where it is not known")),
-                Shape::Any => (Effect::Compatible, format!("{path}.{name}: the field is given, and not looked at by who does not know it")),
+                Shape::Never => {
+                    (Effect::Breaking, format!("{path}.{name}: the field is given, and refused where it is not known"))
+                }
+                Shape::Any => {
+                    (Effect::Compatible, format!("{path}.{name}: the field is given, and not looked at by who does not know it"))
+                }
                 kind => {
                     found.extend(self.compare(kind, &field.shape, &format!("{path}.{name}"), depth));
                     continue;
@@ -156,22 +163,21 @@ fn missing(name: &str, field: &Field, path: &str) -> Found {
 
 /// Rules of the reader that the writer does not keep to.
 fn unruled(reader: &Rules, writer: &Rules, path: &str) -> Option<Found> {
-    let differing: Vec<_> = reader.iter().filter(|(name, value)| writer.get(*name) != Some(value)).map(|(name, _)| name.as_str()).collect();
+    let differing: Vec<_> =
+        reader.iter().filter(|(name, value)| writer.get(*name) != Some(value)).map(|(name, _)| name.as_str()).collect();
     let text = || format!("{path}: {} is asked for where it is read, and not kept to where it is given", differing.join(", "));
     (!differing.is_empty()).then(|| (Effect::Unclear, text()))
 }
 
 /// Shapes without parts.
 fn plain(reader: &Shape, writer: &Shape, path: &str) -> Option<Found> {
-    let differs = || Some((Effect::Breaking, format!("{path}: {} is given where {} is expected", writer.called(), reader.called())));
+    let differs =
+        || Some((Effect::Breaking, format!("{path}: {} is given where {} is expected", writer.called(), reader.called())));
     match (reader, writer) {
         (Shape::Null, Shape::Null) | (Shape::Boolean, Shape::Boolean) => None,
         (Shape::Number(rules), Shape::Number(given)) | (Shape::Text(rules), Shape::Text(given)) => unruled(rules, given, path),
         (Shape::Number(rules), Shape::Integer { rules: given, .. }) => unruled(rules, given, path),
-        (
-            Shape::Integer { least, most, rules },
-            Shape::Integer { least: given_least, most: given_most, rules: given },
-        ) => {
+        (Shape::Integer { least, most, rules }, Shape::Integer { least: given_least, most: given_most, rules: given }) => {
             let reaches_down = least.is_none_or(|least| given_least.is_some_and(|given| given >= least));
             let reaches_up = most.is_none_or(|most| given_most.is_some_and(|given| given <= most));
             if reaches_down && reaches_up { unruled(rules, given, path) } else { differs() }

@@ -85,7 +85,10 @@ fn values_go_where_more_is_taken_and_not_where_less_is() {
     assert_eq!(results(word.clone(), byte.clone()), []);
     assert_eq!(
         results(byte, word.clone()),
-        [(Effect::Breaking, "result: a whole number from 0 to 65535 is given where a whole number from 0 to 255 is expected".into())]
+        [(
+            Effect::Breaking,
+            "result: a whole number from 0 to 65535 is given where a whole number from 0 to 255 is expected".into()
+        )]
     );
     assert_eq!(results(json!({"type": "number"}), word.clone()), []);
     assert_eq!(results(json!({"type": ["string", "null"]}), text()), []);
@@ -112,7 +115,10 @@ fn a_new_error_is_compatible_as_it_arrives_as_unknown() {
     };
     let differences = compare(&with(json!({"enum": ["Full"]})), &with(json!({"enum": ["Full", "Frozen"]})));
     assert_eq!(differences[0].effect, Effect::Compatible);
-    assert!(differences[0].text.contains("\"Frozen\" is given") && differences[0].text.contains("UnknownService"), "{differences:?}");
+    assert!(
+        differences[0].text.contains("\"Frozen\" is given") && differences[0].text.contains("UnknownService"),
+        "{differences:?}"
+    );
 }
 
 #[test]
@@ -155,9 +161,15 @@ fn narrower_access_is_breaking_for_people_and_holds_no_call_back() {
 fn a_parameter_that_the_host_lacks_holds_a_call_back_only_if_it_is_set() {
     let (new, old) = ([("a", text(), true), ("b", text(), false)], [("a", text(), true)]);
     assert_eq!(fitted(&new, &old, r#"{"a":"x"}"#), Ok(r#"{"a":"x"}"#.into()));
-    assert_eq!(fitted(&new, &old, r#"{"a":"x","b":"y"}"#), Err("it has no parameter `b`, which is set here; leave it out, or update the host".into()));
+    assert_eq!(
+        fitted(&new, &old, r#"{"a":"x","b":"y"}"#),
+        Err("it has no parameter `b`, which is set here; leave it out, or update the host".into())
+    );
     let required = [("a", text(), true), ("b", text(), true)];
-    assert_eq!(fitted(&new, &required, r#"{"a":"x"}"#), Err("it requires the parameter `b`, which is left out here; set it".into()));
+    assert_eq!(
+        fitted(&new, &required, r#"{"a":"x"}"#),
+        Err("it requires the parameter `b`, which is left out here; set it".into())
+    );
     assert_eq!(fitted(&new, &required, r#"{"a":"x","b":"y"}"#), Ok(r#"{"a":"x","b":"y"}"#.into()));
 }
 
