@@ -250,6 +250,20 @@ async fn a_default_means_what_it_means_to_the_caller() {
 }
 
 #[tokio::test]
+async fn a_call_to_a_version_that_cannot_be_read_is_not_sent_and_says_so() {
+    let seen = Seen::default();
+    let cluster = Versions::none().await.host(v1::Store(seen.clone())).await;
+    let (head, host) = (&cluster.head, &cluster.hosts[0]);
+    cluster.cluster.network.partition(head.ip, host.ip);
+    let lost = cluster.proxy().kv2().get("a", 0, None).timeout(std::time::Duration::from_secs(2)).await.unwrap_err();
+    assert!(lost.is_safe_to_retry(), "{lost}");
+    let said = lost.to_string();
+    assert!(said.starts_with("node worker-1: its version of kv is not this one's, and could not be read: "), "{said}");
+    cluster.cluster.network.heal(head.ip, host.ip);
+    assert_eq!(*seen.lock().unwrap(), []);
+}
+
+#[tokio::test]
 async fn another_version_on_the_callers_own_node_is_treated_like_one_elsewhere() {
     let seen = Seen::default();
     let cluster = Versions::none().await.host(v1::Store(seen.clone())).await;

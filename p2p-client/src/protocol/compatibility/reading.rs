@@ -1,6 +1,9 @@
 //! Does a reader of one version take what a writer of another gives?
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use serde_json::Value;
 
@@ -82,23 +85,46 @@ impl<'a> Reading<'a> {
 
     /// Of several shapes that are read, the one that comes nearest to what is written.
     fn nearest(&mut self, taken: &[Shape], writer: &Shape, path: &str, depth: usize) -> Vec<Found> {
+        let mut likely: Vec<_> = taken.iter().filter(|one| may_be(&self.read(one), writer)).collect();
+        // Where it can be none, it is told as a whole, unless there is only one that it could have been meant for.
+        let with_parts: Vec<_> = taken.iter().filter(|shape| !matches!(shape, Shape::Null | Shape::Literal(_))).collect();
+        if likely.is_empty() {
+            likely = with_parts;
+        }
+        let told_as_whole = || vec![(Effect::Breaking, format!("{path}: {} is given, and not known", writer.called()))];
+        match likely[..] {
+            [] => told_as_whole(),
+            [one] => self.compare(one, writer, path, depth),
+            _ => {
+                let found = self.best_of(&likely, writer, path, depth);
+                if worst(&found) == Effect::Breaking { told_as_whole() } else { found }
+            }
+        }
+    }
+
+    /// The differences from the shape that differs least. What was compared for the others only is as if it had not been.
+    fn best_of(&mut self, shapes: &[&Shape], writer: &Shape, path: &str, depth: usize) -> Vec<Found> {
         let before = self.asked.clone();
-        let mut best: Option<Vec<Found>> = None;
-        for one in taken {
+        let mut best: Option<(Vec<Found>, BTreeSet<(String, String)>)> = None;
+        for one in shapes {
             self.asked.clone_from(&before);
             let found = self.compare(one, writer, path, depth);
             let weight = |found: &Vec<Found>| (worst(found), found.len());
-            if best.as_ref().is_none_or(|best| weight(&found) < weight(best)) {
-                best = Some(found);
+            if best.as_ref().is_none_or(|(best, _)| weight(&found) < weight(best)) {
+                best = Some((found, self.asked.clone()));
             }
         }
-        let best = best.unwrap_or_default();
-        // What fits none of several is told as a whole, unless there is only one that it could have been.
-        let of_a_kind = taken.iter().filter(|shape| !matches!(shape, Shape::Null | Shape::Literal(_))).count();
-        if worst(&best) == Effect::Breaking && of_a_kind != 1 {
-            return vec![(Effect::Breaking, format!("{path}: {} is given, and not known", writer.called()))];
+        let (found, asked) = best.unwrap_or((Vec::new(), before));
+        self.asked = asked;
+        found
+    }
+
+    /// A shape that is read, behind its name.
+    fn read<'s>(&self, shape: &'s Shape) -> Cow<'s, Shape> {
+        match shape {
+            Shape::Named(name) => Cow::Owned(named(self.reader, name)),
+            plain => Cow::Borrowed(plain),
         }
-        best
     }
 
     fn objects(&mut self, reader: &Shape, writer: &Shape, path: &str, depth: usize) -> Vec<Found> {
@@ -142,6 +168,26 @@ impl<'a> Reading<'a> {
             found.extend(self.compare(reads_others, writes_others, &format!("{path}.*"), depth));
         }
         found
+    }
+}
+
+/// Whether a value of one shape could be one of the other, by what they are and by what tells variants apart: tags, and fields that
+/// only one of them has. It keeps nested enums from being compared each with each.
+fn may_be(reader: &Shape, writer: &Shape) -> bool {
+    match (reader, writer) {
+        (Shape::Object { fields: reads, .. }, Shape::Object { fields: writes, .. }) => {
+            reads.iter().all(|(name, field)| match (&field.shape, writes.get(name).map(|other| &other.shape)) {
+                (Shape::Literal(a), Some(Shape::Literal(b))) => a == b,
+                (_, None) => !field.required,
+                _ => true,
+            })
+        }
+        (Shape::Any | Shape::OneOf(_) | Shape::Named(_) | Shape::Opaque(_), _) => true,
+        (_, Shape::Any | Shape::Named(_) | Shape::OneOf(_) | Shape::Opaque(_)) => true,
+        (Shape::Literal(a), Shape::Literal(b)) => a == b,
+        (Shape::Number(_), Shape::Integer { .. }) | (Shape::List { .. }, Shape::Tuple(_)) => true,
+        (reader, Shape::Literal(json)) => takes_literal(reader, json),
+        (reader, writer) => std::mem::discriminant(reader) == std::mem::discriminant(writer),
     }
 }
 

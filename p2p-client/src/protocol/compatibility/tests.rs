@@ -106,6 +106,47 @@ fn a_new_variant_is_not_known_where_it_is_read_and_a_lost_one_is_not_missed() {
     assert_eq!(results(three, two), []);
 }
 
+/// An enum of structs, as serde tags it inside: each variant with a field of the given shape.
+fn tagged(variants: &[&str], field: &Value) -> Value {
+    let variant = |name: &&str| object(&["is", "holds"], json!({"is": {"const": name}, "holds": field}));
+    json!({"oneOf": variants.iter().map(variant).collect::<Vec<_>>()})
+}
+
+#[test]
+fn variants_are_told_apart_by_their_tags_however_deep_they_are_nested() {
+    let names: Vec<String> = (0..12).map(|number| format!("v{number}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let nested = |leaf: Value| (0..2).fold(leaf, |inner, _| tagged(&names[..3], &inner));
+    // Each with each would be compared a million times.
+    let deep = |leaf: Value| tagged(&names, &tagged(&names, &nested(leaf)));
+    assert_eq!(results(deep(text()), deep(text())), []);
+    let found = results(deep(text()), deep(json!({"type": "boolean"})));
+    assert!(
+        found
+            .iter()
+            .all(|(effect, text)| *effect == Effect::Breaking && text.ends_with("a boolean is given where text is expected"))
+    );
+    assert_eq!(results(tagged(&["a"], &text()), tagged(&["a", "b"], &text())).len(), 1);
+}
+
+#[test]
+fn what_was_compared_for_a_shape_that_did_not_fit_is_compared_again_where_it_matters() {
+    let with = |x: Value| {
+        let both = json!({"anyOf": [
+            object(&[], json!({"a": {"$ref": "#/$defs/X"}, "b": text()})),
+            object(&[], json!({"b": {"type": "integer"}})),
+        ]});
+        let mut service = service(&[], object(&["first", "second"], json!({"first": both, "second": {"$ref": "#/$defs/X"}})));
+        service.definitions.insert("X".into(), x);
+        service
+    };
+    let old = with(object(&["x"], json!({"x": text()})));
+    let mut new = with(object(&["x"], json!({"x": {"type": "boolean"}})));
+    new.methods[0].result["properties"]["first"] = object(&[], json!({"a": {"$ref": "#/$defs/X"}, "b": {"type": "integer"}}));
+    let texts: Vec<_> = compare(&old, &new).into_iter().map(|found| found.text).collect();
+    assert!(texts.contains(&"result.second.x: a boolean is given where text is expected".to_owned()), "{texts:?}");
+}
+
 #[test]
 fn a_new_error_is_compatible_as_it_arrives_as_unknown() {
     let with = |error: Value| {
