@@ -6,7 +6,7 @@ use syn::{Path, Type};
 
 use crate::model::{Access, Method, Param, Passing, RoleWord, Service};
 
-use super::{at, text};
+use super::{at, defaults, text};
 
 /// `__METHODS`, `__SERVICE` and `__DESCRIPTOR`; `object` is whose `Definition` describes the service.
 pub(super) fn tables(service: &Service, object: &Type, root: &Path) -> TokenStream {
@@ -35,9 +35,9 @@ pub(super) fn tables(service: &Service, object: &Type, root: &Path) -> TokenStre
 }
 
 /// `fn describe()`: the full description, made when it is asked for.
-pub(super) fn describe(service: &Service, root: &Path) -> TokenStream {
+pub(super) fn describe(service: &Service, object: &Type, root: &Path) -> TokenStream {
     let description = text(&service.description);
-    let methods = service.methods.iter().enumerate().map(|(index, method)| describe_method(index, method, root));
+    let methods = service.methods.iter().enumerate().map(|(index, method)| describe_method(index, method, object, root));
     quote! {
         fn describe() -> #root::__private::ServiceDescriptor {
             let mut __service = #root::__private::Describe::new(&__SERVICE, #description);
@@ -102,16 +102,16 @@ pub(super) fn role_path(role: &RoleWord, root: &Path) -> TokenStream {
     quote!(#root::__private::Role::#word)
 }
 
-fn describe_method(index: usize, method: &Method, root: &Path) -> TokenStream {
+fn describe_method(index: usize, method: &Method, object: &Type, root: &Path) -> TokenStream {
     let description = text(&method.description);
     let outcome = &method.outcome;
-    let params = method.params.iter().map(|param| {
+    let params = method.params.iter().enumerate().map(|(place, param)| {
         let (name, owned) = (text(&param.wire_name), owned_type(param, root));
         let default = match &param.default {
-            Some(value) => quote! {{
-                let __value: #owned = #value;
-                #root::__private::to_value(&__value)
-            }},
+            Some(_) => {
+                let default = defaults::function(object, index, place);
+                quote!(#root::__private::to_value(&#default()))
+            }
             None => quote!(::core::option::Option::None),
         };
         // At the type's own span, so that the compiler's complaint about it stands there.

@@ -7,7 +7,7 @@ use syn::{Ident, Path, Type};
 use crate::model::{Method, Param, Passing, Service};
 
 use super::{
-    at,
+    at, defaults,
     descriptor::{self, owned_type},
     forms::{form, key, located, result_form},
     text,
@@ -26,10 +26,13 @@ pub(super) enum Callee {
 ///
 /// Its local names begin with `__`, as the users' defaults are written among them.
 pub(super) fn definition(service: &Service, object: &Type, callee: Callee, root: &Path) -> TokenStream {
-    let arms = service.methods.iter().enumerate().map(|(index, method)| arm(index, method, callee, root));
-    let describe = descriptor::describe(service, root);
+    let arms = service.methods.iter().enumerate().map(|(index, method)| arm(index, method, object, callee, root));
+    let describe = descriptor::describe(service, object, root);
+    let defaults = defaults::defaults(service, object, root);
     let none = text(&service.names.service);
     quote! {
+        #defaults
+
         #[allow(deprecated)]
         #[automatically_derived]
         impl #root::__private::Definition for #object {
@@ -53,14 +56,14 @@ pub(super) fn definition(service: &Service, object: &Type, callee: Callee, root:
     }
 }
 
-fn arm(index: usize, method: &Method, callee: Callee, root: &Path) -> TokenStream {
+fn arm(index: usize, method: &Method, object: &Type, callee: Callee, root: &Path) -> TokenStream {
     let names = value_names(method);
     let call = invoke(method, callee, &quote!(__object), &quote!(__cx), &names, root);
     let outcome = &method.outcome;
     let values = if method.params.is_empty() {
         quote!(__params.split(&__METHODS[#index].params)?;)
     } else {
-        values(index, method, &names, root)
+        values(index, method, object, &names, root)
     };
     let form = result_form(outcome, root);
     let located = located(root, at(outcome));
@@ -76,7 +79,7 @@ fn arm(index: usize, method: &Method, callee: Callee, root: &Path) -> TokenStrea
 
 /// Binds the parameters to these names: read straight where they stand as a proxy writes them, else one by one from their slots. Defaults
 /// are made last, and once.
-fn values(index: usize, method: &Method, names: &[Ident], root: &Path) -> TokenStream {
+fn values(index: usize, method: &Method, object: &Type, names: &[Ident], root: &Path) -> TokenStream {
     let straight = method.params.iter().map(|param| {
         let owned = owned_type(param, root);
         let (form, key, take) = (form(&owned, root), key(param), take(param));
@@ -86,9 +89,9 @@ fn values(index: usize, method: &Method, names: &[Ident], root: &Path) -> TokenS
         let (owned, take) = (owned_type(param, root), take(param));
         quote_spanned!(at(&param.written)=> __slots.#take::<#owned>(#place)?)
     });
-    let defaults = method.params.iter().zip(names).filter_map(|(param, name)| {
-        let default = param.default.as_ref()?;
-        Some(quote_spanned!(at(&param.written)=> let #name = #name.unwrap_or_else(|| #default);))
+    let defaults = method.params.iter().zip(names).enumerate().filter_map(|(place, (param, name))| {
+        let default = param.default.is_some().then(|| defaults::function(object, index, place))?;
+        Some(quote_spanned!(at(&param.written)=> let #name = #name.unwrap_or_else(#default);))
     });
     quote! {
         let (#(#names,)*) = match __params.straight(|__params| ::core::option::Option::Some((#(#straight,)*))) {

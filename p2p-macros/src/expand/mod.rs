@@ -4,6 +4,7 @@
 //! a service can be written inside of a function and no generated name is in anybody's way.
 
 mod contract;
+mod defaults;
 mod descriptor;
 mod dispatch;
 mod forms;

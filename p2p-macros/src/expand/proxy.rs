@@ -1,13 +1,13 @@
 //! The typed proxy, and `proxy.greeter()`.
 
 use proc_macro2::TokenStream;
-use quote::{format_ident, quote, quote_spanned};
+use quote::{quote, quote_spanned};
 use syn::{Ident, Path, Type};
 
 use crate::model::{Method, Param, Passing, Service};
 
 use super::{
-    at,
+    at, defaults,
     descriptor::owned_type,
     dispatch::{Callee, invoke, value_names},
     forms::{form, key, result_form},
@@ -48,10 +48,7 @@ pub(super) fn methods(service: &Service, object: &Type, callee: Callee, root: &P
     let names = &service.names;
     let (proxy, extension, accessor) = (&names.proxy, &names.extension, &names.accessor);
     let methods = service.methods.iter().enumerate().map(|(index, method)| call(index, method, object, callee, root));
-    let defaults = defaults(service, object, root);
     quote! {
-        #defaults
-
         #[automatically_derived]
         impl #extension for #root::__private::Proxy {
             fn #accessor(&self) -> #proxy {
@@ -82,33 +79,6 @@ pub(super) fn methods(service: &Service, object: &Type, callee: Callee, root: &P
     }
 }
 
-/// The defaults of parameters as functions, which a proxy compares with. They stand on the service's own type, as a default may say `Self`.
-fn defaults(service: &Service, object: &Type, root: &Path) -> TokenStream {
-    let (mut signatures, mut bodies) = (Vec::new(), Vec::new());
-    for (index, method) in service.methods.iter().enumerate() {
-        for (place, param) in method.params.iter().enumerate() {
-            let Some(default) = &param.default else { continue };
-            let (name, owned) = (default_name(index, place), owned_type(param, root));
-            signatures.push(quote_spanned!(at(&param.written)=> fn #name() -> #owned;));
-            bodies.push(quote_spanned!(at(&param.written)=> fn #name() -> #owned { #default }));
-        }
-    }
-    if signatures.is_empty() {
-        return TokenStream::new();
-    }
-    quote! {
-        trait __Defaults { #(#signatures)* }
-
-        #[allow(deprecated)]
-        #[automatically_derived]
-        impl __Defaults for #object { #(#bodies)* }
-    }
-}
-
-fn default_name(index: usize, place: usize) -> Ident {
-    format_ident!("default_{index}_{place}")
-}
-
 fn call(index: usize, method: &Method, object: &Type, callee: Callee, root: &Path) -> TokenStream {
     let Method { ident, docs, outcome, params, .. } = method;
     let values = value_names(method);
@@ -121,11 +91,10 @@ fn call(index: usize, method: &Method, object: &Type, callee: Callee, root: &Pat
         match &param.default {
             None => quote_spanned!(at(&param.written)=> out.field::<#owned>(#form, #key, &params.#place)?;),
             Some(_) => {
-                let default = default_name(index, place.index as usize);
+                let default = defaults::function(object, index, place.index as usize);
                 quote_spanned! {at(&param.written)=> {
                     static __DEFAULT: #root::__private::DefaultJson = #root::__private::DefaultJson::new();
-                    let default = <#object as __Defaults>::#default;
-                    out.unless_default::<#owned>(#form, #key, &params.#place, &__DEFAULT, default)?;
+                    out.unless_default::<#owned>(#form, #key, &params.#place, &__DEFAULT, #default)?;
                 }}
             }
         }

@@ -133,6 +133,16 @@ const _: () = {
             &[::p2p_runtime::__private::Role::Worker],
         ),
     };
+    trait __Defaults {
+        fn __default_0_3() -> char;
+    }
+    #[allow(deprecated)]
+    #[automatically_derived]
+    impl __Defaults for Greeter {
+        fn __default_0_3() -> char {
+            '!'
+        }
+    }
     #[allow(deprecated)]
     #[automatically_derived]
     impl ::p2p_runtime::__private::Definition for Greeter {
@@ -151,10 +161,9 @@ const _: () = {
                     char,
                 >(
                     "ending",
-                    {
-                        let __value: char = '!';
-                        ::p2p_runtime::__private::to_value(&__value)
-                    },
+                    ::p2p_runtime::__private::to_value(
+                        &<Greeter as __Defaults>::__default_0_3(),
+                    ),
                 );
             __service
                 .param::<
@@ -277,7 +286,8 @@ const _: () = {
                                 )
                             }
                         };
-                        let __value_3 = __value_3.unwrap_or_else(|| '!');
+                        let __value_3 = __value_3
+                            .unwrap_or_else(<Greeter as __Defaults>::__default_0_3);
                         ::p2p_runtime::__private::encode_outcome::<
                             Result<Greeting>,
                         >(
@@ -334,16 +344,6 @@ const _: () = {
                 }
                 _ => ::p2p_runtime::__private::no_such_method("greeter", __cx, __params),
             }
-        }
-    }
-    trait __Defaults {
-        fn default_0_3() -> char;
-    }
-    #[allow(deprecated)]
-    #[automatically_derived]
-    impl __Defaults for Greeter {
-        fn default_0_3() -> char {
-            '!'
         }
     }
     #[automatically_derived]
@@ -445,7 +445,6 @@ const _: () = {
                             )?;
                             {
                                 static __DEFAULT: ::p2p_runtime::__private::DefaultJson = ::p2p_runtime::__private::DefaultJson::new();
-                                let default = <Greeter as __Defaults>::default_0_3;
                                 out.unless_default::<
                                         char,
                                     >(
@@ -453,7 +452,7 @@ const _: () = {
                                     ",\"ending\":",
                                     &params.3,
                                     &__DEFAULT,
-                                    default,
+                                    <Greeter as __Defaults>::__default_0_3,
                                 )?;
                             }
                             out.field::<

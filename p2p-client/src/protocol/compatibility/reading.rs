@@ -20,17 +20,20 @@ const MAX_DEPTH: usize = 64;
 /// A difference, and what it is of as a path: `.address.port: …`.
 pub(super) type Found = (Effect, String);
 
+/// Pairs of definitions: what is read, what is written.
+type Asked = BTreeSet<(String, String)>;
+
 /// Compares what is read with what is written.
 pub(super) struct Reading<'a> {
     reader: &'a BTreeMap<String, Value>,
     writer: &'a BTreeMap<String, Value>,
     /// Pairs of definitions that are being compared, or were: what they hold of themselves is no new question.
-    asked: BTreeSet<(String, String)>,
+    asked: Asked,
 }
 
 impl<'a> Reading<'a> {
     pub(super) fn new(reader: &'a ServiceDescriptor, writer: &'a ServiceDescriptor) -> Self {
-        Self { reader: &reader.definitions, writer: &writer.definitions, asked: BTreeSet::new() }
+        Self { reader: &reader.definitions, writer: &writer.definitions, asked: Asked::new() }
     }
 
     /// What of the JSON that `writer` describes is not as `reader` describes it.
@@ -44,39 +47,39 @@ impl<'a> Reading<'a> {
         }
         let depth = depth - 1;
         match (reader, writer) {
-            (Shape::Named(reads), Shape::Named(writes)) => {
-                if !self.asked.insert((reads.clone(), writes.clone())) {
+            (Shape::Named(reads), Shape::Named(gives)) => {
+                if !self.asked.insert((reads.clone(), gives.clone())) {
                     return Vec::new();
                 }
-                let (reader, writer) = (named(self.reader, reads), named(self.writer, writes));
+                let (reader, writer) = (named(self.reader, reads), named(self.writer, gives));
                 self.compare(&reader, &writer, path, depth)
             }
             (Shape::Named(reads), _) => {
                 let reader = named(self.reader, reads);
                 self.compare(&reader, writer, path, depth)
             }
-            (_, Shape::Named(writes)) => {
-                let writer = named(self.writer, writes);
+            (_, Shape::Named(gives)) => {
+                let writer = named(self.writer, gives);
                 self.compare(reader, &writer, path, depth)
             }
             (Shape::Any, _) | (_, Shape::Never) => Vec::new(),
-            (Shape::Opaque(reads), Shape::Opaque(writes)) if reads == writes => Vec::new(),
+            (Shape::Opaque(reads), Shape::Opaque(gives)) if reads == gives => Vec::new(),
             (Shape::Opaque(_), _) | (_, Shape::Opaque(_)) => {
                 vec![(Effect::Unclear, format!("{path}: its schema changed in a way that cannot be compared"))]
             }
             (_, Shape::OneOf(given)) => given.iter().flat_map(|one| self.compare(reader, one, path, depth)).collect(),
             (Shape::OneOf(taken), _) => self.nearest(taken, writer, path, depth),
-            (Shape::List { items: reads, rules }, Shape::List { items: writes, rules: given }) => {
-                let mut found = self.compare(reads, writes, &format!("{path}[]"), depth);
+            (Shape::List { items: reads, rules }, Shape::List { items: gives, rules: given }) => {
+                let mut found = self.compare(reads, gives, &format!("{path}[]"), depth);
                 found.extend(unruled(rules, given, path));
                 found
             }
             (Shape::List { items, .. }, Shape::Tuple(places)) => {
                 places.iter().flat_map(|place| self.compare(items, place, &format!("{path}[]"), depth)).collect()
             }
-            (Shape::Tuple(reads), Shape::Tuple(writes)) if reads.len() == writes.len() => {
-                let pairs = reads.iter().zip(writes).enumerate();
-                pairs.flat_map(|(at, (reads, writes))| self.compare(reads, writes, &format!("{path}[{at}]"), depth)).collect()
+            (Shape::Tuple(reads), Shape::Tuple(gives)) if reads.len() == gives.len() => {
+                let pairs = reads.iter().zip(gives).enumerate();
+                pairs.flat_map(|(at, (reads, gives))| self.compare(reads, gives, &format!("{path}[{at}]"), depth)).collect()
             }
             (Shape::Object { .. }, Shape::Object { .. }) => self.objects(reader, writer, path, depth),
             _ => plain(reader, writer, path).into_iter().collect(),
@@ -105,7 +108,7 @@ impl<'a> Reading<'a> {
     /// The differences from the shape that differs least. What was compared for the others only is as if it had not been.
     fn best_of(&mut self, shapes: &[&Shape], writer: &Shape, path: &str, depth: usize) -> Vec<Found> {
         let before = self.asked.clone();
-        let mut best: Option<(Vec<Found>, BTreeSet<(String, String)>)> = None;
+        let mut best: Option<(Vec<Found>, Asked)> = None;
         for one in shapes {
             self.asked.clone_from(&before);
             let found = self.compare(one, writer, path, depth);
@@ -130,14 +133,14 @@ impl<'a> Reading<'a> {
     fn objects(&mut self, reader: &Shape, writer: &Shape, path: &str, depth: usize) -> Vec<Found> {
         let (
             Shape::Object { fields: reads, others: reads_others, rules },
-            Shape::Object { fields: writes, others: writes_others, rules: given },
+            Shape::Object { fields: gives, others: gives_others, rules: given },
         ) = (reader, writer)
         else {
             return Vec::new();
         };
         let mut found: Vec<_> = unruled(rules, given, path).into_iter().collect();
         for (name, field) in reads {
-            match writes.get(name) {
+            match gives.get(name) {
                 Some(other) => {
                     found.extend(self.compare(&field.shape, &other.shape, &format!("{path}.{name}"), depth));
                     if field.required && !other.required {
@@ -150,7 +153,7 @@ impl<'a> Reading<'a> {
                 None => found.push(missing(name, field, path)),
             }
         }
-        for (name, field) in writes.iter().filter(|(name, _)| !reads.contains_key(*name)) {
+        for (name, field) in gives.iter().filter(|(name, _)| !reads.contains_key(*name)) {
             found.push(match reads_others.as_ref() {
                 Shape::Never => {
                     (Effect::Breaking, format!("{path}.{name}: the field is given, and refused where it is not known"))
@@ -164,8 +167,8 @@ impl<'a> Reading<'a> {
                 }
             });
         }
-        if !matches!(**writes_others, Shape::Any | Shape::Never) {
-            found.extend(self.compare(reads_others, writes_others, &format!("{path}.*"), depth));
+        if !matches!(**gives_others, Shape::Any | Shape::Never) {
+            found.extend(self.compare(reads_others, gives_others, &format!("{path}.*"), depth));
         }
         found
     }
@@ -175,17 +178,18 @@ impl<'a> Reading<'a> {
 /// only one of them has. It keeps nested enums from being compared each with each.
 fn may_be(reader: &Shape, writer: &Shape) -> bool {
     match (reader, writer) {
-        (Shape::Object { fields: reads, .. }, Shape::Object { fields: writes, .. }) => {
-            reads.iter().all(|(name, field)| match (&field.shape, writes.get(name).map(|other| &other.shape)) {
+        (Shape::Object { fields: reads, .. }, Shape::Object { fields: gives, .. }) => {
+            reads.iter().all(|(name, field)| match (&field.shape, gives.get(name).map(|other| &other.shape)) {
                 (Shape::Literal(a), Some(Shape::Literal(b))) => a == b,
                 (_, None) => !field.required,
                 _ => true,
             })
         }
-        (Shape::Any | Shape::OneOf(_) | Shape::Named(_) | Shape::Opaque(_), _) => true,
-        (_, Shape::Any | Shape::Named(_) | Shape::OneOf(_) | Shape::Opaque(_)) => true,
+        (Shape::Any | Shape::OneOf(_) | Shape::Named(_) | Shape::Opaque(_), _)
+        | (_, Shape::Any | Shape::Named(_) | Shape::OneOf(_) | Shape::Opaque(_))
+        | (Shape::Number(_), Shape::Integer { .. })
+        | (Shape::List { .. }, Shape::Tuple(_)) => true,
         (Shape::Literal(a), Shape::Literal(b)) => a == b,
-        (Shape::Number(_), Shape::Integer { .. }) | (Shape::List { .. }, Shape::Tuple(_)) => true,
         (reader, Shape::Literal(json)) => takes_literal(reader, json),
         (reader, writer) => std::mem::discriminant(reader) == std::mem::discriminant(writer),
     }
@@ -221,8 +225,8 @@ fn plain(reader: &Shape, writer: &Shape, path: &str) -> Option<Found> {
         || Some((Effect::Breaking, format!("{path}: {} is given where {} is expected", writer.called(), reader.called())));
     match (reader, writer) {
         (Shape::Null, Shape::Null) | (Shape::Boolean, Shape::Boolean) => None,
-        (Shape::Number(rules), Shape::Number(given)) | (Shape::Text(rules), Shape::Text(given)) => unruled(rules, given, path),
-        (Shape::Number(rules), Shape::Integer { rules: given, .. }) => unruled(rules, given, path),
+        (Shape::Number(rules), Shape::Number(given) | Shape::Integer { rules: given, .. })
+        | (Shape::Text(rules), Shape::Text(given)) => unruled(rules, given, path),
         (Shape::Integer { least, most, rules }, Shape::Integer { least: given_least, most: given_most, rules: given }) => {
             let reaches_down = least.is_none_or(|least| given_least.is_some_and(|given| given >= least));
             let reaches_up = most.is_none_or(|most| given_most.is_some_and(|given| given <= most));
