@@ -69,9 +69,9 @@ impl<'a> Reading<'a> {
             }
             (_, Shape::OneOf(given)) => given.iter().flat_map(|one| self.compare(reader, one, path, depth)).collect(),
             (Shape::OneOf(taken), _) => self.nearest(taken, writer, path, depth),
-            (Shape::List { items: reads, rules }, Shape::List { items: gives, rules: given }) => {
+            (Shape::List { items: reads, rules }, Shape::List { items: gives, rules: kept }) => {
                 let mut found = self.compare(reads, gives, &format!("{path}[]"), depth);
-                found.extend(unruled(rules, given, path));
+                found.extend(unruled(rules, kept, path));
                 found
             }
             (Shape::List { items, .. }, Shape::Tuple(places)) => {
@@ -133,12 +133,12 @@ impl<'a> Reading<'a> {
     fn objects(&mut self, reader: &Shape, writer: &Shape, path: &str, depth: usize) -> Vec<Found> {
         let (
             Shape::Object { fields: reads, others: reads_others, rules },
-            Shape::Object { fields: gives, others: gives_others, rules: given },
+            Shape::Object { fields: gives, others: gives_others, rules: kept },
         ) = (reader, writer)
         else {
             return Vec::new();
         };
-        let mut found: Vec<_> = unruled(rules, given, path).into_iter().collect();
+        let mut found: Vec<_> = unruled(rules, kept, path).into_iter().collect();
         for (name, field) in reads {
             match gives.get(name) {
                 Some(other) => {
