@@ -15,7 +15,8 @@ pub use crate::{
     protocol::{Access, Many, One, Role, ServiceDescriptor},
     proxy::{Anywhere, OnMany, OnOne, Proxy, ProxyCore, TargetKind},
     service::{
-        CallContext, Definition, Describe, HostedService, Local, MethodSpec, Outcome, ParamSpec, Params, ServeFuture, ServiceSpec,
+        CallContext, DefaultJson, Definition, Describe, HostedService, LazyDescriptor, Local, MethodSpec, Outcome, ParamSpec,
+        Params, ServeFuture, ServiceSpec,
     },
 };
 use crate::{

@@ -5,15 +5,20 @@
 
 mod named;
 
-use std::{fmt, future::Future, sync::Arc};
+use std::{
+    fmt,
+    future::{Future, ready},
+    sync::Arc,
+};
 
+use futures::future::BoxFuture;
 use serde::{Serialize, de::DeserializeOwned};
 
 pub use self::named::NamedCall;
 
 use crate::{
     call::{Call, CallError, Codec, Failure, Head, Here, MethodRef, Outgoing, Replies, Sending, encoded},
-    protocol::{CallerId, Many, NodeId, One, Target},
+    protocol::{CallerId, Fingerprint, Many, NodeId, One, Target, compatibility::Fit},
     service::{Chain, Definition, HostedService, MethodSpec, Metrics, Outcome},
 };
 
@@ -44,6 +49,17 @@ pub trait Caller: Send + Sync + 'static {
     /// As [`resolve`](Self::resolve).
     fn resolve_all(&self, head: &Head) -> Result<Vec<Leg>, Failure>;
 
+    /// How this call is fitted to a host whose version of the service, which this fingerprint names, is not the
+    /// caller's. Asked where a target was resolved to [`Route::Differing`]; a caller that never says so need not
+    /// implement it.
+    ///
+    /// # Errors
+    /// When the host's version cannot be found out.
+    fn fit<'a>(&'a self, head: &'a Head, to: &'a Peer, version: Fingerprint) -> BoxFuture<'a, Result<Arc<Fit>, Failure>> {
+        let _ = (head, to, version);
+        Box::pin(ready(Ok(Arc::new(Fit::AsItIs))))
+    }
+
     /// Sends a call and waits for its result's JSON, until the head's deadline at the latest. `body` is the params' JSON. Dropping the future
     /// cancels the call.
     fn send<'a>(&'a self, head: &'a Head, to: &'a Peer, body: &'a [u8]) -> Sending<'a>;
@@ -56,6 +72,9 @@ pub enum Route {
     Here(Arc<dyn HostedService>),
     /// To another node.
     Peer(Peer),
+    /// To another node, whose version of the service has this fingerprint, and may not understand the call: it is
+    /// fitted before it is sent.
+    Differing(Peer, Fingerprint),
 }
 
 /// One node's part of a fan-out.
@@ -72,6 +91,7 @@ impl fmt::Debug for Route {
         match self {
             Self::Here(service) => write!(f, "Here({})", service.spec().name),
             Self::Peer(peer) => peer.fmt(f),
+            Self::Differing(peer, version) => write!(f, "Differing({peer:?}, {version})"),
         }
     }
 }

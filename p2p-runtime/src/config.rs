@@ -45,6 +45,9 @@ pub struct HttpAccess {
     /// `GET /cluster/nodes`
     #[serde(default = "public")]
     pub cluster_nodes: Access,
+    /// `GET /openapi.json`, `GET /openrpc.json` and the method `rpc.discover`
+    #[serde(default = "public")]
+    pub documents: Access,
 }
 
 fn public() -> Access {
@@ -53,7 +56,7 @@ fn public() -> Access {
 
 impl Default for HttpAccess {
     fn default() -> Self {
-        Self { services: Access::Public, cluster_nodes: Access::Public }
+        Self { services: Access::Public, cluster_nodes: Access::Public, documents: Access::Public }
     }
 }
 

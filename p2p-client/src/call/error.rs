@@ -43,7 +43,7 @@ pub enum CallError<E = NoError> {
     /// There is no such service or method.
     #[error("{0}")]
     NotFound(String),
-    /// The host's version of the service does not know what was asked. Nothing was sent.
+    /// The host's version of the service does not know what was asked: then nothing was sent. Or its result cannot be read by this version.
     #[error("incompatible: {0}")]
     Incompatible(String),
     /// The peer could not be reached, or was lost before it answered.
@@ -97,13 +97,16 @@ pub enum Failure {
     /// Nobody to send it to.
     #[error("{0}")]
     NoRoute(String),
+    /// The host's version of the service does not know what was asked. Nothing was sent.
+    #[error("{0}")]
+    Incompatible(String),
 }
 
 impl Failure {
     /// Whether the call surely did not run.
     pub fn surely_not_run(&self) -> bool {
         match self {
-            Self::NotSent(_) | Self::NoRoute(_) => true,
+            Self::NotSent(_) | Self::NoRoute(_) | Self::Incompatible(_) => true,
             Self::Answered(error) => error.code == ErrorCode::UNAVAILABLE,
             Self::Lost(_) | Self::Deadline(_) => false,
         }
@@ -117,6 +120,7 @@ impl Failure {
             Self::Lost(reason) => RpcError::new(ErrorCode::TRANSPORT, reason).with_data(&MayHaveRun { may_have_run: true }),
             Self::Deadline(method) => RpcError::new(ErrorCode::DEADLINE, format!("{method} did not answer in time")),
             Self::NoRoute(reason) => RpcError::new(ErrorCode::NO_ROUTE, reason),
+            Self::Incompatible(reason) => RpcError::new(ErrorCode::INCOMPATIBLE, reason),
         }
     }
 }
@@ -136,6 +140,7 @@ impl<E: ServiceError> CallError<E> {
             Failure::Lost(reason) => Self::Transport { reason, may_have_run: true },
             Failure::Deadline(method) => Self::Deadline { method, cause: TimedOut },
             Failure::NoRoute(reason) => Self::NoRoute(reason),
+            Failure::Incompatible(reason) => Self::Incompatible(reason),
         }
     }
 

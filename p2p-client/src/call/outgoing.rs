@@ -7,8 +7,11 @@ use futures::future::BoxFuture;
 use tokio::time::{Instant, sleep_until};
 
 use crate::{
-    protocol::{ErrorCode, NodeId, RpcError, Target},
-    proxy::{Caller, Route},
+    protocol::{
+        ErrorCode, Fingerprint, NodeId, RpcError, Target,
+        compatibility::{Fit, NoFit},
+    },
+    proxy::{Caller, Peer, Route},
     service::{
         CallContext, Chain, Cut, Definition, Guarded, HostedService, Local, MethodSpec, ObjectWriter, Outcome, Params, Running,
         ServiceError,
@@ -172,6 +175,7 @@ impl Outgoing {
     /// Serves the call from JSON by an object on this node.
     pub(crate) async fn serve_here(&self, service: &Arc<dyn HostedService>, body: &[u8]) -> Result<Bytes, Failure> {
         let name = self.head.method.method();
+        let body = &*self.fitted_here(&**service, body)?;
         let Some(spec) = service.method(name) else {
             return Err(Failure::Answered(unknown_method(&**service, name)));
         };
@@ -186,31 +190,63 @@ impl Outgoing {
             .map_err(Failure::Answered)
     }
 
+    /// Fits a call to what is hosted here under the name, should that be another version of what the caller was built with.
+    fn fitted_here<'a>(&self, service: &dyn HostedService, body: &'a [u8]) -> Result<Cow<'a, [u8]>, Failure> {
+        match self.head.method.spec().and_then(|spec| spec.descriptor) {
+            Some(own) if own.fingerprint() != service.fingerprint() => {
+                let fit = Fit::of(own.get(), &service.describe(), self.head.method.method());
+                fit.params(body).map_err(|why| self.no_fit(self.caller.node_id(), &why))
+            }
+            _ => Ok(Cow::Borrowed(body)),
+        }
+    }
+
+    /// Sends to a host with another version of the service, if that understands the call.
+    pub(crate) async fn send_fitted(&self, to: &Peer, version: Fingerprint, body: &[u8]) -> Result<Bytes, Failure> {
+        let fit = self.caller.fit(&self.head, to, version).await?;
+        let body = fit.params(body).map_err(|why| self.no_fit(&to.node_id, &why))?;
+        self.caller.send(&self.head, to, &body).await
+    }
+
+    fn no_fit(&self, host: &NodeId, why: &NoFit) -> Failure {
+        let method = &self.head.method;
+        Failure::Incompatible(format!("{} on node {host} is of another version: {why}", method.path()))
+    }
+
     /// Goes where `route` says and, where that surely did not run or may run twice, to the next that fits; once nobody is left, around
     /// again as often as was asked for. All of it within the deadline.
     async fn send_until_settled(&mut self, mut route: Result<Route, Failure>, body: &[u8]) -> Result<Bytes, Failure> {
         let mut failed: Option<Failure> = None;
         loop {
-            match route {
-                // In a box of its own: a call that is sent is not to carry the room for one that is not.
+            let (peer, sent) = match route {
+                // In boxes of their own: a call that is sent as it is is not to carry the room for one that is not.
                 Ok(Route::Here(service)) => return Box::pin(self.serve_here(&service, body)).await,
-                Ok(Route::Peer(peer)) => match self.caller.send(&self.head, &peer, body).await {
-                    Ok(answer) => return Ok(answer),
-                    Err(failure) if !self.may_go_on(&failure) => return Err(failure),
-                    Err(failure) => {
-                        tracing::debug!(peer = %peer.node_id, %failure, "trying elsewhere");
-                        self.head.tried.push(peer.node_id);
-                        failed = Some(worse(failed, failure));
-                    }
-                },
+                Ok(Route::Differing(peer, version)) => {
+                    let sent = Box::pin(self.send_fitted(&peer, version, body)).await;
+                    (peer, sent)
+                }
+                Ok(Route::Peer(peer)) => {
+                    let sent = self.caller.send(&self.head, &peer, body).await;
+                    (peer, sent)
+                }
                 Err(nobody) => {
                     let failure = failed.take().unwrap_or(nobody);
                     if !self.may_go_on(&failure) || !Box::pin(self.next_round()).await {
                         return Err(failure);
                     }
                     failed = Some(failure);
+                    route = self.caller.resolve(&self.head);
+                    continue;
                 }
-            }
+            };
+            let failure = match sent {
+                Ok(answer) => return Ok(answer),
+                Err(failure) if !self.may_go_on(&failure) => return Err(failure),
+                Err(failure) => failure,
+            };
+            tracing::debug!(peer = %peer.node_id, %failure, "trying elsewhere");
+            self.head.tried.push(peer.node_id);
+            failed = Some(worse(failed, failure));
             route = self.caller.resolve(&self.head);
         }
     }

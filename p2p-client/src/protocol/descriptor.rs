@@ -7,7 +7,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Access;
+use super::{
+    Access,
+    shape::{Canonical, exact_json},
+};
 
 /// What a service is: its methods, their schemas, docs and access.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -122,19 +125,18 @@ impl ServiceDescriptor {
     /// The version of the descriptor format that this crate writes.
     pub const FORMAT: u32 = 1;
 
-    /// The descriptor's fingerprint. Docs, the order of methods and the order of keys do not change it.
+    /// The descriptor's fingerprint. It is made of the JSON that methods take and give, not of how schemas describe it:
+    /// docs, names of types, the order of methods and the order of keys do not change it.
     pub fn fingerprint(&self) -> Fingerprint {
-        let mut canonical = format!("p2p-descriptor/{}\n{}\n", self.format, self.name);
+        let head = format!("p2p-descriptor/{}\n{}\n", self.format, self.name);
+        let mut canonical = Canonical::new(&self.definitions, head);
         let mut methods: Vec<_> = self.methods.iter().collect();
         methods.sort_by(|a, b| a.name.cmp(&b.name));
         for method in methods {
             method.write_canonical(&mut canonical);
         }
-        for (name, schema) in &self.definitions {
-            let _ = writeln!(canonical, "def {name} {}", canonical_schema(schema));
-        }
         let mut digest = Context::new(&SHA256);
-        digest.update(canonical.as_bytes());
+        digest.update(canonical.text.as_bytes());
         let mut short = [0; 16];
         short.copy_from_slice(&digest.finish().as_ref()[..16]);
         Fingerprint(short)
@@ -147,45 +149,30 @@ impl ServiceDescriptor {
 }
 
 impl MethodDescriptor {
-    fn write_canonical(&self, out: &mut String) {
-        let _ = writeln!(out, "method {} idempotent={} access={:?}", self.name, self.idempotent, self.access);
+    fn write_canonical(&self, out: &mut Canonical<'_>) {
+        let _ = write!(out.text, "method {} idempotent={} access={:?}", self.name, self.idempotent, self.access);
         for param in &self.params {
-            let _ = writeln!(out, " param {} required={} {}", param.name, param.required, canonical_schema(&param.schema));
+            let _ = write!(out.text, "\n param {} required={} ", param.name, param.required);
+            // A proxy leaves out what equals the default: what that is, both ends have to agree on.
+            if let Some(default) = param.default() {
+                let _ = write!(out.text, "default={} ", exact_json(default));
+            }
+            out.schema(&param.schema);
         }
-        let _ = writeln!(out, " result {}", canonical_schema(&self.result));
+        out.text.push_str("\n result ");
+        out.schema(&self.result);
         if let Some(error) = &self.error {
-            let _ = writeln!(out, " error {}", canonical_schema(error));
+            out.text.push_str("\n error ");
+            out.schema(error);
         }
+        out.text.push('\n');
     }
 }
 
-/// A schema as text with sorted keys and without what only people read.
-fn canonical_schema(schema: &Value) -> String {
-    const FOR_PEOPLE: [&str; 5] = ["title", "description", "examples", "$schema", "$comment"];
-    match schema {
-        Value::Object(map) => {
-            let mut keys: Vec<_> = map.keys().filter(|key| !FOR_PEOPLE.contains(&key.as_str())).collect();
-            keys.sort();
-            let members: Vec<_> = keys.iter().map(|key| format!("{key:?}:{}", member(key, &map[*key]))).collect();
-            format!("{{{}}}", members.join(","))
-        }
-        Value::Array(items) => {
-            format!("[{}]", items.iter().map(canonical_schema).collect::<Vec<_>>().join(","))
-        }
-        plain => plain.to_string(),
-    }
-}
-
-/// Below `properties` the keys are names that users chose, so that a field called `title` counts.
-fn member(key: &str, value: &Value) -> String {
-    match (key, value) {
-        ("properties" | "$defs", Value::Object(map)) => {
-            let mut names: Vec<_> = map.keys().collect();
-            names.sort();
-            let members: Vec<_> = names.iter().map(|name| format!("{name:?}:{}", canonical_schema(&map[*name]))).collect();
-            format!("{{{}}}", members.join(","))
-        }
-        _ => canonical_schema(value),
+impl ParamDescriptor {
+    /// The value that the host takes where the parameter is left out, if it has one: the schema's `default`.
+    pub fn default(&self) -> Option<&Value> {
+        self.schema.get("default")
     }
 }
 

@@ -4,12 +4,14 @@
 //! calling side and the hosting side cannot disagree about it.
 
 mod access;
+pub mod compatibility;
 mod descriptor;
 pub mod envelope;
 mod error;
 mod id;
 mod node_info;
 mod role;
+mod shape;
 mod target;
 
 pub use access::{Access, CallerId, Denied};

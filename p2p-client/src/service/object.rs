@@ -8,9 +8,9 @@ use std::{
     sync::Arc,
 };
 
-use crate::protocol::{RpcError, ServiceDescriptor};
+use crate::protocol::{Fingerprint, RpcError, ServiceDescriptor};
 
-use super::{CallContext, MethodSpec, MethodStats, Params, ServiceSpec};
+use super::{CallContext, LazyDescriptor, MethodSpec, MethodStats, Params, ServiceSpec};
 
 /// A served call: ends with the result's JSON, or with an error.
 pub type ServeFuture<'a> = Pin<Box<dyn Future<Output = Result<Vec<u8>, RpcError>> + Send + 'a>>;
@@ -37,6 +37,11 @@ pub trait HostedService: Send + Sync + 'static {
 
     /// The service's full description.
     fn describe(&self) -> ServiceDescriptor;
+
+    /// The fingerprint of its description.
+    fn fingerprint(&self) -> Fingerprint {
+        self.describe().fingerprint()
+    }
 
     /// The counters of the method with this index.
     fn stats(&self, index: usize) -> Option<&MethodStats>;
@@ -92,6 +97,10 @@ impl<S: Definition + ?Sized> HostedService for Local<S> {
 
     fn describe(&self) -> ServiceDescriptor {
         S::describe()
+    }
+
+    fn fingerprint(&self) -> Fingerprint {
+        S::SPEC.descriptor().map_or_else(|| S::describe().fingerprint(), LazyDescriptor::fingerprint)
     }
 
     fn stats(&self, index: usize) -> Option<&MethodStats> {

@@ -5,6 +5,8 @@
 //! method; [`Slots::take`] then decodes a slice into the parameter's own type, so that an error can name it.
 //! [`ObjectWriter`] is the other direction.
 
+use std::sync::OnceLock;
+
 use serde::{
     Deserialize, Deserializer,
     de::{self, DeserializeOwned, MapAccess, SeqAccess, Visitor},
@@ -251,25 +253,57 @@ impl<'a> ObjectWriter<'a> {
     /// When the value does not serialise.
     pub fn field<T: Parameter>(&mut self, form: impl Form<T>, key: &'static str, value: &T) -> serde_json::Result<()> {
         let before = self.out.len();
-        self.explicit(form, key, value)?;
+        write_key(self.out, key);
+        form.write(value, self.out)?;
         if self.out.ends_with(b":null") && may_be_left_out::<T>() {
             self.out.truncate(before);
         }
         Ok(())
     }
 
-    /// Writes a member in any case: one that has a default, which the host would take in the place of a `None` that was left out.
+    /// Writes a member that has a default, unless its value is that: a host that does not know the parameter can still
+    /// be called. A `None` that is not the default is written, as the host would take the default in the place of a
+    /// `None` that was left out.
     ///
     /// # Errors
     /// When the value does not serialise.
-    pub fn explicit<T: Parameter>(&mut self, form: impl Form<T>, key: &'static str, value: &T) -> serde_json::Result<()> {
+    pub fn unless_default<T: Parameter>(
+        &mut self,
+        form: impl Form<T>,
+        key: &'static str,
+        value: &T,
+        default: &DefaultJson,
+        make: fn() -> T,
+    ) -> serde_json::Result<()> {
+        let before = self.out.len();
         write_key(self.out, key);
-        form.write(value, self.out)
+        let value_at = self.out.len();
+        form.write(value, self.out)?;
+        if default.is(&self.out[value_at..], || form.encode(&make())) {
+            self.out.truncate(before);
+        }
+        Ok(())
     }
 
     /// Ends the object.
     pub fn end(self) {
         self.out.push(b'}');
+    }
+}
+
+/// The JSON of a parameter's default, made when it is first compared with. A default is the same whenever it is asked for.
+#[derive(Debug, Default)]
+pub struct DefaultJson(OnceLock<Option<Vec<u8>>>);
+
+impl DefaultJson {
+    /// Not made yet.
+    pub const fn new() -> Self {
+        Self(OnceLock::new())
+    }
+
+    /// Whether `json` is the default; one that does not serialise is nothing's.
+    fn is(&self, json: &[u8], make: impl FnOnce() -> serde_json::Result<Vec<u8>>) -> bool {
+        self.0.get_or_init(|| make().ok()).as_deref() == Some(json)
     }
 }
 
@@ -370,15 +404,34 @@ mod tests {
     }
 
     #[test]
-    fn a_written_object_leaves_out_what_says_nothing() {
+    fn a_written_object_leaves_out_what_says_nothing_or_equals_its_default() {
         let mut out = Vec::new();
         let mut object = ObjectWriter::new(&mut out);
         object.field(Generated, ",\"a\":", &None::<u8>).unwrap();
         object.field(Generated, ",\"b\":", &1_u8).unwrap();
         object.field(Generated, ",\"c\":", &()).unwrap();
-        object.explicit(Generated, ",\"d\":", &None::<u8>).unwrap();
+        let default = DefaultJson::new();
+        for (key, value) in [(",\"d\":", None), (",\"f\":", Some(7))] {
+            object.unless_default::<Option<u8>>(Generated, key, &value, &default, || Some(7)).unwrap();
+        }
         object.field(Generated, ",\"e\":", &":null".to_owned()).unwrap();
         object.end();
         assert_eq!(out, br#"{"b":1,"c":null,"d":null,"e":":null"}"#);
+    }
+
+    #[test]
+    fn a_default_is_left_out_wherever_it_stands_in_the_object() {
+        let written = |first: u8, second: u8| {
+            let mut out = Vec::new();
+            let mut object = ObjectWriter::new(&mut out);
+            object.unless_default::<u8>(Generated, ",\"a\":", &first, &DefaultJson::new(), || 1).unwrap();
+            object.unless_default::<u8>(Generated, ",\"b\":", &second, &DefaultJson::new(), || 1).unwrap();
+            object.end();
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(written(1, 1), "{}");
+        assert_eq!(written(1, 11), r#"{"b":11}"#);
+        assert_eq!(written(11, 1), r#"{"a":11}"#);
+        assert_eq!(written(2, 3), r#"{"a":2,"b":3}"#);
     }
 }

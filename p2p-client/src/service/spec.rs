@@ -4,6 +4,8 @@ use std::{borrow::Cow, time::Duration};
 
 use crate::protocol::{Access, Role};
 
+use super::LazyDescriptor;
+
 /// What is known of a method before any call: all that routing, access and limits need.
 #[derive(Debug, Clone)]
 pub struct MethodSpec {
@@ -29,6 +31,8 @@ pub struct MethodSpec {
     pub track_metrics: bool,
     /// Its own time limit.
     pub timeout: Option<Duration>,
+    /// The description of its service that the program was built with; `None` of a service that exists only at run time.
+    pub descriptor: Option<&'static LazyDescriptor>,
 }
 
 /// What is known of a parameter.
@@ -52,6 +56,11 @@ pub struct ServiceSpec {
 }
 
 impl ServiceSpec {
+    /// The description that the program was built with; `None` of a service that exists only at run time.
+    pub fn descriptor(&self) -> Option<&'static LazyDescriptor> {
+        self.methods.first().and_then(|method| method.descriptor)
+    }
+
     /// Whether a node of this role hosts the service.
     pub fn is_for(&self, role: Role) -> bool {
         self.roles.is_empty() || self.roles.contains(&role)

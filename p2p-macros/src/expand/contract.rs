@@ -28,7 +28,7 @@ pub(super) fn contract(item: &Item, service: &Service, name: &Ident, root: &Path
     let proxy = proxy::proxy(service, name, root);
     let object_type = syn::parse_quote!(dyn __Object);
     let proxy_methods = proxy::methods(service, &object_type, Callee::Contract, root);
-    let (imports, tables) = (forms::imports(root), descriptor::tables(service, root));
+    let (imports, tables) = (forms::imports(root), descriptor::tables(service, &object_type, root));
     let object = object(service, name, root);
     let definition = dispatch::definition(service, &object_type, Callee::Contract, root);
     let proxy_name = &service.names.proxy;

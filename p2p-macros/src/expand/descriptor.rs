@@ -2,14 +2,14 @@
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
-use syn::Path;
+use syn::{Path, Type};
 
 use crate::model::{Access, Method, Param, Passing, RoleWord, Service};
 
-use super::{at, place::Places, text};
+use super::{at, defaults, place::Places, text};
 
-/// `__METHODS` and `__SERVICE`.
-pub(super) fn tables(service: &Service, root: &Path) -> TokenStream {
+/// `__METHODS`, `__SERVICE` and `__DESCRIPTOR`; `object` is whose `Definition` describes the service.
+pub(super) fn tables(service: &Service, object: &Type, root: &Path) -> TokenStream {
     let name = text(&service.names.service);
     let version = match &service.version {
         Some(version) => {
@@ -27,6 +27,8 @@ pub(super) fn tables(service: &Service, root: &Path) -> TokenStream {
     let (counted, count) = (places.items(service), places.count(service));
     quote! {
         #counted
+        static __DESCRIPTOR: #root::__private::LazyDescriptor =
+            #root::__private::LazyDescriptor::new(<#object as #root::__private::Definition>::describe);
         static __METHODS: [#root::__private::MethodSpec; #count] = [#(#methods),*];
         static __SERVICE: #root::__private::ServiceSpec = #root::__private::ServiceSpec {
             name: #root::__private::Cow::Borrowed(#name),
@@ -38,11 +40,11 @@ pub(super) fn tables(service: &Service, root: &Path) -> TokenStream {
 }
 
 /// `fn describe()`: the full description, made when it is asked for.
-pub(super) fn describe(service: &Service, root: &Path) -> TokenStream {
+pub(super) fn describe(service: &Service, object: &Type, root: &Path) -> TokenStream {
     let description = text(&service.description);
     let places = Places::of(service);
     let methods = service.methods.iter().enumerate().map(|(index, method)| {
-        let described = describe_method(&places.place(index, &method.ident), method, root);
+        let described = describe_method(&places.place(index, &method.ident), method, object, root);
         match &method.conditions[..] {
             [] => described,
             conditions => quote!(#(#conditions)* { #described }),
@@ -86,6 +88,7 @@ fn method_spec(service: &Service, index: &TokenStream, method: &Method, root: &P
             detached: #detached,
             track_metrics: #track_metrics,
             timeout: #timeout,
+            descriptor: ::core::option::Option::Some(&__DESCRIPTOR),
         }
     }
 }
@@ -111,16 +114,16 @@ pub(super) fn role_path(role: &RoleWord, root: &Path) -> TokenStream {
     quote!(#root::__private::Role::#word)
 }
 
-fn describe_method(index: &TokenStream, method: &Method, root: &Path) -> TokenStream {
+fn describe_method(index: &TokenStream, method: &Method, object: &Type, root: &Path) -> TokenStream {
     let description = text(&method.description);
     let outcome = &method.outcome;
-    let params = method.params.iter().map(|param| {
+    let params = method.params.iter().enumerate().map(|(place, param)| {
         let (name, owned) = (text(&param.wire_name), owned_type(param, root));
         let default = match &param.default {
-            Some(value) => quote! {{
-                let __value: #owned = #value;
-                #root::__private::to_value(&__value)
-            }},
+            Some(_) => {
+                let default = defaults::function(object, method, place);
+                quote!(#root::__private::to_value(&#default()))
+            }
             None => quote!(::core::option::Option::None),
         };
         // At the type's own span, so that the compiler's complaint about it stands there.

@@ -7,7 +7,7 @@ use syn::{Ident, Path, Type};
 use crate::model::{Method, Param, Passing, Service};
 
 use super::{
-    at,
+    at, defaults,
     descriptor::{self, owned_type},
     forms::{form, key, located, result_form},
     place::Places,
@@ -28,10 +28,13 @@ pub(super) enum Callee {
 /// Its local names begin with `__`, as the users' defaults are written among them.
 pub(super) fn definition(service: &Service, object: &Type, callee: Callee, root: &Path) -> TokenStream {
     let places = Places::of(service);
-    let arms = service.methods.iter().enumerate().map(|(index, method)| arm(places, index, method, callee, root));
-    let describe = descriptor::describe(service, root);
+    let arms = service.methods.iter().enumerate().map(|(index, method)| arm(places, index, method, object, callee, root));
+    let describe = descriptor::describe(service, object, root);
+    let defaults = defaults::defaults(service, object, root);
     let none = text(&service.names.service);
     quote! {
+        #defaults
+
         #[allow(deprecated)]
         #[automatically_derived]
         impl #root::__private::Definition for #object {
@@ -55,7 +58,7 @@ pub(super) fn definition(service: &Service, object: &Type, callee: Callee, root:
     }
 }
 
-fn arm(places: Places, index: usize, method: &Method, callee: Callee, root: &Path) -> TokenStream {
+fn arm(places: Places, index: usize, method: &Method, object: &Type, callee: Callee, root: &Path) -> TokenStream {
     let (pattern, index) = (places.pattern(index, &method.ident), places.place(index, &method.ident));
     let conditions = &method.conditions;
     let names = value_names(method);
@@ -64,7 +67,7 @@ fn arm(places: Places, index: usize, method: &Method, callee: Callee, root: &Pat
     let values = if method.params.is_empty() {
         quote!(__params.split(&__METHODS[#index].params)?;)
     } else {
-        values(&index, method, &names, root)
+        values(&index, method, object, &names, root)
     };
     let form = result_form(outcome, root);
     let located = located(root, at(outcome));
@@ -81,7 +84,7 @@ fn arm(places: Places, index: usize, method: &Method, callee: Callee, root: &Pat
 
 /// Binds the parameters to these names: read straight where they stand as a proxy writes them, else one by one from their slots. Defaults
 /// are made last, and once.
-fn values(index: &TokenStream, method: &Method, names: &[Ident], root: &Path) -> TokenStream {
+fn values(index: &TokenStream, method: &Method, object: &Type, names: &[Ident], root: &Path) -> TokenStream {
     let straight = method.params.iter().map(|param| {
         let owned = owned_type(param, root);
         let (form, key, take) = (form(&owned, root), key(param), take(param));
@@ -91,9 +94,9 @@ fn values(index: &TokenStream, method: &Method, names: &[Ident], root: &Path) ->
         let (owned, take) = (owned_type(param, root), take(param));
         quote_spanned!(at(&param.written)=> __slots.#take::<#owned>(#place)?)
     });
-    let defaults = method.params.iter().zip(names).filter_map(|(param, name)| {
-        let default = param.default.as_ref()?;
-        Some(quote_spanned!(at(&param.written)=> let #name = #name.unwrap_or_else(|| #default);))
+    let defaults = method.params.iter().zip(names).enumerate().filter_map(|(place, (param, name))| {
+        let default = param.default.is_some().then(|| defaults::function(object, method, place))?;
+        Some(quote_spanned!(at(&param.written)=> let #name = #name.unwrap_or_else(#default);))
     });
     quote! {
         let (#(#names,)*) = match __params.straight(|__params| ::core::option::Option::Some((#(#straight,)*))) {

@@ -4,6 +4,7 @@
 //! a service can be written inside of a function and no generated name is in anybody's way.
 
 mod contract;
+mod defaults;
 mod descriptor;
 mod dispatch;
 mod forms;
@@ -114,7 +115,7 @@ fn own(args: &ServiceArgs, item: &Item, object: &Type, root: &Path, errors: &mut
     let users = item.without_ours();
     let proxy = proxy::proxy(&service, &name, root);
     let proxy_methods = proxy::methods(&service, &syn::parse_quote!(#object), dispatch::Callee::Own, root);
-    let (imports, tables) = (forms::imports(root), descriptor::tables(&service, root));
+    let (imports, tables) = (forms::imports(root), descriptor::tables(&service, object, root));
     let definition = dispatch::definition(&service, &syn::parse_quote!(#object), dispatch::Callee::Own, root);
     let hosting = host::own_host(&service, object, root);
     quote! {

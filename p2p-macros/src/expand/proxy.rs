@@ -7,7 +7,7 @@ use syn::{Ident, Path, Type};
 use crate::model::{Method, Param, Passing, Service};
 
 use super::{
-    at,
+    at, defaults,
     descriptor::owned_type,
     dispatch::{Callee, invoke, value_names},
     forms::{form, key, result_form},
@@ -90,8 +90,17 @@ fn call(index: &TokenStream, method: &Method, object: &Type, callee: Callee, roo
     let types = params.iter().map(|param| owned_type(param, root));
     let writes = params.iter().enumerate().map(|(place, param)| {
         let (key, place, owned) = (key(param), syn::Index::from(place), owned_type(param, root));
-        let (write, form) = (if param.default.is_some() { quote!(explicit) } else { quote!(field) }, form(&owned, root));
-        quote_spanned!(at(&param.written)=> out.#write::<#owned>(#form, #key, &params.#place)?;)
+        let form = form(&owned, root);
+        match &param.default {
+            None => quote_spanned!(at(&param.written)=> out.field::<#owned>(#form, #key, &params.#place)?;),
+            Some(_) => {
+                let default = defaults::function(object, method, place.index as usize);
+                quote_spanned! {at(&param.written)=> {
+                    static __DEFAULT: #root::__private::DefaultJson = #root::__private::DefaultJson::new();
+                    out.unless_default::<#owned>(#form, #key, &params.#place, &__DEFAULT, #default)?;
+                }}
+            }
+        }
     });
     let invoked = invoke(method, callee, &quote!(here.object()), &quote!(here.cx()), &values, root);
     // At the method's own span, so that "future cannot be sent between threads" points there.

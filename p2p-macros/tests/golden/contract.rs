@@ -45,6 +45,9 @@ pub trait KvProxyExt {
 const _: () = {
     #[allow(unused_imports, reason = "which of them are needed is for the types to say")]
     use ::p2p_client::__private::{Form as _, ViaMessage as _, ViaSerde as _};
+    static __DESCRIPTOR: ::p2p_client::__private::LazyDescriptor = ::p2p_client::__private::LazyDescriptor::new(
+        <dyn __Object as ::p2p_client::__private::Definition>::describe,
+    );
     static __METHODS: [::p2p_client::__private::MethodSpec; 2usize] = [
         ::p2p_client::__private::MethodSpec {
             service: ::p2p_client::__private::Cow::Borrowed("key_value"),
@@ -66,6 +69,7 @@ const _: () = {
             timeout: ::core::option::Option::Some(
                 ::core::time::Duration::from_millis(500u64),
             ),
+            descriptor: ::core::option::Option::Some(&__DESCRIPTOR),
         },
         ::p2p_client::__private::MethodSpec {
             service: ::p2p_client::__private::Cow::Borrowed("key_value"),
@@ -88,6 +92,7 @@ const _: () = {
             detached: false,
             track_metrics: true,
             timeout: ::core::option::Option::None,
+            descriptor: ::core::option::Option::Some(&__DESCRIPTOR),
         },
     ];
     static __SERVICE: ::p2p_client::__private::ServiceSpec = ::p2p_client::__private::ServiceSpec {

@@ -33,6 +33,9 @@ const _: () = {
         signal,
         uptime,
     }
+    static __DESCRIPTOR: ::p2p_runtime::__private::LazyDescriptor = ::p2p_runtime::__private::LazyDescriptor::new(
+        <Machine as ::p2p_runtime::__private::Definition>::describe,
+    );
     static __METHODS: [::p2p_runtime::__private::MethodSpec; {
         let __each: &[()] = &[#[cfg(unix)] (), ()];
         __each.len()
@@ -56,6 +59,7 @@ const _: () = {
             detached: false,
             track_metrics: true,
             timeout: ::core::option::Option::None,
+            descriptor: ::core::option::Option::Some(&__DESCRIPTOR),
         },
         ::p2p_runtime::__private::MethodSpec {
             service: ::p2p_runtime::__private::Cow::Borrowed("machine"),
@@ -69,6 +73,7 @@ const _: () = {
             detached: false,
             track_metrics: true,
             timeout: ::core::option::Option::None,
+            descriptor: ::core::option::Option::Some(&__DESCRIPTOR),
         },
     ];
     static __SERVICE: ::p2p_runtime::__private::ServiceSpec = ::p2p_runtime::__private::ServiceSpec {

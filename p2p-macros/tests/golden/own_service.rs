@@ -48,6 +48,9 @@ pub trait GreeterProxyExt {
 const _: () = {
     #[allow(unused_imports, reason = "which of them are needed is for the types to say")]
     use ::p2p_runtime::__private::{Form as _, ViaMessage as _, ViaSerde as _};
+    static __DESCRIPTOR: ::p2p_runtime::__private::LazyDescriptor = ::p2p_runtime::__private::LazyDescriptor::new(
+        <Greeter as ::p2p_runtime::__private::Definition>::describe,
+    );
     static __METHODS: [::p2p_runtime::__private::MethodSpec; 3usize] = [
         ::p2p_runtime::__private::MethodSpec {
             service: ::p2p_runtime::__private::Cow::Borrowed("greeter"),
@@ -87,6 +90,7 @@ const _: () = {
             timeout: ::core::option::Option::Some(
                 ::core::time::Duration::from_millis(2000u64),
             ),
+            descriptor: ::core::option::Option::Some(&__DESCRIPTOR),
         },
         ::p2p_runtime::__private::MethodSpec {
             service: ::p2p_runtime::__private::Cow::Borrowed("greeter"),
@@ -102,6 +106,7 @@ const _: () = {
             detached: true,
             track_metrics: false,
             timeout: ::core::option::Option::None,
+            descriptor: ::core::option::Option::Some(&__DESCRIPTOR),
         },
         ::p2p_runtime::__private::MethodSpec {
             service: ::p2p_runtime::__private::Cow::Borrowed("greeter"),
@@ -117,6 +122,7 @@ const _: () = {
             detached: false,
             track_metrics: true,
             timeout: ::core::option::Option::None,
+            descriptor: ::core::option::Option::Some(&__DESCRIPTOR),
         },
     ];
     static __SERVICE: ::p2p_runtime::__private::ServiceSpec = ::p2p_runtime::__private::ServiceSpec {
@@ -127,6 +133,16 @@ const _: () = {
             &[::p2p_runtime::__private::Role::Worker],
         ),
     };
+    trait __Defaults {
+        fn __default_greet_3() -> char;
+    }
+    #[allow(deprecated)]
+    #[automatically_derived]
+    impl __Defaults for Greeter {
+        fn __default_greet_3() -> char {
+            '!'
+        }
+    }
     #[allow(deprecated)]
     #[automatically_derived]
     impl ::p2p_runtime::__private::Definition for Greeter {
@@ -145,10 +161,9 @@ const _: () = {
                     char,
                 >(
                     "ending",
-                    {
-                        let __value: char = '!';
-                        ::p2p_runtime::__private::to_value(&__value)
-                    },
+                    ::p2p_runtime::__private::to_value(
+                        &<Greeter as __Defaults>::__default_greet_3(),
+                    ),
                 );
             __service
                 .param::<
@@ -271,7 +286,8 @@ const _: () = {
                                 )
                             }
                         };
-                        let __value_3 = __value_3.unwrap_or_else(|| '!');
+                        let __value_3 = __value_3
+                            .unwrap_or_else(<Greeter as __Defaults>::__default_greet_3);
                         ::p2p_runtime::__private::encode_outcome::<
                             Result<Greeting>,
                         >(
@@ -427,13 +443,18 @@ const _: () = {
                                 ",\"title\":",
                                 &params.2,
                             )?;
-                            out.explicit::<
-                                    char,
-                                >(
-                                (&::p2p_runtime::__private::Probe::<char>::NEW).form(),
-                                ",\"ending\":",
-                                &params.3,
-                            )?;
+                            {
+                                static __DEFAULT: ::p2p_runtime::__private::DefaultJson = ::p2p_runtime::__private::DefaultJson::new();
+                                out.unless_default::<
+                                        char,
+                                    >(
+                                    (&::p2p_runtime::__private::Probe::<char>::NEW).form(),
+                                    ",\"ending\":",
+                                    &params.3,
+                                    &__DEFAULT,
+                                    <Greeter as __Defaults>::__default_greet_3,
+                                )?;
+                            }
                             out.field::<
                                     <str as ::p2p_runtime::__private::ToOwned>::Owned,
                                 >(

@@ -146,7 +146,7 @@ impl NodeBuilder {
         self
     }
 
-    /// Says who may read `/services` and `/cluster/nodes`, in the place of the configuration.
+    /// Says who may read `/services`, `/cluster/nodes` and the documents, in the place of the configuration.
     pub fn documents_for(mut self, access: Access) -> Self {
         self.documents = Some(access);
         self

@@ -17,7 +17,7 @@ use crate::{
     context::Context,
     network::{ListeningPort, NetworkComponent, NetworkParts},
     persistence::StatePersistence,
-    service::{AcceptSessions, Dispatcher, NodeCaller, ServiceComponent, ServiceManager, SessionHost},
+    service::{AcceptSessions, Descriptors, Dispatcher, NodeCaller, ServiceComponent, ServiceManager, SessionHost},
     storage::Store,
     transport::{GossipLink, GossipLinkConfig, HttpHandler, Server, TlsGossipDial, TransportComponent, TransportParts},
     web::{RunningRequests, WebServerComponent, WebState},
@@ -48,7 +48,8 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
     let sessions = Sessions::new(dial, Arc::new(calls.clone()), builder.sessions);
     let (frames, events) = mpsc::channel(WAITING_FRAMES);
     let gossip = GossipLink::new(Arc::new(TlsGossipDial::new(network.clone(), tls)), frames, GossipLinkConfig::default());
-    let caller = Arc::new(NodeCaller::new(cx.clone(), pool.clone(), sessions.clone()));
+    let descriptors = Descriptors::new(pool.clone());
+    let caller = Arc::new(NodeCaller::new(cx.clone(), pool.clone(), sessions.clone(), descriptors.clone()));
     cx.set_caller(&(caller.clone() as Arc<dyn Caller>));
     let listening = cx.clone();
     let issuer = enrolment.issuer(network.clone(), move || listening.shared::<ListeningPort>().map(|port| port.0))?;
@@ -84,12 +85,13 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
     });
     let service = ServiceComponent::new(ServiceManager::new(builder.services, builder.discover).expecting(builder.expected));
     let access = match builder.documents {
-        Some(access) => HttpAccess { services: access.clone(), cluster_nodes: access },
+        Some(access) => HttpAccess { services: access.clone(), cluster_nodes: access.clone(), documents: access },
         None => config.http_access.clone(),
     };
     let state = WebState {
         dispatcher: Dispatcher::new(cx.clone(), caller.clone()),
         sessions,
+        descriptors,
         cx: cx.clone(),
         identity: enrolment.identity.clone(),
         issuer: issuer.clone(),

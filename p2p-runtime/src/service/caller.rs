@@ -21,7 +21,9 @@ use http_body_util::Full;
 use p2p_client::{
     call::{Failure, Head, Sending, Settle, UnderWay},
     protocol::{
-        CallerId, ErrorCode, Many, NodeId, NodeInfo, NodeStatus, One, Role, RpcError, ServiceHealth, Target,
+        CallerId, ErrorCode, Fingerprint, Many, NodeId, NodeInfo, NodeStatus, One, Role, RpcError, ServiceHealth, ServiceSummary,
+        Target,
+        compatibility::Fit,
         envelope::{Reply, write_request},
     },
     proxy::{Caller, Leg, Peer, Route},
@@ -45,7 +47,7 @@ use crate::{
     web::{BODY_PATH, headers},
 };
 
-use super::{choice::choose, loads::Loads};
+use super::{Descriptors, choice::choose, loads::Loads, versions::Versions};
 
 /// Resolves and sends the calls of one node.
 pub struct NodeCaller {
@@ -53,15 +55,17 @@ pub struct NodeCaller {
     identity: CallerId,
     pool: HttpPool,
     sessions: Sessions,
+    versions: Versions,
     /// Spreads calls over equally good hosts.
     turn: AtomicUsize,
     loads: Loads,
 }
 
 impl NodeCaller {
-    pub(crate) fn new(cx: Context, pool: HttpPool, sessions: Sessions) -> Self {
+    pub(crate) fn new(cx: Context, pool: HttpPool, sessions: Sessions, descriptors: Descriptors) -> Self {
         let identity = CallerId::Node { id: cx.node_id().clone(), role: cx.role() };
-        Self { cx, identity, pool, sessions, turn: AtomicUsize::new(0), loads: Loads::default() }
+        let versions = Versions::new(descriptors);
+        Self { cx, identity, pool, sessions, versions, turn: AtomicUsize::new(0), loads: Loads::default() }
     }
 
     /// Whom one result is asked of, without regard to where this call came from.
@@ -115,11 +119,11 @@ impl NodeCaller {
             return Err(no_route(format!("node {id} could not be reached")));
         }
         let service = head.method.service();
-        if !info.services.contains_key(service) {
+        let Some(hosted) = info.services.get(service) else {
             let hosts: Vec<_> = info.services.keys().map(String::as_str).collect();
             return Err(no_route(format!("node {id} does not host {service}; it hosts: {}", hosts.join(", "))));
-        }
-        Ok(Route::Peer(peer.clone()))
+        };
+        Ok(self.way(head, peer, hosted))
     }
 
     /// The best of the members that fit: those that are alive and well before all others, and of them the less busy one of two.
@@ -139,11 +143,9 @@ impl NodeCaller {
             hosts().filter(move |(info, hosted, _)| is_well(info, hosted.health))
         };
         let turn = self.turn.fetch_add(1, Relaxed);
-        let cost = |peer: &&Peer| self.loads.cost(&peer.node_id, head.began);
-        let chosen = choose(|| well().map(|(.., peer)| peer), turn, random, cost)
-            .or_else(|| choose(|| hosts().map(|(.., peer)| peer), turn, random, cost));
-        if let Some(peer) = chosen {
-            return Ok(Route::Peer(peer.clone()));
+        let cost = |(_, _, peer): &(_, _, &Peer)| self.loads.cost(&peer.node_id, head.began);
+        if let Some((_, hosted, peer)) = choose(well, turn, random, cost).or_else(|| choose(hosts, turn, random, cost)) {
+            return Ok(self.way(head, peer, hosted));
         }
         Err(if self.is_known(service) {
             no_route(format!("no {wanted} that is alive hosts {service}"))
@@ -160,6 +162,20 @@ impl NodeCaller {
             call.is_unlike_others();
         }
         call
+    }
+
+    /// The way to a host: as it is where its version of the service is the caller's, or is known to understand the caller's calls.
+    fn way(&self, head: &Head, peer: &Peer, hosted: &ServiceSummary) -> Route {
+        match head.method.spec().and_then(|spec| spec.descriptor) {
+            Some(own) if own.fingerprint() != hosted.fingerprint => {
+                if self.versions.is_as_it_is(own.fingerprint(), hosted.fingerprint, head.method.method()) {
+                    Route::Peer(peer.clone())
+                } else {
+                    Route::Differing(peer.clone(), hosted.fingerprint)
+                }
+            }
+            _ => Route::Peer(peer.clone()),
+        }
     }
 
     fn is_known(&self, service: &str) -> bool {
@@ -203,7 +219,7 @@ impl NodeCaller {
             let route = if info.node_id == *me {
                 self.here(head)
             } else {
-                info.services.contains_key(service).then(|| Route::Peer(peer.clone()))
+                info.services.get(service).map(|hosted| self.way(head, peer, hosted))
             };
             legs.extend(route.map(|route| Leg { node_id: info.node_id.clone(), route: Ok(route) }));
         }
@@ -409,11 +425,15 @@ impl Caller for NodeCaller {
                 let route = self.choose(head, one)?;
                 let node_id = match &route {
                     Route::Here(_) => self.cx.node_id().clone(),
-                    Route::Peer(peer) => peer.node_id.clone(),
+                    Route::Peer(peer) | Route::Differing(peer, _) => peer.node_id.clone(),
                 };
                 Ok(vec![Leg { node_id, route: Ok(route) }])
             }
         }
+    }
+
+    fn fit<'a>(&'a self, head: &'a Head, to: &'a Peer, version: Fingerprint) -> BoxFuture<'a, Result<Arc<Fit>, Failure>> {
+        Box::pin(self.versions.fit(head, to, version))
     }
 
     fn send<'a>(&'a self, head: &'a Head, to: &'a Peer, body: &'a [u8]) -> Sending<'a> {

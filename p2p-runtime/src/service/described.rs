@@ -96,6 +96,7 @@ fn check_params(method: &MethodDescriptor) -> Result<(), String> {
 
 fn spec(descriptor: &ServiceDescriptor) -> ServiceSpec {
     let method = |(index, method): (usize, &MethodDescriptor)| MethodSpec {
+        descriptor: None,
         service: descriptor.name.clone(),
         name: method.name.clone(),
         path: format!("{}/{}", descriptor.name, method.name).into(),

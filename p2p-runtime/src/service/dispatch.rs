@@ -175,7 +175,8 @@ impl Dispatcher {
         let mut last = None;
         loop {
             let peer = match self.caller.resolve(&head) {
-                Ok(Route::Peer(peer)) => peer,
+                // What comes by name was not made with any version in mind: the host refuses what it does not know.
+                Ok(Route::Peer(peer) | Route::Differing(peer, _)) => peer,
                 Ok(Route::Here(hosted)) => return self.serve(&hosted, head.method.method(), call).await,
                 Err(failure) => return Err(told(last.unwrap_or(failure), call)),
             };
@@ -206,7 +207,9 @@ impl Dispatcher {
                 let answer = match &leg.route {
                     Err(failure) => Err(told(failure.clone(), call)),
                     Ok(Route::Here(hosted)) => self.serve(hosted, head.method.method(), call).await,
-                    Ok(Route::Peer(peer)) => self.send(call, head, peer).await.map_err(|failure| told(failure, call)),
+                    Ok(Route::Peer(peer) | Route::Differing(peer, _)) => {
+                        self.send(call, head, peer).await.map_err(|failure| told(failure, call))
+                    }
                 };
                 (leg.node_id, answer)
             })

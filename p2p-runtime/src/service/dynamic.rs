@@ -53,6 +53,7 @@ where
         detached: false,
         track_metrics: true,
         timeout: None,
+        descriptor: None,
     };
     let description = MethodDescriptor { params, ..method_of(&spec, "", result) };
     let handler = Arc::new(handler);

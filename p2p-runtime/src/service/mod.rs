@@ -11,6 +11,7 @@ mod caller;
 mod choice;
 mod component;
 mod described;
+mod descriptors;
 mod dispatch;
 mod dynamic;
 mod expected;
@@ -18,13 +19,16 @@ mod health;
 mod hosting;
 mod loads;
 mod manager;
+mod program;
 mod registry;
 mod sessions;
+mod versions;
 
 pub use caller::NodeCaller;
 pub(crate) use caller::Nowhere;
 pub(crate) use component::ServiceComponent;
 pub use described::DescribedCall;
+pub(crate) use descriptors::Descriptors;
 pub use dispatch::{Dispatcher, Inbound};
 pub use expected::{ExpectedService, MissingServices, NotHosted, ServiceTable};
 pub(crate) use health::HealthBoard;
@@ -34,5 +38,6 @@ pub use hosting::{
     ViaNoLifecycle,
 };
 pub use manager::ServiceManager;
+pub use program::descriptors_of_program;
 pub use registry::{Registry, RegistryError, ServiceListing};
 pub(crate) use sessions::{AcceptSessions, SessionHost};

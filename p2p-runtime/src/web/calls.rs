@@ -28,6 +28,7 @@ use crate::{
 };
 
 use super::{
+    catalogue::{DISCOVER, discover},
     headers,
     requester::{Refusal, Requester},
     rpc::{self, RpcDispatch, read_body_within},
@@ -155,7 +156,19 @@ impl RpcDispatch for Calls<'_> {
         method: &'a str,
         params: Option<&'a RawValue>,
     ) -> impl Future<Output = Result<Vec<u8>, RpcError>> + Send + 'a {
-        let inbound = Inbound {
+        async move {
+            if method == DISCOVER {
+                // In a box of its own: a call is not to carry the room for a document.
+                return Box::pin(discover(self.state, &self.requester)).await;
+            }
+            self.state.dispatcher.call(self.inbound(method, params)).await
+        }
+    }
+}
+
+impl Calls<'_> {
+    fn inbound<'a>(&'a self, method: &'a str, params: Option<&'a RawValue>) -> Inbound<'a> {
+        Inbound {
             path: method,
             params: Params::new(params.map(RawValue::get)),
             caller: self.requester.caller.clone(),
@@ -165,8 +178,7 @@ impl RpcDispatch for Calls<'_> {
             timeout: self.timeout,
             trace: self.trace,
             origin: self.origin.clone(),
-        };
-        self.state.dispatcher.call(inbound)
+        }
     }
 }
 
@@ -202,14 +214,15 @@ fn unescaped(text: &str) -> String {
     String::from_utf8_lossy(&plain).into_owned()
 }
 
-/// The HTTP status that says of an error what HTTP can say.
+/// The HTTP status that says of an error what HTTP can say: the table of docs/documents.md.
 fn refused(error: RpcError) -> Response {
     let status = match error.code {
         ErrorCode::PARSE | ErrorCode::INVALID_REQUEST | ErrorCode::INVALID_PARAMS => StatusCode::BAD_REQUEST,
         ErrorCode::METHOD_NOT_FOUND => StatusCode::NOT_FOUND,
         ErrorCode::DENIED => StatusCode::FORBIDDEN,
         ErrorCode::DEADLINE => StatusCode::GATEWAY_TIMEOUT,
-        ErrorCode::NO_ROUTE | ErrorCode::UNAVAILABLE => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorCode::NO_ROUTE | ErrorCode::UNAVAILABLE | ErrorCode::CANCELLED => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorCode::INCOMPATIBLE => StatusCode::NOT_IMPLEMENTED,
         ErrorCode::TRANSPORT => StatusCode::BAD_GATEWAY,
         ErrorCode::SERVICE => StatusCode::UNPROCESSABLE_ENTITY,
         _ => StatusCode::INTERNAL_SERVER_ERROR,

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use axum::{Json, extract::State, response::IntoResponse};
 use http::{StatusCode, Uri};
 use p2p_client::{
-    protocol::{ErrorCode, NodeId, NodeInfo, Role, RpcError, ServiceDescriptor, ServiceHealth},
+    protocol::{ErrorCode, Fingerprint, NodeId, NodeInfo, Role, RpcError, ServiceDescriptor, ServiceHealth},
     service::MetricsSnapshot,
 };
 use serde::{Deserialize, Serialize};
@@ -43,6 +43,8 @@ pub struct ServiceStatus {
     /// Its full description.
     #[serde(flatten)]
     pub descriptor: ServiceDescriptor,
+    /// What callers of other versions are told apart by.
+    pub fingerprint: Fingerprint,
     /// What was counted of each method, by name.
     pub metrics: BTreeMap<String, MethodStatus>,
     /// What it counts of its own.
@@ -101,6 +103,7 @@ pub(super) async fn services(
         });
         let name = service.descriptor.name.to_string();
         let status = ServiceStatus {
+            fingerprint: service.descriptor.fingerprint(),
             metrics: metrics.collect(),
             own_metrics: state.cx.metrics(&name).snapshot(),
             health: health.get(&name).cloned().unwrap_or_default(),
@@ -120,6 +123,9 @@ pub(super) async fn cluster_nodes(
 }
 
 pub(super) async fn unknown_route(uri: Uri) -> impl IntoResponse {
-    let text = format!("there is nothing at {}; there are /rpc, /health, /services and /cluster/nodes", uri.path());
+    let text = format!(
+        "there is nothing at {}; there are /rpc, /health, /services, /cluster/nodes, /openapi.json and /openrpc.json",
+        uri.path()
+    );
     Refusal(StatusCode::NOT_FOUND, RpcError::new(ErrorCode::METHOD_NOT_FOUND, text))
 }

@@ -8,10 +8,14 @@
 mod admin;
 mod bodies;
 mod calls;
+mod catalogue;
 mod component;
+mod components;
 mod documents;
 pub(crate) mod headers;
 mod joining;
+mod openapi;
+mod openrpc;
 mod requester;
 mod routes;
 pub mod rpc;
@@ -21,8 +25,38 @@ mod state;
 /// Where results that were too large for a session are fetched; the ticket follows.
 pub(crate) const BODY_PATH: &str = "/internal/session/body";
 
+/// What a document says of itself.
+#[derive(Debug, Clone)]
+pub struct About {
+    /// Its title.
+    pub title: String,
+    /// Its version: that of the node's software.
+    pub version: String,
+    /// Services that are missing in it, as their hosts could not be asked.
+    pub unread: Vec<String>,
+}
+
+impl About {
+    /// The description at the document's head.
+    fn text(&self) -> String {
+        let text = "Every node serves every method of the cluster: here if it is hosted here, else by passing the call on.";
+        if self.unread.is_empty() {
+            return text.to_owned();
+        }
+        format!("{text} Missing here, as their hosts could not be asked: {}.", self.unread.join(", "))
+    }
+}
+
+/// The first line of a doc comment: its summary.
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
+}
+
 pub use admin::{LeaveReply, TokenReply, TokenRequest};
+pub(crate) use catalogue::DESCRIPTOR_PATH;
 pub(crate) use component::WebServerComponent;
 pub use documents::{Health, MethodStatus, ServiceStatus};
+pub use openapi::openapi;
+pub use openrpc::openrpc;
 pub(crate) use running::RunningRequests;
 pub(crate) use state::WebState;

@@ -5,6 +5,8 @@
 //! | `POST /rpc`, `POST /rpc/{service}/{method}` | anyone; each method says whom it is for |
 //! | `GET /health` | anyone |
 //! | `GET /services`, `GET /cluster/nodes` | as the configuration says; otherwise nodes and operators |
+//! | `GET /openapi.json`, `GET /openrpc.json` | the same |
+//! | `GET /internal/descriptor/{service}` | nodes |
 //! | `GET /internal/ca-cert`, `POST /internal/cert-request` | anyone: joining proves itself |
 //! | `GET /internal/session/body/{ticket}` | the node whose call the result answers |
 //! | `/admin/…` | the operator, on the node's own socket |
@@ -18,7 +20,7 @@ use axum::{
 
 use crate::transport::unavailable;
 
-use super::{BODY_PATH, admin, bodies, calls, documents, joining, state::WebState};
+use super::{BODY_PATH, DESCRIPTOR_PATH, admin, bodies, calls, catalogue, documents, joining, state::WebState};
 
 /// All routes but `POST /rpc`, which is [`calls::JsonRpc`]'s.
 pub(super) fn routes(state: Arc<WebState>) -> Router {
@@ -28,6 +30,9 @@ pub(super) fn routes(state: Arc<WebState>) -> Router {
         .route("/health", get(documents::health))
         .route("/services", get(documents::services))
         .route("/cluster/nodes", get(documents::cluster_nodes))
+        .route("/openapi.json", get(catalogue::openapi_json))
+        .route("/openrpc.json", get(catalogue::openrpc_json))
+        .route(&format!("{DESCRIPTOR_PATH}/{{service}}"), get(catalogue::descriptor))
         .route(&format!("{BODY_PATH}/{{ticket}}"), get(bodies::fetch))
         .route("/internal/ca-cert", get(joining::ca_cert))
         .route("/internal/cert-request", post(joining::cert_request))

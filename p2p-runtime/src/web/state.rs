@@ -9,7 +9,7 @@ use crate::{
     config::HttpAccess,
     context::Context,
     identity::{Issuer, NodeIdentity},
-    service::Dispatcher,
+    service::{Descriptors, Dispatcher},
 };
 
 use super::{rpc::BodyLimits, running::RunningRequests};
@@ -19,6 +19,7 @@ pub(crate) struct WebState {
     pub(crate) cx: Context,
     pub(crate) dispatcher: Dispatcher,
     pub(crate) sessions: Sessions,
+    pub(crate) descriptors: Descriptors,
     pub(crate) identity: NodeIdentity,
     pub(crate) issuer: Option<Issuer>,
     pub(crate) access: HttpAccess,

@@ -5,7 +5,8 @@ use std::{ffi::OsString, path::PathBuf};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use super::{
-    Invocation, call::CallArgs, init::InitArgs, join::JoinArgs, logging, output::Format, start::StartArgs, token::TokenArgs,
+    Invocation, call::CallArgs, contract::ContractArgs, init::InitArgs, join::JoinArgs, logging, output::Format,
+    start::StartArgs, token::TokenArgs,
 };
 
 /// Over which options the help says that every command takes them.
@@ -53,6 +54,7 @@ pub(super) enum Command {
     Join(JoinArgs),
     Token(TokenArgs),
     Call(CallArgs),
+    Contract(ContractArgs),
     /// Lists the nodes of the cluster, as the node in this folder sees them
     #[command(after_help = "Example:\n  {program} nodes\n  {program} nodes --output json")]
     Nodes,

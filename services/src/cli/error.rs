@@ -71,9 +71,24 @@ pub(super) enum CliError {
     /// What was read is too long.
     #[error("{what} holds more than {limit} bytes; is it the right one?")]
     TooLong { what: String, limit: u64 },
+    /// A file of contracts cannot be used.
+    #[error("{} cannot be compared: {why}; `p2p contract export` writes such a file", .path.display())]
+    BadContract { path: PathBuf, why: String },
+    /// Callers of the old version would fail.
+    #[error(
+        "{harmful} of {changes} changes can break callers of the old version; keep what they use, or give the service a new name"
+    )]
+    Breaking { harmful: usize, changes: usize },
     /// An argument of a call.
     #[error("{0}")]
     Argument(String),
+}
+
+impl CliError {
+    /// The exit status that says it.
+    pub(super) fn status(&self) -> i32 {
+        if matches!(self, Self::BadContract { .. }) { 2 } else { 1 }
+    }
 }
 
 /// What an error carries besides its text, as JSON.

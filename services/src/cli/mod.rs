@@ -6,11 +6,13 @@
 //!                          password: what opens the store       output: what is printed, as a table or as JSON
 //! ```
 //! What was asked for goes to standard output; what went wrong to standard error, in one line that says what to do next; the log
-//! to standard error as well. The exit status is 0, 1 when the command failed, 2 when the command line is wrong.
+//! to standard error as well. The exit status is 0, 1 when the command failed, 2 when the command line, or a file
+//! that it names for comparing, is wrong.
 
 mod address;
 mod args;
 mod call;
+mod contract;
 mod duration;
 mod error;
 mod init;
@@ -83,6 +85,7 @@ pub async fn run_with(prepare: impl FnOnce(NodeBuilder) -> NodeBuilder) -> Resul
         Command::Join(args) => join::run(args, &invocation, prepare).await,
         Command::Token(args) => token::run(args, &invocation).await,
         Command::Call(args) => call::run(args, &invocation).await,
+        Command::Contract(args) => contract::run(args, &invocation).await,
         Command::Nodes => nodes::run(&invocation).await,
         Command::Services => services::run(&invocation).await,
         Command::Stop => stop::run(&invocation).await,
@@ -90,7 +93,7 @@ pub async fn run_with(prepare: impl FnOnce(NodeBuilder) -> NodeBuilder) -> Resul
     };
     if let Err(error) = done {
         output::error(&invocation.in_own_name(&error.to_string()));
-        std::process::exit(1);
+        std::process::exit(error.status());
     }
     Ok(())
 }

@@ -3,5 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod cluster;
+mod contract;
 mod harness;
 mod refusals;
