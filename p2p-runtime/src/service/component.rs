@@ -51,7 +51,8 @@ impl Component for ServiceComponent {
         if let Some(announcing) = self.announcing.lock().unwrap_or_else(PoisonError::into_inner).take() {
             announcing.cancel();
         }
-        self.manager.stop(cx).await;
+        // What did not clean up is in the log; the component itself has stopped all the same.
+        let _told = self.manager.stop(cx).await;
         Ok(())
     }
 }
@@ -77,7 +78,8 @@ async fn announce(cx: &Context) {
     }
 }
 
-fn summaries(registry: &Registry) -> BTreeMap<String, ServiceSummary> {
+/// What the cluster is told of what is hosted.
+pub(crate) fn summaries(registry: &Registry) -> BTreeMap<String, ServiceSummary> {
     let summary = |service: super::registry::ServiceListing| {
         let descriptor = service.descriptor;
         let summary = ServiceSummary {

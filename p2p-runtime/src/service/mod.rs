@@ -19,6 +19,10 @@ mod sessions;
 pub use caller::NodeCaller;
 pub(crate) use caller::Nowhere;
 pub(crate) use component::ServiceComponent;
+#[cfg(feature = "testing")]
+pub(crate) use component::summaries;
+#[cfg(feature = "testing")]
+pub(crate) use dispatch::serve;
 pub use dispatch::{Dispatcher, Inbound};
 pub use hosting::{
     DefaultProbe, HookFuture, Hosted, Hosting, Lifecycle, LifecycleProbe, ServiceEntry, ViaDefault, ViaLifecycle, ViaNoDefault,
