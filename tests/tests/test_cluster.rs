@@ -18,6 +18,7 @@ struct Place {
 
 #[service]
 impl Place {
+    /// The node that serves the call.
     #[service_method(idempotent)]
     async fn here(&self, cx: &CallContext) -> Result<String> {
         Ok(cx.node().to_string())

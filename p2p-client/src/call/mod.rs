@@ -20,9 +20,9 @@ pub use here::Here;
 pub use options::{CallOptions, Headers};
 #[doc(hidden)]
 pub use outgoing::Codec;
-#[cfg(any(test, feature = "testing"))]
-pub(crate) use outgoing::{limit, unknown_method_of};
 pub(crate) use outgoing::{Begun, encoded};
 pub use outgoing::{Head, MethodRef, Outgoing, serve_guarded, unknown_method};
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use outgoing::{limit, unknown_method_of};
 pub use sending::{Sending, Settle};
 pub use single::Call;

@@ -147,7 +147,9 @@ impl MockCaller {
         self.services.iter().find(|mock| mock.service() == wanted).ok_or_else(|| {
             let mocked: Vec<_> = self.services.iter().map(ServiceMock::service).collect();
             let mocked = if mocked.is_empty() { "nothing".to_owned() } else { mocked.join(", ") };
-            let text = format!("nothing mocks the service {wanted:?}; give the proxy its mock: Proxy::mock().with(&mock). Mocked: {mocked}");
+            let text = format!(
+                "nothing mocks the service {wanted:?}; give the proxy its mock: Proxy::mock().with(&mock). Mocked: {mocked}"
+            );
             RpcError::new(ErrorCode::METHOD_NOT_FOUND, text).into()
         })
     }
@@ -176,7 +178,9 @@ impl MockCaller {
                 Ok(ids.iter().map(|id| Leg { node_id: id.clone(), route: route(id) }).collect())
             }
             _ if self.nodes.is_empty() => {
-                let text = format!("{target} asks the cluster's nodes, and the mock has none; name them: Proxy::mock().coordinator().workers(2)");
+                let text = format!(
+                    "{target} asks the cluster's nodes, and the mock has none; name them: Proxy::mock().coordinator().workers(2)"
+                );
                 Err(Failure::NoRoute(text))
             }
             _ => {
@@ -193,7 +197,11 @@ impl MockCaller {
             Target::One(one) => MockNode::meant_by(one),
             Target::Many(_) => None,
         };
-        named.or_else(meant).unwrap_or_else(|| MockNode { id: peer.node_id.clone(), role: Role::Worker, capabilities: Vec::new() })
+        named.or_else(meant).unwrap_or_else(|| MockNode {
+            id: peer.node_id.clone(),
+            role: Role::Worker,
+            capabilities: Vec::new(),
+        })
     }
 
     async fn answer(&self, head: &Head, to: &Peer, body: &[u8]) -> Result<bytes::Bytes, Failure> {

@@ -117,9 +117,7 @@ impl ServiceMock {
             return Err(unknown_method_of(self.0.spec, name).into());
         };
         // What was said of a target goes before what was said of all; else the first said is the first used.
-        let fitting = |wants_target: bool| {
-            move |rule: &Rule| rule.at.is_some() == wants_target && rule.fits(method.index, node)
-        };
+        let fitting = |wants_target: bool| move |rule: &Rule| rule.at.is_some() == wants_target && rule.fits(method.index, node);
         let place = state.rules.iter().position(fitting(true)).or_else(|| state.rules.iter().position(fitting(false)));
         if let Some(rule) = place.and_then(|place| state.rules.get_mut(place)) {
             rule.answered += 1;
@@ -218,7 +216,7 @@ impl Expectation {
 
 impl fmt::Debug for Expectation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Expectation").field("mock", &self.mock.0.name).field("answered", &self.answered()).finish()
+        f.debug_struct("Expectation").field("mock", &self.mock.0.name).field("answered", &self.answered()).finish_non_exhaustive()
     }
 }
 

@@ -82,7 +82,8 @@ fn on(index: usize, method: &Method, root: &Path) -> TokenStream {
     let names = value_names(method);
     let types = method.params.iter().map(|param| owned_type(param, root));
     let slots = from_slots(method, root);
-    let (slots_name, defaults) = if method.params.is_empty() { (quote!(_), quote!()) } else { (quote!(mut __slots), with_defaults(method, &names)) };
+    let (slots_name, defaults) =
+        if method.params.is_empty() { (quote!(_), quote!()) } else { (quote!(mut __slots), with_defaults(method, &names)) };
     quote_spanned! {at(&method.ident)=>
         #[doc = #doc]
         pub fn #on<__A, __M>(
@@ -108,6 +109,7 @@ fn on_name(method: &Method) -> Ident {
 
 /// What a test has to write so that the method answers, less the mock's name.
 fn line(method: &Method) -> String {
-    let params: String = method.params.iter().map(|param| format!(", {}", param.ident)).collect();
-    format!("{}(|call{params}| Ok(…))", on_name(method))
+    let params = method.params.iter().map(|param| param.ident.to_string());
+    let arguments: Vec<String> = std::iter::once("call".to_owned()).chain(params).collect();
+    format!("{}(|{}| Ok(…))", on_name(method), arguments.join(", "))
 }

@@ -247,10 +247,8 @@ impl Makings {
 
     /// Starts a node that is enrolled.
     pub(super) async fn start(&self, plan: &Plan, enrolment: Enrolment) -> Result<crate::node::Node> {
-        let builder = NodeBuilder::default()
-            .enrolment(enrolment)
-            .network(self.lab.network(plan.place))
-            .membership(self.membership.clone());
+        let builder =
+            NodeBuilder::default().enrolment(enrolment).network(self.lab.network(plan.place)).membership(self.membership.clone());
         let builder = self.setups.iter().fold(builder, |builder, setup| setup(plan, builder));
         Ok(builder.start().await?)
     }

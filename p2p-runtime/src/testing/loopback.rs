@@ -356,8 +356,8 @@ mod tests {
             assert_eq!(error.kind(), io::ErrorKind::NetworkDown);
         }
         let mut back = loopback.network(2).listen(to).await.unwrap();
-        let again = loopback.network(1);
-        let (connected, _) = tokio::join!(again.connect(&back.local_addr().to_string()), back.accept());
+        let (again, to) = (loopback.network(1), to.to_string());
+        let (connected, _) = tokio::join!(again.connect(&to), back.accept());
         drop(connected.unwrap());
     }
 

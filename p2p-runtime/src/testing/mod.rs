@@ -24,5 +24,9 @@ mod service_tester;
 pub use p2p_client::testing::{Expectation, MockCall, MockCluster, ServiceMock, Unmet};
 
 #[cfg(feature = "testing")]
-pub use self::{cluster::TestCluster, running::RunningCluster, service_tester::{ServiceTester, TestedService}};
+pub use self::{
+    cluster::TestCluster,
+    running::RunningCluster,
+    service_tester::{ServiceTester, TestedService},
+};
 pub use crate::transport::{MemoryHost, MemoryNetwork};
