@@ -1,6 +1,6 @@
 //! [`MockCluster`]: which nodes a mock says there are, and the caller below its proxy.
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use tokio::time::sleep_until;
 
@@ -175,7 +175,9 @@ impl MockCaller {
         match target {
             Many::Nodes(ids) => {
                 let route = |id: &NodeId| self.choose(head, &One::Node(id.clone())).map(|node| Route::Peer(node.peer()));
-                Ok(ids.iter().map(|id| Leg { node_id: id.clone(), route: route(id) }).collect())
+                // Each once, however often it was named, as a node does.
+                let ids: BTreeSet<&NodeId> = ids.iter().collect();
+                Ok(ids.into_iter().map(|id| Leg { node_id: id.clone(), route: route(id) }).collect())
             }
             _ if self.nodes.is_empty() => {
                 let text = format!(

@@ -39,7 +39,7 @@ use crate::{
 ///     /// For nodes and operators, as nothing else is said.
 ///     #[service_method]
 ///     pub async fn double(&self, number: u32) -> Result<u32> {
-///         Ok(number.checked_mul(2).ok_or_else(|| Error::msg("too large"))?)
+///         number.checked_mul(2).ok_or_else(|| Error::msg("too large"))
 ///     }
 /// }
 ///
