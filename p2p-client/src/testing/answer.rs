@@ -15,13 +15,19 @@ pub type Answering = BoxFuture<'static, Result<Vec<u8>, Failure>>;
 
 /// What a mock can answer for a method that returns `R`: what the method's caller gets, `Result<T, CallError<E>>`, or a future of that.
 ///
-/// `M` tells the two apart ([`Now`], [`Later`]) and is found by the compiler.
+/// `M` tells the two apart ([`Now`], [`Later`]) and is found by the compiler. Anything else is refused:
+///
+/// ```compile_fail,E0277
+/// # use p2p_client::contracts::system::MockSystem;
+/// MockSystem::new().on_get_system_info(|_| "a host");
+/// ```
 #[diagnostic::on_unimplemented(
     message = "a mock cannot answer with `{Self}`",
     label = "not what the caller of the method gets",
     note = "return `Ok(value)` or `Err(CallError::…)`, an own error as `Err(CallError::Service(error))`; or a future of that: `async move {{ … }}`"
 )]
-pub trait Answer<R: Outcome, M> {
+// `R` has no bound here, so that a result that cannot be one is told of once, where the method stands, and not by its mock as well.
+pub trait Answer<R, M> {
     /// Begins to answer.
     fn begin(self) -> Answering;
 }
