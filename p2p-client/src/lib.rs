@@ -8,6 +8,7 @@
 //! - [`proxy`]: where calls begin, and the one seam below; [`call`]: calls as values.
 //! - [`codec`]: the JSON of params and results, by code made for their types.
 //! - [`json_rpc`]: calls to foreign JSON-RPC servers.
+//! - `testing`, with the feature of that name: mocks, for the tests of code that calls.
 
 // The attribute writes `::p2p_client::…`, here as well.
 extern crate self as p2p_client;
@@ -19,11 +20,28 @@ pub mod json_rpc;
 pub mod protocol;
 pub mod proxy;
 pub mod service;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod wire;
 
 #[doc(hidden)]
 #[path = "private.rs"]
 pub mod __private;
+
+// Around the mocks that `#[service]` writes. The feature tested here is this crate's, where `cfg` in what the attribute writes would
+// test one of the crate that it writes into; and where it is off, mocks cost their tokens and nothing more.
+#[cfg(any(test, feature = "testing"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __mocks {
+    ($($mocks:tt)*) => { $($mocks)* };
+}
+#[cfg(not(any(test, feature = "testing")))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __mocks {
+    ($($mocks:tt)*) => {};
+}
 
 pub use self::codec::Message;
 /// Makes a type a [`codec::Message`].
@@ -54,4 +72,6 @@ pub use p2p_macros::service_method;
 ///
 /// Every method of the trait is served. Access, timeouts and names stand here; a host writes bodies only:
 /// `#[service] impl Kv for MemoryKv { … }`, with the attribute of `p2p_runtime` or `p2p_services`.
+///
+/// With this crate's feature `testing` there is a mock of it as well, `MockKv`: see `p2p_client::testing`.
 pub use p2p_macros::service_of_client as service;

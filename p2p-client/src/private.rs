@@ -9,6 +9,9 @@ pub use std::{
 pub use serde::{Serialize, de::DeserializeOwned};
 pub use serde_json::Result as JsonResult;
 
+pub use crate::__mocks as mocks;
+#[cfg(any(test, feature = "testing"))]
+pub use crate::testing::{Answer, Expectation, MockCall, ServiceMock};
 pub use crate::{
     call::{Codec, Here},
     codec::{Form, Message, Plain, Probe, Reader, ViaMessage, ViaSerde, absent, result_probe, write_key},

@@ -112,6 +112,11 @@ impl Proxy {
         Self { caller, chain: None }
     }
 
+    /// What its calls go through: for a caller of one's own that wraps it.
+    pub fn caller(&self) -> &Arc<dyn Caller> {
+        &self.caller
+    }
+
     /// The same proxy, whose calls inherit from the call around them.
     #[must_use]
     pub fn within(mut self, chain: Chain) -> Self {

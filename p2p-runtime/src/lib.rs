@@ -123,7 +123,7 @@ pub use p2p_macros::service_method;
 /// | `description = "…"` | description | the doc comment |
 /// | `roles = [coordinator, worker]` | which nodes host it | all |
 /// | `init = path` | an `async fn(&Context) -> Result<Self>` that makes it | `Self::new`, if it is one, else `Default` |
-/// | `proxy = "…"`, `accessor = "…"` | names of generated items | `GreeterProxy`, `greeter` |
+/// | `proxy = "…"`, `accessor = "…"`, `mock = "…"` | names of generated items | `GreeterProxy`, `greeter`, `MockGreeter` |
 /// | `crate = "…"` | where this crate is | `::p2p_runtime` |
 ///
 /// # How a service is made

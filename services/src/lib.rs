@@ -9,6 +9,13 @@ extern crate self as p2p_services;
 pub mod cli;
 pub mod system;
 
+/// What tests of programs that depend on this crate need: `p2p_runtime::testing`, and mocks of the built-in services.
+#[cfg(feature = "testing")]
+pub mod testing {
+    pub use p2p_client::contracts::system::MockSystem;
+    pub use p2p_runtime::testing::*;
+}
+
 #[doc(hidden)]
 pub use p2p_runtime::__private;
 

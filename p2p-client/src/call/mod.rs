@@ -26,6 +26,8 @@ pub use options::{CallOptions, Headers};
 pub use outgoing::Codec;
 pub(crate) use outgoing::{Begun, encoded};
 pub use outgoing::{Head, MethodRef, Outgoing, serve_guarded, unknown_method};
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use outgoing::{limit, unknown_method_of};
 pub use quorum::{First, Quorum, TooFew};
 pub use sending::{Sending, Settle};
 pub use single::Call;

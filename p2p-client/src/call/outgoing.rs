@@ -14,7 +14,7 @@ use crate::{
     proxy::{Caller, Peer, Route},
     service::{
         CallContext, Chain, Cut, Definition, Guarded, HostedService, Local, MethodSpec, ObjectWriter, Outcome, Params, Running,
-        ServiceError,
+        ServiceError, ServiceSpec,
     },
 };
 
@@ -285,7 +285,7 @@ fn worse(earlier: Option<Failure>, later: Failure) -> Failure {
 }
 
 /// A caller's deadline, or a method's own limit where that is earlier: whichever node serves the call, it ends then.
-pub(super) fn limit(deadline: Instant, method: Option<&MethodSpec>, began: Instant) -> Instant {
+pub(crate) fn limit(deadline: Instant, method: Option<&MethodSpec>, began: Instant) -> Instant {
     method.and_then(|method| method.timeout).map_or(deadline, |own| deadline.min(after(began, own)))
 }
 
@@ -339,7 +339,11 @@ pub(crate) fn decoded<T, E: ServiceError>(
 
 /// The refusal of a method that a hosted service lacks; it lists those that there are.
 pub fn unknown_method(service: &dyn HostedService, name: &str) -> RpcError {
-    let spec = service.spec();
+    unknown_method_of(service.spec(), name)
+}
+
+/// The same, of a service whose tables are known.
+pub(crate) fn unknown_method_of(spec: &ServiceSpec, name: &str) -> RpcError {
     let known: Vec<_> = spec.methods.iter().map(|method| method.name.as_ref()).collect();
     RpcError::new(
         ErrorCode::METHOD_NOT_FOUND,

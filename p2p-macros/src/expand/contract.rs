@@ -14,7 +14,7 @@ use super::{
     at,
     descriptor::{self, owned_type},
     dispatch::{self, Callee, arguments, value_names},
-    forms, proxy,
+    forms, mock, proxy,
 };
 
 pub(super) fn contract(item: &Item, service: &Service, name: &Ident, root: &Path, errors: &mut Errors) -> TokenStream {
@@ -31,15 +31,18 @@ pub(super) fn contract(item: &Item, service: &Service, name: &Ident, root: &Path
     let (imports, tables) = (forms::imports(root), descriptor::tables(service, &object_type, root));
     let object = object(service, name, root);
     let definition = dispatch::definition(service, &object_type, Callee::Contract, root);
+    let (mock, mock_methods) = (mock::mock(service, name, root), mock::methods(service, &object_type, root));
     let proxy_name = &service.names.proxy;
     quote! {
         #users
         #proxy
+        #mock
         const _: () = {
             #imports
             #tables
             #object
             #definition
+            #mock_methods
             #proxy_methods
 
             #[automatically_derived]

@@ -90,24 +90,35 @@ fn values(index: &TokenStream, method: &Method, object: &Type, names: &[Ident], 
         let (form, key, take) = (form(&owned, root), key(param), take(param));
         quote_spanned!(at(&param.written)=> __params.#take::<#owned>(#form, #key)?)
     });
-    let slots = method.params.iter().enumerate().map(|(place, param)| {
-        let (owned, take) = (owned_type(param, root), take(param));
-        quote_spanned!(at(&param.written)=> __slots.#take::<#owned>(#place)?)
-    });
-    let defaults = method.params.iter().zip(names).enumerate().filter_map(|(place, (param, name))| {
-        let default = param.default.is_some().then(|| defaults::function(object, method, place))?;
-        Some(quote_spanned!(at(&param.written)=> let #name = #name.unwrap_or_else(#default);))
-    });
+    let (slots, defaults) = (from_slots(method, root), with_defaults(method, object, names));
     quote! {
         let (#(#names,)*) = match __params.straight(|__params| ::core::option::Option::Some((#(#straight,)*))) {
             ::core::option::Option::Some(__values) => __values,
             ::core::option::Option::None => {
                 let mut __slots = __params.split(&__METHODS[#index].params)?;
-                (#(#slots,)*)
+                #slots
             }
         };
-        #(#defaults)*
+        #defaults
     }
+}
+
+/// The parameters as a tuple, taken one by one from `__slots`.
+pub(super) fn from_slots(method: &Method, root: &Path) -> TokenStream {
+    let slots = method.params.iter().enumerate().map(|(place, param)| {
+        let (owned, take) = (owned_type(param, root), take(param));
+        quote_spanned!(at(&param.written)=> __slots.#take::<#owned>(#place)?)
+    });
+    quote!((#(#slots,)*))
+}
+
+/// Puts defaults in the place of parameters that were not given.
+pub(super) fn with_defaults(method: &Method, object: &Type, names: &[Ident]) -> TokenStream {
+    let defaults = method.params.iter().zip(names).enumerate().filter_map(|(place, (param, name))| {
+        let default = param.default.is_some().then(|| defaults::function(object, method, place))?;
+        Some(quote_spanned!(at(&param.written)=> let #name = #name.unwrap_or_else(#default);))
+    });
+    quote!(#(#defaults)*)
 }
 
 /// How a parameter is taken: with a default, whether it was given is to be known.

@@ -62,8 +62,13 @@ pub(super) fn contract_host(
     root: &Path,
     errors: &mut Errors,
 ) -> TokenStream {
-    for (given, word) in [(&args.name, "name"), (&args.version, "version"), (&args.proxy, "proxy"), (&args.accessor, "accessor")]
-    {
+    for (given, word) in [
+        (&args.name, "name"),
+        (&args.version, "version"),
+        (&args.proxy, "proxy"),
+        (&args.accessor, "accessor"),
+        (&args.mock, "mock"),
+    ] {
         if let Some(given) = given {
             errors.at(given, format_args!("`{word}` is the contract's to say; the host says roles and init"));
         }

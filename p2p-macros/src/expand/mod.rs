@@ -1,6 +1,6 @@
 //! The model to tokens.
 //!
-//! What users name (the proxy and its extension trait) stands beside their item; all else stands in a `const _`, so that
+//! What users name (the proxy, its extension trait, the mock) stands beside their item; all else stands in a `const _`, so that
 //! a service can be written inside of a function and no generated name is in anybody's way.
 
 mod contract;
@@ -11,6 +11,7 @@ mod forms;
 mod host;
 mod json;
 mod message;
+mod mock;
 mod place;
 mod proxy;
 #[cfg(test)]
@@ -118,12 +119,14 @@ fn own(args: &ServiceArgs, item: &Item, object: &Type, root: &Path, errors: &mut
     let (imports, tables) = (forms::imports(root), descriptor::tables(&service, object, root));
     let definition = dispatch::definition(&service, &syn::parse_quote!(#object), dispatch::Callee::Own, root);
     let hosting = host::own_host(&service, object, root);
+    let (mock, mock_methods) = (mock::mock(&service, &name, root), mock::methods(&service, &syn::parse_quote!(#object), root));
     quote! {
         // Methods are async because callers may be far away, whether or not this one waits for anything.
         #[allow(clippy::unused_async)]
         #users
         #proxy
-        const _: () = { #imports #tables #definition #proxy_methods #hosting };
+        #mock
+        const _: () = { #imports #tables #definition #mock_methods #proxy_methods #hosting };
     }
 }
 

@@ -16,6 +16,8 @@ pub(crate) struct Names {
     pub(crate) extension: Ident,
     /// `greeter` in `proxy.greeter()`
     pub(crate) accessor: Ident,
+    /// `MockGreeter`
+    pub(crate) mock: Ident,
 }
 
 const RESERVED_SERVICES: [&str; 5] = ["clone", "into", "borrow", "to_owned", "call"];
@@ -44,7 +46,11 @@ impl Names {
             );
             errors.push(syn::Error::new(span, text));
         }
-        Self { service, extension: format_ident!("{proxy}Ext"), proxy, accessor }
+        let mock = match &args.mock {
+            Some(text) => identifier(text, "mock = \"MockGreeter\"", errors),
+            None => Ident::new(&format!("Mock{type_text}"), type_name.span()),
+        };
+        Self { service, extension: format_ident!("{proxy}Ext"), proxy, accessor, mock }
     }
 }
 

@@ -22,10 +22,11 @@ pub(crate) struct ServiceArgs {
     pub(crate) init: Option<Path>,
     pub(crate) proxy: Option<LitStr>,
     pub(crate) accessor: Option<LitStr>,
+    pub(crate) mock: Option<LitStr>,
     pub(crate) krate: Option<LitStr>,
 }
 
-const SERVICE_WORDS: [&str; 8] = ["name", "version", "description", "roles", "init", "proxy", "accessor", "crate"];
+const SERVICE_WORDS: [&str; 9] = ["name", "version", "description", "roles", "init", "proxy", "accessor", "mock", "crate"];
 
 impl ServiceArgs {
     pub(crate) fn read(tokens: TokenStream, errors: &mut Errors) -> Self {
@@ -37,6 +38,7 @@ impl ServiceArgs {
                 "description" => args.description = value.text(&word, "description = \"…\"", errors),
                 "proxy" => args.proxy = value.text(&word, "proxy = \"GreeterProxy\"", errors),
                 "accessor" => args.accessor = value.text(&word, "accessor = \"greeter\"", errors),
+                "mock" => args.mock = value.text(&word, "mock = \"MockGreeter\"", errors),
                 "crate" => args.krate = value.text(&word, "crate = \"::p2p_runtime\"", errors),
                 "roles" => args.roles = value.words(&word, "roles = [coordinator, worker]", errors),
                 "init" => args.init = value.path(&word, "init = connect", errors),

@@ -42,6 +42,13 @@ pub trait KvProxyExt {
     ///Calls to the service `key_value`.
     fn key_value(&self) -> KvProxy;
 }
+::p2p_client::__private::mocks! {
+    #[doc =
+    "Stands in for the service `key_value` ([`Kv`]) in tests: answers as its `on_…` methods were told, and notes what it was asked. Clones are the same mock."]
+    #[allow(unreachable_pub, dead_code)]
+    #[::core::prelude::v1::derive(::core::fmt::Debug, ::core::clone::Clone)] pub struct
+    MockKv { mock : ::p2p_client::__private::ServiceMock, }
+}
 const _: () = {
     #[allow(unused_imports, reason = "which of them are needed is for the types to say")]
     use ::p2p_client::__private::{Form as _, ViaMessage as _, ViaSerde as _};
@@ -280,6 +287,37 @@ const _: () = {
                 _ => ::p2p_client::__private::no_such_method("key_value", __cx, __params),
             }
         }
+    }
+    ::p2p_client::__private::mocks! {
+        #[automatically_derived] impl ::core::default::Default for MockKv { fn default()
+        -> Self { Self::new() } } #[automatically_derived] impl ::core::ops::Deref for
+        MockKv { type Target = ::p2p_client::__private::ServiceMock; fn deref(& self) ->
+        & Self::Target { & self.mock } } #[allow(unreachable_pub, dead_code,
+        private_interfaces, private_bounds)] #[automatically_derived] impl MockKv { #[doc
+        = r" A mock that knows no answer yet."] pub fn new() -> Self { Self { mock :
+        ::p2p_client::__private::ServiceMock::new(& __SERVICE, "MockKv", &
+        ["on_get(|call, key| Ok(…))", "on_put(|call, key, value| Ok(…))"]) } } #[doc
+        = "Says what `get` answers: the closure gets the call, then its params."] pub fn
+        on_get < __A, __M > (& self, mut __answer : impl
+        ::core::ops::FnMut(::p2p_client::__private::MockCall, < str as
+        ::p2p_client::__private::ToOwned > ::Owned) -> __A + ::core::marker::Send +
+        'static,) -> ::p2p_client::__private::Expectation where __A :
+        ::p2p_client::__private::Answer < Result < Option < String > >, __M >, { self
+        .mock.expect(0usize, move | __call, __params | { let mut __slots = __params
+        .split(& __METHODS[0usize].params) ?; let (__value_0,) = (__slots.take:: < < str
+        as ::p2p_client::__private::ToOwned > ::Owned > (0usize) ?,);
+        ::core::result::Result::Ok(::p2p_client::__private::Answer:: < Result < Option <
+        String > >, __M > ::begin(__answer(__call, __value_0))) }) } #[doc =
+        "Says what `put` answers: the closure gets the call, then its params."] pub fn
+        on_put < __A, __M > (& self, mut __answer : impl
+        ::core::ops::FnMut(::p2p_client::__private::MockCall, String, String) -> __A +
+        ::core::marker::Send + 'static,) -> ::p2p_client::__private::Expectation where
+        __A : ::p2p_client::__private::Answer < Result < (), Full >, __M >, { self.mock
+        .expect(1usize, move | __call, __params | { let mut __slots = __params.split(&
+        __METHODS[1usize].params) ?; let (__value_0, __value_1,) = (__slots.take:: <
+        String > (0usize) ?, __slots.take:: < String > (1usize) ?,);
+        ::core::result::Result::Ok(::p2p_client::__private::Answer:: < Result < (), Full
+        >, __M > ::begin(__answer(__call, __value_0, __value_1))) }) } }
     }
     #[automatically_derived]
     impl KvProxyExt for ::p2p_client::__private::Proxy {

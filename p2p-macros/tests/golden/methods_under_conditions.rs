@@ -23,6 +23,13 @@ pub trait MachineProxyExt {
     ///Calls to the service `machine`.
     fn machine(&self) -> MachineProxy;
 }
+::p2p_runtime::__private::mocks! {
+    #[doc =
+    "Stands in for the service `machine` ([`Machine`]) in tests: answers as its `on_…` methods were told, and notes what it was asked. Clones are the same mock."]
+    #[allow(unreachable_pub, dead_code)]
+    #[::core::prelude::v1::derive(::core::fmt::Debug, ::core::clone::Clone)] pub struct
+    MockMachine { mock : ::p2p_runtime::__private::ServiceMock, }
+}
 const _: () = {
     #[allow(unused_imports, reason = "which of them are needed is for the types to say")]
     use ::p2p_runtime::__private::{Form as _, ViaMessage as _, ViaSerde as _};
@@ -150,6 +157,37 @@ const _: () = {
                 _ => ::p2p_runtime::__private::no_such_method("machine", __cx, __params),
             }
         }
+    }
+    ::p2p_runtime::__private::mocks! {
+        #[automatically_derived] impl ::core::default::Default for MockMachine { fn
+        default() -> Self { Self::new() } } #[automatically_derived] impl
+        ::core::ops::Deref for MockMachine { type Target =
+        ::p2p_runtime::__private::ServiceMock; fn deref(& self) -> & Self::Target { &
+        self.mock } } #[allow(unreachable_pub, dead_code, private_interfaces,
+        private_bounds)] #[automatically_derived] impl MockMachine { #[doc =
+        r" A mock that knows no answer yet."] pub fn new() -> Self { Self { mock :
+        ::p2p_runtime::__private::ServiceMock::new(& __SERVICE, "MockMachine", &
+        [#[cfg(unix)] "on_signal(|call, number| Ok(…))", "on_uptime(|call| Ok(…))"])
+        } } #[cfg(unix)] #[doc =
+        "Says what `signal` answers: the closure gets the call, then its params."] pub fn
+        on_signal < __A, __M > (& self, mut __answer : impl
+        ::core::ops::FnMut(::p2p_runtime::__private::MockCall, i32) -> __A +
+        ::core::marker::Send + 'static,) -> ::p2p_runtime::__private::Expectation where
+        __A : ::p2p_runtime::__private::Answer < Result < () >, __M >, { self.mock
+        .expect((__Place::signal as usize), move | __call, __params | { let mut __slots =
+        __params.split(& __METHODS[(__Place::signal as usize)].params) ?; let
+        (__value_0,) = (__slots.take:: < i32 > (0usize) ?,);
+        ::core::result::Result::Ok(::p2p_runtime::__private::Answer:: < Result < () >,
+        __M > ::begin(__answer(__call, __value_0))) }) } #[doc =
+        "Says what `uptime` answers: the closure gets the call, then its params."] pub fn
+        on_uptime < __A, __M > (& self, mut __answer : impl
+        ::core::ops::FnMut(::p2p_runtime::__private::MockCall,) -> __A +
+        ::core::marker::Send + 'static,) -> ::p2p_runtime::__private::Expectation where
+        __A : ::p2p_runtime::__private::Answer < Result < u64 >, __M >, { self.mock
+        .expect((__Place::uptime as usize), move | __call, __params | { let _ = __params
+        .split(& __METHODS[(__Place::uptime as usize)].params) ?; let () = ();
+        ::core::result::Result::Ok(::p2p_runtime::__private::Answer:: < Result < u64 >,
+        __M > ::begin(__answer(__call,))) }) } }
     }
     #[automatically_derived]
     impl MachineProxyExt for ::p2p_runtime::__private::Proxy {

@@ -45,6 +45,13 @@ pub trait GreeterProxyExt {
     ///Calls to the service `greeter`.
     fn greeter(&self) -> GreeterProxy;
 }
+::p2p_runtime::__private::mocks! {
+    #[doc =
+    "Stands in for the service `greeter` ([`Greeter`]) in tests: answers as its `on_…` methods were told, and notes what it was asked. Clones are the same mock."]
+    #[allow(unreachable_pub, dead_code)]
+    #[::core::prelude::v1::derive(::core::fmt::Debug, ::core::clone::Clone)] pub struct
+    MockGreeter { mock : ::p2p_runtime::__private::ServiceMock, }
+}
 const _: () = {
     #[allow(unused_imports, reason = "which of them are needed is for the types to say")]
     use ::p2p_runtime::__private::{Form as _, ViaMessage as _, ViaSerde as _};
@@ -345,6 +352,57 @@ const _: () = {
                 _ => ::p2p_runtime::__private::no_such_method("greeter", __cx, __params),
             }
         }
+    }
+    ::p2p_runtime::__private::mocks! {
+        #[automatically_derived] impl ::core::default::Default for MockGreeter { fn
+        default() -> Self { Self::new() } } #[automatically_derived] impl
+        ::core::ops::Deref for MockGreeter { type Target =
+        ::p2p_runtime::__private::ServiceMock; fn deref(& self) -> & Self::Target { &
+        self.mock } } #[allow(unreachable_pub, dead_code, private_interfaces,
+        private_bounds)] #[automatically_derived] impl MockGreeter { #[doc =
+        r" A mock that knows no answer yet."] pub fn new() -> Self { Self { mock :
+        ::p2p_runtime::__private::ServiceMock::new(& __SERVICE, "MockGreeter", &
+        ["on_greet(|call, name, r#loop, title, ending, style, guests, like| Ok(…))",
+        "on_forget_all(|call| Ok(…))", "on_count(|call| Ok(…))"]) } } #[doc =
+        "Says what `greet` answers: the closure gets the call, then its params."] pub fn
+        on_greet < __A, __M > (& self, mut __answer : impl
+        ::core::ops::FnMut(::p2p_runtime::__private::MockCall, String, u32, Option <
+        String >, char, < str as ::p2p_runtime::__private::ToOwned > ::Owned, < [Guest]
+        as ::p2p_runtime::__private::ToOwned > ::Owned, < Greeting as
+        ::p2p_runtime::__private::ToOwned > ::Owned) -> __A + ::core::marker::Send +
+        'static,) -> ::p2p_runtime::__private::Expectation where __A :
+        ::p2p_runtime::__private::Answer < Result < Greeting >, __M >, { self.mock
+        .expect(0usize, move | __call, __params | { let mut __slots = __params.split(&
+        __METHODS[0usize].params) ?; let (__value_0, __value_1, __value_2, __value_3,
+        __value_4, __value_5, __value_6,) = (__slots.take:: < String > (0usize) ?,
+        __slots.take:: < u32 > (1usize) ?, __slots.take:: < Option < String > > (2usize)
+        ?, __slots.take_given:: < char > (3usize) ?, __slots.take:: < < str as
+        ::p2p_runtime::__private::ToOwned > ::Owned > (4usize) ?, __slots.take:: < <
+        [Guest] as ::p2p_runtime::__private::ToOwned > ::Owned > (5usize) ?, __slots
+        .take:: < < Greeting as ::p2p_runtime::__private::ToOwned > ::Owned > (6usize)
+        ?,); let __value_3 = __value_3.unwrap_or_else(< Greeter as __Defaults >
+        ::__default_greet_3);
+        ::core::result::Result::Ok(::p2p_runtime::__private::Answer:: < Result < Greeting
+        >, __M > ::begin(__answer(__call, __value_0, __value_1, __value_2, __value_3,
+        __value_4, __value_5, __value_6))) }) } #[doc =
+        "Says what `forget_all` answers: the closure gets the call, then its params."]
+        pub fn on_forget_all < __A, __M > (& self, mut __answer : impl
+        ::core::ops::FnMut(::p2p_runtime::__private::MockCall,) -> __A +
+        ::core::marker::Send + 'static,) -> ::p2p_runtime::__private::Expectation where
+        __A : ::p2p_runtime::__private::Answer < Result < u64, Forgotten >, __M >, { self
+        .mock.expect(1usize, move | __call, __params | { let _ = __params.split(&
+        __METHODS[1usize].params) ?; let () = ();
+        ::core::result::Result::Ok(::p2p_runtime::__private::Answer:: < Result < u64,
+        Forgotten >, __M > ::begin(__answer(__call,))) }) } #[doc =
+        "Says what `count` answers: the closure gets the call, then its params."] pub fn
+        on_count < __A, __M > (& self, mut __answer : impl
+        ::core::ops::FnMut(::p2p_runtime::__private::MockCall,) -> __A +
+        ::core::marker::Send + 'static,) -> ::p2p_runtime::__private::Expectation where
+        __A : ::p2p_runtime::__private::Answer < Counted, __M >, { self.mock
+        .expect(2usize, move | __call, __params | { let _ = __params.split(&
+        __METHODS[2usize].params) ?; let () = ();
+        ::core::result::Result::Ok(::p2p_runtime::__private::Answer:: < Counted, __M >
+        ::begin(__answer(__call,))) }) } }
     }
     #[automatically_derived]
     impl GreeterProxyExt for ::p2p_runtime::__private::Proxy {

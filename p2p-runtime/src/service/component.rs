@@ -57,7 +57,8 @@ impl Component for ServiceComponent {
         if let Some(announcing) = self.announcing.lock().unwrap_or_else(PoisonError::into_inner).take() {
             announcing.cancel();
         }
-        self.manager.stop(cx).await;
+        // What did not clean up is in the log; the component itself has stopped all the same.
+        let _told = self.manager.stop(cx).await;
         Ok(())
     }
 }
@@ -92,7 +93,8 @@ async fn announce(cx: &Context) {
     }
 }
 
-fn summaries(registry: &Registry, health: &BTreeMap<String, Health>) -> BTreeMap<String, ServiceSummary> {
+/// What the cluster is told of what is hosted.
+pub(crate) fn summaries(registry: &Registry, health: &BTreeMap<String, Health>) -> BTreeMap<String, ServiceSummary> {
     let summary = |service: super::registry::ServiceListing| {
         let descriptor = service.descriptor;
         let health = health.get(&*descriptor.name).map(|health| health.status).unwrap_or_default();

@@ -152,14 +152,7 @@ impl Dispatcher {
     }
 
     async fn serve(&self, hosted: &Arc<dyn HostedService>, method: &str, call: &Inbound<'_>) -> Result<Vec<u8>, RpcError> {
-        let Some(spec) = hosted.method(method) else {
-            return Err(p2p_client::call::unknown_method(&**hosted, method));
-        };
-        check_access(spec, &call.caller, call.origin.as_deref())?;
-        let cx = CallContext::new(self.caller.clone(), call.caller.clone(), call.deadline(spec))
-            .within(call.trace, call.origin.clone())
-            .for_service(spec.service.clone());
-        serve_guarded(hosted, spec, &cx, call.params, Instant::now()).await
+        serve(self.caller.clone(), hosted, method, call).await
     }
 
     /// The sender's view of who hosts what was out of date. It may safely ask another.
@@ -238,6 +231,23 @@ impl Dispatcher {
             Err(error) => Err(Failure::Lost(format!("the result of node {} is no JSON: {error}", peer.node_id))),
         }
     }
+}
+
+/// Serves a call by an object of the node that `node` calls for.
+pub(crate) async fn serve(
+    node: Arc<dyn Caller>,
+    hosted: &Arc<dyn HostedService>,
+    method: &str,
+    call: &Inbound<'_>,
+) -> Result<Vec<u8>, RpcError> {
+    let Some(spec) = hosted.method(method) else {
+        return Err(p2p_client::call::unknown_method(&**hosted, method));
+    };
+    check_access(spec, &call.caller, call.origin.as_deref())?;
+    let cx = CallContext::new(node, call.caller.clone(), call.deadline(spec))
+        .within(call.trace, call.origin.clone())
+        .for_service(spec.service.clone());
+    serve_guarded(hosted, spec, &cx, call.params, Instant::now()).await
 }
 
 fn names_no_method(path: &str) -> RpcError {

@@ -99,8 +99,10 @@ impl ServiceManager {
         running.iter().filter_map(hook).collect()
     }
 
-    /// Stops all services, the last started first. One that fails does not keep the others from stopping.
-    pub(crate) async fn stop(&self, cx: &Context) {
+    /// Stops all services, the last started first. One that fails does not keep the others from stopping; the first such error is returned,
+    /// and all are in the log.
+    pub(crate) async fn stop(&self, cx: &Context) -> Result<()> {
+        let mut outcome = Ok(());
         let running = std::mem::take(&mut *lock(&self.running));
         for hosting in running.into_iter().rev() {
             let name = hosting.service.spec().name.clone();
@@ -109,10 +111,12 @@ impl ServiceManager {
                 && let Err(error) = cleanup(cx.clone()).await
             {
                 tracing::error!(service = %name, %error, "did not clean up");
+                outcome = outcome.and(Err(Error::msg(format!("service {name:?} did not clean up: {error}"))));
             }
         }
         // What was registered at run time has nobody to clean up after it, and may hold this very context.
         cx.registry().clear();
+        outcome
     }
 }
 

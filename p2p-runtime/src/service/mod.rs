@@ -27,8 +27,12 @@ mod versions;
 pub use caller::NodeCaller;
 pub(crate) use caller::Nowhere;
 pub(crate) use component::ServiceComponent;
+#[cfg(feature = "testing")]
+pub(crate) use component::summaries;
 pub use described::DescribedCall;
 pub(crate) use descriptors::Descriptors;
+#[cfg(feature = "testing")]
+pub(crate) use dispatch::serve;
 pub use dispatch::{Dispatcher, Inbound};
 pub use expected::{ExpectedService, MissingServices, NotHosted, ServiceTable};
 pub(crate) use health::HealthBoard;

@@ -19,9 +19,7 @@ use tokio::{
     sync::{mpsc, watch},
 };
 
-use pipe::{End, Fate, Side};
-
-mod pipe;
+use super::fate::{End, Fate, Side};
 
 /// What a pipe holds in each direction before its writer has to wait.
 const PIPE: usize = 1024 * 1024;
@@ -243,8 +241,8 @@ impl MemoryHost {
         let (client, server) = duplex(PIPE);
         let fate = Arc::new(Fate::default());
         world.connections.push(Connection { ends: (self.ip, to.ip()), fate: Arc::downgrade(&fate) });
-        let server = End::new(server, fate.clone(), Side::Server);
-        Ok(Some((backlog, (Box::new(server), from), Box::new(End::new(client, fate, Side::Client)))))
+        let server = End::of_pipe(server, fate.clone(), Side::Server);
+        Ok(Some((backlog, (Box::new(server), from), Box::new(End::of_pipe(client, fate, Side::Client)))))
     }
 }
 

@@ -8,6 +8,7 @@
 
 mod component;
 mod connection;
+pub(crate) mod fate;
 mod gossip_link;
 mod handler;
 mod handshake;

@@ -1,4 +1,4 @@
-//! One end of a connection of the in-process network, and the fate that both ends share.
+//! One end of a connection of a network for tests, and the fate that both ends share.
 
 use std::{
     io,
@@ -7,18 +7,20 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Which end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Side {
+pub(crate) enum Side {
+    /// The one that connected.
     Client,
+    /// The one that accepted.
     Server,
 }
 
 /// What the network does to a connection.
 #[derive(Default)]
-pub(super) struct Fate(Mutex<State>);
+pub(crate) struct Fate(Mutex<State>);
 
 #[derive(Default)]
 struct State {
@@ -29,14 +31,15 @@ struct State {
 }
 
 impl Fate {
-    pub(super) fn set_parted(&self, parted: bool) {
+    /// While it is parted, nothing passes in either direction.
+    pub(crate) fn set_parted(&self, parted: bool) {
         let mut state = self.state();
         state.parted = parted;
         state.wake();
     }
 
     /// The machine at this end is gone. The other end hears of it unless it is parted.
-    pub(super) fn reset_by(&self, side: Side) {
+    pub(crate) fn reset_by(&self, side: Side) {
         let mut state = self.state();
         state.reset_by = Some(side);
         state.wake();
@@ -58,10 +61,13 @@ impl State {
 }
 
 /// One end of a connection.
-pub(super) struct End {
-    stream: DuplexStream,
+pub(crate) struct End<S> {
+    stream: S,
     fate: Arc<Fate>,
     side: Side,
+    /// Whether the stream keeps what is written while the ends are parted. A pipe does, as its other end does not read; a socket would
+    /// deliver it.
+    keeps: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -70,9 +76,16 @@ enum Direction {
     Write,
 }
 
-impl End {
-    pub(super) fn new(stream: DuplexStream, fate: Arc<Fate>, side: Side) -> Self {
-        Self { stream, fate, side }
+impl<S> End<S> {
+    /// An end of a pipe.
+    pub(crate) fn of_pipe(stream: S, fate: Arc<Fate>, side: Side) -> Self {
+        Self { stream, fate, side, keeps: true }
+    }
+
+    /// An end of a socket.
+    #[cfg(feature = "testing")]
+    pub(crate) fn of_socket(stream: S, fate: Arc<Fate>, side: Side) -> Self {
+        Self { stream, fate, side, keeps: false }
     }
 
     /// Whether the bytes may move; if not yet, the task is woken when that changes.
@@ -91,12 +104,12 @@ impl End {
             Some(waker) => waker.clone_from(cx.waker()),
             empty => *empty = Some(cx.waker().clone()),
         }
-        // What is written stays in the pipe while the ends are parted.
-        if state.parted && matches!(direction, Direction::Read) { Poll::Pending } else { Poll::Ready(Ok(())) }
+        let passes = matches!(direction, Direction::Write) && self.keeps;
+        if state.parted && !passes { Poll::Pending } else { Poll::Ready(Ok(())) }
     }
 }
 
-impl AsyncRead for End {
+impl<S: AsyncRead + Unpin> AsyncRead for End<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.poll_fate(cx, Direction::Read) {
             Poll::Ready(Ok(())) => Pin::new(&mut self.stream).poll_read(cx, buf),
@@ -105,7 +118,7 @@ impl AsyncRead for End {
     }
 }
 
-impl AsyncWrite for End {
+impl<S: AsyncWrite + Unpin> AsyncWrite for End<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match self.poll_fate(cx, Direction::Write) {
             Poll::Ready(Ok(())) => Pin::new(&mut self.stream).poll_write(cx, buf),
@@ -119,6 +132,10 @@ impl AsyncWrite for End {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // A farewell does not get through either; but a pipe's reader does not see it before the partition has healed.
+        if !self.keeps && self.poll_fate(cx, Direction::Write).is_pending() {
+            return Poll::Pending;
+        }
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

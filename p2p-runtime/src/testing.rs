@@ -1,3 +1,0 @@
-//! What tests of nodes and services need: a simulated network.
-
-pub use crate::transport::{MemoryHost, MemoryNetwork};
