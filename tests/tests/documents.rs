@@ -103,7 +103,7 @@ mod library {
             #[arg(default = 10)] limit: u32,
             order: Option<Order>,
         ) -> Result<Vec<Book>> {
-            drop(order);
+            let _ = order;
             let book = Book { id: 1, full_title: wanted, pages: None, kind: Kind::Novel };
             Ok(if limit > 0 { vec![book] } else { Vec::new() })
         }
@@ -116,8 +116,8 @@ mod library {
 
         /// Puts everything in its place.
         #[service_method(role = "coordinator", detached, rename = "tidy_up")]
-        pub(crate) async fn tidy(&self, #[arg(default = false)] deep: bool, shelf: String) -> Result<()> {
-            let _ = (deep, shelf);
+        pub(crate) async fn tidy(&self, #[arg(default = false)] again: bool, room: String) -> Result<()> {
+            let _ = (again, room);
             Ok(())
         }
 

@@ -229,7 +229,7 @@ async fn a_call_that_one_host_does_not_understand_goes_to_one_that_does() {
     }
     assert_eq!((old.lock().unwrap().len(), new.lock().unwrap().len()), (0, 4));
     let answers = kv.on_all(p2p_client::protocol::Role::Worker).get("a", 9, None).await;
-    for (node, answer) in answers.iter() {
+    for (node, answer) in &answers {
         match node.as_str() {
             "worker-1" => assert!(matches!(answer, Err(CallError::Incompatible(_))), "{answer:?}"),
             _ => assert_eq!(answer.as_ref().unwrap().revision, 9),

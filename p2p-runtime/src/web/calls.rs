@@ -1,6 +1,6 @@
 //! Calls over HTTP: JSON-RPC at `/rpc`, and one route for each method.
 
-use std::{error::Error, future::Future, pin::pin, sync::Arc, time::Duration};
+use std::{error::Error, pin::pin, sync::Arc, time::Duration};
 
 use axum::{
     extract::{Path, Request, State},
@@ -151,18 +151,12 @@ impl<'a> Calls<'a> {
 }
 
 impl RpcDispatch for Calls<'_> {
-    fn call<'a>(
-        &'a self,
-        method: &'a str,
-        params: Option<&'a RawValue>,
-    ) -> impl Future<Output = Result<Vec<u8>, RpcError>> + Send + 'a {
-        async move {
-            if method == DISCOVER {
-                // In a box of its own: a call is not to carry the room for a document.
-                return Box::pin(discover(self.state, &self.requester)).await;
-            }
-            self.state.dispatcher.call(self.inbound(method, params)).await
+    async fn call<'a>(&'a self, method: &'a str, params: Option<&'a RawValue>) -> Result<Vec<u8>, RpcError> {
+        if method == DISCOVER {
+            // In a box of its own: a call is not to carry the room for a document.
+            return Box::pin(discover(self.state, &self.requester)).await;
         }
+        self.state.dispatcher.call(self.inbound(method, params)).await
     }
 }
 

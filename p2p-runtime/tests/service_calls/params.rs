@@ -66,11 +66,12 @@ async fn wrong_params_are_refused_with_the_parameters_name_and_the_type_that_it_
 }
 
 #[tokio::test]
-async fn a_proxy_leaves_out_what_says_nothing() {
+async fn a_proxy_leaves_out_what_says_nothing_or_equals_its_default() {
     let cluster = cluster();
     cluster.proxy("here").printer().print("hi", 2, None, vec![], None).await.unwrap();
-    let sent = cluster.sent();
-    assert_eq!(sent, [("printer/print".to_owned(), r#"{"text":"hi","copies":2,"paperSizes":[]}"#.to_owned())]);
+    cluster.proxy("here").printer().print("hi", 3, None, vec!["a4".to_owned()], Some("x".to_owned())).await.unwrap();
+    let sent: Vec<_> = cluster.sent().into_iter().map(|(_, params)| params).collect();
+    assert_eq!(sent, [r#"{"text":"hi","paperSizes":[]}"#, r#"{"text":"hi","copies":3,"type":"x"}"#]);
 }
 
 #[tokio::test]

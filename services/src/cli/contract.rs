@@ -102,7 +102,8 @@ struct Change {
     /// Empty where the service as a whole changed.
     method: String,
     effect: &'static str,
-    change: String,
+    #[serde(rename = "change")]
+    text: String,
 }
 
 /// Does what the subcommand says.
@@ -176,8 +177,8 @@ fn said(error: &io::Error) -> String {
 
 /// What changed, service by service; the harmful first.
 fn changes(old: &Contracts, new: &Contracts) -> Vec<Change> {
-    let change = |service: &ServiceDescriptor, method: Option<String>, effect, change| {
-        (effect, Change { service: service.name.to_string(), method: method.unwrap_or_default(), effect: told(effect), change })
+    let change = |service: &ServiceDescriptor, method: Option<String>, effect, text| {
+        (effect, Change { service: service.name.to_string(), method: method.unwrap_or_default(), effect: told(effect), text })
     };
     let mut found = Vec::new();
     for service in &old.services {
@@ -210,7 +211,7 @@ fn report(changes: &[Change], format: Format) -> Result<(), CliError> {
         }
         Format::Table if changes.is_empty() => output::line("nothing changed that callers could notice"),
         Format::Table => {
-            let row = |it: &Change| [it.effect.to_owned(), it.service.clone(), it.method.clone(), it.change.clone()];
+            let row = |it: &Change| [it.effect.to_owned(), it.service.clone(), it.method.clone(), it.text.clone()];
             output::line(output::table(["EFFECT", "SERVICE", "METHOD", "CHANGE"], changes.iter().map(row)));
         }
     }
@@ -223,7 +224,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn contracts(services: serde_json::Value) -> Contracts {
+    fn contracts(services: &[serde_json::Value]) -> Contracts {
         serde_json::from_value(json!({"format": 1, "services": services})).unwrap()
     }
 
@@ -231,14 +232,13 @@ mod tests {
     fn harmful_changes_stand_first_and_services_that_come_and_go_are_told() {
         let service =
             |name: &str, methods: serde_json::Value| json!({"format": 1, "name": name, "version": "1.0.0", "methods": methods});
-        let old =
-            contracts(json!([service("a", json!([{"name": "m", "params": [], "result": true}])), service("gone", json!([]))]));
-        let new = contracts(json!([
+        let old = contracts(&[service("a", json!([{"name": "m", "params": [], "result": true}])), service("gone", json!([]))]);
+        let new = contracts(&[
             service("a", json!([{"name": "m", "params": [{"name": "p", "schema": true, "required": false}], "result": true}])),
             service("new", json!([])),
-        ]));
+        ]);
         let rows: Vec<_> =
-            changes(&old, &new).into_iter().map(|change| (change.effect, change.service, change.method, change.change)).collect();
+            changes(&old, &new).into_iter().map(|change| (change.effect, change.service, change.method, change.text)).collect();
         let row = |effect, service: &str, method: &str, change: &str| (effect, service.into(), method.into(), change.to_owned());
         assert_eq!(
             rows,
