@@ -24,7 +24,7 @@ use super::{
     limits::{MAX_INLINE, SessionLimits},
     message::{
         self, Answer, Incoming, Message, MessageError, Outgoing, write_answer, write_body, write_cancel, write_credit,
-        write_go_away, write_item,
+        write_go_away, write_item, write_open,
     },
 };
 
@@ -131,6 +131,8 @@ pub enum Outcome {
 pub enum Progress {
     /// Nothing yet.
     Pending,
+    /// The stream that it asked for is open. Its items follow; its time cannot run out any more.
+    Open,
     /// An item of the stream that it opened.
     Item(Bytes),
     /// Its end. The call is forgotten with it.
@@ -200,7 +202,8 @@ pub struct Machine<W> {
 #[derive(Debug)]
 struct Slot<W> {
     id: u64,
-    deadline: Instant,
+    /// None once its stream is open.
+    deadline: Option<Instant>,
     /// Where its bytes end, counted as `written` is.
     end: u64,
     /// Its number among all calls of this end, beginning with 1.
@@ -225,6 +228,8 @@ enum Waiter<W> {
 /// What came in of a stream.
 #[derive(Debug)]
 struct Items {
+    /// The other end said that it is open, and the caller has yet to be told.
+    is_news: bool,
     waiting: VecDeque<Bytes>,
     /// How many items the other end may still send.
     credit: u32,
@@ -237,6 +242,8 @@ struct Items {
 #[derive(Debug)]
 struct Serving {
     credit: u32,
+    /// Its caller knows that the stream is open.
+    is_open: bool,
 }
 
 /// A large answer that waits to be fetched.
@@ -313,9 +320,11 @@ impl<W> Machine<W> {
         self.written += (self.out.len() - before) as u64;
         self.owed += 1;
         self.wake_at(deadline);
-        let stream = call.credit.map(|credit| Box::new(Items { waiting: VecDeque::new(), credit, consumed: 0, window: credit }));
+        let stream = call
+            .credit
+            .map(|credit| Box::new(Items { is_news: false, waiting: VecDeque::new(), credit, consumed: 0, window: credit }));
         let waiter = waker.into().map_or(Waiter::Looking, Waiter::Waiting);
-        let slot = Slot { id, deadline, end: self.written, number: self.made, waiter, is_owed: true, stream };
+        let slot = Slot { id, deadline: Some(deadline), end: self.written, number: self.made, waiter, is_owed: true, stream };
         match self.calls.get_mut(place as usize) {
             Some(free) => *free = slot,
             None => self.calls.push(slot),
@@ -332,6 +341,11 @@ impl<W> Machine<W> {
         let Some(slot) = self.calls.get_mut(key.place()).filter(|slot| slot.id == key.id()) else {
             return Progress::Done(Outcome::Lost(Ended::Closed("the call was taken already".to_owned())));
         };
+        if let Some(items) = &mut slot.stream
+            && std::mem::take(&mut items.is_news)
+        {
+            return Progress::Open;
+        }
         if let Some(items) = &mut slot.stream
             && let Some(item) = items.waiting.pop_front()
         {
@@ -396,6 +410,7 @@ impl<W> Machine<W> {
                 self.cancelled(id, events);
                 Ok(())
             }
+            Message::Open { id } => self.open_came(id, events),
             Message::Item { id, item } => self.item_came(id, item, events),
             Message::Credit { id, n } => {
                 if let Some(serving) = self.serving.get_mut(&id) {
@@ -426,6 +441,22 @@ impl<W> Machine<W> {
         Ok(())
     }
 
+    fn open_came(&mut self, id: u64, events: &mut Vec<Event<W>>) -> Result<(), Violation> {
+        let (_, slot) = self.slot(id)?;
+        let Some(items) = &mut slot.stream else { return Err(Violation::UnknownId { id }) };
+        // The time that the caller gave was for opening it.
+        slot.deadline = None;
+        match std::mem::replace(&mut slot.waiter, Waiter::Looking) {
+            Waiter::Waiting(waker) => {
+                items.is_news = true;
+                events.push(Event::Wake(waker));
+            }
+            Waiter::Looking => items.is_news = true,
+            kept @ (Waiter::Gone | Waiter::Ready(_)) => slot.waiter = kept,
+        }
+        Ok(())
+    }
+
     fn item_came(&mut self, id: u64, item: Bytes, events: &mut Vec<Event<W>>) -> Result<(), Violation> {
         let (_, slot) = self.slot(id)?;
         let Some(items) = &mut slot.stream else { return Err(Violation::TooManyItems { id }) };
@@ -433,6 +464,8 @@ impl<W> Machine<W> {
             return Err(Violation::TooManyItems { id });
         }
         items.credit -= 1;
+        // An item says as much as that the stream is open.
+        slot.deadline = None;
         match std::mem::replace(&mut slot.waiter, Waiter::Looking) {
             Waiter::Waiting(waker) => {
                 items.waiting.push_back(item);
@@ -514,7 +547,7 @@ impl<W> Machine<W> {
     /// Says that a call did not end at once, and is being served: it may be cancelled from now on.
     pub fn serving(&mut self, id: u64, credit: Option<u32>) {
         self.handed_out = self.handed_out.saturating_sub(1);
-        self.serving.insert(id, Serving { credit: credit.unwrap_or(0) });
+        self.serving.insert(id, Serving { credit: credit.unwrap_or(0), is_open: false });
     }
 
     /// Answers a call that was served, with a result of at most [`MAX_INLINE`] bytes (larger ones are parked until `until`) or an error.
@@ -555,6 +588,15 @@ impl<W> Machine<W> {
         let parked = self.parked.remove(&ticket)?;
         self.parked_bytes -= parked.body.len();
         Some(parked.body)
+    }
+
+    /// Tells the caller that its stream is open, if the call is still being served; once, however often it is called.
+    pub fn open_stream(&mut self, id: u64) {
+        if let Some(serving) = self.serving.get_mut(&id)
+            && !std::mem::replace(&mut serving.is_open, true)
+        {
+            self.write(|out| write_open(id, out));
+        }
     }
 
     /// Sends an item of a stream, if there is credit for it and the call is still being served.
@@ -622,8 +664,9 @@ impl<W> Machine<W> {
             if !matches!(slot.waiter, Waiter::Waiting(_) | Waiter::Looking) {
                 continue;
             }
-            if slot.deadline > now {
-                wait_for(slot.deadline);
+            let Some(deadline) = slot.deadline else { continue };
+            if deadline > now {
+                wait_for(deadline);
                 continue;
             }
             if let Waiter::Waiting(waker) = std::mem::replace(&mut slot.waiter, Waiter::Ready(Outcome::Deadline)) {
