@@ -18,7 +18,7 @@ pub mod prelude {
     // Not the runtime's `service`, which would write the runtime's path.
     pub use p2p_runtime::prelude::{
         Access, Call, CallContext, CallError, CallerId, Capability, Component, ComponentState, Context, Error, Lifecycle, Many,
-        Node, NodeError, NodeId, NodeInfo, NodeStatus, One, Password, Proxy, Replies, Result, Role,
+        Node, NodeError, NodeId, NodeInfo, NodeStatus, One, Password, Proxy, Replies, Result, Role, Stream, StreamExt, Streaming,
     };
 
     pub use crate::{Message, service, service_method};

@@ -1,4 +1,4 @@
-//! Calls as values: [`Call`] for one result, [`Replies`] for one from each of many nodes, [`CallError`] when it fails.
+//! Calls as values: [`Call`] for one result or one [`Streaming`], [`Replies`] for one from each of many nodes, [`CallError`] when it fails.
 //!
 //! ```text
 //! proxy method -> Call { options, pending } --first poll--> Outgoing -> resolve -> here: the object itself, guarded
@@ -9,14 +9,17 @@
 mod error;
 mod fanout;
 mod here;
+mod opening;
 mod options;
 mod outgoing;
 mod sending;
 mod single;
+mod streaming;
 
 pub use error::{CallError, Failure, TimedOut};
 pub use fanout::{Answers, Replies, ReplyStream};
 pub use here::Here;
+pub use opening::{Items, OpenHere, Opened, Opening, open_guarded};
 pub use options::{CallOptions, Headers};
 #[doc(hidden)]
 pub use outgoing::Codec;
@@ -24,3 +27,4 @@ pub(crate) use outgoing::{Begun, encoded};
 pub use outgoing::{Head, MethodRef, Outgoing, serve_guarded, unknown_method};
 pub use sending::{Sending, Settle};
 pub use single::Call;
+pub use streaming::Streaming;

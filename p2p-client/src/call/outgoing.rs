@@ -154,7 +154,7 @@ impl Outgoing {
     }
 
     /// Checks access, and makes what the object's method needs.
-    fn here<S: Definition + ?Sized>(
+    pub(super) fn here<S: Definition + ?Sized>(
         self,
         service: Arc<dyn HostedService>,
         method: &'static MethodSpec,
@@ -166,6 +166,7 @@ impl Outgoing {
         })?;
         let Head { deadline, began, chain, .. } = self.head;
         let cx = CallContext::of_own(self.caller, deadline, chain);
+        let cx = if method.streams { cx.streaming() } else { cx };
         Ok(Here::new(object, cx, began, method))
     }
 
@@ -175,9 +176,7 @@ impl Outgoing {
         let Some(spec) = service.method(name) else {
             return Err(Failure::Answered(unknown_method(&**service, name)));
         };
-        spec.access.check(self.caller.identity(), &spec.path).map_err(|denied| Failure::Answered(denied.into()))?;
-        let cx = CallContext::new(self.caller.clone(), self.caller.identity().clone(), self.head.deadline)
-            .within(self.head.chain.trace, self.head.chain.origin.clone());
+        let cx = self.own_context(spec)?;
         let json = std::str::from_utf8(body).map_err(|error| Failure::NotSent(error.to_string()))?;
         serve_guarded(service, spec, &cx, Params::new(Some(json)), self.head.began)
             .await
@@ -185,38 +184,53 @@ impl Outgoing {
             .map_err(Failure::Answered)
     }
 
+    /// The context of a call that this node serves itself from JSON, if it may.
+    pub(super) fn own_context(&self, method: &MethodSpec) -> Result<CallContext, Failure> {
+        method.access.check(self.caller.identity(), &method.path).map_err(|denied| Failure::Answered(denied.into()))?;
+        let cx = CallContext::new(self.caller.clone(), self.caller.identity().clone(), self.head.deadline);
+        Ok(cx.within(self.head.chain.trace, self.head.chain.origin.clone()))
+    }
+
     /// Sends to `peer`, and, where that surely did not run or may run twice, to the next that fits, within the deadline.
     async fn send_until_settled(&mut self, mut peer: Peer, body: &[u8]) -> Result<Bytes, Failure> {
-        let idempotent = self.head.method.spec().is_some_and(|spec| spec.idempotent);
-        // Once a call may have run, no later refusal can say that it has not.
         let mut lost = None;
         loop {
             let failure = match self.caller.send(&self.head, &peer, body).await {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
-            let may_go_on = failure.surely_not_run() || (idempotent && matches!(failure, Failure::Lost(_)));
-            if !may_go_on {
-                return Err(failure);
-            }
-            tracing::debug!(peer = %peer.node_id, %failure, "trying elsewhere");
-            let failure = if failure.surely_not_run() { lost.take().unwrap_or(failure) } else { failure };
-            self.head.tried.push(peer.node_id.clone());
-            peer = match self.caller.resolve(&self.head) {
-                Ok(Route::Peer(next)) => next,
-                Ok(Route::Here(service)) => return Box::pin(self.serve_here(&service, body)).await,
-                Err(_) if self.retries > 0 => {
-                    self.retries -= 1;
-                    self.head.tried.clear();
-                    peer
-                }
-                Err(_) => return Err(failure),
+            peer = match self.elsewhere(peer, failure, &mut lost)? {
+                Route::Peer(next) => next,
+                Route::Here(service) => return Box::pin(self.serve_here(&service, body)).await,
             };
-            lost = (!failure.surely_not_run()).then_some(failure);
         }
     }
 
-    fn fail<E: ServiceError>(&self, failure: Failure) -> CallError<E> {
+    /// Where a call goes that failed at `peer`, or how it failed, where it goes nowhere. `lost` is the failure, if there was one, after which
+    /// it may have run: no later refusal can say that it has not.
+    pub(super) fn elsewhere(&mut self, peer: Peer, failure: Failure, lost: &mut Option<Failure>) -> Result<Route, Failure> {
+        let idempotent = self.head.method.spec().is_some_and(|spec| spec.idempotent);
+        let may_go_on = failure.surely_not_run() || (idempotent && matches!(failure, Failure::Lost(_)));
+        if !may_go_on {
+            return Err(failure);
+        }
+        tracing::debug!(peer = %peer.node_id, %failure, "trying elsewhere");
+        let failure = if failure.surely_not_run() { lost.take().unwrap_or(failure) } else { failure };
+        self.head.tried.push(peer.node_id.clone());
+        let next = match self.caller.resolve(&self.head) {
+            Ok(route) => route,
+            Err(_) if self.retries > 0 => {
+                self.retries -= 1;
+                self.head.tried.clear();
+                Route::Peer(peer)
+            }
+            Err(_) => return Err(failure),
+        };
+        *lost = (!failure.surely_not_run()).then_some(failure);
+        Ok(next)
+    }
+
+    pub(super) fn fail<E: ServiceError>(&self, failure: Failure) -> CallError<E> {
         CallError::from_failure(failure, &self.head.method.path())
     }
 }
@@ -285,7 +299,8 @@ pub fn unknown_method(service: &dyn HostedService, name: &str) -> RpcError {
 }
 
 /// Serves one call from JSON: access was checked, the rest is done here. The call runs under its deadline, is counted, and keeps a
-/// panic within it. A `detached` method runs on when the caller stops waiting, that is, when this future is dropped.
+/// panic within it. The items of a method that streams go where the context says, and it answers null after the last one. A `detached`
+/// method runs on when the caller stops waiting, that is, when this future is dropped.
 ///
 /// # Errors
 /// What the method answered, or that it panicked or ran out of time.
@@ -296,6 +311,10 @@ pub async fn serve_guarded(
     params: Params<'_>,
     began: Instant,
 ) -> Result<Vec<u8>, RpcError> {
+    if method.streams {
+        let ended = Box::pin(super::opening::serve_stream(&**service, method, cx, params, began)).await;
+        return ended.map(|()| b"null".to_vec());
+    }
     if !method.detached {
         return serve_attached(&**service, method, cx, params, began).await;
     }
@@ -340,7 +359,7 @@ async fn serve_attached(
     }
 }
 
-fn begin<'a>(service: &'a dyn HostedService, method: &MethodSpec, began: Instant) -> Option<Running<'a>> {
+pub(super) fn begin<'a>(service: &'a dyn HostedService, method: &MethodSpec, began: Instant) -> Option<Running<'a>> {
     method.track_metrics.then(|| service.stats(method.index).map(|stats| stats.begin(began))).flatten()
 }
 
@@ -363,6 +382,6 @@ pub(crate) enum Begun<F, T, E> {
 
 /// Whether the call can run on the object itself. It cannot where something else is hosted under the name, which is spoken to
 /// as a stranger is, in JSON; nor where the call is to outlive its future, which may own nothing of its caller then.
-fn runs_on<S: Definition + ?Sized>(service: &dyn HostedService, method: &MethodSpec) -> bool {
+pub(super) fn runs_on<S: Definition + ?Sized>(service: &dyn HostedService, method: &MethodSpec) -> bool {
     !method.detached && service.type_of() == TypeId::of::<Local<S>>()
 }

@@ -40,6 +40,9 @@ pub struct MethodDescriptor {
     pub params: Vec<ParamDescriptor>,
     /// The JSON Schema of its result.
     pub result: Value,
+    /// The JSON Schema of its items, if it streams. Its result, after the last item, is null.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item: Option<Value>,
     /// The JSON Schema of its own error type, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Value>,
@@ -153,6 +156,9 @@ impl MethodDescriptor {
             let _ = writeln!(out, " param {} required={} {}", param.name, param.required, canonical_schema(&param.schema));
         }
         let _ = writeln!(out, " result {}", canonical_schema(&self.result));
+        if let Some(item) = &self.item {
+            let _ = writeln!(out, " item {}", canonical_schema(item));
+        }
         if let Some(error) = &self.error {
             let _ = writeln!(out, " error {}", canonical_schema(error));
         }
@@ -205,6 +211,7 @@ mod tests {
                 description: "".into(),
                 params: vec![],
                 result,
+                item: None,
                 error: None,
                 access: Access::Nodes,
                 idempotent: false,

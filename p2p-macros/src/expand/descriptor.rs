@@ -6,7 +6,7 @@ use syn::Path;
 
 use crate::model::{Access, Method, Param, Passing, RoleWord, Service};
 
-use super::{at, text};
+use super::{at, stream::StreamTypes, text};
 
 /// `__METHODS` and `__SERVICE`.
 pub(super) fn tables(service: &Service, root: &Path) -> TokenStream {
@@ -54,6 +54,7 @@ fn method_spec(service: &Service, index: usize, method: &Method, root: &Path) ->
     });
     let access = access(&method.access, root);
     let Method { idempotent, read_only, detached, track_metrics, .. } = method;
+    let streams = method.items.is_some();
     let timeout = match method.timeout {
         Some(timeout) => {
             let millis = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
@@ -73,6 +74,7 @@ fn method_spec(service: &Service, index: usize, method: &Method, root: &Path) ->
             read_only: #read_only,
             detached: #detached,
             track_metrics: #track_metrics,
+            streams: #streams,
             timeout: #timeout,
         }
     }
@@ -101,7 +103,16 @@ pub(super) fn role_path(role: &RoleWord, root: &Path) -> TokenStream {
 
 fn describe_method(index: usize, method: &Method, root: &Path) -> TokenStream {
     let description = text(&method.description);
-    let outcome = &method.outcome;
+    let described = match &method.items {
+        None => {
+            let outcome = &method.outcome;
+            quote_spanned!(at(outcome)=> method::<#outcome>)
+        }
+        Some(items) => {
+            let StreamTypes { kind, outcome, .. } = StreamTypes::of(method, items, root);
+            quote_spanned!(at(&items.written)=> stream::<#kind, #outcome>)
+        }
+    };
     let params = method.params.iter().map(|param| {
         let (name, owned) = (text(&param.wire_name), owned_type(param, root));
         let default = match &param.default {
@@ -114,8 +125,8 @@ fn describe_method(index: usize, method: &Method, root: &Path) -> TokenStream {
         // At the type's own span, so that the compiler's complaint about it stands there.
         quote_spanned!(at(&param.written)=> __service.param::<#owned>(#name, #default);)
     });
-    quote_spanned! {at(outcome)=>
-        __service.method::<#outcome>(&__METHODS[#index], #description);
+    quote_spanned! {at(&method.outcome)=>
+        __service.#described(&__METHODS[#index], #description);
         #(#params)*
     }
 }

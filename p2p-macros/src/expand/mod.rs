@@ -11,6 +11,7 @@ mod host;
 mod json;
 mod message;
 mod proxy;
+mod stream;
 #[cfg(test)]
 mod tests;
 

@@ -63,6 +63,7 @@ const _: () = {
             read_only: true,
             detached: false,
             track_metrics: true,
+            streams: false,
             timeout: ::core::option::Option::Some(
                 ::core::time::Duration::from_millis(500u64),
             ),
@@ -87,6 +88,7 @@ const _: () = {
             read_only: false,
             detached: false,
             track_metrics: true,
+            streams: false,
             timeout: ::core::option::Option::None,
         },
     ];

@@ -84,6 +84,7 @@ const _: () = {
             read_only: false,
             detached: false,
             track_metrics: true,
+            streams: false,
             timeout: ::core::option::Option::Some(
                 ::core::time::Duration::from_millis(2000u64),
             ),
@@ -101,6 +102,7 @@ const _: () = {
             read_only: false,
             detached: true,
             track_metrics: false,
+            streams: false,
             timeout: ::core::option::Option::None,
         },
         ::p2p_runtime::__private::MethodSpec {
@@ -116,6 +118,7 @@ const _: () = {
             read_only: true,
             detached: false,
             track_metrics: true,
+            streams: false,
             timeout: ::core::option::Option::None,
         },
     ];

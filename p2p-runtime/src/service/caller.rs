@@ -4,6 +4,8 @@
 //! nothing
 //! about retries (that is the call's) nor about access (that is the dispatcher's, here and at the other end).
 
+mod streams;
+
 use std::{
     cell::RefCell,
     collections::BTreeSet,
@@ -19,7 +21,7 @@ use futures::future::BoxFuture;
 use http::{HeaderName, HeaderValue, Request, StatusCode, header::CONTENT_TYPE};
 use http_body_util::Full;
 use p2p_client::{
-    call::{Failure, Head, Sending, Settle},
+    call::{Failure, Head, Opening, Sending, Settle},
     protocol::{
         CallerId, ErrorCode, Many, NodeId, NodeInfo, NodeStatus, One, Role, RpcError, Target,
         envelope::{Reply, write_request},
@@ -212,15 +214,7 @@ impl NodeCaller {
             return Box::pin(self.post(caller, head, to, body, is_said)).await;
         }
         let path = head.method.path();
-        let mut call = Outgoing {
-            method: &path,
-            params: body,
-            timeout: None,
-            trace: Some(head.chain.trace.unwrap_or_else(new_trace)),
-            is_anonymous: *caller == CallerId::Anonymous,
-            origin: head.chain.origin.as_deref(),
-            credit: None,
-        };
+        let mut call = message(head, &path, body, caller);
         loop {
             let (way, is_fresh) = match self.sessions.there(&to.node_id) {
                 Some(way) => (way, false),
@@ -246,17 +240,10 @@ impl NodeCaller {
             return None;
         }
         let Some(Way::Session(session)) = self.sessions.there(&to.node_id) else { return None };
-        let call = Outgoing {
-            method: &head.method.path(),
-            params: body,
-            // At its first try a call was begun just now.
-            timeout: Some(head.deadline.saturating_duration_since(head.began)),
-            trace: Some(head.chain.trace.unwrap_or_else(new_trace)),
-            is_anonymous: false,
-            origin: head.chain.origin.as_deref(),
-            credit: None,
-        };
-        session.start(&call, head.deadline)
+        let path = head.method.path();
+        // At its first try a call was begun just now.
+        let timeout = Some(head.deadline.saturating_duration_since(head.began));
+        session.start(&Outgoing { timeout, ..message(head, &path, body, &self.identity) }, head.deadline)
     }
 
     async fn read_outcome(&self, head: &Head, to: &Peer, outcome: Outcome) -> Result<Bytes, Failure> {
@@ -378,6 +365,10 @@ impl Caller for NodeCaller {
         let sending: BoxFuture<'a, _> = Box::pin(self.send_for(&self.identity, head, to, body, true));
         sending.into()
     }
+
+    fn open<'a>(&'a self, head: &'a Head, to: &'a Peer, body: &'a [u8]) -> Opening<'a> {
+        self.open_in_own_name(head, to, body)
+    }
 }
 
 impl Settle for NodeCaller {
@@ -407,6 +398,19 @@ fn no_route(text: String) -> Failure {
 
 fn not_yet() -> Failure {
     Failure::NotSent("the node is not part of the cluster yet; wait until it runs".to_owned())
+}
+
+/// A call's message, its time limit aside.
+fn message<'a>(head: &'a Head, path: &'a str, body: &'a [u8], caller: &CallerId) -> Outgoing<'a> {
+    Outgoing {
+        method: path,
+        params: body,
+        timeout: None,
+        trace: Some(head.chain.trace.unwrap_or_else(new_trace)),
+        is_anonymous: *caller == CallerId::Anonymous,
+        origin: head.chain.origin.as_deref(),
+        credit: None,
+    }
 }
 
 /// How long a call's message can become, what is of fixed size aside. The method and the origin may be anything that somebody outside

@@ -52,6 +52,7 @@ where
         read_only: false,
         detached: false,
         track_metrics: true,
+        streams: false,
         timeout: None,
     };
     let description = MethodDescriptor { params, ..method_of(&spec, "", result) };

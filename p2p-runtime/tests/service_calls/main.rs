@@ -8,4 +8,5 @@ mod cutting;
 mod fanout;
 mod forms;
 mod params;
+mod streams;
 mod typed;
