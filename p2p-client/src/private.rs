@@ -13,18 +13,19 @@ pub use crate::__mocks as mocks;
 #[cfg(any(test, feature = "testing"))]
 pub use crate::testing::{Answer, Expectation, MockCall, ServiceMock};
 pub use crate::{
-    call::{Codec, Here},
-    codec::{Form, Message, Plain, Probe, Reader, ViaMessage, ViaSerde, absent, result_probe, write_key},
+    call::{Call, Codec, Here, Streaming},
+    codec::{Form, Message, Plain, Probe, Reader, ViaMessage, ViaSerde, absent, item_probe, result_probe, write_key},
     protocol::{Access, Many, One, Role, ServiceDescriptor},
-    proxy::{Anywhere, OnMany, OnOne, Proxy, ProxyCore, TargetKind},
+    proxy::{Anywhere, OnMany, OnOne, OneTarget, Proxy, ProxyCore, TargetKind},
     service::{
-        CallContext, DefaultJson, Definition, Describe, HostedService, LazyDescriptor, Local, MethodSpec, Outcome, ParamSpec,
-        Params, ServeFuture, ServiceSpec,
+        CallContext, DefaultJson, Definition, Describe, Failed, HostedService, LazyDescriptor, Local, MethodSpec, Outcome,
+        ParamSpec, Params, ServeFuture, ServiceSpec, StreamOutcome,
+        stream::{JsonItems, Results, StreamOf, TakeItems, Values, feed},
     },
 };
 use crate::{
     protocol::{ErrorCode, RpcError},
-    service::Failed,
+    service::ServiceError,
 };
 
 /// What a contract's proxy type knows of a host `T`: its tables, and how to hold it as an object.
@@ -44,12 +45,33 @@ pub fn encode_outcome<R: Outcome>(form: impl Form<R::Ok>, outcome: R) -> Result<
         Ok(value) => form
             .encode(&value)
             .map_err(|error| RpcError::new(ErrorCode::INTERNAL, format!("the result does not serialise: {error}"))),
-        Err(failed) => {
-            if let Failed::Other(error) = &failed {
-                tracing::debug!(?error, "a method failed");
-            }
-            Err(failed.to_rpc())
-        }
+        Err(failed) => Err(failure(&failed)),
+    }
+}
+
+fn failure<E: ServiceError>(failed: &Failed<E>) -> RpcError {
+    if let Failed::Other(error) = failed {
+        tracing::debug!(?error, "a method failed");
+    }
+    failed.to_rpc()
+}
+
+/// Takes the items of a method that streams as JSON, in their type's form.
+///
+/// # Errors
+/// When the call's caller did not ask for a stream.
+pub fn json_items<K, O: StreamOutcome<K>, F: Form<O::Value>>(form: F, cx: &CallContext) -> Result<JsonItems<'_, F>, RpcError> {
+    JsonItems::new(form, cx)
+}
+
+/// The end of a stream as a response: null, or what a caller outside is told of its failure.
+///
+/// # Errors
+/// The failure.
+pub fn encode_end<E: ServiceError>(ended: Result<(), Failed<E>>) -> Result<Vec<u8>, RpcError> {
+    match ended {
+        Ok(()) => Ok(b"null".to_vec()),
+        Err(failed) => Err(failure(&failed)),
     }
 }
 

@@ -13,13 +13,14 @@ use std::{
 
 use futures::future::BoxFuture;
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::value::RawValue;
 
 pub use self::named::NamedCall;
 
 use crate::{
-    call::{Call, CallError, Codec, Failure, Head, Here, MethodRef, Outgoing, Replies, Sending, encoded},
+    call::{Call, CallError, Codec, Failure, Head, Here, MethodRef, Opening, Outgoing, Replies, Sending, Streaming, encoded},
     protocol::{CallerId, Fingerprint, Many, NodeId, One, Target, compatibility::Fit},
-    service::{Chain, Definition, HostedService, MethodSpec, Metrics, Outcome},
+    service::{Chain, Definition, HostedService, MethodSpec, Metrics, Outcome, StreamOutcome},
 };
 
 /// What stands below every proxy: first resolve a target, then send.
@@ -63,6 +64,13 @@ pub trait Caller: Send + Sync + 'static {
     /// Sends a call and waits for its result's JSON, until the head's deadline at the latest. `body` is the params' JSON. Dropping the future
     /// cancels the call.
     fn send<'a>(&'a self, head: &'a Head, to: &'a Peer, body: &'a [u8]) -> Sending<'a>;
+
+    /// Sends a call whose caller takes a stream, and waits until that is open, until the head's deadline at the latest. `body` is the
+    /// params' JSON. A method that does not stream may answer instead. Unless it is written, streams can only be opened on this node.
+    fn open<'a>(&'a self, _head: &'a Head, to: &'a Peer, _body: &'a [u8]) -> Opening<'a> {
+        let text = format!("no stream can be opened at {} from here", to.node_id);
+        Box::pin(ready(Err(Failure::NotSent(text))))
+    }
 }
 
 /// Where a call goes.
@@ -142,6 +150,23 @@ impl Proxy {
     pub fn call(&self, path: &str, params: impl Serialize) -> NamedCall {
         NamedCall::new(self.clone(), path, params)
     }
+
+    /// Opens the stream of a method whose name is known only at run time, with params and a target as of [`call`](Self::call). The items are
+    /// JSON.
+    ///
+    /// ```no_run
+    /// # async fn example(proxy: p2p_client::proxy::Proxy) -> Result<(), p2p_client::call::CallError> {
+    /// use futures::StreamExt;
+    ///
+    /// let mut numbers = proxy.open("counter/count", serde_json::json!({ "from": 3 })).on("worker-123").await?;
+    /// while let Some(number) = numbers.next().await {
+    ///     println!("{}", number?);
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn open(&self, path: &str, params: impl Serialize) -> NamedCall<Streaming<Box<RawValue>>> {
+        NamedCall::opening(self.clone(), path, params)
+    }
 }
 
 impl fmt::Debug for Proxy {
@@ -191,6 +216,54 @@ impl<K: TargetKind> ProxyCore<K> {
         F: Future<Output = Result<R::Ok, CallError<R::Err>>> + Send + 'static,
     {
         K::call::<S, P, R, L, F>(self, method, params, codec, local)
+    }
+}
+
+impl<T: OneTarget> ProxyCore<T> {
+    /// Makes the call that opens a stream. Written by the macros: `codec` writes the params and reads an item, `local` runs the method on the
+    /// object itself.
+    pub fn open<S, P, K, O, L, F>(
+        &self,
+        method: &'static MethodSpec,
+        params: P,
+        codec: Codec<P, O::Value>,
+        local: L,
+    ) -> Call<Streaming<O::Value, O::Err>, O::Err>
+    where
+        S: Definition + ?Sized,
+        P: Send + 'static,
+        O: StreamOutcome<K> + 'static,
+        L: FnOnce(Here<S>, P) -> F + Send + 'static,
+        F: Future<Output = Result<Streaming<O::Value, O::Err>, CallError<O::Err>>> + Send + 'static,
+    {
+        let (caller, chain, target) = (self.proxy.caller.clone(), self.proxy.chain.clone(), self.kind.one());
+        Call::new(move |options| {
+            Outgoing::new(caller, MethodRef::Known(method), Target::One(target), chain.as_ref(), options)
+                .begin_stream::<S, P, K, O, L, F>(method, params, codec, local)
+        })
+    }
+}
+
+/// A target of one node: there a stream can be opened.
+#[diagnostic::on_unimplemented(
+    message = "a stream is opened on one node at a time",
+    label = "this proxy calls many nodes",
+    note = "open one on each node: `.on(\"worker-1\")`, and take from all by `futures::stream::select_all`"
+)]
+pub trait OneTarget: TargetKind {
+    #[doc(hidden)]
+    fn one(&self) -> One;
+}
+
+impl OneTarget for Anywhere {
+    fn one(&self) -> One {
+        One::Any
+    }
+}
+
+impl OneTarget for OnOne {
+    fn one(&self) -> One {
+        self.0.clone()
     }
 }
 

@@ -7,6 +7,7 @@ mod method;
 mod names;
 mod param;
 mod rename;
+mod stream;
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote};
@@ -16,6 +17,7 @@ pub(crate) use self::{
     method::{Access, Method},
     names::Names,
     param::{Param, Passing},
+    stream::Items,
 };
 use crate::{
     errors::{Errors, nearest},

@@ -34,11 +34,13 @@ pub mod __private;
 /// What most programs that host services need.
 pub mod prelude {
     pub use p2p_client::{
-        call::{Call, CallError, Replies},
+        call::{Call, CallError, Replies, Streaming},
         protocol::{Access, CallerId, Capability, Many, NodeId, NodeInfo, NodeStatus, One, Role},
         proxy::Proxy,
         service::{CallContext, Counter, Error, Gauge, Metrics, Result, Timer},
     };
+    // What a method that streams is written with, and what its callers take items by.
+    pub use futures::{Stream, StreamExt};
 
     pub use crate::{
         Message,
@@ -55,7 +57,8 @@ pub mod prelude {
 pub use p2p_client::codec::Message;
 /// Makes a type a [`p2p_client::codec::Message`]: JSON by code of its own, for params and results.
 pub use p2p_macros::MessageOfRuntime as Message;
-/// Marks a method of a service that can be called from other nodes: `async fn` with `&self`, returning `Result<T>` or `Result<T, E>`.
+/// Marks a method of a service that can be called from other nodes: `async fn` with `&self`, returning `Result<T>` or `Result<T, E>`; or
+/// `Result<impl Stream<Item = T>>`, which [streams](p2p_client::call::Streaming).
 ///
 /// | word | meaning |
 /// |---|---|
@@ -66,7 +69,7 @@ pub use p2p_macros::MessageOfRuntime as Message;
 /// | `anonymous` | for anyone |
 /// | `idempotent` | may be sent again when an answer was lost |
 /// | `read_only` | changes nothing; idempotent, too |
-/// | `timeout = "2s"` | its time limit (`ms`, `s`, `m`, `h`); 30 seconds where neither it nor the caller says |
+/// | `timeout = "2s"` | its time limit (`ms`, `s`, `m`, `h`), of a stream for its opening; 30 seconds where neither it nor the caller says |
 /// | `detached` | runs on when its caller goes away |
 /// | `track_metrics = false` | is not counted |
 /// | `rename = "…"` | its name on the wire |

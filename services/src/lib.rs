@@ -26,7 +26,7 @@ pub mod prelude {
     pub use p2p_runtime::prelude::{
         Access, Call, CallContext, CallError, CallerId, Capability, Component, ComponentState, Context, Counter, Error, Gauge,
         Health, Lifecycle, Many, Metrics, Node, NodeError, NodeId, NodeInfo, NodeStatus, One, Password, Proxy, Replies, Result,
-        Role, Timer,
+        Role, Stream, StreamExt, Streaming, Timer,
     };
 
     pub use crate::{Message, service, service_method};

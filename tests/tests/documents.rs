@@ -131,6 +131,12 @@ mod library {
         pub(crate) async fn close(&self) -> Result<()> {
             Ok(())
         }
+
+        /// Every book, one after the other.
+        #[service_method(anonymous, read_only)]
+        pub(crate) async fn walk(&self) -> Result<impl Stream<Item = Book>> {
+            Ok(futures::stream::iter([Book { id: 1, full_title: "Emma".to_owned(), pages: None, kind: Kind::Novel }]))
+        }
     }
 }
 
@@ -311,7 +317,7 @@ async fn a_node_describes_what_other_nodes_host_and_names_what_it_could_not_ask_
     sees(&worker, |members| members.hosting("library").count() == 1).await;
     let operator = Web::operator(cluster.dir("worker-1"));
     let document = operator.get("/openapi.json").await.json();
-    assert_eq!(document["paths"].as_object().unwrap().len(), 6, "{document:#}");
+    assert_eq!(document["paths"].as_object().unwrap().len(), 7, "{document:#}");
     // And what stands there is served here, by passing it on.
     let oldest = operator.post("/rpc/archive/oldest", "{}").await;
     assert_eq!(oldest.json(), json!({ "year": 868 }));

@@ -34,6 +34,13 @@ fn the_example_of_mocks_shows_answers_calls_and_what_was_forgotten() {
 }
 
 #[test]
+fn the_example_of_streams_counts_as_long_as_it_is_listened_to() {
+    let output = run("streaming");
+    assert_says(&output, &["as many as are taken, of a stream without an end\n  3\n  4\n  5\n  6\n  7\n"]);
+    assert_says(&output, &["to the end\n  3 … (worker-1)\n  2 … (worker-1)\n", "fails on its way\n  3 …\n", "aborted at 1\n"]);
+}
+
+#[test]
 fn the_example_of_typed_errors_matches_variants_across_nodes() {
     let output = run("typed_errors");
     assert_says(&output, &["to grace: done; 70 are left", "Overdrawn: ask for 430 less", "NoSuchAccount: open one for alan"]);

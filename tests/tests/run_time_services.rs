@@ -120,6 +120,10 @@ async fn a_description_that_cannot_be_used_is_refused_with_the_reason() {
             changed("methods", json!([{ "name": "a", "params": [param(), param()], "result": {} }])),
             "two parameters of a are called \"x\"",
         ),
+        (
+            changed("methods", json!([{ "name": "a", "params": [], "result": {}, "item": {} }])),
+            "\"a\" streams, and the handler gives one result",
+        ),
     ] {
         let error = cx.register_service(descriptor, echo).unwrap_err();
         assert!(matches!(error, RegistryError::BadDescriptor { .. }), "{error}");

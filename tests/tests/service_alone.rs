@@ -94,6 +94,13 @@ impl Notes {
         pending().await
     }
 
+    /// The names of all notes, one by one. For nodes and operators.
+    #[service_method(read_only)]
+    async fn names(&self) -> Result<impl Stream<Item = String>> {
+        let names: Vec<String> = self.kept.lock().unwrap().keys().cloned().collect();
+        Ok(futures::stream::iter(names))
+    }
+
     /// Breaks.
     #[service_method]
     async fn break_down(&self) -> Result<()> {
@@ -304,4 +311,21 @@ async fn the_host_of_a_contract_is_tested_by_the_contracts_proxy() {
     assert_eq!(tested.proxy_as(CallerId::Anonymous).ping().ping("b").await.unwrap(), "b");
     assert_eq!(tested.metrics("ping").unwrap().calls, 2);
     tested.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_method_that_streams_is_tested_alone_on_the_object_and_as_from_elsewhere() {
+    let tested = started().await;
+    for name in ["a", "b"] {
+        tested.proxy().notes().write(name, "…").await.unwrap();
+    }
+    for proxy in [tested.proxy(), tested.proxy_as(CallerId::Operator)] {
+        let names = proxy.notes().names().await.unwrap().map(|name| name.unwrap());
+        assert_eq!(names.collect::<Vec<_>>().await, ["a", "b"]);
+        let by_name = proxy.open("notes/names", json!({})).await.unwrap().map(|name| name.unwrap().get().to_owned());
+        assert_eq!(by_name.collect::<Vec<_>>().await, ["\"a\"", "\"b\""]);
+    }
+    let denied = tested.proxy_as(CallerId::Anonymous).notes().names().await.unwrap_err();
+    assert!(matches!(denied, CallError::Denied(_)), "{denied}");
+    assert_eq!(tested.metrics("names").unwrap().calls, 4);
 }

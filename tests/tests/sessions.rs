@@ -382,6 +382,72 @@ async fn serve_as_before(mut connection: server::Connection<BoxStream, Bytes>, s
 }
 
 #[tokio::test]
+async fn a_stream_of_a_node_without_sessions_comes_as_lines_and_one_that_is_cut_is_lost() {
+    let two = Two::new().await;
+    in_place_of_the_worker(&two, serve_lines).await;
+    let open = |end: &'static str| {
+        let proxy = two.coordinator.proxy();
+        async move { settled(async || proxy.open("probe/lines", json!({ "end": end })).on("worker-1").await).await }
+    };
+    let mut good = open("good").await.unwrap();
+    for expected in ["1", "[2]"] {
+        assert_eq!(soon(good.next()).await.unwrap().unwrap().get(), expected);
+    }
+    assert!(soon(good.next()).await.is_none());
+    for (end, said) in
+        [("failed", "no more of it"), ("cut", "broke off before its end"), ("nonsense", "neither an item nor its end")]
+    {
+        let mut bad = open(end).await.unwrap();
+        assert_eq!(soon(bad.next()).await.unwrap().unwrap().get(), "1", "{end}");
+        assert!(soon(bad.next()).await.unwrap().is_ok(), "{end}");
+        let error = soon(bad.next()).await.unwrap().unwrap_err();
+        assert!(error.to_string().contains(said), "{end}: {error}");
+        assert!(soon(bad.next()).await.is_none(), "{end}");
+    }
+    match open("none").await {
+        Err(CallError::Incompatible(text)) => assert!(text.contains("probe/lines answers once"), "{text}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Serves `POST /rpc` with two lines and an end as the params say, in pieces that are no lines; and knows no other path.
+async fn serve_lines(mut connection: server::Connection<BoxStream, Bytes>) {
+    while let Some(Ok((request, mut respond))) = connection.accept().await {
+        if request.uri().path() != "/rpc" {
+            respond.send_response(Response::builder().status(404).body(()).unwrap(), true).unwrap();
+            continue;
+        }
+        assert_eq!(request.headers()["accept"], "application/x-ndjson");
+        let mut body = request.into_body();
+        tokio::spawn(async move {
+            let mut json = Vec::new();
+            while let Some(piece) = body.data().await {
+                json.extend_from_slice(&piece.unwrap());
+            }
+            let call: serde_json::Value = serde_json::from_slice(&json).unwrap();
+            let last = match call["params"]["end"].as_str().unwrap() {
+                "good" => r#"{"jsonrpc":"2.0","result":null,"id":1}"#,
+                "failed" => r#"{"jsonrpc":"2.0","error":{"code":-32603,"message":"no more of it"},"id":1}"#,
+                "nonsense" => "{}",
+                "cut" => "",
+                _ => return answer_once(&mut respond),
+            };
+            let head = Response::builder().header("content-type", "application/x-ndjson").body(()).unwrap();
+            let mut stream = respond.send_response(head, false).unwrap();
+            for piece in ["{\"item\"", ":1}\n{\"item\":[2]", "}\n", last] {
+                stream.send_data(Bytes::from_static(piece.as_bytes()), false).unwrap();
+            }
+            stream.send_data(Bytes::new(), true).unwrap();
+        });
+    }
+}
+
+fn answer_once(respond: &mut server::SendResponse<Bytes>) {
+    let mut stream = respond.send_response(Response::new(()), false).unwrap();
+    stream.send_data(Bytes::from_static(br#"{"jsonrpc":"2.0","result":1,"id":1}"#), true).unwrap();
+}
+
+#[tokio::test]
 async fn a_node_cannot_put_more_into_an_answer_than_its_own_result() {
     let two = Two::new().await;
     in_place_of_the_worker(&two, answer_too_much).await;

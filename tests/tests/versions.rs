@@ -6,6 +6,7 @@ mod common;
 use std::sync::{Arc, Mutex};
 
 use common::{Cluster, Member, Plan, sees, soon, token};
+use futures::{StreamExt, TryStreamExt};
 use p2p_client::{call::CallError, proxy::Proxy};
 use p2p_runtime::{identity::TokenOptions, service::Hosted};
 
@@ -51,6 +52,17 @@ mod v1 {
         pub(crate) async fn first(&self) -> Result<Entry> {
             self.0.lock().unwrap().push(("first".to_owned(), None));
             Ok(Entry { value: "first of 1".to_owned() })
+        }
+
+        #[service_method]
+        pub(crate) async fn keys(&self) -> Result<impl Stream<Item = String>> {
+            Ok(futures::stream::iter(["a".to_owned(), "b".to_owned()]))
+        }
+
+        #[service_method]
+        pub(crate) async fn entries(&self) -> Result<Vec<Entry>> {
+            self.0.lock().unwrap().push(("entries".to_owned(), None));
+            Ok(Vec::new())
         }
     }
 }
@@ -119,6 +131,17 @@ mod v2 {
         #[service_method]
         pub(crate) async fn size(&self) -> Result<u64> {
             Ok(2)
+        }
+
+        #[service_method]
+        pub(crate) async fn keys(&self, #[arg(default = 2)] most: usize) -> Result<impl Stream<Item = String>> {
+            Ok(futures::stream::repeat("k".to_owned()).take(most))
+        }
+
+        #[service_method]
+        pub(crate) async fn entries(&self) -> Result<impl Stream<Item = Entry>> {
+            self.0.lock().unwrap().push(("entries".to_owned(), None));
+            Ok(futures::stream::empty())
         }
     }
 }
@@ -236,6 +259,31 @@ async fn a_call_that_one_host_does_not_understand_goes_to_one_that_does() {
         }
     }
     assert_eq!(answers.len(), 2);
+}
+
+#[tokio::test]
+async fn a_stream_is_fitted_to_its_host_as_a_call_is() {
+    let (old, new) = (Seen::default(), Seen::default());
+    let cluster = Versions::none().await.host(v1::Store(old.clone())).await.host(v2::Store(new.clone())).await;
+    let (kv1, kv2) = (cluster.proxy().kv1(), cluster.proxy().kv2());
+    let keys: Vec<String> = kv1.on("worker-2").keys().await.unwrap().try_collect().await.unwrap();
+    assert_eq!(keys, ["k", "k"], "the parameter that this caller does not know has its default");
+    let keys: Vec<String> = kv2.on("worker-1").keys(2).await.unwrap().try_collect().await.unwrap();
+    assert_eq!(keys, ["a", "b"], "what is as it is by default need not be known");
+    let refused = kv2.on("worker-1").keys(1).await.unwrap_err();
+    assert!(
+        matches!(&refused, CallError::Incompatible(why) if why.contains("no parameter `most`, which is set here")),
+        "{refused}"
+    );
+    for most in 3..=5 {
+        assert_eq!(kv2.keys(most).await.unwrap().count().await, most, "it goes to the host that understands it");
+    }
+
+    let refused = kv1.on("worker-2").entries().await.unwrap_err().to_string();
+    assert!(refused.contains("it streams now, where it gave one result"), "{refused}");
+    let refused = kv2.on("worker-1").entries().await.unwrap_err().to_string();
+    assert!(refused.contains("it gives one result now, where it streamed"), "{refused}");
+    assert_eq!((old.lock().unwrap().len(), new.lock().unwrap().len()), (0, 0), "neither was sent");
 }
 
 #[tokio::test]

@@ -43,7 +43,8 @@ pub enum CallError<E = NoError> {
     /// There is no such service or method.
     #[error("{0}")]
     NotFound(String),
-    /// The host's version of the service does not know what was asked: then nothing was sent. Or its result cannot be read by this version.
+    /// The host's version of the service does not know what was asked, or not in this form: then nothing was sent, or the method did not run.
+    /// Or its result cannot be read by this version.
     #[error("incompatible: {0}")]
     Incompatible(String),
     /// The peer could not be reached, or was lost before it answered.
@@ -160,7 +161,7 @@ impl<E: ServiceError> CallError<E> {
             ErrorCode::CANCELLED => Self::Cancelled,
             ErrorCode::NO_ROUTE => Self::NoRoute(message),
             ErrorCode::METHOD_NOT_FOUND => Self::NotFound(message),
-            ErrorCode::INCOMPATIBLE => Self::Incompatible(message),
+            ErrorCode::INCOMPATIBLE | ErrorCode::INVALID_REQUEST => Self::Incompatible(message),
             ErrorCode::UNAVAILABLE => Self::Transport { reason: message, may_have_run: false },
             ErrorCode::TRANSPORT => {
                 let told: Option<MayHaveRun> = data.and_then(|data| serde_json::from_str(data.get()).ok());

@@ -11,7 +11,8 @@ use pin_project_lite::pin_project;
 use tokio::time::Instant;
 
 use crate::service::{
-    CallContext, Definition, Failed, Guarded, HostedService, Local, MethodSpec, Outcome, Running, ServiceError,
+    CallContext, Definition, Failed, Guarded, HostedService, Local, MethodSpec, Outcome, Running, RunningStream, ServiceError,
+    stream::GuardedStream,
 };
 
 use super::{
@@ -45,13 +46,32 @@ impl<S: Definition + ?Sized> Here<S> {
     /// Runs the method's future: counted, under the deadline, a panic kept within the call. It ends with what the method answered,
     /// or with the error that it panicked or ran out of time.
     pub fn run<R: Outcome>(&self, method: impl Future<Output = R>) -> impl Future<Output = Result<R::Ok, CallError<R::Err>>> {
-        let stats = if self.method.track_metrics { self.object.stats(self.method.index) } else { None };
         let deadline = limit(self.cx.deadline(), Some(self.method), self.began);
-        Run {
-            path: &self.method.path,
-            running: stats.map(|stats| stats.begin(self.began)),
-            guarded: Guarded::new(method, deadline),
-        }
+        Run { path: &self.method.path, running: self.begin(), guarded: Guarded::new(method, deadline) }
+    }
+
+    /// Runs a method that streams to the end of its stream: counted, its opening under the deadline, a panic kept within the call.
+    ///
+    /// # Errors
+    /// What its stream ended with, or that it could not be opened, panicked, or was not opened in time.
+    pub async fn run_stream<E: ServiceError>(
+        &self,
+        method: impl Future<Output = Result<(), Failed<E>>>,
+    ) -> Result<(), CallError<E>> {
+        let path = &*self.method.path;
+        let mut running = RunningStream::new(self.begin(), &self.cx);
+        let deadline = limit(self.cx.deadline(), Some(self.method), self.began);
+        let ended = match GuardedStream::new(method, deadline, &self.cx).await {
+            Ok(ended) => ended.map_err(|failed| told(failed, path)),
+            Err(cut) => Err(CallError::from_failure(cut_error(cut, path).into(), path)),
+        };
+        ended.inspect_err(|_| running.fail())
+    }
+
+    /// Counts the call, if its method is counted.
+    fn begin(&self) -> Option<Running<'_>> {
+        let stats = if self.method.track_metrics { self.object.stats(self.method.index) } else { None };
+        stats.map(|stats| stats.begin(self.began))
     }
 }
 

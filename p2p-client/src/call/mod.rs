@@ -1,4 +1,4 @@
-//! Calls as values: [`Call`] for one result, [`Replies`] for one from each of many nodes, [`CallError`] when it fails.
+//! Calls as values: [`Call`] for one result or one [`Streaming`], [`Replies`] for one from each of many nodes, [`CallError`] when it fails.
 //!
 //! ```text
 //! proxy method -> Call { options, pending } --first poll--> Outgoing -> resolve -> here: the object itself, guarded
@@ -10,17 +10,20 @@ mod error;
 mod fanout;
 mod here;
 mod load;
+mod opening;
 mod options;
 mod outgoing;
 mod pause;
 mod quorum;
 mod sending;
 mod single;
+mod streaming;
 
 pub use error::{CallError, Failure, TimedOut};
 pub use fanout::{Answers, Failures, Replies, ReplyStream, Values};
 pub use here::Here;
 pub use load::{PeerLoad, UnderWay};
+pub use opening::{Items, OpenHere, Opened, Opening, open_guarded};
 pub use options::{CallOptions, Headers};
 #[doc(hidden)]
 pub use outgoing::Codec;
@@ -31,3 +34,4 @@ pub(crate) use outgoing::{limit, unknown_method_of};
 pub use quorum::{First, Quorum, TooFew};
 pub use sending::{Sending, Settle};
 pub use single::Call;
+pub use streaming::Streaming;

@@ -128,7 +128,7 @@ impl Outgoing {
     {
         let Codec { encode, decode } = codec;
         match self.caller.resolve(&self.head) {
-            Err(failure) if self.retries == 0 || !failure.surely_not_run() => Begun::Failed(self.fail(failure)),
+            Err(failure) if self.is_hopeless(&failure) => Begun::Failed(self.fail(failure)),
             Ok(Route::Here(service)) if runs_on::<S>(&*service, method) => match self.here(service, method) {
                 Ok(here) => Begun::Here(local(here, params)),
                 Err(failure) => Begun::Failed(CallError::from_failure(failure, &method.path)),
@@ -157,7 +157,7 @@ impl Outgoing {
     }
 
     /// Checks access, and makes what the object's method needs.
-    fn here<S: Definition + ?Sized>(
+    pub(super) fn here<S: Definition + ?Sized>(
         self,
         service: Arc<dyn HostedService>,
         method: &'static MethodSpec,
@@ -169,6 +169,7 @@ impl Outgoing {
         })?;
         let Head { deadline, began, chain, .. } = self.head;
         let cx = CallContext::of_own(self.caller, deadline, chain).for_service(method.service.clone());
+        let cx = if method.streams { cx.streaming() } else { cx };
         Ok(Here::new(object, cx, began, method))
     }
 
@@ -179,10 +180,7 @@ impl Outgoing {
         let Some(spec) = service.method(name) else {
             return Err(Failure::Answered(unknown_method(&**service, name)));
         };
-        spec.access.check(self.caller.identity(), &spec.path).map_err(|denied| Failure::Answered(denied.into()))?;
-        let cx = CallContext::new(self.caller.clone(), self.caller.identity().clone(), self.head.deadline)
-            .within(self.head.chain.trace, self.head.chain.origin.clone())
-            .for_service(spec.service.clone());
+        let cx = self.own_context(spec)?;
         let json = std::str::from_utf8(body).map_err(|error| Failure::NotSent(error.to_string()))?;
         serve_guarded(service, spec, &cx, Params::new(Some(json)), self.head.began)
             .await
@@ -190,8 +188,17 @@ impl Outgoing {
             .map_err(Failure::Answered)
     }
 
+    /// The context of a call that this node serves itself from JSON, if it may.
+    pub(super) fn own_context(&self, method: &MethodSpec) -> Result<CallContext, Failure> {
+        method.access.check(self.caller.identity(), &method.path).map_err(|denied| Failure::Answered(denied.into()))?;
+        let cx = CallContext::new(self.caller.clone(), self.caller.identity().clone(), self.head.deadline)
+            .within(self.head.chain.trace, self.head.chain.origin.clone())
+            .for_service(method.service.clone());
+        Ok(cx)
+    }
+
     /// Fits a call to what is hosted here under the name, should that be another version of what the caller was built with.
-    fn fitted_here<'a>(&self, service: &dyn HostedService, body: &'a [u8]) -> Result<Cow<'a, [u8]>, Failure> {
+    pub(super) fn fitted_here<'a>(&self, service: &dyn HostedService, body: &'a [u8]) -> Result<Cow<'a, [u8]>, Failure> {
         match self.head.method.spec().and_then(|spec| spec.descriptor) {
             Some(own) if own.fingerprint() != service.fingerprint() => {
                 let fit = Fit::of(own.get(), &service.describe(), self.head.method.method());
@@ -203,9 +210,14 @@ impl Outgoing {
 
     /// Sends to a host with another version of the service, if that understands the call.
     pub(crate) async fn send_fitted(&self, to: &Peer, version: Fingerprint, body: &[u8]) -> Result<Bytes, Failure> {
-        let fit = self.caller.fit(&self.head, to, version).await?;
-        let body = fit.params(body).map_err(|why| self.no_fit(&to.node_id, &why))?;
+        let body = self.fitted(to, version, body).await?;
         self.caller.send(&self.head, to, &body).await
+    }
+
+    /// Fits a call to a host with another version of the service.
+    pub(super) async fn fitted<'a>(&self, to: &Peer, version: Fingerprint, body: &'a [u8]) -> Result<Cow<'a, [u8]>, Failure> {
+        let fit = self.caller.fit(&self.head, to, version).await?;
+        fit.params(body).map_err(|why| self.no_fit(&to.node_id, &why))
     }
 
     fn no_fit(&self, host: &NodeId, why: &NoFit) -> Failure {
@@ -230,31 +242,57 @@ impl Outgoing {
                     (peer, sent)
                 }
                 Err(nobody) => {
-                    let failure = failed.take().unwrap_or(nobody);
-                    if !self.may_go_on(&failure) || !Box::pin(self.next_round()).await {
-                        return Err(failure);
-                    }
-                    failed = Some(failure);
-                    route = self.caller.resolve(&self.head);
+                    route = Box::pin(self.around_again(nobody, &mut failed)).await?;
                     continue;
                 }
             };
             let failure = match sent {
                 Ok(answer) => return Ok(answer),
-                Err(failure) if !self.may_go_on(&failure) => return Err(failure),
                 Err(failure) => failure,
             };
-            tracing::debug!(peer = %peer.node_id, %failure, "trying elsewhere");
-            self.head.tried.push(peer.node_id);
-            failed = Some(worse(failed, failure));
-            route = self.caller.resolve(&self.head);
+            route = self.elsewhere(peer, failure, &mut failed)?;
         }
+    }
+
+    /// Where a call goes that failed at `peer`, or how it failed, where it may go nowhere. `failed` is what its caller is told in the end.
+    pub(super) fn elsewhere(
+        &mut self,
+        peer: Peer,
+        failure: Failure,
+        failed: &mut Option<Failure>,
+    ) -> Result<Result<Route, Failure>, Failure> {
+        if !self.may_go_on(&failure) {
+            return Err(failure);
+        }
+        tracing::debug!(peer = %peer.node_id, %failure, "trying elsewhere");
+        self.head.tried.push(peer.node_id);
+        *failed = Some(worse(failed.take(), failure));
+        Ok(self.caller.resolve(&self.head))
+    }
+
+    /// Where a call goes once nobody is left for it: around again, if that may be, was asked for, and there is time.
+    pub(super) async fn around_again(
+        &mut self,
+        nobody: Failure,
+        failed: &mut Option<Failure>,
+    ) -> Result<Result<Route, Failure>, Failure> {
+        let failure = failed.take().unwrap_or(nobody);
+        if !self.may_go_on(&failure) || !self.next_round().await {
+            return Err(failure);
+        }
+        *failed = Some(failure);
+        Ok(self.caller.resolve(&self.head))
     }
 
     /// Whether a call that failed so may be sent again.
     fn may_go_on(&self, failure: &Failure) -> bool {
         let idempotent = self.head.method.spec().is_some_and(|spec| spec.idempotent);
         failure.surely_not_run() || (idempotent && matches!(failure, Failure::Lost(_)))
+    }
+
+    /// Whether nothing is left to be tried for a call that has nowhere to go.
+    pub(super) fn is_hopeless(&self, failure: &Failure) -> bool {
+        self.retries == 0 || !failure.surely_not_run()
     }
 
     /// Waits, and has everybody tried again, if that was asked for and there is time.
@@ -271,7 +309,7 @@ impl Outgoing {
         true
     }
 
-    fn fail<E: ServiceError>(&self, failure: Failure) -> CallError<E> {
+    pub(super) fn fail<E: ServiceError>(&self, failure: Failure) -> CallError<E> {
         CallError::from_failure(failure, &self.head.method.path())
     }
 }
@@ -352,7 +390,8 @@ pub(crate) fn unknown_method_of(spec: &ServiceSpec, name: &str) -> RpcError {
 }
 
 /// Serves one call from JSON: access was checked, the rest is done here. The call runs under its deadline, is counted, and keeps a
-/// panic within it. A `detached` method runs on when the caller stops waiting, that is, when this future is dropped.
+/// panic within it. The items of a method that streams go where the context says, and it answers null after the last one. A `detached`
+/// method runs on when the caller stops waiting, that is, when this future is dropped.
 ///
 /// # Errors
 /// What the method answered, or that it panicked or ran out of time.
@@ -363,6 +402,10 @@ pub async fn serve_guarded(
     params: Params<'_>,
     began: Instant,
 ) -> Result<Vec<u8>, RpcError> {
+    if method.streams {
+        let ended = Box::pin(super::opening::serve_stream(&**service, method, cx, params, began)).await;
+        return ended.map(|()| b"null".to_vec());
+    }
     if !method.detached {
         return serve_attached(&**service, method, cx, params, began).await;
     }
@@ -407,7 +450,7 @@ async fn serve_attached(
     }
 }
 
-fn begin<'a>(service: &'a dyn HostedService, method: &MethodSpec, began: Instant) -> Option<Running<'a>> {
+pub(super) fn begin<'a>(service: &'a dyn HostedService, method: &MethodSpec, began: Instant) -> Option<Running<'a>> {
     method.track_metrics.then(|| service.stats(method.index).map(|stats| stats.begin(began))).flatten()
 }
 
@@ -430,6 +473,6 @@ pub(crate) enum Begun<F, T, E> {
 
 /// Whether the call can run on the object itself. It cannot where something else is hosted under the name, which is spoken to
 /// as a stranger is, in JSON; nor where the call is to outlive its future, which may own nothing of its caller then.
-fn runs_on<S: Definition + ?Sized>(service: &dyn HostedService, method: &MethodSpec) -> bool {
+pub(super) fn runs_on<S: Definition + ?Sized>(service: &dyn HostedService, method: &MethodSpec) -> bool {
     !method.detached && service.type_of() == TypeId::of::<Local<S>>()
 }

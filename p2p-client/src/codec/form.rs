@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::service::Outcome;
+use crate::service::{Outcome, StreamOutcome};
 
 use super::{Message, Reader, USUAL, from_json};
 
@@ -107,6 +107,11 @@ impl<T> Probe<T> {
 
 /// A probe of what a method returns when all is well.
 pub const fn result_probe<R: Outcome>() -> Probe<R::Ok> {
+    Probe::NEW
+}
+
+/// A probe of what the stream of a method yields.
+pub const fn item_probe<K, O: StreamOutcome<K>>() -> Probe<O::Value> {
     Probe::NEW
 }
 

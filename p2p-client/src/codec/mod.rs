@@ -56,7 +56,7 @@ use serde::{Serialize, de::DeserializeOwned};
 pub use self::reader::Reader;
 #[doc(hidden)]
 pub use self::{
-    form::{Form, Generated, Plain, Probe, ViaMessage, ViaSerde, result_probe},
+    form::{Form, Generated, Plain, Probe, ViaMessage, ViaSerde, item_probe, result_probe},
     reader::absent,
     writer::write_key,
 };

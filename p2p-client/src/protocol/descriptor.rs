@@ -43,6 +43,9 @@ pub struct MethodDescriptor {
     pub params: Vec<ParamDescriptor>,
     /// The JSON Schema of its result.
     pub result: Value,
+    /// The JSON Schema of its items, if it streams. Its result, after the last item, is null.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item: Option<Value>,
     /// The JSON Schema of its own error type, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Value>,
@@ -161,6 +164,10 @@ impl MethodDescriptor {
         }
         out.text.push_str("\n result ");
         out.schema(&self.result);
+        if let Some(item) = &self.item {
+            out.text.push_str("\n item ");
+            out.schema(item);
+        }
         if let Some(error) = &self.error {
             out.text.push_str("\n error ");
             out.schema(error);
@@ -192,6 +199,7 @@ mod tests {
                 description: "".into(),
                 params: vec![],
                 result,
+                item: None,
                 error: None,
                 access: Access::Nodes,
                 idempotent: false,
@@ -212,6 +220,18 @@ mod tests {
         let other = descriptor(json!({"type": "object", "properties": {}}));
         assert_eq!(plain.fingerprint(), documented.fingerprint());
         assert_ne!(plain.fingerprint(), other.fingerprint());
+    }
+
+    #[test]
+    fn whether_a_method_streams_and_what_changes_its_fingerprint() {
+        let of = |item: Option<Value>| {
+            let mut service = descriptor(json!({"type": "null"}));
+            service.methods[0].item = item;
+            service.fingerprint()
+        };
+        let (once, numbers, texts) = (of(None), of(Some(json!({"type": "number"}))), of(Some(json!({"type": "string"}))));
+        assert!(once != numbers && numbers != texts && texts != once);
+        assert_eq!(numbers, of(Some(json!({"type": "number", "description": "d"}))));
     }
 
     #[test]

@@ -15,8 +15,9 @@ use crate::{
     protocol::{CallerId, NodeId},
     proxy::{Caller, Proxy},
     service::Metrics,
-    wire::session::ItemSink,
 };
+
+use super::stream::{StreamSink, StreamState};
 
 /// What a method is told about the call that it serves: who asks, how much time is left, and a proxy for calls of its own.
 ///
@@ -29,20 +30,24 @@ pub struct CallContext {
     deadline: Instant,
     trace: Option<Trace>,
     origin: Option<Arc<str>>,
-    items: Option<Arc<ItemSink>>,
     /// The service that is called, where that is known.
     service: Option<Cow<'static, str>>,
+    /// Of a method that streams, and of a caller that takes a stream.
+    stream: Option<Arc<StreamState>>,
 }
+
+/// No time limit: longer than any node runs.
+const UNLIMITED: Duration = Duration::from_hours(30 * 365 * 24);
 
 impl CallContext {
     /// Used by what serves calls: the runtime, a mock, a test.
     pub fn new(node: Arc<dyn Caller>, caller: CallerId, deadline: Instant) -> Self {
-        Self { node, caller: Some(caller), deadline, trace: None, origin: None, items: None, service: None }
+        Self { node, caller: Some(caller), deadline, trace: None, origin: None, service: None, stream: None }
     }
 
     /// For a call that a node makes to itself, in its own name.
     pub(crate) fn of_own(node: Arc<dyn Caller>, deadline: Instant, chain: Chain) -> Self {
-        Self { node, caller: None, deadline, trace: chain.trace, origin: chain.origin, items: None, service: None }
+        Self { node, caller: None, deadline, trace: chain.trace, origin: chain.origin, service: None, stream: None }
     }
 
     /// The same context, for a call to this service.
@@ -62,14 +67,37 @@ impl CallContext {
 
     /// The same context, for a caller that takes a stream.
     #[must_use]
-    pub fn with_items(mut self, items: Option<ItemSink>) -> Self {
-        self.items = items.map(Arc::new);
+    pub fn with_items(mut self, items: Option<StreamSink>) -> Self {
+        self.stream = items.map(|sink| StreamState::new(Some(sink)));
         self
     }
 
-    /// Where a method that streams puts its items; `None` where its caller asked for a single result.
-    pub fn items(&self) -> Option<&ItemSink> {
-        self.items.as_deref()
+    /// The same context, for a caller on this node, to whom items are handed over as they are.
+    pub(crate) fn streaming(mut self) -> Self {
+        self.stream = Some(StreamState::new(None));
+        self
+    }
+
+    /// Where a method that streams puts its items as JSON; `None` where its caller asked for a single result, or takes them as they are.
+    /// (`#[service]` sees to that for methods that return `impl Stream`.)
+    pub fn items(&self) -> Option<&StreamSink> {
+        self.stream.as_ref().and_then(|stream| stream.sink())
+    }
+
+    /// What is known of the call's stream.
+    pub(crate) fn stream_state(&self) -> Arc<StreamState> {
+        self.stream.clone().unwrap_or_else(|| StreamState::new(None))
+    }
+
+    /// The method has opened its stream: its caller is told so, and no time limit holds any more.
+    pub(crate) fn stream_opened(&self) {
+        if let Some(stream) = &self.stream {
+            stream.open();
+        }
+    }
+
+    pub(crate) fn is_stream_open(&self) -> bool {
+        self.stream.as_ref().is_some_and(|stream| stream.is_open())
     }
 
     /// Who asks, as verified by this node.
@@ -82,14 +110,14 @@ impl CallContext {
         self.node.node_id()
     }
 
-    /// When the caller stops waiting.
+    /// When the caller stops waiting. It waits for the opening of a stream; once that is open, no time is set (this is in many years).
     pub fn deadline(&self) -> Instant {
-        self.deadline
+        if self.is_stream_open() { Instant::now() + UNLIMITED } else { self.deadline }
     }
 
     /// How long the caller still waits.
     pub fn time_left(&self) -> Duration {
-        self.deadline.saturating_duration_since(Instant::now())
+        self.deadline().saturating_duration_since(Instant::now())
     }
 
     /// The metrics of the called service on this node, for what it counts of its own; its methods are counted by themselves. What is
@@ -109,10 +137,11 @@ impl CallContext {
     }
 
     /// A proxy for calls made while serving this one: they inherit its deadline, trace and origin, and are made in
-    /// this node's own name.
+    /// this node's own name. (From a stream that is open, they inherit no deadline: each has the time of a call of its own.)
     pub fn proxy(&self) -> Proxy {
         let origin = self.origin.clone().unwrap_or_else(|| self.caller().to_string().into());
-        let chain = Chain { deadline: Some(self.deadline), trace: self.trace, origin: Some(origin) };
+        let chain =
+            Chain { deadline: (!self.is_stream_open()).then_some(self.deadline), trace: self.trace, origin: Some(origin) };
         Proxy::new(self.node.clone()).within(chain)
     }
 }

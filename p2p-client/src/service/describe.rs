@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::protocol::{MethodDescriptor, ParamDescriptor, ServiceDescriptor};
 
-use super::{MethodSpec, Outcome, Parameter, ServiceSpec, params::may_be_left_out};
+use super::{MethodSpec, Outcome, Parameter, ServiceSpec, StreamOutcome, params::may_be_left_out};
 
 /// Collects the schemas of a service's methods.
 #[derive(Debug)]
@@ -35,6 +35,14 @@ impl Describe {
         self.descriptor.methods.push(MethodDescriptor { error, ..method_of(spec, description, result) });
     }
 
+    /// Adds a method that streams, whose outcome is `R`; its parameters follow.
+    pub fn stream<K, R: StreamOutcome<K>>(&mut self, spec: &MethodSpec, description: &'static str) {
+        let item = Some(self.schemas.subschema_for::<R::Value>().to_value());
+        let result = self.schemas.subschema_for::<()>().to_value();
+        let error = R::error_schema(&mut self.schemas).map(schemars::Schema::to_value);
+        self.descriptor.methods.push(MethodDescriptor { item, error, ..method_of(spec, description, result) });
+    }
+
     /// Adds the next parameter, of type `T`, to the method added last.
     pub fn param<T: Parameter>(&mut self, name: &'static str, default: Option<Value>) {
         let mut schema = self.schemas.subschema_for::<T>().to_value();
@@ -61,6 +69,7 @@ pub fn method_of(spec: &MethodSpec, description: &'static str, result: Value) ->
         description: description.into(),
         params: Vec::with_capacity(spec.params.len()),
         result,
+        item: None,
         error: None,
         access: spec.access.clone(),
         idempotent: spec.idempotent,

@@ -16,6 +16,10 @@ mod parameter;
 mod params;
 mod spec;
 mod stats;
+pub mod stream;
+
+/// What the return type of a method that streams is written with: `Result<impl Stream<Item = T>>`. It is that of the crate `futures`.
+pub use futures::Stream;
 
 pub use context::{CallContext, Chain, ParseTraceError, Trace};
 pub use describe::{Describe, method_of};
@@ -28,4 +32,5 @@ pub use outcome::{Failed, NoError, Outcome, ServiceError};
 pub use parameter::Parameter;
 pub use params::{DefaultJson, ObjectWriter, ParamError, Params, Slots, Straight};
 pub use spec::{MethodSpec, ParamSpec, ServiceSpec};
-pub use stats::{MethodSnapshot, MethodStats, Running};
+pub use stats::{MethodSnapshot, MethodStats, Running, RunningStream};
+pub use stream::{StreamItem, StreamOutcome, StreamSink};

@@ -29,7 +29,9 @@ pub struct MethodSpec {
     pub detached: bool,
     /// Whether its calls are counted and timed.
     pub track_metrics: bool,
-    /// Its own time limit.
+    /// Whether it answers with a stream of items.
+    pub streams: bool,
+    /// Its own time limit; of a method that streams, for the opening of the stream.
     pub timeout: Option<Duration>,
     /// The description of its service that the program was built with; `None` of a service that exists only at run time.
     pub descriptor: Option<&'static LazyDescriptor>,

@@ -7,6 +7,8 @@ use std::{
 
 use tokio::time::Instant;
 
+use super::CallContext;
+
 /// The counters of one method. Writing them takes no lock.
 #[derive(Debug, Default)]
 pub struct MethodStats {
@@ -45,6 +47,36 @@ impl MethodStats {
             in_flight: calls.saturating_sub(finished),
             errors: self.errors.load(Relaxed),
             total: Duration::from_nanos(self.nanos.load(Relaxed)),
+        }
+    }
+}
+
+/// A stream that is being counted, from its opening to its end: one call. To let an open stream go is no error; its caller has had enough.
+#[derive(Debug)]
+pub struct RunningStream<'a> {
+    running: Option<Running<'a>>,
+    cx: &'a CallContext,
+    failed: bool,
+}
+
+impl<'a> RunningStream<'a> {
+    pub(crate) fn new(running: Option<Running<'a>>, cx: &'a CallContext) -> Self {
+        Self { running, cx, failed: false }
+    }
+
+    /// The stream could not be opened, or ended with an error.
+    pub(crate) fn fail(&mut self) {
+        self.failed = true;
+    }
+}
+
+impl Drop for RunningStream<'_> {
+    fn drop(&mut self) {
+        if let Some(running) = &mut self.running
+            && !self.failed
+            && self.cx.is_stream_open()
+        {
+            running.succeed();
         }
     }
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt, sync::Arc};
 use tokio::time::sleep_until;
 
 use crate::{
-    call::{Failure, Head, Sending, limit},
+    call::{Failure, Head, Opening, Sending, limit},
     protocol::{CallerId, Capability, ErrorCode, Many, NodeId, One, Role, RpcError, Target},
     proxy::{Caller, Leg, Peer, Proxy, Route},
 };
@@ -254,5 +254,13 @@ impl Caller for MockCaller {
     fn send<'a>(&'a self, head: &'a Head, to: &'a Peer, body: &'a [u8]) -> Sending<'a> {
         let answering: futures::future::BoxFuture<'a, _> = Box::pin(self.answer(head, to, body));
         answering.into()
+    }
+
+    fn open<'a>(&'a self, head: &'a Head, _: &'a Peer, _: &'a [u8]) -> Opening<'a> {
+        let text = format!(
+            "mocks answer once, and {} was to stream; test what takes its items with a ServiceTester or a TestCluster",
+            head.method.path()
+        );
+        Box::pin(std::future::ready(Err(RpcError::new(ErrorCode::INTERNAL, text).into())))
     }
 }

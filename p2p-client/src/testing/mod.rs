@@ -44,6 +44,9 @@
 //! a call -> resolve: which of the mock's nodes -> send: the first expectation that fits -> its answer, as JSON -> the caller's types
 //! ```
 //! Params and results go through JSON, as they do between nodes. Access is not checked: that is the host's, and tested there.
+//!
+//! Methods that stream have no mock yet: there is no `on_…` for them, and to open one is an error that says so. Test what takes their items
+//! with `ServiceTester` or `TestCluster`, of p2p-runtime.
 
 mod answer;
 mod call;

@@ -276,3 +276,28 @@ async fn a_closure_that_panics_fails_its_test() {
     kv.on_move(|_| -> std::result::Result<u8, CallError> { panic!("the test says so") });
     let _ = proxy.kv().r#move().await;
 }
+
+/// Counts, and says how far.
+#[service]
+pub(crate) trait Counter {
+    #[service_method]
+    async fn count(&self, from: u64) -> Result<impl futures::Stream<Item = u64>>;
+
+    #[service_method]
+    async fn end(&self) -> Result<u64>;
+}
+
+#[tokio::test]
+async fn a_method_that_streams_has_no_mock_and_the_others_of_its_service_have() {
+    let counter = MockCounter::new();
+    let proxy = Proxy::mock().with(&counter).proxy();
+    let wanted = "mocks answer once, and counter/count was to stream";
+    for opened in [proxy.counter().count(3).await.err(), proxy.open("counter/count", json!({ "from": 3 })).await.err()] {
+        assert!(matches!(&opened, Some(CallError::Internal(text)) if text.contains(wanted)), "{opened:?}");
+    }
+    // Of each method the lines stand at its place, so that this one is told of and not the other.
+    let forgotten = proxy.counter().end().await.unwrap_err();
+    assert!(forgotten.to_string().contains("mock.on_end(|call| Ok(…))"), "{forgotten}");
+    counter.on_end(|_| Ok(7));
+    assert_eq!(proxy.counter().end().await.unwrap(), 7);
+}

@@ -15,8 +15,9 @@ use hyper::{
     client::conn::{TrySendError, http1},
 };
 use hyper_util::rt::TokioIo;
+use tokio::task::AbortHandle;
 
-use super::{dial::DialError, net::BoxStream, tls::TlsError};
+use super::{dial::DialError, net::BoxStream, streamed::Streamed, tls::TlsError};
 
 /// Bounds of one request.
 #[derive(Debug, Clone, Copy)]
@@ -196,8 +197,7 @@ pub async fn one_shot(
     mut request: Request<Full<Bytes>>,
     limits: RequestLimits,
 ) -> Result<Response<Bytes>, SendFailure> {
-    let host = request.uri().authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
-    request.headers_mut().entry(HOST).or_insert(host.unwrap_or_else(|| HeaderValue::from_static("localhost")));
+    name_a_host(&mut request);
     let exchange = async {
         let (mut send, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|_| NotSent::Closing)?;
         let answer = async {
@@ -217,6 +217,44 @@ pub async fn one_shot(
             Err(_) => Err(Lost::TimedOut { after }.into()),
         },
     }
+}
+
+/// [`one_shot`], for a response that is read as it comes. `timeout` is for the head of the response; the stream is closed when its body is
+/// dropped.
+///
+/// # Errors
+/// [`SendFailure`] says whether the request may have been processed.
+pub async fn one_shot_streamed(
+    stream: BoxStream,
+    mut request: Request<Full<Bytes>>,
+    timeout: Duration,
+) -> Result<Response<Streamed>, SendFailure> {
+    name_a_host(&mut request);
+    let exchange = async {
+        let (mut send, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|_| NotSent::Closing)?;
+        let driving = Driving(tokio::spawn(connection).abort_handle());
+        let response = send.try_send_request(request).await.map_err(judge)?;
+        Ok(response.map(|body| Streamed::new(body, (send, driving))))
+    };
+    match tokio::time::timeout(timeout, exchange).await {
+        Ok(answer) => answer,
+        Err(_) => Err(Lost::TimedOut { after: timeout }.into()),
+    }
+}
+
+/// A connection that is driven by a task, which ends with this.
+struct Driving(AbortHandle);
+
+impl Drop for Driving {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// HTTP/1.1 wants a host with every request.
+fn name_a_host(request: &mut Request<Full<Bytes>>) {
+    let host = request.uri().authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
+    request.headers_mut().entry(HOST).or_insert(host.unwrap_or_else(|| HeaderValue::from_static("localhost")));
 }
 
 #[cfg(test)]

@@ -16,6 +16,8 @@ pub mod pool;
 mod read_ahead;
 pub mod session;
 pub mod sessions;
+mod streamed;
 pub mod tls;
 
 pub use dial::PeerRef;
+pub use streamed::{Lines, Streamed};

@@ -19,7 +19,10 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response, Uri, uri::Authority};
 use http_body_util::Full;
-use hyper::client::conn::http2::{self, SendRequest};
+use hyper::{
+    body::Incoming,
+    client::conn::http2::{self, SendRequest},
+};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
     sync::watch,
@@ -30,6 +33,7 @@ use tokio::{
 use super::{
     dial::{Dial, DialError, Line, PeerRef, Watched},
     http::{Lost, NotSent, RequestLimits, SendFailure, collect, judge},
+    streamed::Streamed,
 };
 use crate::protocol::NodeId;
 
@@ -116,14 +120,15 @@ struct Usage {
 }
 
 /// Counts a request as in flight for as long as it lives.
-struct InFlight<'a> {
-    usage: &'a Usage,
-    pool: &'a Inner,
+struct InFlight {
+    usage: Arc<Usage>,
+    /// When the pool began.
+    since: Instant,
 }
 
-impl Drop for InFlight<'_> {
+impl Drop for InFlight {
     fn drop(&mut self) {
-        self.usage.last.store(self.pool.now(), Ordering::Relaxed);
+        self.usage.last.store(millis_since(self.since), Ordering::Relaxed);
         self.usage.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -155,32 +160,45 @@ impl HttpPool {
     ) -> Result<Response<Bytes>, SendFailure> {
         let request = addressed(peer, request)?;
         let sent = AtomicBool::new(false);
-        let exchange = self.exchange(peer, request, limits.max_response, &sent);
+        let exchange = async {
+            let (response, _in_flight) = self.exchange(peer, request, &sent).await?;
+            collect(response, limits.max_response).await
+        };
         match limits.timeout {
             None => exchange.await,
-            Some(after) => timeout(after, exchange).await.unwrap_or_else(|_| {
-                Err(if sent.load(Ordering::Relaxed) {
-                    Lost::TimedOut { after }.into()
-                } else {
-                    NotSent::TimedOut { after }.into()
-                })
-            }),
+            Some(after) => timeout(after, exchange).await.unwrap_or_else(|_| Err(late(after, &sent))),
         }
+    }
+
+    /// [`request`](Self::request), for a response that is read as it comes. `within` is the time for the head of the response.
+    ///
+    /// # Errors
+    /// [`SendFailure`] says whether the request may have been processed.
+    pub async fn open(
+        &self,
+        peer: &PeerRef,
+        request: Request<Full<Bytes>>,
+        within: Duration,
+    ) -> Result<Response<Streamed>, SendFailure> {
+        let request = addressed(peer, request)?;
+        let sent = AtomicBool::new(false);
+        let exchange = self.exchange(peer, request, &sent);
+        let answered = timeout(within, exchange).await.unwrap_or_else(|_| Err(late(within, &sent)));
+        answered.map(|(response, in_flight)| response.map(|body| Streamed::new(body, in_flight)))
     }
 
     async fn exchange(
         &self,
         peer: &PeerRef,
         request: Request<Full<Bytes>>,
-        max_response: usize,
         sent: &AtomicBool,
-    ) -> Result<Response<Bytes>, SendFailure> {
+    ) -> Result<(Response<Incoming>, InFlight), SendFailure> {
         loop {
             let (mut live, fresh) = self.inner.live(peer).await?;
-            let _in_flight = self.inner.enter(&live.usage);
+            let in_flight = self.inner.enter(&live.usage);
             sent.store(true, Ordering::Relaxed);
             let error = match live.send.try_send_request(request.clone()).await {
-                Ok(response) => return collect(response, max_response).await,
+                Ok(response) => return Ok((response, in_flight)),
                 Err(error) => error,
             };
             let failure = match live.line.refusal() {
@@ -225,6 +243,11 @@ impl fmt::Debug for HttpPool {
     }
 }
 
+/// What became of a request whose time is over.
+fn late(after: Duration, sent: &AtomicBool) -> SendFailure {
+    if sent.load(Ordering::Relaxed) { Lost::TimedOut { after }.into() } else { NotSent::TimedOut { after }.into() }
+}
+
 /// HTTP/2 wants a scheme and an authority with every request.
 fn addressed(peer: &PeerRef, mut request: Request<Full<Bytes>>) -> Result<Request<Full<Bytes>>, NotSent> {
     if request.uri().authority().is_none() {
@@ -235,6 +258,10 @@ fn addressed(peer: &PeerRef, mut request: Request<Full<Bytes>>) -> Result<Reques
         *request.uri_mut() = uri.map_err(|_| bad())?;
     }
     Ok(request)
+}
+
+fn millis_since(began: Instant) -> u64 {
+    u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Slot {
@@ -258,13 +285,13 @@ impl Inner {
     }
 
     fn now(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+        millis_since(self.began)
     }
 
-    fn enter<'a>(&'a self, usage: &'a Usage) -> InFlight<'a> {
+    fn enter(&self, usage: &Arc<Usage>) -> InFlight {
         usage.in_flight.fetch_add(1, Ordering::Relaxed);
         usage.last.store(self.now(), Ordering::Relaxed);
-        InFlight { usage, pool: self }
+        InFlight { usage: usage.clone(), since: self.began }
     }
 
     /// The peer's connection, and whether it was opened just now.

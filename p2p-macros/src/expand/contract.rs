@@ -15,6 +15,7 @@ use super::{
     descriptor::{self, owned_type},
     dispatch::{self, Callee, arguments, value_names},
     forms, mock, proxy,
+    stream::{self, StreamTypes},
 };
 
 pub(super) fn contract(item: &Item, service: &Service, name: &Ident, root: &Path, errors: &mut Errors) -> TokenStream {
@@ -75,6 +76,7 @@ fn trait_item(item: &Item, service: &Service, root: &Path) -> TokenStream {
             }
         }
         if let syn::ReturnType::Type(_, outcome) = &function.signature.output {
+            let outcome = stream::sendable(outcome);
             signature.output = syn::parse_quote_spanned! {outcome.span()=>
                 -> impl ::core::future::Future<Output = #outcome> + ::core::marker::Send
             };
@@ -117,13 +119,21 @@ fn object(service: &Service, name: &Ident, root: &Path) -> TokenStream {
         let arguments = arguments(method, &quote!(cx), &values, root);
         let context = method.context_at.is_none().then(|| quote!(let _ = cx;));
         let taken = if values.is_empty() { quote!(let _ = values;) } else { quote!(let (#(#values,)*) = values;) };
+        let called = quote_spanned!(at(ident)=> <__Host as #name>::#ident(self, #(#arguments),*));
+        let (context, called) = match &method.items {
+            None => (context, called),
+            Some(items) => {
+                let kind = StreamTypes::of(method, items, root).kind;
+                (None, quote_spanned!(at(ident)=> #root::__private::feed::<#kind, _>(cx, items, #called)))
+            }
+        };
         quote_spanned! {at(ident)=>
             // Its condition comes with the signature.
             #signature {
                 ::std::boxed::Box::pin(async move {
                     #context
                     #taken
-                    <__Host as #name>::#ident(self, #(#arguments),*).await
+                    #called.await
                 })
             }
         }
@@ -144,12 +154,21 @@ fn object(service: &Service, name: &Ident, root: &Path) -> TokenStream {
 fn object_signature(method: &Method, root: &Path) -> TokenStream {
     let Method { ident, conditions, outcome, params, .. } = method;
     let types = params.iter().map(|param| owned_type(param, root));
+    let (items, outcome) = match &method.items {
+        None => (None, quote!(#outcome)),
+        Some(items) => {
+            let StreamTypes { value, error, .. } = StreamTypes::of(method, items, root);
+            let taker = quote_spanned!(at(&items.written)=> items: &'a dyn #root::__private::TakeItems<#value>);
+            (Some(taker), quote!(::core::result::Result<(), #root::__private::Failed<#error>>))
+        }
+    };
     quote_spanned! {at(ident)=>
         #(#conditions)*
         fn #ident<'a>(
             &'a self,
             cx: &'a #root::__private::CallContext,
             values: (#(#types,)*),
+            #items
         ) -> ::core::pin::Pin<::std::boxed::Box<dyn ::core::future::Future<Output = #outcome> + ::core::marker::Send + 'a>>
     }
 }

@@ -6,7 +6,7 @@ use syn::{Path, Type};
 
 use crate::model::{Access, Method, Param, Passing, RoleWord, Service};
 
-use super::{at, defaults, place::Places, text};
+use super::{at, defaults, place::Places, stream::StreamTypes, text};
 
 /// `__METHODS`, `__SERVICE` and `__DESCRIPTOR`; `object` is whose `Definition` describes the service.
 pub(super) fn tables(service: &Service, object: &Type, root: &Path) -> TokenStream {
@@ -68,6 +68,7 @@ fn method_spec(service: &Service, index: &TokenStream, method: &Method, root: &P
     });
     let access = access(&method.access, root);
     let Method { idempotent, read_only, detached, track_metrics, .. } = method;
+    let streams = method.items.is_some();
     let timeout = match method.timeout {
         Some(timeout) => {
             let millis = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
@@ -87,6 +88,7 @@ fn method_spec(service: &Service, index: &TokenStream, method: &Method, root: &P
             read_only: #read_only,
             detached: #detached,
             track_metrics: #track_metrics,
+            streams: #streams,
             timeout: #timeout,
             descriptor: ::core::option::Option::Some(&__DESCRIPTOR),
         }
@@ -116,7 +118,16 @@ pub(super) fn role_path(role: &RoleWord, root: &Path) -> TokenStream {
 
 fn describe_method(index: &TokenStream, method: &Method, object: &Type, root: &Path) -> TokenStream {
     let description = text(&method.description);
-    let outcome = &method.outcome;
+    let described = match &method.items {
+        None => {
+            let outcome = &method.outcome;
+            quote_spanned!(at(outcome)=> method::<#outcome>)
+        }
+        Some(items) => {
+            let StreamTypes { kind, outcome, .. } = StreamTypes::of(method, items, root);
+            quote_spanned!(at(&items.written)=> stream::<#kind, #outcome>)
+        }
+    };
     let params = method.params.iter().enumerate().map(|(place, param)| {
         let (name, owned) = (text(&param.wire_name), owned_type(param, root));
         let default = match &param.default {
@@ -129,8 +140,8 @@ fn describe_method(index: &TokenStream, method: &Method, object: &Type, root: &P
         // At the type's own span, so that the compiler's complaint about it stands there.
         quote_spanned!(at(&param.written)=> __service.param::<#owned>(#name, #default);)
     });
-    quote_spanned! {at(outcome)=>
-        __service.method::<#outcome>(&__METHODS[#index], #description);
+    quote_spanned! {at(&method.outcome)=>
+        __service.#described(&__METHODS[#index], #description);
         #(#params)*
     }
 }

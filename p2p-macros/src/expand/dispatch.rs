@@ -4,13 +4,14 @@ use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
 use syn::{Ident, Path, Type};
 
-use crate::model::{Method, Param, Passing, Service};
+use crate::model::{Items, Method, Param, Passing, Service};
 
 use super::{
     at, defaults,
     descriptor::{self, owned_type},
     forms::{form, key, located, result_form},
     place::Places,
+    stream::{StreamTypes, fed},
     text,
 };
 
@@ -62,23 +63,43 @@ fn arm(places: Places, index: usize, method: &Method, object: &Type, callee: Cal
     let (pattern, index) = (places.pattern(index, &method.ident), places.place(index, &method.ident));
     let conditions = &method.conditions;
     let names = value_names(method);
-    let call = invoke(method, callee, &quote!(__object), &quote!(__cx), &names, root);
-    let outcome = &method.outcome;
     let values = if method.params.is_empty() {
         quote!(__params.split(&__METHODS[#index].params)?;)
     } else {
         values(&index, method, object, &names, root)
     };
-    let form = result_form(outcome, root);
-    let located = located(root, at(outcome));
-    let returned = quote_spanned!(at(&method.ident)=> #call.await);
-    let encoded = quote_spanned!(at(outcome)=> #located::__private::encode_outcome::<#outcome>(#form, #returned));
+    let encoded = match &method.items {
+        None => encoded_result(method, callee, &names, root),
+        Some(items) => encoded_items(method, items, callee, &names, root),
+    };
     quote_spanned! {at(&method.ident)=>
         #(#conditions)*
         #pattern => ::std::boxed::Box::pin(async move {
             #values
             #encoded
         }),
+    }
+}
+
+/// The result's JSON.
+fn encoded_result(method: &Method, callee: Callee, names: &[Ident], root: &Path) -> TokenStream {
+    let call = invoke(method, callee, &quote!(__object), &quote!(__cx), names, root);
+    let outcome = &method.outcome;
+    let form = result_form(outcome, root);
+    let located = located(root, at(outcome));
+    let returned = quote_spanned!(at(&method.ident)=> #call.await);
+    quote_spanned!(at(outcome)=> #located::__private::encode_outcome::<#outcome>(#form, #returned))
+}
+
+/// The items' JSON, to where the context says; then null.
+fn encoded_items(method: &Method, items: &Items, callee: Callee, names: &[Ident], root: &Path) -> TokenStream {
+    let types = StreamTypes::of(method, items, root);
+    let (StreamTypes { kind, outcome, .. }, form) = (&types, types.form(root));
+    let call = fed(method, &types, callee, (&quote!(__object), &quote!(__cx), &quote!(&__items)), names, root);
+    let located = located(root, at(outcome));
+    quote_spanned! {at(&method.ident)=>
+        let __items = #located::__private::json_items::<#kind, #outcome, _>(#form, __cx)?;
+        #located::__private::encode_end(#call.await)
     }
 }
 

@@ -14,6 +14,7 @@ mod message;
 mod mock;
 mod place;
 mod proxy;
+mod stream;
 #[cfg(test)]
 mod tests;
 

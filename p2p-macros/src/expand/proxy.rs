@@ -12,6 +12,7 @@ use super::{
     dispatch::{Callee, invoke, value_names},
     forms::{form, key, result_form},
     place::Places,
+    stream::{StreamTypes, fed},
     text,
 };
 
@@ -83,7 +84,7 @@ pub(super) fn methods(service: &Service, object: &Type, callee: Callee, root: &P
 }
 
 fn call(index: &TokenStream, method: &Method, object: &Type, callee: Callee, root: &Path) -> TokenStream {
-    let Method { ident, conditions, docs, outcome, params, .. } = method;
+    let Method { ident, conditions, docs, params, .. } = method;
     let values = value_names(method);
     let inputs = params.iter().map(|param| input(param, root));
     let owned = params.iter().map(|param| into_owned(param, root));
@@ -102,22 +103,16 @@ fn call(index: &TokenStream, method: &Method, object: &Type, callee: Callee, roo
             }
         }
     });
-    let invoked = invoke(method, callee, &quote!(here.object()), &quote!(here.cx()), &values, root);
-    // At the method's own span, so that "future cannot be sent between threads" points there.
-    let local = quote_spanned! {at(ident)=>
-        |here: #root::__private::Here<#object>, (#(#values,)*)| async move { here.run::<#outcome>(#invoked).await }
+    let Answer { begin, reply, condition, generics, form, local } = match &method.items {
+        None => one_result(method, callee, object, &values, root),
+        Some(items) => stream(&StreamTypes::of(method, items, root), method, callee, object, &values, root),
     };
-    let (ok, err) = (
-        quote_spanned!(at(outcome)=> <#outcome as #root::__private::Outcome>::Ok),
-        quote_spanned!(at(outcome)=> <#outcome as #root::__private::Outcome>::Err),
-    );
-    let form = result_form(outcome, root);
     let (params_name, out_name) = if params.is_empty() { (quote!(_), quote!(_)) } else { (quote!(params), quote!(out)) };
     quote_spanned! {at(ident)=>
         #(#conditions)*
         #(#docs)*
-        pub fn #ident(&self, #(#inputs),*) -> __K::Reply<#ok, #err> {
-            self.core.call::<#object, (#(#types,)*), #outcome, _, _>(
+        pub fn #ident(&self, #(#inputs),*) -> #reply #condition {
+            self.core.#begin::<#object, (#(#types,)*), #generics, _, _>(
                 &__METHODS[#index],
                 (#(#owned,)*),
                 #root::__private::Codec {
@@ -130,6 +125,61 @@ fn call(index: &TokenStream, method: &Method, object: &Type, callee: Callee, roo
                 #local,
             )
         }
+    }
+}
+
+/// What differs in a proxy's method by how the service's method answers.
+struct Answer {
+    /// The method of `ProxyCore` that makes the call.
+    begin: TokenStream,
+    /// What the proxy's method returns.
+    reply: TokenStream,
+    /// On which proxies it can be called.
+    condition: TokenStream,
+    /// The types by which the answer is known.
+    generics: TokenStream,
+    /// How it is read.
+    form: TokenStream,
+    /// How the method runs on the object itself.
+    local: TokenStream,
+}
+
+fn one_result(method: &Method, callee: Callee, object: &Type, values: &[Ident], root: &Path) -> Answer {
+    let Method { ident, outcome, .. } = method;
+    let invoked = invoke(method, callee, &quote!(here.object()), &quote!(here.cx()), values, root);
+    let (ok, err) = (
+        quote_spanned!(at(outcome)=> <#outcome as #root::__private::Outcome>::Ok),
+        quote_spanned!(at(outcome)=> <#outcome as #root::__private::Outcome>::Err),
+    );
+    Answer {
+        begin: quote_spanned!(at(ident)=> call),
+        reply: quote_spanned!(at(ident)=> __K::Reply<#ok, #err>),
+        condition: TokenStream::new(),
+        generics: quote!(#outcome),
+        form: result_form(outcome, root),
+        // At the method's own span, so that "future cannot be sent between threads" points there.
+        local: quote_spanned! {at(ident)=>
+            |here: #root::__private::Here<#object>, (#(#values,)*)| async move { here.run::<#outcome>(#invoked).await }
+        },
+    }
+}
+
+fn stream(types: &StreamTypes, method: &Method, callee: Callee, object: &Type, values: &[Ident], root: &Path) -> Answer {
+    let ident = &method.ident;
+    let StreamTypes { kind, outcome, value, error } = types;
+    let fed = fed(method, types, callee, (&quote!(here.object()), &quote!(here.cx()), &quote!(&*items)), values, root);
+    Answer {
+        begin: quote_spanned!(at(ident)=> open),
+        reply: quote_spanned!(at(ident)=> #root::__private::Call<#root::__private::Streaming<#value, #error>, #error>),
+        condition: quote_spanned!(at(ident)=> where __K: #root::__private::OneTarget),
+        generics: quote_spanned!(at(outcome)=> #kind, #outcome),
+        form: types.form(root),
+        local: quote_spanned! {at(ident)=>
+            |here: #root::__private::Here<#object>, (#(#values,)*)| {
+                let (items, stream) = here.stream::<#kind, #outcome>();
+                stream.run(async move { here.run_stream(#fed).await })
+            }
+        },
     }
 }
 

@@ -117,6 +117,35 @@ fn a_contract_expands_to_its_golden_file() {
 }
 
 #[test]
+fn a_service_that_streams_expands_to_its_golden_file() {
+    let item = quote! {
+        impl Counter {
+            /// Counts up from a number.
+            #[service_method(read_only)]
+            pub async fn count(&self, from: u64) -> Result<impl Stream<Item = u64>> {
+                Ok(stream::iter(from..))
+            }
+
+            #[service_method]
+            async fn watch(&self, cx: &CallContext, name: &str) -> Result<impl Stream<Item = Result<Event, Gone>> + use<'_>, Gone> {
+                self.events.watch(name)
+            }
+        }
+    };
+    assert_golden("streaming_service", service(quote!(), &item, Entry::RUNTIME));
+}
+
+#[test]
+fn a_contract_that_streams_expands_to_its_golden_file() {
+    let item = quote! {
+        pub trait Feed {
+            async fn entries(&self, since: u64) -> Result<impl Stream<Item = Entry>>;
+        }
+    };
+    assert_golden("streaming_contract", service(quote!(version = "1.0.0"), &item, Entry::CLIENT));
+}
+
+#[test]
 fn the_host_of_a_contract_expands_to_its_golden_file() {
     let item = quote! {
         impl Kv for MemoryKv {

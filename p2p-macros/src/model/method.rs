@@ -15,6 +15,7 @@ use super::{
     RoleWord, doc_text,
     names::check_wire_name,
     param::{Param, borrows, is_impl, read_params},
+    stream::{self, Items},
 };
 
 /// One method that callers can reach.
@@ -31,6 +32,8 @@ pub(crate) struct Method {
     pub(crate) context_at: Option<usize>,
     /// The return type, as written.
     pub(crate) outcome: Type,
+    /// Its items, if it streams.
+    pub(crate) items: Option<Items>,
     pub(crate) access: Access,
     pub(crate) idempotent: bool,
     pub(crate) read_only: bool,
@@ -75,7 +78,10 @@ impl Method {
             Some(AccessWord::Scope(scope)) => Some(Access::Scope(scope.value())),
             Some(AccessWord::Role(role)) => errors.take(RoleWord::read(&role.value(), role.span())).map(Access::Role),
         };
-        let outcome = read_outcome(function, form, errors)?;
+        let (outcome, items) = read_outcome(function, form, errors)?;
+        if let Some(attribute) = function.attribute("service_method").filter(|_| args.detached && items.is_some()) {
+            errors.at(attribute, "a stream ends when its caller lets it go, so that a method that streams cannot be `detached`; take the word away");
+        }
         let carried = |attribute: &&Attribute| attribute.path().is_ident("doc") || attribute.path().is_ident("deprecated");
         Some(Self {
             wire_name,
@@ -85,6 +91,7 @@ impl Method {
             params,
             context_at,
             outcome,
+            items,
             access: access?,
             idempotent: args.idempotent || args.read_only,
             read_only: args.read_only,
@@ -140,7 +147,13 @@ fn check_shape(function: &Function, is_contract: bool, form: &str, errors: &mut 
     }
 }
 
-fn read_outcome(function: &Function, form: &str, errors: &mut Errors) -> Option<Type> {
+fn read_outcome(function: &Function, form: &str, errors: &mut Errors) -> Option<(Type, Option<Items>)> {
+    if let ReturnType::Type(_, written) = &function.signature.output {
+        let items = errors.take(stream::find(written))?;
+        if items.is_some() {
+            return Some(((**written).clone(), items));
+        }
+    }
     match &function.signature.output {
         ReturnType::Default => {
             let name = &function.signature.ident;
@@ -168,7 +181,7 @@ fn read_outcome(function: &Function, form: &str, errors: &mut Errors) -> Option<
             );
             None
         }
-        ReturnType::Type(_, written) => Some((**written).clone()),
+        ReturnType::Type(_, written) => Some(((**written).clone(), None)),
     }
 }
 

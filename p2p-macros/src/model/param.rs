@@ -12,7 +12,7 @@ use crate::{
     parse::{ArgArgs, Function, last_segment_is},
 };
 
-use super::names::check_param_name;
+use super::{names::check_param_name, stream::is_stream};
 
 /// One parameter.
 pub(crate) struct Param {
@@ -111,6 +111,9 @@ fn passing(written: &Type, errors: &mut Errors) -> Passing {
         Type::Path(path) if is_string(path) => return Passing::Text,
         Type::Path(path) if option_of_reference(path) => {
             errors.at(written, "`Option<&T>` cannot be a parameter, as there is nothing to lend from; take `Option<T>`, such as `Option<String>`");
+        }
+        _ if is_stream(written) => {
+            errors.at(written, "a method takes no stream; take a `Vec<T>`, or have callers call it once for each item");
         }
         _ if is_impl(written.to_token_stream()) => {
             errors.at(

@@ -73,6 +73,7 @@ const _: () = {
             read_only: true,
             detached: false,
             track_metrics: true,
+            streams: false,
             timeout: ::core::option::Option::Some(
                 ::core::time::Duration::from_millis(500u64),
             ),
@@ -98,6 +99,7 @@ const _: () = {
             read_only: false,
             detached: false,
             track_metrics: true,
+            streams: false,
             timeout: ::core::option::Option::None,
             descriptor: ::core::option::Option::Some(&__DESCRIPTOR),
         },

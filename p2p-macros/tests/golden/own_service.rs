@@ -94,6 +94,7 @@ const _: () = {
             read_only: false,
             detached: false,
             track_metrics: true,
+            streams: false,
             timeout: ::core::option::Option::Some(
                 ::core::time::Duration::from_millis(2000u64),
             ),
@@ -112,6 +113,7 @@ const _: () = {
             read_only: false,
             detached: true,
             track_metrics: false,
+            streams: false,
             timeout: ::core::option::Option::None,
             descriptor: ::core::option::Option::Some(&__DESCRIPTOR),
         },
@@ -128,6 +130,7 @@ const _: () = {
             read_only: true,
             detached: false,
             track_metrics: true,
+            streams: false,
             timeout: ::core::option::Option::None,
             descriptor: ::core::option::Option::Some(&__DESCRIPTOR),
         },

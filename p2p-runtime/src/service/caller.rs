@@ -4,6 +4,8 @@
 //! nothing
 //! about retries (that is the call's) nor about access (that is the dispatcher's, here and at the other end).
 
+mod streams;
+
 use std::{
     cell::RefCell,
     collections::BTreeSet,
@@ -19,7 +21,7 @@ use futures::future::BoxFuture;
 use http::{HeaderName, HeaderValue, Request, StatusCode, header::CONTENT_TYPE};
 use http_body_util::Full;
 use p2p_client::{
-    call::{Failure, Head, Sending, Settle, UnderWay},
+    call::{Failure, Head, Opening, Sending, Settle, UnderWay},
     protocol::{
         CallerId, ErrorCode, Fingerprint, Many, NodeId, NodeInfo, NodeStatus, One, Role, RpcError, ServiceHealth, ServiceSummary,
         Target,
@@ -242,11 +244,7 @@ impl NodeCaller {
     ) -> Result<Bytes, Failure> {
         let mut under_way = self.count(head, to);
         let answer = self.send_by(caller, head, to, body, is_said, &mut under_way).await;
-        match &answer {
-            Err(Failure::Answered(error)) if error.code == ErrorCode::UNAVAILABLE => under_way.failed(),
-            Err(Failure::NotSent(_) | Failure::Lost(_)) => under_way.failed(),
-            _ => under_way.answered(),
-        }
+        ended(under_way, &answer);
         answer
     }
 
@@ -266,15 +264,7 @@ impl NodeCaller {
             return Box::pin(self.post(caller, head, to, body, is_said)).await;
         }
         let path = head.method.path();
-        let mut call = Outgoing {
-            method: &path,
-            params: body,
-            timeout: None,
-            trace: Some(head.chain.trace.unwrap_or_else(new_trace)),
-            is_anonymous: *caller == CallerId::Anonymous,
-            origin: head.chain.origin.as_deref(),
-            credit: None,
-        };
+        let mut call = message(head, &path, body, caller);
         loop {
             let (way, is_fresh) = match self.sessions.there(&to.node_id) {
                 Some(way) => (way, false),
@@ -303,17 +293,10 @@ impl NodeCaller {
             return None;
         }
         let Some(Way::Session(session)) = self.sessions.there(&to.node_id) else { return None };
-        let call = Outgoing {
-            method: &head.method.path(),
-            params: body,
-            // At its first try a call was begun just now.
-            timeout: Some(head.deadline.saturating_duration_since(head.began)),
-            trace: Some(head.chain.trace.unwrap_or_else(new_trace)),
-            is_anonymous: false,
-            origin: head.chain.origin.as_deref(),
-            credit: None,
-        };
-        session.start(&call, head.deadline)
+        let path = head.method.path();
+        // At its first try a call was begun just now.
+        let timeout = Some(head.deadline.saturating_duration_since(head.began));
+        session.start(&Outgoing { timeout, ..message(head, &path, body, &self.identity) }, head.deadline)
     }
 
     async fn read_outcome(&self, head: &Head, to: &Peer, outcome: Outcome) -> Result<Bytes, Failure> {
@@ -443,6 +426,10 @@ impl Caller for NodeCaller {
         let sending: BoxFuture<'a, _> = Box::pin(self.send_for(&self.identity, head, to, body, true));
         sending.into()
     }
+
+    fn open<'a>(&'a self, head: &'a Head, to: &'a Peer, body: &'a [u8]) -> Opening<'a> {
+        self.open_in_own_name(head, to, body)
+    }
 }
 
 impl Settle for NodeCaller {
@@ -460,12 +447,34 @@ impl Settle for NodeCaller {
     }
 }
 
+/// Counts how a call to a peer ended.
+fn ended<T>(call: UnderWay, answer: &Result<T, Failure>) {
+    match answer {
+        Err(Failure::Answered(error)) if error.code == ErrorCode::UNAVAILABLE => call.failed(),
+        Err(Failure::NotSent(_) | Failure::Lost(_)) => call.failed(),
+        _ => call.answered(),
+    }
+}
+
 fn no_route(text: String) -> Failure {
     Failure::NoRoute(text)
 }
 
 fn not_yet() -> Failure {
     Failure::NotSent("the node is not part of the cluster yet; wait until it runs".to_owned())
+}
+
+/// A call's message, its time limit aside.
+fn message<'a>(head: &'a Head, path: &'a str, body: &'a [u8], caller: &CallerId) -> Outgoing<'a> {
+    Outgoing {
+        method: path,
+        params: body,
+        timeout: None,
+        trace: Some(head.chain.trace.unwrap_or_else(new_trace)),
+        is_anonymous: *caller == CallerId::Anonymous,
+        origin: head.chain.origin.as_deref(),
+        credit: None,
+    }
 }
 
 /// How long a call's message can become, what is of fixed size aside. The method and the origin may be anything that somebody outside

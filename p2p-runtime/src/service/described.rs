@@ -83,6 +83,12 @@ fn check(descriptor: &ServiceDescriptor) -> Result<(), String> {
             return Err(format!("two methods are called {name:?}"));
         }
     }
+    if let Some(method) = descriptor.methods.iter().find(|method| method.item.is_some()) {
+        let name = &method.name;
+        return Err(format!(
+            "{name:?} streams, and the handler gives one result; leave out its \"item\", or write it with #[service]"
+        ));
+    }
     descriptor.methods.iter().try_for_each(check_params)
 }
 
@@ -107,6 +113,7 @@ fn spec(descriptor: &ServiceDescriptor) -> ServiceSpec {
         read_only: method.read_only,
         detached: method.detached,
         track_metrics: true,
+        streams: false,
         timeout: method.timeout_ms.map(Duration::from_millis),
     };
     ServiceSpec {

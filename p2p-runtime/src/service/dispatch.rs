@@ -5,9 +5,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures::{StreamExt, stream::FuturesUnordered};
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream::FuturesUnordered};
 use p2p_client::{
-    call::{CallOptions, Failure, Head, Headers, MethodRef, serve_guarded},
+    call::{CallOptions, Failure, Head, Headers, Items, MethodRef, Opened, open_guarded, serve_guarded},
     protocol::{CallerId, ErrorCode, NodeId, One, RpcError, Target},
     proxy::{Caller, Peer, Route},
     service::{CallContext, Chain, HostedService, MethodSpec, Params, Trace},
@@ -103,24 +104,45 @@ impl Dispatcher {
     /// # Errors
     /// What the caller is told.
     pub async fn call(&self, call: Inbound<'_>) -> Result<Vec<u8>, RpcError> {
+        match self.way(&call)? {
+            Way::Here { hosted, method } => self.serve(&hosted, method, &call).await,
+            // In boxes of their own, so that a call which is served here does not carry the room for one that is sent on.
+            Way::One(one) => Box::pin(self.forward_one(&call, one)).await,
+            Way::Many => Box::pin(self.forward_many(&call)).await,
+        }
+    }
+
+    /// Serves a call whose caller takes a stream. A method that does not stream gives its result's JSON; so does a call to many nodes,
+    /// where those that stream are refused.
+    ///
+    /// # Errors
+    /// What the caller is told instead of a stream.
+    pub async fn open(&self, call: Inbound<'_>) -> Result<Opened, RpcError> {
+        match self.way(&call)? {
+            Way::Here { hosted, method } => self.open_here(&hosted, method, &call).await,
+            Way::One(one) => self.open_there(&call, one).await,
+            Way::Many => self.forward_many(&call).await.map(|json| Opened::Answered(json.into())),
+        }
+    }
+
+    fn way<'a>(&self, call: &Inbound<'a>) -> Result<Way<'a>, RpcError> {
         let Some((service, method)) = call.path.split_once('/') else { return Err(names_no_method(call.path)) };
         match &call.target {
             None | Some(Target::One(One::Any)) => match self.cx.registry().get(service) {
-                Some(hosted) => self.serve(&hosted, method, &call).await,
+                Some(hosted) => Ok(Way::Here { hosted, method }),
                 None if call.from_node => Err(self.not_here(service)),
-                // In boxes of their own, so that a call which is served here does not carry the room for one that is sent on.
-                None => Box::pin(self.forward_one(&call, One::Any)).await,
+                None => Ok(Way::One(One::Any)),
             },
             Some(Target::One(One::Node(id))) if id == self.cx.node_id() => {
                 let (hosted, _) = self.cx.registry().find(service, method)?;
-                self.serve(&hosted, method, &call).await
+                Ok(Way::Here { hosted, method })
             }
             Some(_) if call.from_node => {
                 let text = "a node resolves targets itself; send the call to the node that is meant";
                 Err(RpcError::new(ErrorCode::INVALID_REQUEST, text))
             }
-            Some(Target::One(one)) => Box::pin(self.forward_one(&call, one.clone())).await,
-            Some(Target::Many(_)) => Box::pin(self.forward_many(&call)).await,
+            Some(Target::One(one)) => Ok(Way::One(one.clone())),
+            Some(Target::Many(_)) => Ok(Way::Many),
         }
     }
 
@@ -147,12 +169,16 @@ impl Dispatcher {
         let cx = CallContext::new(self.caller.clone(), caller, deadline)
             .within(call.trace, call.origin.clone())
             .for_service(spec.service.clone())
-            .with_items(items);
+            .with_items(items.map(Into::into));
         Ok(Admitted { hosted, index, cx })
     }
 
     async fn serve(&self, hosted: &Arc<dyn HostedService>, method: &str, call: &Inbound<'_>) -> Result<Vec<u8>, RpcError> {
         serve(self.caller.clone(), hosted, method, call).await
+    }
+
+    async fn open_here(&self, hosted: &Arc<dyn HostedService>, method: &str, call: &Inbound<'_>) -> Result<Opened, RpcError> {
+        open(self.caller.clone(), hosted, method, call).await
     }
 
     /// The sender's view of who hosts what was out of date. It may safely ask another.
@@ -182,6 +208,38 @@ impl Dispatcher {
                 Err(failure) => return Err(told(failure, call)),
             }
         }
+    }
+
+    /// Opens a stream at another node, and at the next that fits where it surely was not opened.
+    async fn open_there(&self, call: &Inbound<'_>, one: One) -> Result<Opened, RpcError> {
+        let mut head = head(call, Target::One(one));
+        let mut last = None;
+        loop {
+            let peer = match self.caller.resolve(&head) {
+                // As above: the host refuses what it does not know.
+                Ok(Route::Peer(peer) | Route::Differing(peer, _)) => peer,
+                Ok(Route::Here(hosted)) => return self.open_here(&hosted, head.method.method(), call).await,
+                Err(failure) => return Err(told(last.unwrap_or(failure), call)),
+            };
+            let failure = match self.open_at(call, &head, &peer).await {
+                Ok(Opened::Items(items)) => return Ok(Opened::Items(retold(items, &call.caller))),
+                Ok(Opened::Answered(json)) => {
+                    return Ok(Opened::Answered(checked(json, &peer).map_err(|failure| told(failure, call))?));
+                }
+                Err(failure) => failure,
+            };
+            if !failure.surely_not_run() {
+                return Err(told(failure, call));
+            }
+            last = Some(failure);
+            head.tried.push(peer.node_id);
+        }
+    }
+
+    async fn open_at(&self, call: &Inbound<'_>, head: &Head, peer: &Peer) -> Result<Opened, Failure> {
+        let caller = self.sender(call, head)?;
+        let body = call.params.json().unwrap_or("{}").as_bytes();
+        self.caller.open_for(caller, head, peer, body, call.timeout.is_some()).await
     }
 
     /// Asks every node that fits; the result is an object with each node's result or error.
@@ -216,6 +274,14 @@ impl Dispatcher {
     }
 
     async fn send(&self, call: &Inbound<'_>, head: &Head, peer: &Peer) -> Result<Vec<u8>, Failure> {
+        let caller = self.sender(call, head)?;
+        let body = call.params.json().unwrap_or("{}").as_bytes();
+        let json = self.caller.send_for(caller, head, peer, body, call.timeout.is_some()).await?;
+        checked(json, peer).map(Into::into)
+    }
+
+    /// In whose name a call is sent on, if it may be as far as this node knows the method.
+    fn sender<'a>(&'a self, call: &'a Inbound<'_>, head: &Head) -> Result<&'a CallerId, Failure> {
         // An operator of this node is, on other nodes, this node.
         let caller = if call.caller == CallerId::Operator { self.caller.identity() } else { &call.caller };
         // Of a method that it does not host this node knows nothing; the target decides, as it does in any case.
@@ -223,13 +289,7 @@ impl Dispatcher {
         if let Some(spec) = hosted.as_deref().and_then(|hosted| hosted.method(head.method.method())) {
             check_access(spec, caller, call.origin.as_deref())?;
         }
-        let body = call.params.json().unwrap_or("{}").as_bytes();
-        let json = self.caller.send_for(caller, head, peer, body, call.timeout.is_some()).await?;
-        // It goes into an answer of ours: what is no JSON value by itself must not become part of one that is around it.
-        match serde_json::from_slice::<&RawValue>(&json) {
-            Ok(_) => Ok(json.into()),
-            Err(error) => Err(Failure::Lost(format!("the result of node {} is no JSON: {error}", peer.node_id))),
-        }
+        Ok(caller)
     }
 }
 
@@ -240,6 +300,28 @@ pub(crate) async fn serve(
     method: &str,
     call: &Inbound<'_>,
 ) -> Result<Vec<u8>, RpcError> {
+    let (spec, cx) = let_in(node, hosted, method, call)?;
+    serve_guarded(hosted, spec, &cx, call.params, Instant::now()).await
+}
+
+/// The same, for a caller that takes a stream.
+pub(crate) async fn open(
+    node: Arc<dyn Caller>,
+    hosted: &Arc<dyn HostedService>,
+    method: &str,
+    call: &Inbound<'_>,
+) -> Result<Opened, RpcError> {
+    let (spec, cx) = let_in(node, hosted, method, call)?;
+    open_guarded(hosted, spec, cx, call.params, Instant::now()).await
+}
+
+/// The method, and the context that it gets, if the caller may call it.
+fn let_in<'a>(
+    node: Arc<dyn Caller>,
+    hosted: &'a Arc<dyn HostedService>,
+    method: &str,
+    call: &Inbound<'_>,
+) -> Result<(&'a MethodSpec, CallContext), RpcError> {
     let Some(spec) = hosted.method(method) else {
         return Err(p2p_client::call::unknown_method(&**hosted, method));
     };
@@ -247,7 +329,27 @@ pub(crate) async fn serve(
     let cx = CallContext::new(node, call.caller.clone(), call.deadline(spec))
         .within(call.trace, call.origin.clone())
         .for_service(spec.service.clone());
-    serve_guarded(hosted, spec, &cx, call.params, Instant::now()).await
+    Ok((spec, cx))
+}
+
+/// Where a call is served.
+enum Way<'a> {
+    Here { hosted: Arc<dyn HostedService>, method: &'a str },
+    One(One),
+    Many,
+}
+
+/// A result that goes into an answer of ours: what is no JSON value by itself must not become part of one that is around it.
+fn checked(json: Bytes, from: &Peer) -> Result<Bytes, Failure> {
+    match serde_json::from_slice::<&RawValue>(&json) {
+        Ok(_) => Ok(json),
+        Err(error) => Err(Failure::Lost(format!("the result of node {} is no JSON: {error}", from.node_id))),
+    }
+}
+
+/// The items of another node, whose end is told as to this caller.
+fn retold(items: Items, caller: &CallerId) -> Items {
+    if *caller == CallerId::Anonymous { items.map_err(unnamed).boxed() } else { items }
 }
 
 fn names_no_method(path: &str) -> RpcError {
@@ -266,11 +368,18 @@ fn told(failure: Failure, call: &Inbound<'_>) -> RpcError {
             let target = call.target.as_ref().map_or_else(|| One::Any.to_string(), ToString::to_string);
             Failure::NoRoute(format!("no node that is alive fits {target} and hosts {service}"))
         }
+        other => unnamed(other),
+    }
+    .into_rpc()
+}
+
+/// A failure without a word of which node it was.
+fn unnamed(failure: Failure) -> Failure {
+    match failure {
         Failure::NotSent(_) => Failure::NotSent("the node that was to be asked could not be reached".to_owned()),
         Failure::Lost(_) => Failure::Lost("the node that was asked was lost before it answered".to_owned()),
         other => other,
     }
-    .into_rpc()
 }
 
 /// Refuses and logs a call that is not for `caller`.

@@ -52,6 +52,7 @@ where
         read_only: false,
         detached: false,
         track_metrics: true,
+        streams: false,
         timeout: None,
         descriptor: None,
     };

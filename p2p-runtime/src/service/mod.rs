@@ -31,9 +31,9 @@ pub(crate) use component::ServiceComponent;
 pub(crate) use component::summaries;
 pub use described::DescribedCall;
 pub(crate) use descriptors::Descriptors;
-#[cfg(feature = "testing")]
-pub(crate) use dispatch::serve;
 pub use dispatch::{Dispatcher, Inbound};
+#[cfg(feature = "testing")]
+pub(crate) use dispatch::{open, serve};
 pub use expected::{ExpectedService, MissingServices, NotHosted, ServiceTable};
 pub(crate) use health::HealthBoard;
 pub use health::{Health, HealthFuture};

@@ -11,7 +11,7 @@ use std::{fmt, sync::Arc};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use p2p_client::{
-    call::{Failure, Head, Sending},
+    call::{Failure, Head, Opened, Opening, Sending},
     protocol::{CallerId, Many, NodeId, One, Role, ServiceHealth, ServiceSummary, Target},
     proxy::{Caller, Leg, Peer, Proxy, Route},
     service::{Error, MethodSnapshot, MethodStats, Params, Result},
@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use crate::{
     context::Context,
-    service::{Hosted, Hosting, Inbound, ServiceManager, serve, summaries},
+    service::{Hosted, Hosting, Inbound, ServiceManager, open, serve, summaries},
 };
 
 /// Tests one service without a node: says what is around it, and starts it.
@@ -272,6 +272,13 @@ impl Caller for Alone {
             }
         }
     }
+
+    fn open<'a>(&'a self, head: &'a Head, to: &'a Peer, body: &'a [u8]) -> Opening<'a> {
+        match self.beside(head) {
+            Ok(beside) => beside.open(head, to, body),
+            Err(failure) => Box::pin(std::future::ready(Err(failure))),
+        }
+    }
 }
 
 /// What stands below the proxies of a caller elsewhere: every call reaches the service, as JSON.
@@ -282,10 +289,25 @@ struct Outside {
 
 impl Outside {
     async fn serve(&self, head: &Head, body: &[u8]) -> Result<Bytes, Failure> {
+        let path = head.method.path();
+        let call = self.inbound(head, &path, body)?;
+        let (hosted, spec) = self.alone.cx.registry().find(head.method.service(), head.method.method())?;
+        Ok(serve(self.alone.clone(), &hosted, &spec.name, &call).await?.into())
+    }
+
+    async fn open_stream(&self, head: &Head, body: &[u8]) -> Result<Opened, Failure> {
+        let path = head.method.path();
+        let call = self.inbound(head, &path, body)?;
+        let (hosted, spec) = self.alone.cx.registry().find(head.method.service(), head.method.method())?;
+        Ok(open(self.alone.clone(), &hosted, &spec.name, &call).await?)
+    }
+
+    /// The call as it comes in from elsewhere.
+    fn inbound<'a>(&self, head: &Head, path: &'a str, body: &'a [u8]) -> Result<Inbound<'a>, Failure> {
         let json = std::str::from_utf8(body).map_err(|error| Failure::NotSent(error.to_string()))?;
         let received = Instant::now();
-        let call = Inbound {
-            path: &head.method.path(),
+        Ok(Inbound {
+            path,
             params: Params::new(Some(json)),
             caller: self.caller.clone(),
             from_node: false,
@@ -294,9 +316,7 @@ impl Outside {
             timeout: Some(head.deadline.saturating_duration_since(received)),
             trace: head.chain.trace,
             origin: head.chain.origin.clone(),
-        };
-        let (hosted, spec) = self.alone.cx.registry().find(head.method.service(), head.method.method())?;
-        Ok(serve(self.alone.clone(), &hosted, &spec.name, &call).await?.into())
+        })
     }
 }
 
@@ -327,5 +347,8 @@ impl Caller for Outside {
     fn send<'a>(&'a self, head: &'a Head, _: &'a Peer, body: &'a [u8]) -> Sending<'a> {
         let serving: BoxFuture<'a, _> = Box::pin(self.serve(head, body));
         serving.into()
+    }
+    fn open<'a>(&'a self, head: &'a Head, _: &'a Peer, body: &'a [u8]) -> Opening<'a> {
+        Box::pin(self.open_stream(head, body))
     }
 }

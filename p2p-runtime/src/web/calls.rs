@@ -15,8 +15,8 @@ use http::{
 use http_body_util::{Either, Full};
 use hyper::body::Body;
 use p2p_client::{
-    call::Failure,
-    protocol::{ErrorCode, ParseTargetError, RpcError, Target},
+    call::{Failure, Opened},
+    protocol::{ErrorCode, ParseTargetError, RpcError, Target, envelope::Request as RpcRequest},
     service::{Params, Trace},
 };
 use serde_json::value::RawValue;
@@ -32,7 +32,9 @@ use super::{
     headers,
     requester::{Refusal, Requester},
     rpc::{self, RpcDispatch, read_body_within},
+    running::RunningRequest,
     state::WebState,
+    streams::{Form, Running},
 };
 
 /// Where JSON-RPC is spoken.
@@ -61,13 +63,38 @@ async fn json_rpc(
     origin: &Origin,
     request: http::Request<RequestBody>,
 ) -> Result<http::Response<AnswerBody>, Response> {
-    let _running = state.running.enter().ok_or_else(unavailable)?;
+    let running = state.running.enter().ok_or_else(unavailable)?;
     let (parts, body) = request.into_parts();
     let requester = Requester::of(origin, &parts.headers);
     let (calls, body) = Calls::read(state, requester, &parts.uri, &parts.headers, body).await?;
+    if let Some(form) = Form::accepted(&parts.headers)
+        && let Some(call) = rpc::single(&body)
+    {
+        return Box::pin(stream_or_answer(form, &calls, call, running, parts.headers)).await;
+    }
     let answering = pin!(rpc::handle(&body, &calls));
     let answered = state.running.unless_cut(answering).await.ok_or_else(cut_off)?;
     Ok(answer(parts.headers, answered))
+}
+
+/// Answers one call of a client that takes a stream: with its items, or as ever where there is none.
+async fn stream_or_answer(
+    form: Form,
+    calls: &Calls<'_>,
+    call: RpcRequest<'_>,
+    running: RunningRequest,
+    headers: HeaderMap,
+) -> Result<http::Response<AnswerBody>, Response> {
+    let opening = pin!(calls.open(&call.method, call.params));
+    let json = match calls.state.running.unless_cut(opening).await.ok_or_else(cut_off)? {
+        Ok(Opened::Items(items)) => {
+            let id = call.id.map(|id| id.get().to_owned());
+            return Ok(form.response(id, items, calls.running(running)).map(Either::Right));
+        }
+        Ok(Opened::Answered(json)) => rpc::response(call.id, Ok(&json)),
+        Err(error) => rpc::response(call.id, Err(&error)),
+    };
+    Ok(answer(headers, Some(json)))
 }
 
 /// The response to what was answered, if anything was. Its headers are kept in the map of the request's: hyper takes that back for
@@ -98,11 +125,18 @@ pub(super) async fn one_method(
     requester: Requester,
     request: Request,
 ) -> Result<Response, Response> {
-    let _running = state.running.enter().ok_or_else(unavailable)?;
+    let running = state.running.enter().ok_or_else(unavailable)?;
     let (parts, body) = request.into_parts();
     let (calls, body) = Calls::read(&state, requester, &parts.uri, &parts.headers, body).await?;
     let params = rpc::params(&body).map_err(refused)?;
     let path = format!("{service}/{method}");
+    if let Some(form) = Form::accepted(&parts.headers) {
+        let opening = pin!(calls.open(&path, params));
+        return match state.running.unless_cut(opening).await.ok_or_else(cut_off)?.map_err(refused)? {
+            Opened::Items(items) => Ok(form.response(None, items, calls.running(running))),
+            Opened::Answered(json) => Ok(([(CONTENT_TYPE, "application/json")], json).into_response()),
+        };
+    }
     let answering = pin!(calls.call(&path, params));
     let answered = state.running.unless_cut(answering).await.ok_or_else(cut_off)?;
     Ok(([(CONTENT_TYPE, "application/json")], answered.map_err(refused)?).into_response())
@@ -148,20 +182,15 @@ impl<'a> Calls<'a> {
         let origin = requester.from_node.then(|| headers::origin(headers)).flatten();
         Ok((Self { state, requester, target, received, timeout, trace, origin }, body))
     }
-}
 
-impl RpcDispatch for Calls<'_> {
-    async fn call<'a>(&'a self, method: &'a str, params: Option<&'a RawValue>) -> Result<Vec<u8>, RpcError> {
+    async fn open(&self, method: &str, params: Option<&RawValue>) -> Result<Opened, RpcError> {
         if method == DISCOVER {
-            // In a box of its own: a call is not to carry the room for a document.
-            return Box::pin(discover(self.state, &self.requester)).await;
+            return discover(self.state, &self.requester).await.map(|json| Opened::Answered(json.into()));
         }
-        self.state.dispatcher.call(self.inbound(method, params)).await
+        self.state.dispatcher.open(self.inbound(method, params)).await
     }
-}
 
-impl Calls<'_> {
-    fn inbound<'a>(&'a self, method: &'a str, params: Option<&'a RawValue>) -> Inbound<'a> {
+    fn inbound<'b>(&self, method: &'b str, params: Option<&'b RawValue>) -> Inbound<'b> {
         Inbound {
             path: method,
             params: Params::new(params.map(RawValue::get)),
@@ -173,6 +202,20 @@ impl Calls<'_> {
             trace: self.trace,
             origin: self.origin.clone(),
         }
+    }
+
+    fn running(&self, this: RunningRequest) -> Running {
+        Running { requests: self.state.running.clone(), _this: this }
+    }
+}
+
+impl RpcDispatch for Calls<'_> {
+    async fn call<'a>(&'a self, method: &'a str, params: Option<&'a RawValue>) -> Result<Vec<u8>, RpcError> {
+        if method == DISCOVER {
+            // In a box of its own: a call is not to carry the room for a document.
+            return Box::pin(discover(self.state, &self.requester)).await;
+        }
+        self.state.dispatcher.call(self.inbound(method, params)).await
     }
 }
 

@@ -21,6 +21,7 @@ mod routes;
 pub mod rpc;
 mod running;
 mod state;
+mod streams;
 
 /// Where results that were too large for a session are fetched; the ticket follows.
 pub(crate) const BODY_PATH: &str = "/internal/session/body";

@@ -74,15 +74,35 @@ fn request_body(method: &MethodDescriptor, components: &Components) -> Value {
     json!({ "required": !required.is_empty(), "content": { "application/json": { "schema": schema } } })
 }
 
-/// What a method answers, by status. A method that gives a stream has its items under another media type, beside the first.
+/// What a method answers, by status.
 fn responses(method: &MethodDescriptor, components: &Components) -> Value {
     let mut responses = Map::new();
-    responses.insert("200".to_owned(), response("The result.", &components.schema(&method.result)));
+    let given = match &method.item {
+        None => response("The result.", &components.schema(&method.result)),
+        Some(item) => stream(&components.schema(item)),
+    };
+    responses.insert("200".to_owned(), given);
     if let Some(own) = &method.error {
         responses.insert("422".to_owned(), response("The method's own error, in `data`.", &own_error(&components.schema(own))));
     }
     responses.insert("default".to_owned(), json!({ "$ref": "#/components/responses/Error" }));
     responses.into()
+}
+
+/// The answer of a method that streams, by the form that its client accepts: see docs/streams.md.
+fn stream(item: &Value) -> Value {
+    let line = json!({
+        "oneOf": [
+            { "type": "object", "properties": { "item": item }, "required": ["item"] },
+            { "type": "object", "properties": { "result": { "type": "null" } }, "required": ["result"] },
+            { "$ref": "#/components/schemas/Error" },
+        ],
+    });
+    json!({
+        "description": "The items, as they come: as lines of JSON, each of which fits the schema, or as Server-Sent Events, the data of \
+                        which fit it. The last line has no `item`, and tells how the stream ended; so does the last event, `end` or `failed`.",
+        "content": { "application/x-ndjson": { "schema": line }, "text/event-stream": { "schema": item } },
+    })
 }
 
 fn response(description: &str, schema: &Value) -> Value {

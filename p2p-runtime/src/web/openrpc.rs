@@ -43,6 +43,10 @@ fn method(service: &ServiceDescriptor, method: &MethodDescriptor, components: &C
     if let Some(timeout) = method.timeout_ms {
         described["x-p2p-timeout-ms"] = timeout.into();
     }
+    if let Some(item) = &method.item {
+        // The format knows results only; these come before it, in the forms of docs/streams.md.
+        described["x-p2p-item"] = components.schema(item);
+    }
     if let Some(own) = &method.error {
         // The format has a place for an error's data, and none for their schema.
         let message = "the method's own error; its data fit the schema that stands here as data";

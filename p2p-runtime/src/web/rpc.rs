@@ -70,6 +70,21 @@ pub async fn handle<D: RpcDispatch>(body: &[u8], dispatch: &D) -> Option<Vec<u8>
     }
 }
 
+/// The one request that a body is, if it is one and wants an answer. Of all else [`handle`] makes what it makes of it.
+pub(super) fn single(body: &[u8]) -> Option<Request<'_>> {
+    match parse(body) {
+        Ok(Message::Single(request)) if !request.is_notification() => Some(request),
+        _ => None,
+    }
+}
+
+/// The response to a request, with its id.
+pub(super) fn response(id: Option<Id<'_>>, outcome: Result<&[u8], &RpcError>) -> Vec<u8> {
+    let mut out = Vec::with_capacity(outcome.map_or(128, <[u8]>::len) + 64);
+    Answer { id, outcome }.write(&mut out);
+    out
+}
+
 /// Executes the requests of a batch, some at a time, and writes their responses in their order.
 async fn execute_all<D: RpcDispatch>(entries: Vec<&RawValue>, dispatch: &D) -> Option<Vec<u8>> {
     // Boxed one by one: a closure over borrowed entries would not be general enough for the compiler to see it is `Send`.

@@ -7,7 +7,7 @@ use std::{
 
 use futures::future::BoxFuture;
 use p2p_client::{
-    call::{Failure, Head, Sending, serve_guarded, unknown_method},
+    call::{Failure, Head, Opened, Opening, Sending, open_guarded, serve_guarded, unknown_method},
     protocol::{CallerId, Many, NodeId, One, Role, Target},
     proxy::{Caller, Leg, Peer, Proxy, Route},
     service::{CallContext, HostedService, Params},
@@ -144,6 +144,31 @@ impl OnNode {
     }
 
     async fn deliver(&self, head: &Head, to: &NodeId, body: &[u8]) -> Result<Vec<u8>, Failure> {
+        let (hosted, index, cx) = self.arrive(head, to, body)?;
+        let params = Params::new(Some(str::from_utf8(body).unwrap()));
+        let served = serve_guarded(&hosted, &hosted.spec().methods[index], &cx, params, Instant::now()).await;
+        self.not_lost(to)?;
+        served.map_err(Failure::Answered)
+    }
+
+    async fn open_there(&self, head: &Head, to: &NodeId, body: &[u8]) -> Result<Opened, Failure> {
+        let (hosted, index, cx) = self.arrive(head, to, body)?;
+        let params = Params::new(Some(str::from_utf8(body).unwrap()));
+        let opened = open_guarded(&hosted, &hosted.spec().methods[index], cx, params, Instant::now()).await;
+        self.not_lost(to)?;
+        opened.map_err(Failure::Answered)
+    }
+
+    /// Whether what a node answers comes back.
+    fn not_lost(&self, from: &NodeId) -> Result<(), Failure> {
+        match self.cluster.0.nodes.lock().unwrap()[from].line {
+            Line::LosesAnswers => Err(Failure::Lost(format!("{from} was lost"))),
+            Line::Good | Line::Cut => Ok(()),
+        }
+    }
+
+    /// What the other node does before it serves a call: the service, the method's place in it, and the context.
+    fn arrive(&self, head: &Head, to: &NodeId, body: &[u8]) -> Result<(Arc<dyn HostedService>, usize, CallContext), Failure> {
         let json = str::from_utf8(body).unwrap();
         let node = self.cluster.0.nodes.lock().unwrap()[to].clone();
         self.cluster.0.tried.lock().unwrap().push(to.clone());
@@ -163,11 +188,8 @@ impl OnNode {
         });
         let cx =
             CallContext::new(there, self.identity.clone(), head.deadline).within(head.chain.trace, head.chain.origin.clone());
-        let answer = serve_guarded(&hosted, spec, &cx, Params::new(Some(json)), Instant::now()).await;
-        if node.line == Line::LosesAnswers {
-            return Err(Failure::Lost(format!("{to} was lost")));
-        }
-        answer.map_err(Failure::Answered)
+        let index = spec.index;
+        Ok((hosted, index, cx))
     }
 }
 
@@ -203,5 +225,9 @@ impl Caller for OnNode {
     fn send<'a>(&'a self, head: &'a Head, to: &'a Peer, body: &'a [u8]) -> Sending<'a> {
         let sending: BoxFuture<'a, _> = Box::pin(async move { self.deliver(head, &to.node_id, body).await.map(Into::into) });
         sending.into()
+    }
+
+    fn open<'a>(&'a self, head: &'a Head, to: &'a Peer, body: &'a [u8]) -> Opening<'a> {
+        Box::pin(self.open_there(head, &to.node_id, body))
     }
 }

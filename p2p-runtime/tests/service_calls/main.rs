@@ -10,4 +10,5 @@ mod forms;
 mod named;
 mod params;
 mod retries;
+mod streams;
 mod typed;

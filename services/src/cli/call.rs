@@ -8,9 +8,13 @@ use std::{
 };
 
 use clap::Args;
-use p2p_client::protocol::{
-    RpcError, Target,
-    envelope::{Reply, write_request},
+use futures::StreamExt;
+use p2p_client::{
+    protocol::{
+        RpcError, StreamLine, Target,
+        envelope::{Reply, write_request},
+    },
+    wire::Lines,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -20,7 +24,7 @@ use super::{
     error::CliError,
     json,
     output::{self, Format},
-    socket::{Ask, Socket, decode},
+    socket::{Ask, Reading, Socket, decode},
 };
 
 /// How much longer than the call itself its answer is waited for.
@@ -28,7 +32,7 @@ const MARGIN: Duration = Duration::from_secs(5);
 /// No call takes longer on a node, whatever its limit.
 const LONGEST: Duration = Duration::from_hours(1);
 
-/// Calls a method, and prints its result as JSON
+/// Calls a method, and prints its result as JSON; the items of a stream line by line, as they come
 ///
 /// The node in this folder makes the call: it serves it itself, or sends it to the node that is meant. A value in name=value is
 /// JSON where it reads as JSON, and a string otherwise; write 'name="5"' for the string 5.
@@ -57,7 +61,7 @@ pub(super) struct CallArgs {
     #[arg(long, value_name = "TARGET")]
     on: Option<Target>,
 
-    /// How long the call may take
+    /// How long the call may take; of a method that streams, until the stream is open
     #[arg(long, value_name = "TIME", value_parser = duration::parse)]
     timeout: Option<Duration>,
 }
@@ -77,7 +81,15 @@ pub(super) async fn run(args: CallArgs, invocation: &Invocation) -> Result<(), C
     }
     // Without a limit of the caller's, the method's own holds, or the node's usual one; the node answers in any case.
     let within = args.timeout.unwrap_or(LONGEST).saturating_add(MARGIN);
-    let answer = Socket::of(invocation).ask(Ask { headers, within, ..Ask::post("/rpc", body) }).await?;
+    let (socket, ask) = (Socket::of(invocation), Ask { headers, within, ..Ask::post("/rpc", body) });
+    let answer = match args.on {
+        // Many nodes give one result.
+        Some(Target::Many(_)) => socket.ask(ask).await?,
+        _ => match socket.open(ask).await? {
+            Reading::Items(lines) => return print_items(lines, &socket).await,
+            Reading::Answer(answer) => answer,
+        },
+    };
 
     let reply: Reply<'_> = serde_json::from_slice(&answer).map_err(|error| CliError::BadAnswer(error.to_string()))?;
     match (reply.error, reply.result, &args.on) {
@@ -89,6 +101,24 @@ pub(super) async fn run(args: CallArgs, invocation: &Invocation) -> Result<(), C
         }
         (None, None, _) => Err(CliError::BadAnswer("it has neither result nor error".to_owned())),
     }
+}
+
+/// Prints each item of a stream as a line, as it comes. Whoever reads the lines may stop the stream by going away.
+async fn print_items(mut lines: Lines, socket: &Socket<'_>) -> Result<(), CliError> {
+    while let Some(line) = lines.next().await {
+        let line = line.map_err(|source| socket.no_answer(source))?;
+        match StreamLine::parse(&line) {
+            Some(StreamLine::Item(item)) => {
+                if output::next_line(item.get()).is_err() {
+                    return Ok(());
+                }
+            }
+            Some(StreamLine::End) => return Ok(()),
+            Some(StreamLine::Failed(error)) => return Err(CliError::Refused { error }),
+            None => return Err(CliError::BadAnswer("a line is neither an item nor the stream's end".to_owned())),
+        }
+    }
+    Err(CliError::BrokenOff)
 }
 
 /// One node's answer to a call to many.

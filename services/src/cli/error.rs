@@ -36,6 +36,9 @@ pub(super) enum CliError {
     /// The answer is not one.
     #[error("the node's answer cannot be read: {0}; is it of another version than this command?")]
     BadAnswer(String),
+    /// A stream that was cut.
+    #[error("the stream broke off before its end, as the node stopped; what came is above; call again for the rest")]
+    BrokenOff,
     /// The node, or the node that it asked, refused.
     #[error("{error}{}", data(.error))]
     Refused { error: RpcError },

@@ -21,6 +21,17 @@ pub(super) fn line(text: impl AsRef<str>) {
     let _ = out.write_all(text.as_ref().as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
 }
 
+/// Prints a line of a list without an end, at once.
+///
+/// # Errors
+/// When its reader is gone: then there is nothing left to do.
+pub(super) fn next_line(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.write_all(b"\n")?;
+    out.flush()
+}
+
 /// Prints one JSON value on a line of its own.
 pub(super) fn json_line(value: &serde_json::Value) {
     line(value.to_string());

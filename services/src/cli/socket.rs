@@ -8,11 +8,17 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Method, Request, header::CONTENT_TYPE};
+use http::{
+    Method, Request, StatusCode,
+    header::{ACCEPT, CONTENT_TYPE},
+};
 use http_body_util::Full;
 use p2p_client::{
-    protocol::{ErrorCode, RpcError},
-    wire::http::{RequestLimits, one_shot},
+    protocol::{ErrorCode, NDJSON, RpcError},
+    wire::{
+        Lines,
+        http::{RequestLimits, SendFailure, one_shot, one_shot_streamed},
+    },
 };
 use p2p_runtime::storage::{Store, StoreError};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -52,6 +58,37 @@ impl Ask {
     }
 }
 
+impl Ask {
+    fn into_request(self) -> Result<Request<Full<Bytes>>, CliError> {
+        let mut request = Request::builder().method(self.method).uri(self.path).header(CONTENT_TYPE, "application/json");
+        for (name, value) in self.headers {
+            request = request.header(name, value);
+        }
+        request.body(Full::from(self.body)).map_err(|error| CliError::Argument(format!("this cannot be sent: {error}")))
+    }
+}
+
+/// The answer to a call whose method may stream.
+pub(super) enum Reading {
+    /// It streams: these are its lines.
+    Items(Lines),
+    /// It does not: this is the body.
+    Answer(Bytes),
+}
+
+/// The longest line of a stream, in bytes: an item, or an error with its data.
+const MAX_LINE: usize = 1 << 20;
+
+/// The body of an answer, unless it refuses.
+fn accepted(status: StatusCode, body: Bytes) -> Result<Bytes, CliError> {
+    if status.is_success() {
+        return Ok(body);
+    }
+    let said = |_| RpcError::new(ErrorCode::INTERNAL, format!("the node answered with HTTP status {status}"));
+    let error = serde_json::from_slice::<Refusal>(&body).map_or_else(said, |refusal| refusal.error);
+    Err(CliError::Refused { error })
+}
+
 /// The body of an answer that refuses.
 #[derive(Deserialize)]
 struct Refusal {
@@ -78,20 +115,28 @@ impl<'a> Socket<'a> {
     /// Asks the node, and gives its answer's body; `None` where no node runs.
     pub(super) async fn try_ask(&self, ask: Ask) -> Result<Option<Bytes>, CliError> {
         let Some(stream) = self.connect().await? else { return Ok(None) };
-        let mut request = Request::builder().method(ask.method).uri(ask.path).header(CONTENT_TYPE, "application/json");
-        for (name, value) in ask.headers {
-            request = request.header(name, value);
+        let limits = RequestLimits::within(ask.within);
+        let answer = one_shot(Box::new(stream), ask.into_request()?, limits).await.map_err(|source| self.no_answer(source))?;
+        let (head, body) = answer.into_parts();
+        accepted(head.status, body).map(Some)
+    }
+
+    /// Makes a call whose method may stream. The time is that until the answer begins.
+    pub(super) async fn open(&self, mut ask: Ask) -> Result<Reading, CliError> {
+        let Some(stream) = self.connect().await? else { return Err(self.nobody()) };
+        let within = ask.within;
+        ask.headers.push((ACCEPT.as_str(), NDJSON.to_owned()));
+        let answer = one_shot_streamed(Box::new(stream), ask.into_request()?, within).await;
+        let (head, body) = answer.map_err(|source| self.no_answer(source))?.into_parts();
+        if head.headers.get(CONTENT_TYPE).is_some_and(|form| form == NDJSON) {
+            return Ok(Reading::Items(body.lines(MAX_LINE)));
         }
-        let request =
-            request.body(Full::from(ask.body)).map_err(|error| CliError::Argument(format!("this cannot be sent: {error}")))?;
-        let answer = one_shot(Box::new(stream), request, RequestLimits::within(ask.within)).await;
-        let answer = answer.map_err(|source| CliError::NoAnswer { dir: self.invocation.dir.clone(), source })?;
-        if answer.status().is_success() {
-            return Ok(Some(answer.into_body()));
-        }
-        let said = |_| RpcError::new(ErrorCode::INTERNAL, format!("the node answered with HTTP status {}", answer.status()));
-        let error = serde_json::from_slice::<Refusal>(answer.body()).map_or_else(said, |refusal| refusal.error);
-        Err(CliError::Refused { error })
+        let body = body.whole(RequestLimits::default().max_response).await.map_err(|source| self.no_answer(source))?;
+        accepted(head.status, body).map(Reading::Answer)
+    }
+
+    pub(super) fn no_answer(&self, source: SendFailure) -> CliError {
+        CliError::NoAnswer { dir: self.invocation.dir.clone(), source }
     }
 
     /// Asks the node, and gives its answer's body.

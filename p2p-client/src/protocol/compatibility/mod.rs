@@ -140,15 +140,32 @@ fn matters(
         }
     }
     found.extend(other.params.iter().filter(|theirs| method.params.iter().all(|param| param.name != theirs.name)).map(added));
-    let result = Reading::new(caller, host).differences(&method.result, &other.result);
-    found.extend(result.into_iter().map(|(effect, text)| Matter {
-        concerns: Concerns::All,
-        effect,
-        text: format!("result{text}"),
-    }));
+    found.extend(given(caller, method, host, other));
     found.extend(errors(caller, method, host, other));
     found.extend(promises(method, other));
     found
+}
+
+/// What a method gives: one result, or the items of a stream.
+fn given(
+    caller: &ServiceDescriptor,
+    method: &MethodDescriptor,
+    host: &ServiceDescriptor,
+    other: &MethodDescriptor,
+) -> Vec<Matter> {
+    let (what, mine, theirs) = match (&method.item, &other.item) {
+        (None, None) => ("result", &method.result, &other.result),
+        (Some(mine), Some(theirs)) => ("item", mine, theirs),
+        (None, Some(_)) => return vec![otherwise("it streams now, where it gave one result")],
+        (Some(_), None) => return vec![otherwise("it gives one result now, where it streamed")],
+    };
+    let found = Reading::new(caller, host).differences(mine, theirs).into_iter();
+    found.map(|(effect, text)| Matter { concerns: Concerns::All, effect, text: format!("{what}{text}") }).collect()
+}
+
+/// A method that answers in another way altogether.
+fn otherwise(text: &str) -> Matter {
+    Matter { concerns: Concerns::All, effect: Effect::Breaking, text: text.to_owned() }
 }
 
 /// A parameter that only the caller knows.

@@ -241,3 +241,37 @@ fn a_default_that_the_host_does_not_share_is_sent() {
     let required = [("n", json!({"type": "integer"}), true), ("o", text(), false)];
     assert_eq!(fitted(&with(1), &required, "{}"), Ok(r#"{"n":1}"#.into()));
 }
+
+/// A service whose method `m` streams items.
+fn streaming(item: Value) -> ServiceDescriptor {
+    let mut service = service(&[], json!({"type": "null"}));
+    service.methods[0].item = Some(item);
+    service
+}
+
+#[test]
+fn a_method_that_begins_or_ceases_to_stream_is_not_understood() {
+    let (once, stream) = (service(&[], text()), streaming(text()));
+    let breaking = |caller: &ServiceDescriptor, host: &ServiceDescriptor| {
+        let found = compare(caller, host);
+        assert_eq!((found.len(), found[0].effect), (1, Effect::Breaking), "{found:?}");
+        let refused = Fit::of(caller, host, "m").params(b"{}").unwrap_err().to_string();
+        assert_eq!(refused, format!("{}; update the older of the two", found[0].text));
+        found[0].text.clone()
+    };
+    assert_eq!(breaking(&once, &stream), "it streams now, where it gave one result");
+    assert_eq!(breaking(&stream, &once), "it gives one result now, where it streamed");
+}
+
+#[test]
+fn items_are_compared_as_results_are() {
+    let with = |fields: &[&str]| {
+        let properties: serde_json::Map<_, _> = fields.iter().map(|name| ((*name).to_owned(), text())).collect();
+        streaming(object(fields, properties.into()))
+    };
+    let (one, two) = (with(&["x"]), with(&["x", "y"]));
+    assert_eq!(compare(&one, &one), []);
+    assert_eq!(Fit::of(&one, &two, "m"), Fit::AsItIs, "a new field is not missed");
+    let found = compare(&two, &one);
+    assert_eq!((found[0].effect, found[0].text.as_str()), (Effect::Breaking, "item.y: the field is required, and not given"));
+}

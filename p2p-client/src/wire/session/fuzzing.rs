@@ -174,7 +174,7 @@ impl End {
         self.calls.retain(|key| {
             loop {
                 match machine.take(*key, |_| ()) {
-                    Progress::Item(_) => {}
+                    Progress::Open | Progress::Item(_) => {}
                     Progress::Pending => return true,
                     Progress::Done(outcome) => {
                         assert!(!matches!(outcome, Outcome::Deadline), "its time is not over");

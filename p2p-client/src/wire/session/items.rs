@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures::Stream;
+use futures::{Stream, ready};
 
 use super::{
     MAX_INLINE, Shared,
@@ -43,6 +43,17 @@ impl ItemSink {
         Self { shared, id }
     }
 
+    /// Tells the caller that the stream is open, before there is any item.
+    pub fn open(&self) {
+        let mut machine = self.shared.machine();
+        let was_empty = machine.waiting() == 0;
+        machine.open_stream(self.id);
+        drop(machine);
+        if was_empty {
+            self.shared.driver.wake();
+        }
+    }
+
     /// Sends an item's JSON, when the caller has room for it.
     ///
     /// # Errors
@@ -51,7 +62,7 @@ impl ItemSink {
         poll_fn(|cx| self.poll_send(item, cx)).await
     }
 
-    fn poll_send(&self, item: &[u8], cx: &Context<'_>) -> Poll<Result<(), ItemError>> {
+    pub(crate) fn poll_send(&self, item: &[u8], cx: &Context<'_>) -> Poll<Result<(), ItemError>> {
         let mut machine = self.shared.machine();
         let was_empty = machine.waiting() == 0;
         match machine.send_item(self.id, item) {
@@ -83,11 +94,51 @@ impl fmt::Debug for ItemSink {
 pub struct ItemStream {
     shared: Arc<Shared>,
     key: Option<CallKey>,
+    /// An item that came before anything said that the stream is open.
+    first: Option<Bytes>,
+}
+
+/// What a call became whose caller takes a stream.
+#[derive(Debug)]
+pub enum StreamOpening {
+    /// The stream is open; its items follow.
+    Open,
+    /// The method does not stream: this is how it ended, well or not.
+    Answered(Outcome),
 }
 
 impl ItemStream {
     pub(super) fn new(shared: Arc<Shared>, key: CallKey) -> Self {
-        Self { shared, key: Some(key) }
+        Self { shared, key: Some(key), first: None }
+    }
+
+    /// Waits until the method has opened its stream, or has ended without.
+    pub async fn opened(&mut self) -> StreamOpening {
+        poll_fn(|cx| self.poll_opened(cx)).await
+    }
+
+    fn poll_opened(&mut self, cx: &Context<'_>) -> Poll<StreamOpening> {
+        Poll::Ready(match ready!(self.poll_progress(cx)) {
+            Some(Progress::Item(item)) => {
+                self.first = Some(item);
+                StreamOpening::Open
+            }
+            Some(Progress::Done(outcome)) => StreamOpening::Answered(outcome),
+            Some(Progress::Open | Progress::Pending) | None => StreamOpening::Open,
+        })
+    }
+
+    /// What comes next; nothing after the end.
+    fn poll_progress(&mut self, cx: &Context<'_>) -> Poll<Option<Progress>> {
+        let Some(key) = self.key else { return Poll::Ready(None) };
+        match self.shared.take(key, cx) {
+            Progress::Pending => Poll::Pending,
+            Progress::Done(outcome) => {
+                self.key = None;
+                Poll::Ready(Some(Progress::Done(outcome)))
+            }
+            progress => Poll::Ready(Some(progress)),
+        }
     }
 }
 
@@ -95,17 +146,16 @@ impl Stream for ItemStream {
     type Item = Result<Bytes, Outcome>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let Some(key) = self.key else { return Poll::Ready(None) };
-        match self.shared.take(key, cx) {
-            Progress::Pending => Poll::Pending,
-            Progress::Item(item) => Poll::Ready(Some(Ok(item))),
-            Progress::Done(outcome) => {
-                self.key = None;
-                Poll::Ready(match outcome {
-                    Outcome::Answered(Answer::Result(_)) => None,
-                    other => Some(Err(other)),
-                })
-            }
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(Ok(first)));
+        }
+        loop {
+            return Poll::Ready(match ready!(self.poll_progress(cx)) {
+                Some(Progress::Open | Progress::Pending) => continue,
+                Some(Progress::Item(item)) => Some(Ok(item)),
+                Some(Progress::Done(Outcome::Answered(Answer::Result(_)))) | None => None,
+                Some(Progress::Done(outcome)) => Some(Err(outcome)),
+            });
         }
     }
 }

@@ -121,6 +121,7 @@ impl<W> Machine<W> {
                 self.cancelled(id, events);
                 Ok(())
             }
+            Message::Open { id } => self.open_came(id, events),
             Message::Item { id, item } => self.item_came(id, item, events),
             Message::Credit { id, n } => {
                 if let Some(serving) = self.serving.get_mut(&id) {

@@ -10,6 +10,7 @@
 //! | `{"jsonrpc":"2.0","id":65536,"method":"kv/get","timeout_ms":5000,"traceparent":"00-…","params":{…}}` | a call; `caller`, `origin` and `credit` may follow `traceparent` |
 //! | `{"jsonrpc":"2.0","id":65536,"result":…}`, `…"error":{…}}` | its answer |
 //! | `{"jsonrpc":"2.0","method":"$/cancel","params":{"id":65536}}` | nobody waits for the answer any more (it is owed all the same) |
+//! | `$/open {id}` | the call has opened a stream, whose items follow |
 //! | `$/item {id, item}`, `$/credit {id, n}` | one item of a stream; leave to send `n` more |
 //! | `$/body {id, ticket, size}` | the answer is large, and waits to be fetched |
 //! | `$/goaway {taken, reason}` | no further call is taken; of those sent, the first `taken` were |
@@ -35,6 +36,11 @@ pub enum Message {
         id: u64,
         /// How it ended.
         answer: Answer,
+    },
+    /// The stream that we asked for is open: its items follow.
+    Open {
+        /// The call that opened it.
+        id: u64,
     },
     /// An item of a stream that we opened.
     Item {
@@ -299,7 +305,7 @@ impl Loose<'_> {
 impl Note<'_> {
     fn parse(frame: &Bytes, method: &str, params: Option<&RawValue>) -> Result<Message, MessageError> {
         let malformed = |why: String| MessageError::NotJsonRpc(format!("{method}: {why}"));
-        if !matches!(method, "$/cancel" | "$/item" | "$/credit" | "$/body" | "$/goaway") {
+        if !matches!(method, "$/cancel" | "$/open" | "$/item" | "$/credit" | "$/body" | "$/goaway") {
             // Those of a later version may have params of any form.
             let is_later = method.starts_with("$/");
             return if is_later { Ok(Message::Unknown) } else { Err(malformed("a call on a session has an id".to_owned())) };
@@ -312,6 +318,7 @@ impl Note<'_> {
         }
         let id = note.id.ok_or_else(|| missing("id"))?;
         Ok(match method {
+            "$/open" => Message::Open { id },
             "$/item" => {
                 let item = note.item.ok_or_else(|| missing("item"))?;
                 Message::Item { id, item: frame.slice_ref(item.get().as_bytes()) }
@@ -428,6 +435,11 @@ fn write_member(name: &str, value: u64, out: &mut BytesMut) {
 /// Appends a `$/cancel`.
 pub fn write_cancel(id: u64, out: &mut BytesMut) {
     write_note("$/cancel", out, |out| write_member("id", id, out));
+}
+
+/// Appends a `$/open`.
+pub fn write_open(id: u64, out: &mut BytesMut) {
+    write_note("$/open", out, |out| write_member("id", id, out));
 }
 
 /// Appends a `$/item`; `item` is JSON.

@@ -50,7 +50,7 @@ use tokio::{
 };
 
 pub use driver::{Driver, Serve, ServeCall, Served, Turn};
-pub use items::{ItemError, ItemSink, ItemStream};
+pub use items::{ItemError, ItemSink, ItemStream, StreamOpening};
 pub use keep_alive::KeepAlive;
 pub use limits::{MAX_INLINE, SessionLimits};
 pub use machine::{Ended, Outcome};
@@ -143,7 +143,8 @@ impl Session {
         }
     }
 
-    /// Makes a call whose method streams. The deadline holds for all of it.
+    /// Makes a call whose method may stream. The deadline holds until the stream is open ([`ItemStream::opened`]); after that nothing
+    /// limits it but its own end, that of the session, and the caller, who drops it.
     ///
     /// # Errors
     /// The outcome of a call that was not sent.
@@ -407,7 +408,7 @@ impl Future for InFlight {
         let Some(key) = self.key else { return Poll::Pending };
         match self.shared.take(key, cx) {
             // Without credit there are no items: the machine ends a session that sends one.
-            Progress::Pending | Progress::Item(_) => Poll::Pending,
+            Progress::Pending | Progress::Open | Progress::Item(_) => Poll::Pending,
             Progress::Done(outcome) => {
                 self.key = None;
                 Poll::Ready(outcome)

@@ -4,6 +4,7 @@ mod bad_input;
 mod calls;
 mod holding_up;
 mod large;
+mod opening;
 mod parting;
 mod streams;
 pub(in crate::wire) mod support;

@@ -33,6 +33,8 @@ pub enum Outcome {
 pub enum Progress {
     /// Nothing yet.
     Pending,
+    /// The stream that it asked for is open. Its items follow; its time cannot run out any more.
+    Open,
     /// An item of the stream that it opened.
     Item(Bytes),
     /// Its end. The call is forgotten with it.
@@ -67,7 +69,8 @@ pub enum Refused {
 #[derive(Debug)]
 pub(super) struct Slot<W> {
     pub(super) id: u64,
-    pub(super) deadline: Instant,
+    /// None once its stream is open.
+    pub(super) deadline: Option<Instant>,
     /// Where its bytes end, counted as `written` is.
     pub(super) end: u64,
     /// Its number among all calls of this end, beginning with 1.
@@ -92,6 +95,8 @@ pub(super) enum Waiter<W> {
 /// What came in of a stream.
 #[derive(Debug)]
 pub(super) struct Items {
+    /// The other end said that it is open, and the caller has yet to be told.
+    pub(super) is_news: bool,
     pub(super) waiting: VecDeque<Bytes>,
     /// How many items the other end may still send.
     pub(super) credit: u32,
@@ -120,9 +125,11 @@ impl<W> Machine<W> {
         self.written += (self.out.len() - before) as u64;
         self.owed += 1;
         self.wake_at(deadline);
-        let stream = call.credit.map(|credit| Box::new(Items { waiting: VecDeque::new(), credit, consumed: 0, window: credit }));
+        let stream = call
+            .credit
+            .map(|credit| Box::new(Items { is_news: false, waiting: VecDeque::new(), credit, consumed: 0, window: credit }));
         let waiter = waker.into().map_or(Waiter::Looking, Waiter::Waiting);
-        let slot = Slot { id, deadline, end: self.written, number: self.made, waiter, is_owed: true, stream };
+        let slot = Slot { id, deadline: Some(deadline), end: self.written, number: self.made, waiter, is_owed: true, stream };
         match self.calls.get_mut(place as usize) {
             Some(free) => *free = slot,
             None => self.calls.push(slot),
@@ -139,6 +146,11 @@ impl<W> Machine<W> {
         let Some(slot) = self.calls.get_mut(key.place()).filter(|slot| slot.id == key.id()) else {
             return Progress::Done(Outcome::Lost(Ended::Closed("the call was taken already".to_owned())));
         };
+        if let Some(items) = &mut slot.stream
+            && std::mem::take(&mut items.is_news)
+        {
+            return Progress::Open;
+        }
         if let Some(items) = &mut slot.stream
             && let Some(item) = items.waiting.pop_front()
         {
@@ -203,6 +215,22 @@ impl<W> Machine<W> {
         Ok(())
     }
 
+    pub(super) fn open_came(&mut self, id: u64, events: &mut Vec<Event<W>>) -> Result<(), Violation> {
+        let (_, slot) = self.slot(id)?;
+        let Some(items) = &mut slot.stream else { return Err(Violation::UnknownId { id }) };
+        // The time that the caller gave was for opening it.
+        slot.deadline = None;
+        match std::mem::replace(&mut slot.waiter, Waiter::Looking) {
+            Waiter::Waiting(waker) => {
+                items.is_news = true;
+                events.push(Event::Wake(waker));
+            }
+            Waiter::Looking => items.is_news = true,
+            kept @ (Waiter::Gone | Waiter::Ready(_)) => slot.waiter = kept,
+        }
+        Ok(())
+    }
+
     pub(super) fn item_came(&mut self, id: u64, item: Bytes, events: &mut Vec<Event<W>>) -> Result<(), Violation> {
         let (_, slot) = self.slot(id)?;
         let Some(items) = &mut slot.stream else { return Err(Violation::TooManyItems { id }) };
@@ -210,6 +238,8 @@ impl<W> Machine<W> {
             return Err(Violation::TooManyItems { id });
         }
         items.credit -= 1;
+        // An item says as much as that the stream is open.
+        slot.deadline = None;
         match std::mem::replace(&mut slot.waiter, Waiter::Looking) {
             Waiter::Waiting(waker) => {
                 items.waiting.push_back(item);
@@ -257,8 +287,9 @@ impl<W> Machine<W> {
             if !matches!(slot.waiter, Waiter::Waiting(_) | Waiter::Looking) {
                 continue;
             }
-            if slot.deadline > now {
-                next = Some(earlier(next, slot.deadline));
+            let Some(deadline) = slot.deadline else { continue };
+            if deadline > now {
+                next = Some(earlier(next, deadline));
                 continue;
             }
             if let Waiter::Waiting(waker) = std::mem::replace(&mut slot.waiter, Waiter::Ready(Outcome::Deadline)) {

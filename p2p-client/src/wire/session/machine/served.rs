@@ -10,7 +10,7 @@ use crate::protocol::RpcError;
 use super::{
     super::{
         limits::MAX_INLINE,
-        message::{Incoming, write_answer, write_body, write_item},
+        message::{Incoming, write_answer, write_body, write_item, write_open},
     },
     Event, Machine, Violation, earlier,
 };
@@ -19,6 +19,8 @@ use super::{
 #[derive(Debug)]
 pub(super) struct Serving {
     pub(super) credit: u32,
+    /// Its caller knows that the stream is open.
+    pub(super) is_open: bool,
 }
 
 /// A large answer that waits to be fetched.
@@ -90,7 +92,7 @@ impl<W> Machine<W> {
     /// Says that a call did not end at once, and is being served: it may be cancelled from now on.
     pub fn serving(&mut self, id: u64, credit: Option<u32>) {
         self.handed_out = self.handed_out.saturating_sub(1);
-        self.serving.insert(id, Serving { credit: credit.unwrap_or(0) });
+        self.serving.insert(id, Serving { credit: credit.unwrap_or(0), is_open: false });
     }
 
     /// Answers a call that was served, with a result of at most [`MAX_INLINE`] bytes (larger ones are parked until `until`) or an error.
@@ -131,6 +133,15 @@ impl<W> Machine<W> {
         let parked = self.parked.remove(&ticket)?;
         self.parked_bytes -= parked.body.len();
         Some(parked.body)
+    }
+
+    /// Tells the caller that its stream is open, if the call is still being served; once, however often it is called.
+    pub fn open_stream(&mut self, id: u64) {
+        if let Some(serving) = self.serving.get_mut(&id)
+            && !std::mem::replace(&mut serving.is_open, true)
+        {
+            self.write(|out| write_open(id, out));
+        }
     }
 
     /// Sends an item of a stream, if there is credit for it and the call is still being served.

@@ -102,6 +102,7 @@ fn answers_survive_the_way() {
 #[test]
 fn notifications_survive_the_way() {
     assert!(matches!(parse(&written(|out| write_cancel(3, out))), Ok(Message::Cancel { id: 3 })));
+    assert!(matches!(parse(&written(|out| write_open(3, out))), Ok(Message::Open { id: 3 })));
     assert!(matches!(parse(&written(|out| write_credit(3, u32::MAX, out))), Ok(Message::Credit { id: 3, n: u32::MAX })));
     let body = written(|out| write_body(3, u64::MAX, 5, out));
     assert!(matches!(parse(&body), Ok(Message::Answer { id: 3, answer: Answer::Body { ticket: u64::MAX, size: 5 } })), "{body}");

@@ -72,7 +72,7 @@ async fn a_method_that_refuses_a_stream_at_once_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_deadline_of_a_stream_holds_for_all_of_it() {
+async fn the_deadline_of_a_stream_holds_until_it_is_open() {
     let pair = Pair::new().await;
     let deadline = Instant::now() + Duration::from_secs(2);
     let counting = Outgoing { credit: Some(2), ..call("wait", "1") };

@@ -83,6 +83,11 @@ impl Service {
                 self.begun.send_modify(|count| *count += 1);
                 self.open.subscribe().wait_for(|open| *open).await.unwrap();
             }
+            "open_and_wait" => {
+                let _begun = Begun(self.clone());
+                items.as_ref().unwrap().open();
+                self.open.subscribe().wait_for(|open| *open).await.unwrap();
+            }
             "panic" => panic!("this panic is part of a test"),
             "panic_later" => {
                 tokio::task::yield_now().await;

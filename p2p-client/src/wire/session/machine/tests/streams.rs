@@ -141,3 +141,52 @@ fn items_wait_while_too_much_waits_to_be_sent() {
     machine.take_output(usize::MAX, &mut Vec::new());
     assert_eq!(machine.send_item(1, &big), ItemSent::Sent);
 }
+
+fn open(id: u64) -> Message {
+    message(&format!(r#"{{"jsonrpc":"2.0","method":"$/open","params":{{"id":{id}}}}}"#))
+}
+
+#[test]
+fn that_a_stream_is_open_is_told_once_and_before_its_items() {
+    let mut machine = machine();
+    let key = opened(&mut machine, 2);
+    receive(&mut machine, open(key.id())).unwrap();
+    receive(&mut machine, item(key.id(), 0)).unwrap();
+    assert!(matches!(look(&mut machine, key), Progress::Open));
+    assert!(matches!(look(&mut machine, key), Progress::Item(_)));
+    assert!(matches!(look(&mut machine, key), Progress::Pending));
+}
+
+#[test]
+fn the_time_of_an_open_stream_does_not_run_out() {
+    let mut machine = machine();
+    let key = opened(&mut machine, 2);
+    receive(&mut machine, open(key.id())).unwrap();
+    assert!(matches!(look(&mut machine, key), Progress::Open));
+    machine.tick(later() + Duration::from_hours(1), &mut Vec::new());
+    assert!(matches!(look(&mut machine, key), Progress::Pending));
+    assert!(sent(&mut machine).is_empty(), "nothing is cancelled");
+}
+
+#[test]
+fn an_opening_that_nobody_asked_for_breaks_a_rule_and_one_that_comes_too_late_does_not() {
+    let mut machine = machine();
+    let plain = machine.begin(&PLAIN, later(), 1).unwrap();
+    assert_eq!(receive(&mut machine, open(plain.id())).unwrap_err(), Violation::UnknownId { id: plain.id() });
+    assert_eq!(receive(&mut machine, open(3)).unwrap_err(), Violation::UnknownId { id: 3 });
+    let key = opened(&mut machine, 2);
+    machine.abandon(key);
+    assert!(receive(&mut machine, open(key.id())).unwrap().is_empty(), "there is nobody to wake");
+}
+
+#[test]
+fn a_server_says_once_that_a_stream_is_open_and_only_while_it_serves_it() {
+    let mut machine = serving(2);
+    machine.open_stream(1);
+    machine.open_stream(1);
+    assert!(matches!(sent(&mut machine)[..], [Message::Open { id: 1 }]));
+    machine.answer(1, Ok(b"null".to_vec()), later());
+    sent(&mut machine);
+    machine.open_stream(1);
+    assert!(sent(&mut machine).is_empty());
+}

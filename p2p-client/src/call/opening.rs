@@ -1,0 +1,220 @@
+//! Opening a stream: on the object itself, from JSON on this node, or at a peer.
+//!
+//! It goes the way of every call, to another node where the first surely did not run. Once the stream is open there is no other try: its
+//! caller has seen items.
+
+use std::{future::poll_fn, sync::Arc};
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, future::BoxFuture, stream::BoxStream};
+use tokio::time::Instant;
+
+use crate::{
+    protocol::{ErrorCode, Fingerprint, RpcError},
+    proxy::{Peer, Route},
+    service::{
+        CallContext, Definition, HostedService, MethodSpec, Params, RunningStream, ServiceError, StreamOutcome, StreamSink,
+        stream::{GuardedStream, Handover, Produced, StreamState},
+    },
+};
+
+use super::{
+    Begun, CallError, Failure, Here, Outgoing, Streaming, encoded,
+    outgoing::{Codec, Decode, begin, cut_error, limit, runs_on, serve_guarded, unknown_method},
+};
+
+/// The items of a stream as JSON, and how it failed, where it did not end well. Dropping it ends the method.
+pub type Items = BoxStream<'static, Result<Bytes, Failure>>;
+
+/// What a call became whose caller takes a stream.
+pub enum Opened {
+    /// The method streams: these are its items.
+    Items(Items),
+    /// It does not: this is its result's JSON.
+    Answered(Bytes),
+}
+
+impl std::fmt::Debug for Opened {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Items(_) => f.write_str("Items(…)"),
+            Self::Answered(json) => f.debug_tuple("Answered").field(json).finish(),
+        }
+    }
+}
+
+/// What opens a stream at another node: what [`Caller::open`](crate::proxy::Caller::open) returns.
+pub type Opening<'a> = BoxFuture<'a, Result<Opened, Failure>>;
+
+impl Outgoing {
+    /// Settles where the call goes, and begins it: on the object `S` by `local` where that is hosted here, else by its encoded params.
+    pub(crate) fn begin_stream<S, P, K, O, L, F>(
+        self,
+        method: &'static MethodSpec,
+        params: P,
+        codec: Codec<P, O::Value>,
+        local: L,
+    ) -> Begun<F, Streaming<O::Value, O::Err>, O::Err>
+    where
+        S: Definition + ?Sized,
+        O: StreamOutcome<K>,
+        L: FnOnce(Here<S>, P) -> F,
+    {
+        match self.caller.resolve(&self.head) {
+            Err(failure) if self.is_hopeless(&failure) => Begun::Failed(self.fail(failure)),
+            Ok(Route::Here(service)) if runs_on::<S>(&*service, method) => match self.here(service, method) {
+                Ok(here) => Begun::Here(local(here, params)),
+                Err(failure) => Begun::Failed(CallError::from_failure(failure, &method.path)),
+            },
+            route => match encoded(&params, codec.encode) {
+                Ok(body) => Begun::Encoded(Box::pin(self.open_encoded(route, body, codec.decode))),
+                Err(failure) => Begun::Failed(self.fail(failure)),
+            },
+        }
+    }
+
+    /// Opens a stream whose params are JSON already.
+    pub(crate) async fn open_json<T: Send + 'static, E: ServiceError>(
+        self,
+        body: Bytes,
+        decode: Decode<T>,
+    ) -> Result<Streaming<T, E>, CallError<E>> {
+        let route = self.caller.resolve(&self.head);
+        self.open_encoded(route, body, decode).await
+    }
+
+    async fn open_encoded<T: Send + 'static, E: ServiceError>(
+        mut self,
+        route: Result<Route, Failure>,
+        body: impl AsRef<[u8]>,
+        decode: Decode<T>,
+    ) -> Result<Streaming<T, E>, CallError<E>> {
+        let path = self.head.method.path().into_owned();
+        match self.open_until_settled(route, body.as_ref()).await {
+            Err(failure) => Err(self.fail(failure)),
+            Ok(Opened::Items(items)) => Ok(Streaming::received(items, decode, path)),
+            Ok(Opened::Answered(_)) => Err(CallError::Incompatible(format!(
+                "{path} answers once at its host, where this version expects a stream; build against the version that is hosted"
+            ))),
+        }
+    }
+
+    /// As a call that is answered once: to the next that fits where it may be, and around again where that was asked for.
+    async fn open_until_settled(&mut self, mut route: Result<Route, Failure>, body: &[u8]) -> Result<Opened, Failure> {
+        let mut failed = None;
+        loop {
+            let (peer, opened) = match route {
+                Ok(Route::Here(service)) => return self.open_here(&service, body).await,
+                Ok(Route::Differing(peer, version)) => {
+                    let opened = Box::pin(self.open_fitted(&peer, version, body)).await;
+                    (peer, opened)
+                }
+                Ok(Route::Peer(peer)) => {
+                    let opened = self.caller.open(&self.head, &peer, body).await;
+                    (peer, opened)
+                }
+                Err(nobody) => {
+                    route = self.around_again(nobody, &mut failed).await?;
+                    continue;
+                }
+            };
+            match opened {
+                Ok(opened) => return Ok(opened),
+                Err(failure) => route = self.elsewhere(peer, failure, &mut failed)?,
+            }
+        }
+    }
+
+    /// Opens the stream at a host with another version of the service, if that understands the call.
+    async fn open_fitted(&self, to: &Peer, version: Fingerprint, body: &[u8]) -> Result<Opened, Failure> {
+        let body = self.fitted(to, version, body).await?;
+        self.caller.open(&self.head, to, &body).await
+    }
+
+    /// Opens the stream from JSON at an object on this node.
+    async fn open_here(&self, service: &Arc<dyn HostedService>, body: &[u8]) -> Result<Opened, Failure> {
+        let name = self.head.method.method();
+        let body = &*self.fitted_here(&**service, body)?;
+        let Some(spec) = service.method(name) else {
+            return Err(Failure::Answered(unknown_method(&**service, name)));
+        };
+        let cx = self.own_context(spec)?;
+        let json = std::str::from_utf8(body).map_err(|error| Failure::NotSent(error.to_string()))?;
+        open_guarded(service, spec, cx, Params::new(Some(json)), self.head.began).await.map_err(Failure::Answered)
+    }
+}
+
+impl<S: Definition + ?Sized> Here<S> {
+    /// The place where the method puts its items, and what makes the caller's stream of them. Written by the macros.
+    pub fn stream<K, O: StreamOutcome<K>>(&self) -> (Arc<Handover<O::Value>>, OpenHere<O::Value>) {
+        let items = Handover::new();
+        (items.clone(), OpenHere { items, state: self.cx().stream_state() })
+    }
+}
+
+/// Makes the caller's stream of a method that runs on the object itself.
+pub struct OpenHere<T> {
+    items: Arc<Handover<T>>,
+    state: Arc<StreamState>,
+}
+
+impl<T: Send + 'static> OpenHere<T> {
+    /// Runs the method until its stream is open.
+    ///
+    /// # Errors
+    /// Why it could not be opened.
+    pub async fn run<E: ServiceError>(
+        self,
+        method: impl Future<Output = Result<(), CallError<E>>> + Send + 'static,
+    ) -> Result<Streaming<T, E>, CallError<E>> {
+        let mut produced = Produced::new(self.items, self.state, method);
+        poll_fn(|cx| produced.poll_open(cx)).await?;
+        Ok(Streaming::new(produced))
+    }
+}
+
+/// Opens the stream of a method from JSON: access was checked, the rest is done here. A method that does not stream answers as ever. The
+/// stream is counted as one call, from here to its end; its opening runs under the deadline; a panic stays within it.
+///
+/// # Errors
+/// What the method answered instead of opening its stream, or that it panicked or ran out of time.
+pub async fn open_guarded(
+    service: &Arc<dyn HostedService>,
+    method: &MethodSpec,
+    cx: CallContext,
+    params: Params<'_>,
+    began: Instant,
+) -> Result<Opened, RpcError> {
+    if !method.streams {
+        return serve_guarded(service, method, &cx, params, began).await.map(|json| Opened::Answered(json.into()));
+    }
+    let items: Arc<Handover<Vec<u8>>> = Handover::new();
+    let cx = cx.with_items(Some(StreamSink::from(items.clone())));
+    let state = cx.stream_state();
+    let (service, method, json) = (service.clone(), method.clone(), params.json().map(str::to_owned));
+    let serving = async move { serve_stream(&*service, &method, &cx, Params::new(json.as_deref()), began).await };
+    let mut produced = Produced::new(items, state, serving);
+    poll_fn(|cx| produced.poll_open(cx)).await?;
+    Ok(Opened::Items(produced.map_ok(Bytes::from).map_err(Failure::Answered).boxed()))
+}
+
+/// Runs a method that streams to its end. Its items go where the context says.
+pub(super) async fn serve_stream(
+    service: &dyn HostedService,
+    method: &MethodSpec,
+    cx: &CallContext,
+    params: Params<'_>,
+    began: Instant,
+) -> Result<(), RpcError> {
+    if cx.items().is_none() {
+        return Err(crate::service::stream::not_asked_for(&method.path));
+    }
+    let mut running = RunningStream::new(begin(service, method, began), cx);
+    let deadline = limit(cx.deadline(), Some(method), began);
+    if deadline <= began {
+        return Err(RpcError::new(ErrorCode::DEADLINE, format!("{} did not answer in time", method.path)));
+    }
+    let ended = GuardedStream::new(service.serve(method.index, cx, params), deadline, cx).await;
+    let ended = ended.unwrap_or_else(|cut| Err(cut_error(cut, &method.path)));
+    ended.map(drop).inspect_err(|_| running.fail())
+}

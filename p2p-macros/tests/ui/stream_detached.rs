@@ -1,0 +1,14 @@
+use p2p_runtime::{prelude::*, service};
+
+#[derive(Default)]
+pub struct Counter;
+
+#[service]
+impl Counter {
+    #[service_method(detached)]
+    pub async fn count(&self) -> Result<impl Stream<Item = u64>> {
+        Ok(futures::stream::iter([1]))
+    }
+}
+
+fn main() {}

@@ -1,0 +1,14 @@
+use p2p_runtime::{prelude::*, service};
+
+#[derive(Default)]
+pub struct Counter;
+
+#[service]
+impl Counter {
+    #[service_method]
+    pub async fn count(&self) -> impl Stream<Item = u64> {
+        futures::stream::iter([1])
+    }
+}
+
+fn main() {}

@@ -1,0 +1,209 @@
+//! Responses that are streams: lines of JSON, or Server-Sent Events, by what the request accepts.
+//!
+//! ```text
+//! POST /rpc, Accept -> Form -> Dispatcher::open -> items -> a piece of the body for each -> how it ended
+//! ```
+//! Each item is fetched when the client takes it: a client that reads slowly slows the method down, on whichever node that runs, and one that
+//! goes away ends it. The last piece tells how the stream ended, so that a body which was cut is told from one that is complete.
+
+use std::{convert::Infallible, pin::pin};
+
+use axum::body::Body;
+use bytes::Bytes;
+use futures::{StreamExt, stream};
+use http::{
+    HeaderMap, HeaderValue, Response,
+    header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE},
+};
+use p2p_client::{
+    call::{Failure, Items},
+    protocol::{NDJSON, RpcError},
+};
+use serde::Serialize;
+
+use super::running::{RunningRequest, RunningRequests};
+
+/// The media type of Server-Sent Events.
+const EVENT_STREAM: &str = "text/event-stream";
+
+/// In which form items are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// `application/x-ndjson`: a JSON object in each line.
+    Lines,
+    /// `text/event-stream`: an event for each item.
+    Events,
+}
+
+impl Form {
+    /// The first of the two forms that a request names in its `Accept`, if it names one.
+    pub(super) fn accepted(headers: &HeaderMap) -> Option<Self> {
+        let named = headers.get_all(ACCEPT).into_iter().filter_map(|value| value.to_str().ok());
+        named.flat_map(|value| value.split(',')).find_map(Self::named)
+    }
+
+    fn named(range: &str) -> Option<Self> {
+        let mut parts = range.split(';').map(str::trim);
+        let media = parts.next()?;
+        let is_refused = parts.any(|part| {
+            part.split_once('=').is_some_and(|(name, value)| {
+                name.trim().eq_ignore_ascii_case("q") && value.trim().parse::<f32>().is_ok_and(|weight| weight == 0.0)
+            })
+        });
+        let form = match media {
+            _ if media.eq_ignore_ascii_case(NDJSON) => Self::Lines,
+            _ if media.eq_ignore_ascii_case(EVENT_STREAM) => Self::Events,
+            _ => return None,
+        };
+        (!is_refused).then_some(form)
+    }
+
+    fn media_type(self) -> &'static str {
+        match self {
+            Self::Lines => NDJSON,
+            Self::Events => EVENT_STREAM,
+        }
+    }
+
+    fn item(self, json: &[u8]) -> Bytes {
+        let mut piece = Vec::with_capacity(json.len() + 16);
+        piece.extend_from_slice(match self {
+            Self::Lines => b"{\"item\":".as_slice(),
+            Self::Events => b"data: ",
+        });
+        let begun = piece.len();
+        piece.extend_from_slice(json);
+        // Between the tokens of JSON a line may end; within a string it cannot.
+        piece[begun..].iter_mut().filter(|byte| matches!(**byte, b'\n' | b'\r')).for_each(|byte| *byte = b' ');
+        piece.extend_from_slice(match self {
+            Self::Lines => b"}\n".as_slice(),
+            Self::Events => b"\n\n",
+        });
+        piece.into()
+    }
+
+    /// How the stream ended. `id` is that of the JSON-RPC request, if it was one.
+    fn end(self, id: Option<&str>, ended: Result<(), &RpcError>) -> Bytes {
+        let text = match (self, ended) {
+            (Self::Lines, ended) => {
+                let outcome = match ended {
+                    Ok(()) => "\"result\":null".to_owned(),
+                    Err(error) => format!("\"error\":{}", json(error)),
+                };
+                match id {
+                    Some(id) => format!("{{\"jsonrpc\":\"2.0\",{outcome},\"id\":{id}}}\n"),
+                    None => format!("{{{outcome}}}\n"),
+                }
+            }
+            (Self::Events, Ok(())) => "event: end\ndata: null\n\n".to_owned(),
+            (Self::Events, Err(error)) => format!("event: failed\ndata: {}\n\n", json(error)),
+        };
+        text.into()
+    }
+
+    /// The response that sends the items on as they are taken. It counts as running until its body ends.
+    pub(super) fn response(self, id: Option<String>, items: Items, running: Running) -> Response<Body> {
+        let sending = Some(Sending { form: self, id, items, running });
+        let pieces = stream::unfold(sending, |sending| async { Some(sending?.next().await) });
+        let mut response = Response::new(Body::from_stream(pieces.map(Ok::<_, Infallible>)));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(self.media_type()));
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
+    }
+}
+
+/// A request that is being answered, and what cuts it off when the node stops.
+pub(super) struct Running {
+    pub(super) requests: RunningRequests,
+    pub(super) _this: RunningRequest,
+}
+
+/// A stream that is being sent.
+struct Sending {
+    form: Form,
+    id: Option<String>,
+    items: Items,
+    running: Running,
+}
+
+impl Sending {
+    /// The next piece of the body, and what sends the one after it.
+    async fn next(mut self) -> (Bytes, Option<Self>) {
+        let item = self.running.requests.unless_cut(pin!(self.items.next())).await;
+        let failure = match item {
+            Some(Some(Ok(json))) => return (self.form.item(&json), Some(self)),
+            Some(None) => return (self.form.end(self.id.as_deref(), Ok(())), None),
+            Some(Some(Err(failure))) => failure,
+            None => Failure::Lost("the node stopped before the stream ended".to_owned()),
+        };
+        (self.form.end(self.id.as_deref(), Err(&failure.into_rpc())), None)
+    }
+}
+
+/// An error's JSON, which cannot fail: its `data` is JSON already.
+fn json(error: &impl Serialize) -> String {
+    let text = serde_json::to_string(error).unwrap_or_else(|_| "null".to_owned());
+    text.replace(['\n', '\r'], " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use p2p_client::protocol::ErrorCode;
+
+    use super::*;
+
+    fn accepted(values: &[&'static str]) -> Option<Form> {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(ACCEPT, HeaderValue::from_static(value));
+        }
+        Form::accepted(&headers)
+    }
+
+    #[test]
+    fn the_first_form_that_is_named_is_taken_and_a_wildcard_names_none() {
+        for (values, form) in [
+            (&["application/x-ndjson"][..], Some(Form::Lines)),
+            (&["text/event-stream"], Some(Form::Events)),
+            (&["application/json, Text/Event-Stream;q=0.9"], Some(Form::Events)),
+            (&["application/json", "application/x-ndjson"], Some(Form::Lines)),
+            (&["text/event-stream, application/x-ndjson"], Some(Form::Events)),
+            (&["text/event-stream;q=0, application/x-ndjson"], Some(Form::Lines)),
+            (&["application/x-ndjson; Q=0.0"], None),
+            (&["*/*"], None),
+            (&["application/json"], None),
+            (&[], None),
+        ] {
+            assert_eq!(accepted(values), form, "{values:?}");
+        }
+    }
+
+    #[test]
+    fn an_item_is_one_line_whatever_white_space_is_in_it() {
+        assert_eq!(Form::Lines.item(b"{\n \"a\":\r\n1}"), "{\"item\":{  \"a\":  1}}\n");
+        assert_eq!(Form::Events.item(b"[\n1]"), "data: [ 1]\n\n");
+    }
+
+    #[test]
+    fn a_good_end_and_a_bad_one_differ_in_each_form() {
+        let error = RpcError::new(ErrorCode::INTERNAL, "no more");
+        for (form, id, good, bad) in [
+            (
+                Form::Lines,
+                Some("\"x\""),
+                "{\"jsonrpc\":\"2.0\",\"result\":null,\"id\":\"x\"}\n",
+                "{\"jsonrpc\":\"2.0\",\"error\":{\"code\":-32603,\"message\":\"no more\"},\"id\":\"x\"}\n",
+            ),
+            (Form::Lines, None, "{\"result\":null}\n", "{\"error\":{\"code\":-32603,\"message\":\"no more\"}}\n"),
+            (
+                Form::Events,
+                Some("1"),
+                "event: end\ndata: null\n\n",
+                "event: failed\ndata: {\"code\":-32603,\"message\":\"no more\"}\n\n",
+            ),
+        ] {
+            assert_eq!(form.end(id, Ok(())), good);
+            assert_eq!(form.end(id, Err(&error)), bad);
+        }
+    }
+}
