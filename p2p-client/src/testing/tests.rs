@@ -59,7 +59,7 @@ async fn a_mock_answers_as_it_was_told_and_notes_what_it_was_asked() {
     assert_eq!(calls.len(), 2);
     assert_eq!((calls[0].path(), calls[0].params()), ("kv/get", json!({ "key": "colour" })));
     assert_eq!(calls[0].target(), &Target::One(One::Any));
-    assert_eq!(calls[1].params_json(), r#"{"key":"colour","seconds":60}"#);
+    assert_eq!(calls[1].params_json(), r#"{"key":"colour"}"#, "what equals its default is not sent");
     assert_eq!((calls[1].node().as_str(), calls[1].header("X-Who")), ("coordinator", Some("Ada")));
     kv.verify().unwrap();
 }
