@@ -69,8 +69,8 @@ async fn main() -> Result<()> {
     }
 
     println!("\nThe first success; who has nothing is passed over:");
-    let (node, note) = notes.on_all(Many::All).read().first().await?;
-    println!("  {node}: {note}");
+    let (fastest, note) = notes.on_all(Many::All).read().first().await?;
+    println!("  {fastest}: {note}");
 
     println!("\nEvery answer, also of those that failed:");
     let (notes_kept, failures) = notes.on_all(Many::All).read().await.into_parts();
@@ -83,8 +83,8 @@ async fn main() -> Result<()> {
     }
 
     println!("\nThe same, where names are known only at run time:");
-    let (node, json) = coordinator.proxy().call("notes/read", ()).on_all(Role::Worker).first().await?;
-    println!("  {node}: {}\n\nDone.", json.get());
+    let (fastest, json) = coordinator.proxy().call("notes/read", ()).on_all(Role::Worker).first().await?;
+    println!("  {fastest}: {}\n\nDone.", json.get());
 
     for node in [two, one, coordinator] {
         node.stop().await;

@@ -99,6 +99,10 @@ async fn access_time_limits_and_params_are_kept_as_the_description_has_them() {
     }
 }
 
+/// No params.
+#[derive(serde::Deserialize, schemars::JsonSchema)]
+struct Nothing {}
+
 #[tokio::test]
 async fn a_description_that_cannot_be_used_is_refused_with_the_reason() {
     let (_cluster, coordinator, _workers) = Cluster::of(0).await;
@@ -136,8 +140,6 @@ async fn a_description_that_cannot_be_used_is_refused_with_the_reason() {
     cx.register_service(changed("name", json!("other")), echo).unwrap();
     let error = cx.unregister_service("nobody").unwrap_err();
     assert_eq!(error.to_string(), "nothing was registered at run time as \"nobody\"; there are: other");
-    #[derive(serde::Deserialize, schemars::JsonSchema)]
-    struct Nothing {}
     let error = cx.register_method("other/more", |_, _: Nothing| async { Ok(1) }).unwrap_err();
     assert_eq!(error, RegistryError::NotDynamic("other".to_owned()));
 }

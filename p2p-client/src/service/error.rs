@@ -69,19 +69,39 @@ impl<E: StdError + Send + Sync + 'static> From<E> for Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        fmt::Display::fmt(&self.0, f)
     }
 }
 
 /// What `main` prints when it returns an error: the sentence, then its causes.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)?;
+        fmt::Display::fmt(&self.0, f)?;
         let mut source = self.0.source();
         while let Some(cause) = source {
             write!(f, "\n  because: {cause}")?;
             source = cause.source();
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As errors with fields are.
+    #[derive(Debug, thiserror::Error)]
+    #[error("the disk of {node} is full")]
+    struct Full {
+        node: &'static str,
+        source: TimedOut,
+    }
+
+    #[test]
+    fn what_main_prints_is_the_sentence_and_its_causes_and_not_the_fields() {
+        let error = Error::from(Full { node: "worker-1", source: TimedOut });
+        assert_eq!(format!("{error:?}"), "the disk of worker-1 is full\n  because: the time for it ran out");
+        assert_eq!(format!("{:?}", Error::msg("no luck")), "no luck");
     }
 }

@@ -33,7 +33,7 @@ const PASSWORD: &str = "the stores of a test";
 /// [`serve`](Self::serve) gives them. They are on the machine's loopback interface, so that other programs can call them;
 /// [`in_memory`](Self::in_memory) puts them on a network of their own.
 ///
-/// ```
+/// ```standalone_crate
 /// use p2p_runtime::{prelude::*, testing::TestCluster};
 ///
 /// /// Says where it is.

@@ -43,7 +43,7 @@ async fn a_call_by_name_goes_where_its_target_says_with_params_by_name_or_by_pos
     let there = proxy.call("greeter/greet", json!(["Ada"])).on(Role::Worker).await.unwrap();
     assert_eq!(there.get(), r#""Hello, Ada, from there""#);
     // What is JSON already is sent as it stands.
-    let again = proxy.call("greeter/greet", &serde_json::value::to_raw_value(&("Bob",)).unwrap()).on("there").await.unwrap();
+    let again = proxy.call("greeter/greet", serde_json::value::to_raw_value(&("Bob",)).unwrap()).on("there").await.unwrap();
     assert_eq!(again.get(), r#""Hello, Bob, from there""#);
 }
 
