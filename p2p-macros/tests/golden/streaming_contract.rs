@@ -34,9 +34,19 @@ pub trait FeedProxyExt {
     ///Calls to the service `feed`.
     fn feed(&self) -> FeedProxy;
 }
+::p2p_client::__private::mocks! {
+    #[doc =
+    "Stands in for the service `feed` ([`Feed`]) in tests: answers as its `on_…` methods were told, and notes what it was asked. Clones are the same mock."]
+    #[allow(unreachable_pub, dead_code)]
+    #[::core::prelude::v1::derive(::core::fmt::Debug, ::core::clone::Clone)] pub struct
+    MockFeed { mock : ::p2p_client::__private::ServiceMock, }
+}
 const _: () = {
     #[allow(unused_imports, reason = "which of them are needed is for the types to say")]
     use ::p2p_client::__private::{Form as _, ViaMessage as _, ViaSerde as _};
+    static __DESCRIPTOR: ::p2p_client::__private::LazyDescriptor = ::p2p_client::__private::LazyDescriptor::new(
+        <dyn __Object as ::p2p_client::__private::Definition>::describe,
+    );
     static __METHODS: [::p2p_client::__private::MethodSpec; 1usize] = [
         ::p2p_client::__private::MethodSpec {
             service: ::p2p_client::__private::Cow::Borrowed("feed"),
@@ -57,6 +67,7 @@ const _: () = {
             track_metrics: true,
             streams: true,
             timeout: ::core::option::Option::None,
+            descriptor: ::core::option::Option::Some(&__DESCRIPTOR),
         },
     ];
     static __SERVICE: ::p2p_client::__private::ServiceSpec = ::p2p_client::__private::ServiceSpec {
@@ -197,6 +208,17 @@ const _: () = {
                 _ => ::p2p_client::__private::no_such_method("feed", __cx, __params),
             }
         }
+    }
+    ::p2p_client::__private::mocks! {
+        #[automatically_derived] impl ::core::default::Default for MockFeed { fn
+        default() -> Self { Self::new() } } #[automatically_derived] impl
+        ::core::ops::Deref for MockFeed { type Target =
+        ::p2p_client::__private::ServiceMock; fn deref(& self) -> & Self::Target { & self
+        .mock } } #[allow(unreachable_pub, dead_code, private_interfaces,
+        private_bounds)] #[automatically_derived] impl MockFeed { #[doc =
+        r" A mock that knows no answer yet."] pub fn new() -> Self { Self { mock :
+        ::p2p_client::__private::ServiceMock::new(& __SERVICE, "MockFeed", &
+        ["on_entries(|call, since| Ok(…))"]) } } }
     }
     #[automatically_derived]
     impl FeedProxyExt for ::p2p_client::__private::Proxy {

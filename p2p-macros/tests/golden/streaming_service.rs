@@ -24,9 +24,19 @@ pub trait CounterProxyExt {
     ///Calls to the service `counter`.
     fn counter(&self) -> CounterProxy;
 }
+::p2p_runtime::__private::mocks! {
+    #[doc =
+    "Stands in for the service `counter` ([`Counter`]) in tests: answers as its `on_…` methods were told, and notes what it was asked. Clones are the same mock."]
+    #[allow(unreachable_pub, dead_code)]
+    #[::core::prelude::v1::derive(::core::fmt::Debug, ::core::clone::Clone)] pub struct
+    MockCounter { mock : ::p2p_runtime::__private::ServiceMock, }
+}
 const _: () = {
     #[allow(unused_imports, reason = "which of them are needed is for the types to say")]
     use ::p2p_runtime::__private::{Form as _, ViaMessage as _, ViaSerde as _};
+    static __DESCRIPTOR: ::p2p_runtime::__private::LazyDescriptor = ::p2p_runtime::__private::LazyDescriptor::new(
+        <Counter as ::p2p_runtime::__private::Definition>::describe,
+    );
     static __METHODS: [::p2p_runtime::__private::MethodSpec; 2usize] = [
         ::p2p_runtime::__private::MethodSpec {
             service: ::p2p_runtime::__private::Cow::Borrowed("counter"),
@@ -47,6 +57,7 @@ const _: () = {
             track_metrics: true,
             streams: true,
             timeout: ::core::option::Option::None,
+            descriptor: ::core::option::Option::Some(&__DESCRIPTOR),
         },
         ::p2p_runtime::__private::MethodSpec {
             service: ::p2p_runtime::__private::Cow::Borrowed("counter"),
@@ -67,6 +78,7 @@ const _: () = {
             track_metrics: true,
             streams: true,
             timeout: ::core::option::Option::None,
+            descriptor: ::core::option::Option::Some(&__DESCRIPTOR),
         },
     ];
     static __SERVICE: ::p2p_runtime::__private::ServiceSpec = ::p2p_runtime::__private::ServiceSpec {
@@ -217,6 +229,17 @@ const _: () = {
                 _ => ::p2p_runtime::__private::no_such_method("counter", __cx, __params),
             }
         }
+    }
+    ::p2p_runtime::__private::mocks! {
+        #[automatically_derived] impl ::core::default::Default for MockCounter { fn
+        default() -> Self { Self::new() } } #[automatically_derived] impl
+        ::core::ops::Deref for MockCounter { type Target =
+        ::p2p_runtime::__private::ServiceMock; fn deref(& self) -> & Self::Target { &
+        self.mock } } #[allow(unreachable_pub, dead_code, private_interfaces,
+        private_bounds)] #[automatically_derived] impl MockCounter { #[doc =
+        r" A mock that knows no answer yet."] pub fn new() -> Self { Self { mock :
+        ::p2p_runtime::__private::ServiceMock::new(& __SERVICE, "MockCounter", &
+        ["on_count(|call, from| Ok(…))", "on_watch(|call, name| Ok(…))"]) } } }
     }
     #[automatically_derived]
     impl CounterProxyExt for ::p2p_runtime::__private::Proxy {
@@ -431,6 +454,9 @@ const _: () = {
     }
     #[automatically_derived]
     impl ::p2p_runtime::__private::Hosted<()> for Counter {
+        fn spec() -> &'static ::p2p_runtime::__private::ServiceSpec {
+            &__SERVICE
+        }
         fn host(self: ::std::sync::Arc<Self>) -> ::p2p_runtime::__private::Hosting {
             let hosting = ::p2p_runtime::__private::Hosting::new(
                 ::std::sync::Arc::new(
