@@ -436,7 +436,10 @@ async fn items_of_another_type_and_one_result_where_items_are_expected_are_incom
     let mut numbers = on(&cluster, "there").count(3).await.unwrap();
     match numbers.next().await {
         Some(Err(CallError::Incompatible(text))) => {
-            assert!(text.starts_with("an item of counter/count is not what this version expects: invalid type: string"), "{text}");
+            assert!(
+                text.starts_with("an item of counter/count is not what this version expects: invalid type: string"),
+                "{text}"
+            );
         }
         other => panic!("{other:?}"),
     }
