@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 pub use builder::NodeBuilder;
 pub use enrol::{Enrolment, InitOptions, Initialised, JoinClusterOptions, JoinedCluster, create_token_offline, init, join};
 pub use error::NodeError;
+pub use p2p_client::wire::{session::SessionLimits, sessions::SessionsConfig};
 pub use vault::StoreVault;
 
 use crate::{

@@ -14,7 +14,7 @@ pub struct SessionLimits {
     pub max_calls: u32,
     /// The longest message that is taken, in bytes. Default: 80 KiB, which is [`MAX_INLINE`] and room for what is around it.
     pub max_message: usize,
-    /// How many bytes may wait to be sent until callers have to wait, and until calls that come in are not begun. Default: 1 MiB, which is what a thousand usual answers take.
+    /// How many bytes may wait to be sent until callers have to wait, and until calls that come in are not begun. Default: 256 KiB.
     pub max_waiting: usize,
     /// How many bytes of answers may wait to be fetched ([`Answer::Body`](super::message::Answer::Body)). Default: 64 MiB.
     pub max_parked: usize,
@@ -33,7 +33,7 @@ impl Default for SessionLimits {
         Self {
             max_calls: 1_024,
             max_message: 80 * 1024,
-            max_waiting: 1024 * 1024,
+            max_waiting: 256 * 1024,
             max_parked: 64 * 1024 * 1024,
             write_timeout: Duration::from_secs(30),
             keep_alive: Duration::from_secs(10),

@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use p2p_runtime::{
     identity::{Host, TokenOptions},
-    node::{InitOptions, JoinClusterOptions, init, join},
+    node::{InitOptions, JoinClusterOptions, SessionLimits, SessionsConfig, init, join},
 };
 use p2p_services::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -74,6 +74,12 @@ pub(crate) struct Entry {
     node: String,
 }
 
+/// As many calls at a time as the open loop has under way after the machine stood still for a moment: the limit is raised, not removed.
+fn sessions() -> SessionsConfig {
+    let limits = SessionLimits { max_calls: 65_536, ..SessionLimits::default() };
+    SessionsConfig { limits, ..SessionsConfig::default() }
+}
+
 /// Makes a cluster and starts its first node. Returns the node, its address, and how to join it.
 pub(crate) async fn serve(dir: &Path) -> Result<(Node, String, Entry)> {
     let options = InitOptions {
@@ -85,7 +91,8 @@ pub(crate) async fn serve(dir: &Path) -> Result<(Node, String, Entry)> {
         capabilities: Vec::new(),
     };
     let cluster = init(options).await.context("making the cluster")?;
-    let node = Node::builder().enrolment(cluster.enrolment).start().await.context("starting the server's node")?;
+    let node =
+        Node::builder().enrolment(cluster.enrolment).sessions(sessions()).start().await.context("starting the server's node")?;
     let issuer = node.issuer().context("the cluster's first node issues tokens")?;
     let token = issuer.create_token(TokenOptions::default()).await?.reveal().to_string();
     let entry = Entry { token, node: node.id().to_string() };
@@ -107,7 +114,8 @@ pub(crate) async fn connect(dir: &Path, address: &str, entry: &Entry) -> Result<
         ..JoinClusterOptions::new(dir.join("client"), password()?, address, entry.token.parse()?)
     };
     let joined = join(options).await.context("joining the cluster")?;
-    let node = Node::builder().enrolment(joined.enrolment).start().await.context("starting the client's node")?;
+    let node =
+        Node::builder().enrolment(joined.enrolment).sessions(sessions()).start().await.context("starting the client's node")?;
     let server: NodeId = entry.node.parse()?;
     node.wait_until(|members| members.hosting("bench").any(|member| member.node_id == server)).await;
     Ok(Joined { node, server })
