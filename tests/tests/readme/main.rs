@@ -143,6 +143,9 @@ fn is_as_promised(command: &str, output: &str) -> bool {
         ["cargo", "run", "--example"] if command.contains("fan_out") => {
             all(&["A quorum: ", "worker-2: the disk is full", "1 failed: worker-2", "worker-1: \"buy", "Done."])
         }
+        ["cargo", "run", "--example"] if command.contains("streaming") => {
+            all(&["  3\n  4\n  5\n", "  0 … (worker-1)", "aborted at 1", "a countdown takes at most 60 s"])
+        }
         ["cargo", "run", "--example"] => all(&["Three nodes found each other", "proxy.greeter()", "Done."]),
         ["cargo", "build", "--bin"] | ["export", ..] => true,
         ["tests/run"] => all(&["1 passed"]),
