@@ -10,6 +10,8 @@ use p2p_client::{
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde::{Serialize, de::DeserializeOwned};
 
+use super::definitions::{self, Definitions};
+
 type Handler = dyn for<'a> Fn(&'a CallContext, Params<'a>) -> ServeFuture<'a> + Send + Sync;
 
 /// One method of such a service.
@@ -17,7 +19,7 @@ type Handler = dyn for<'a> Fn(&'a CallContext, Params<'a>) -> ServeFuture<'a> + 
 pub(super) struct DynamicMethod {
     spec: MethodSpec,
     description: MethodDescriptor,
-    definitions: Vec<(String, serde_json::Value)>,
+    definitions: Definitions,
     handler: Arc<Handler>,
     stats: Arc<MethodStats>,
 }
@@ -121,13 +123,17 @@ impl HostedService for DynamicService {
     }
 
     fn describe(&self) -> ServiceDescriptor {
+        let mut definitions = Definitions::new();
+        let methods = self.methods.iter();
+        let methods = methods.map(|method| definitions::add(&mut definitions, method.description.clone(), &method.definitions));
+        let methods = methods.collect();
         ServiceDescriptor {
             format: ServiceDescriptor::FORMAT,
             name: self.spec.name.clone(),
             version: self.spec.version.clone(),
             description: Cow::Borrowed(""),
-            methods: self.methods.iter().map(|method| method.description.clone()).collect(),
-            definitions: self.methods.iter().flat_map(|method| method.definitions.clone()).collect(),
+            methods,
+            definitions,
         }
     }
 

@@ -10,6 +10,7 @@
 mod caller;
 mod choice;
 mod component;
+mod definitions;
 mod described;
 mod descriptors;
 mod dispatch;
