@@ -17,7 +17,8 @@ use p2p_bench::stats::table;
 use p2p_client::{
     Message,
     codec::{Form as _, Generated, Plain, from_json, to_json},
-    service::{ObjectWriter, ParamSpec, Params},
+    protocol::RpcError,
+    service::{NoDefault, ObjectWriter, ParamForms, ParamSpec, Params},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -208,10 +209,13 @@ fn params_read(rounds: usize, greeting: &Greeting) -> Result<Vec<Row>> {
             ))
         })
     };
+    // As generated code asks for them: straight where that can be, else from slots.
+    let forms = || (NoDefault(Generated, ",\"name\":"), NoDefault(Generated, ",\"times\":"), NoDefault(Generated, ",\"title\":"));
+    let dispatched = |json: &String| -> std::result::Result<Values, RpcError> { forms().read(Params::new(Some(json)), NAMES) };
     // As a program writes them that is no proxy: what falling back costs, beside what was tried before.
     let foreign = serde_json::to_string(&serde_json::json!({ "times": greeting.count, "name": greeting.node }))?;
-    let dispatched = |json: &String| straight(json).map_or_else(|| split(json), Ok);
     let mut rows = both_ways("params: decode", None, rounds, by_struct, |json| straight(json).ok_or("not read straight"), &json)?;
+    rows.extend(both_ways("params: decode, dispatched", None, rounds, by_struct, dispatched, &json)?);
     rows.extend(both_ways("params: decode, in slots", None, rounds, by_struct, split, &json)?);
     rows.extend(both_ways("params: decode, foreign order", None, rounds, by_struct, dispatched, &foreign)?);
     Ok(rows)
