@@ -355,9 +355,10 @@ const _: () = {
                         },
                     },
                     |here: __p::Here<dyn __Object>, (__value_0,)| async move {
+                        let cx = here.context();
                         here.run::<
                                 Result<Option<String>>,
-                            >(__Object::get(here.object(), here.cx(), (__value_0,)))
+                            >(__Object::get(here.object(), &cx, (__value_0,)))
                             .await
                     },
                 )
@@ -396,15 +397,10 @@ const _: () = {
                         },
                     },
                     |here: __p::Here<dyn __Object>, (__value_0, __value_1)| async move {
+                        let cx = here.context();
                         here.run::<
                                 Result<(), Full>,
-                            >(
-                                __Object::put(
-                                    here.object(),
-                                    here.cx(),
-                                    (__value_0, __value_1),
-                                ),
-                            )
+                            >(__Object::put(here.object(), &cx, (__value_0, __value_1)))
                             .await
                     },
                 )

@@ -304,11 +304,13 @@ const _: () = {
                             .stream::<__p::Values, Result<__p::StreamOf<u64>>>();
                         stream
                             .run(async move {
+                                let cx = here.context();
                                 here.run_stream(
+                                        &cx,
                                         __p::feed::<
                                             __p::Values,
                                             _,
-                                        >(here.cx(), &*items, here.object().count(__value_0)),
+                                        >(&cx, &*items, here.object().count(__value_0)),
                                     )
                                     .await
                             })
@@ -371,19 +373,18 @@ const _: () = {
                             >();
                         stream
                             .run(async move {
+                                let cx = here.context();
                                 here.run_stream(
+                                        &cx,
                                         __p::feed::<
                                             __p::Results,
                                             _,
                                         >(
-                                            here.cx(),
+                                            &cx,
                                             &*items,
                                             here
                                                 .object()
-                                                .watch(
-                                                    here.cx(),
-                                                    <_ as __p::Borrow<str>>::borrow(&__value_0),
-                                                ),
+                                                .watch(&cx, <_ as __p::Borrow<str>>::borrow(&__value_0)),
                                         ),
                                     )
                                     .await
