@@ -225,6 +225,13 @@ pub enum StoreError {
         unit: &'static str,
     },
 
+    /// There is no such entry.
+    #[error("the store has no entry {}: `p2p store ls` lists those that it has", path.escape_default())]
+    NoEntry {
+        /// The path that was given.
+        path: String,
+    },
+
     /// An entry's path is not one.
     #[error("`{}` is no path for an entry ({why}): use names joined by `/`, such as `certs/node.pem`", path.escape_default())]
     BadPath {

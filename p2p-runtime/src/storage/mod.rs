@@ -17,11 +17,13 @@
 //! - `header` and `archive`: the archive's format, bytes in and bytes out; `log`: the log's; `crypto`: the primitives below them.
 //! - `load`: from files to entries; `replace`: the order of steps that makes a save durable; `files`: the seam to the file system.
 //! - `survey` and `recover`: what of a store is good, and bringing it back; `backup`: one file of everything, and back.
+//! - `admin`: what an operator does with it.
 //! - `secret` and `recovery`: what must not be seen; `error`: what can go wrong, and what to do then.
 //!
 //! Beside `store.p2p` there are `store-7.log`, the log of save 7; `store.p2p.1` to `.3`, the saves before it, with their logs;
 //! `store.lock`, locked while a process has the store open; and, during a save, `store.p2p.new`.
 
+mod admin;
 mod archive;
 mod backup;
 mod crypto;
@@ -41,6 +43,8 @@ mod survey;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use admin::base64_secret;
+pub use admin::{EntrySize, StoreCommand, StoreReply};
 pub use entries::Entries;
 pub use error::{MalformedKey, Place, StoreError};
 pub use header::Unlock;
