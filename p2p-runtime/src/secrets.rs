@@ -206,6 +206,49 @@ mod tests {
         assert_eq!(store.list("services/"), ["services/mail/x"]);
     }
 
+    /// Keeps a secret as it starts, and another as it stops.
+    struct Mailer;
+
+    impl crate::component::Component for Mailer {
+        fn name(&self) -> &'static str {
+            "mailer"
+        }
+
+        async fn start(&self, cx: &crate::context::Context) -> p2p_client::service::Result<()> {
+            Ok(cx.secrets()?.put("started", "yes").await?)
+        }
+
+        async fn stop(&self, cx: &crate::context::Context) -> p2p_client::service::Result<()> {
+            Ok(cx.secrets()?.put("stopped", "yes").await?)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_component_of_a_node_finds_what_it_kept_in_the_store_that_the_node_saves_as_it_stops() {
+        let dir = tempfile::tempdir().unwrap();
+        let password = || Password::new("correct horse").unwrap();
+        let loopback = "127.0.0.1:0".parse().unwrap();
+        let options = crate::node::InitOptions {
+            dir: dir.path().to_path_buf(),
+            password: password(),
+            node_id: None,
+            advertise: Some("127.0.0.1".parse().unwrap()),
+            listen: Some(loopback),
+            capabilities: Vec::new(),
+        };
+        let made = crate::node::init(options).await.unwrap();
+        let node = crate::node::Node::builder().enrolment(made.enrolment).component(Mailer).only_given_services();
+        let node = node.start().await.unwrap();
+        assert_eq!(node.store().list("components/"), ["components/mailer/started"]);
+        assert!(node.store().revision().records > 0, "single writes go to the log");
+        node.store().put("left/unsaved", "until the node stops").unwrap();
+        node.stop().await;
+        let store = Store::open(dir.path(), &password()).unwrap();
+        assert_eq!(store.list("components/"), ["components/mailer/started", "components/mailer/stopped"]);
+        assert!(store.get("left/unsaved").is_some());
+        assert_eq!(store.revision().records, 0, "all is in the archive");
+    }
+
     #[tokio::test]
     async fn without_a_node_they_are_kept_in_memory() {
         let secrets = Secrets::new(Keeper::Memory(Arc::default()), "services/tested");
