@@ -72,12 +72,13 @@ fn served(places: Places, index: usize, method: &Method, object: &Type, callee: 
         None => encoded_result(method, callee, &names, root),
         Some(items) => encoded_items(method, items, callee, &names, root),
     };
+    let located = located(root, at(&method.ident));
     quote_spanned! {at(&method.ident)=>
         #(#conditions)*
         #[allow(deprecated)]
         fn #name<'a>(__object: &'a #object, __cx: &'a #root::CallContext, __params: #root::Params<'a>) -> #root::ServeFuture<'a> {
             ::std::boxed::Box::pin(async move {
-                let (#(#names,)*) = #root::read(#forms, __params, &__METHODS[#index])?;
+                let (#(#names,)*) = #located::read(#forms, __params, &__METHODS[#index])?;
                 #encoded
             })
         }
