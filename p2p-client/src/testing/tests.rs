@@ -318,8 +318,8 @@ async fn a_method_that_streams_is_answered_with_a_stream_and_its_calls_are_noted
     counter.on_count(|_, from| Ok(stream::iter(from..))).once();
     counter.on_count(|_, from| async move { Ok(stream::iter([from])) }).once();
     counter.on_count(|_, _| Ok(stream::empty::<u64>()));
-    let counted: Vec<_> = proxy.counter().count(3).await.unwrap().take(3).map(|item| item.unwrap()).collect().await;
-    assert_eq!(counted, [3, 4, 5]);
+    let first: Vec<_> = proxy.counter().count(3).await.unwrap().take(3).map(|item| item.unwrap()).collect().await;
+    assert_eq!(first, [3, 4, 5]);
     let later: Vec<_> = proxy.counter().on("far-away").count(7).await.unwrap().map(|item| item.unwrap()).collect().await;
     assert_eq!(later, [7]);
     assert!(proxy.counter().count(0).await.unwrap().next().await.is_none());

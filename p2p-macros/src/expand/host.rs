@@ -178,15 +178,15 @@ fn registration(
     roles: &TokenStream,
     root: &Path,
 ) -> TokenStream {
-    let made = |called: TokenStream, span: Span| {
+    let constructed = |called: TokenStream, span: Span| {
         let span = span.resolved_at(Span::call_site());
         let root = located(root, span);
         let made = quote_spanned!(span=> #root::ConstructorOutcome::<#object>::settled(#called(cx).await)?);
         quote!(::core::option::Option::Some(::std::sync::Arc::<#object>::new(#made)))
     };
     let make = match &hooks.constructor {
-        Some(Constructor::New(returns)) => made(quote_spanned!(*returns=> <#object>::new), *returns),
-        Some(Constructor::Init(path)) => made(quote!(#path), path.span()),
+        Some(Constructor::New(returns)) => constructed(quote_spanned!(*returns=> <#object>::new), *returns),
+        Some(Constructor::Init(path)) => constructed(quote!(#path), path.span()),
         None => quote! {{
             #[allow(unused_imports, reason = "one of the two is chosen by what the type implements")]
             use #root::{ViaDefault as _, ViaNoDefault as _};

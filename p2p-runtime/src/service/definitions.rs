@@ -45,7 +45,7 @@ fn renamed(known: &Definitions, own: &Definitions) -> BTreeMap<String, String> {
         clashing.extend(more);
     }
     let is_free = |name: &String| !known.contains_key(name) && !own.contains_key(name);
-    let new_name = |name: &str| (2_u32..).map(|number| format!("{name}{number}")).find(is_free);
+    let new_name = |name: &str| (2..=u32::MAX).map(|number| format!("{name}{number}")).find(is_free);
     clashing.into_iter().filter_map(|name| Some((name.clone(), new_name(name)?))).collect()
 }
 
