@@ -73,7 +73,8 @@ fn shown(took: &[Vec<Took>; 4], methods: u32) -> String {
         let times = |other: &[Took], of: fn(&Took) -> f64| {
             format!("{:.2}×", median(&took.iter().zip(other).map(|(one, other)| of(one) / of(other)).collect::<Vec<_>>()))
         };
-        let (wall, cpu): (fn(&Took) -> f64, fn(&Took) -> f64) = (|took| took.wall, |took| took.cpu);
+        let wall: fn(&Took) -> f64 = |took| took.wall;
+        let cpu: fn(&Took) -> f64 = |took| took.cpu;
         vec![
             way.title().to_owned(),
             format!("{:.2}", mid(wall)),
@@ -131,7 +132,7 @@ impl Crates {
             .env_remove("CARGO_PROFILE_DEV_DEBUG")
             .env_remove("RUSTFLAGS")
             .output()?;
-        let took = Took { wall: began.elapsed().as_secs_f64(), cpu: (children_cpu()? - cpu).as_secs_f64() };
+        let took = Took { wall: began.elapsed().as_secs_f64(), cpu: children_cpu()?.saturating_sub(cpu).as_secs_f64() };
         if output.status.success() { Ok(took) } else { Err(String::from_utf8_lossy(&output.stderr).into()) }
     }
 }
