@@ -17,7 +17,7 @@ use crate::service::{
 
 use super::{
     CallError,
-    outgoing::{cut_error, limit},
+    serving::{cut_error, limit},
 };
 
 /// A call that stays on this node: the object, and the context that its method gets.

@@ -1,6 +1,6 @@
 //! A call on its way: resolving its target, and serving it here or sending it.
 
-use std::{any::TypeId, borrow::Cow, sync::Arc, time::Duration};
+use std::{any::TypeId, borrow::Cow, sync::Arc};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -12,78 +12,14 @@ use crate::{
         compatibility::{Fit, NoFit},
     },
     proxy::{Caller, Peer, Route},
-    service::{
-        CallContext, Chain, Cut, Definition, Guarded, HostedService, Local, MethodSpec, ObjectWriter, Outcome, Params, Running,
-        ServiceError, ServiceSpec,
-    },
+    service::{CallContext, Chain, Definition, HostedService, Local, MethodSpec, ObjectWriter, Outcome, Params, ServiceError},
 };
 
 use super::{
-    CallError, CallOptions, Failure, Headers, Here,
+    CallError, CallOptions, Failure, Head, Here, MethodRef,
     pause::{chance, pause},
+    serving::{after, serve_guarded, unknown_method},
 };
-
-/// Which method is called.
-#[derive(Debug, Clone)]
-pub enum MethodRef {
-    /// One that a proxy knows.
-    Known(&'static MethodSpec),
-    /// One whose name is known only at run time: service and method.
-    Named(Arc<(String, String)>),
-}
-
-impl MethodRef {
-    /// The service's name.
-    pub fn service(&self) -> &str {
-        match self {
-            Self::Known(spec) => &spec.service,
-            Self::Named(names) => &names.0,
-        }
-    }
-
-    /// The method's name.
-    pub fn method(&self) -> &str {
-        match self {
-            Self::Known(spec) => &spec.name,
-            Self::Named(names) => &names.1,
-        }
-    }
-
-    /// `service/method`.
-    pub fn path(&self) -> Cow<'_, str> {
-        match self {
-            Self::Known(spec) => Cow::Borrowed(&spec.path),
-            Self::Named(names) => Cow::Owned(format!("{}/{}", names.0, names.1)),
-        }
-    }
-
-    /// What the tables say of it, where they are known.
-    pub fn spec(&self) -> Option<&'static MethodSpec> {
-        match self {
-            Self::Known(spec) => Some(spec),
-            Self::Named(_) => None,
-        }
-    }
-}
-
-/// All that routing and sending need to know of a call, its params aside.
-#[derive(Debug, Clone)]
-pub struct Head {
-    /// Which method.
-    pub method: MethodRef,
-    /// Where to.
-    pub target: Target,
-    /// When the caller stops waiting.
-    pub deadline: Instant,
-    /// When the call was first polled.
-    pub began: Instant,
-    /// What it inherits from the call around it.
-    pub chain: Chain,
-    /// Headers that the caller added.
-    pub headers: Headers,
-    /// Nodes that were tried without success, to be avoided.
-    pub tried: Vec<NodeId>,
-}
 
 /// A call that has begun.
 pub struct Outgoing {
@@ -322,17 +258,6 @@ fn worse(earlier: Option<Failure>, later: Failure) -> Failure {
     }
 }
 
-/// A caller's deadline, or a method's own limit where that is earlier: whichever node serves the call, it ends then.
-pub(crate) fn limit(deadline: Instant, method: Option<&MethodSpec>, began: Instant) -> Instant {
-    method.and_then(|method| method.timeout).map_or(deadline, |own| deadline.min(after(began, own)))
-}
-
-/// A time in the future; where it lies beyond what the clock can say, one in thirty years.
-fn after(began: Instant, timeout: Duration) -> Instant {
-    const LONG: Duration = Duration::from_hours(30 * 365 * 24);
-    began.checked_add(timeout).unwrap_or_else(|| began + LONG)
-}
-
 /// How a proxy's method writes its params and reads its result. Generated code says it, as it knows the types' own forms.
 pub struct Codec<P, T> {
     /// Writes the params' members.
@@ -373,92 +298,6 @@ pub(crate) fn decoded<T, E: ServiceError>(
     decode(&json).map_err(|error| {
         CallError::Incompatible(format!("the result of {} is not what this version expects: {error}", method.path()))
     })
-}
-
-/// The refusal of a method that a hosted service lacks; it lists those that there are.
-pub fn unknown_method(service: &dyn HostedService, name: &str) -> RpcError {
-    unknown_method_of(service.spec(), name)
-}
-
-/// The same, of a service whose tables are known.
-pub(crate) fn unknown_method_of(spec: &ServiceSpec, name: &str) -> RpcError {
-    let known: Vec<_> = spec.methods.iter().map(|method| method.name.as_ref()).collect();
-    RpcError::new(
-        ErrorCode::METHOD_NOT_FOUND,
-        format!("service {} has no method {name}; it has: {}", spec.name, known.join(", ")),
-    )
-}
-
-/// Serves one call from JSON: access was checked, the rest is done here. The call runs under its deadline, is counted, and keeps a
-/// panic within it. The items of a method that streams go where the context says, and it answers null after the last one. A `detached`
-/// method runs on when the caller stops waiting, that is, when this future is dropped.
-///
-/// # Errors
-/// What the method answered, or that it panicked or ran out of time.
-pub async fn serve_guarded(
-    service: &Arc<dyn HostedService>,
-    method: &MethodSpec,
-    cx: &CallContext,
-    params: Params<'_>,
-    began: Instant,
-) -> Result<Vec<u8>, RpcError> {
-    if method.streams {
-        let ended = Box::pin(super::opening::serve_stream(&**service, method, cx, params, began)).await;
-        return ended.map(|()| b"null".to_vec());
-    }
-    if !method.detached {
-        return serve_attached(&**service, method, cx, params, began).await;
-    }
-    Box::pin(serve_detached(service, method, cx, params, began)).await
-}
-
-async fn serve_detached(
-    service: &Arc<dyn HostedService>,
-    method: &MethodSpec,
-    cx: &CallContext,
-    params: Params<'_>,
-    began: Instant,
-) -> Result<Vec<u8>, RpcError> {
-    let (service, method, cx) = (service.clone(), method.clone(), cx.clone());
-    let json = params.json().map(str::to_owned);
-    let running = tokio::spawn(async move { serve_attached(&*service, &method, &cx, Params::new(json.as_deref()), began).await });
-    running.await.unwrap_or_else(|_| Err(RpcError::new(ErrorCode::CANCELLED, "the node is stopping")))
-}
-
-async fn serve_attached(
-    service: &dyn HostedService,
-    method: &MethodSpec,
-    cx: &CallContext,
-    params: Params<'_>,
-    began: Instant,
-) -> Result<Vec<u8>, RpcError> {
-    let mut running = begin(service, method, began);
-    let deadline = limit(cx.deadline(), Some(method), began);
-    if deadline <= began {
-        return Err(cut_error(Cut::Deadline, &method.path)); // nobody waits any more; it is not even begun
-    }
-    let outcome = Guarded::new(service.serve(method.index, cx, params), deadline).await;
-    match outcome {
-        Ok(Ok(json)) => {
-            if let Some(running) = &mut running {
-                running.succeed();
-            }
-            Ok(json)
-        }
-        Ok(Err(error)) => Err(error),
-        Err(cut) => Err(cut_error(cut, &method.path)),
-    }
-}
-
-pub(super) fn begin<'a>(service: &'a dyn HostedService, method: &MethodSpec, began: Instant) -> Option<Running<'a>> {
-    method.track_metrics.then(|| service.stats(method.index).map(|stats| stats.begin(began))).flatten()
-}
-
-pub(super) fn cut_error(cut: Cut, path: &str) -> RpcError {
-    match cut {
-        Cut::Deadline => RpcError::new(ErrorCode::DEADLINE, format!("{path} did not answer in time")),
-        Cut::Panicked => RpcError::new(ErrorCode::INTERNAL, format!("{path} panicked; its node's log says where")),
-    }
 }
 
 /// What a call has become once its target is settled.

@@ -15,7 +15,10 @@ use p2p_client::{
 };
 use tokio::time::Instant;
 
-use super::{NodeCaller, ended, failed, longest, message, of, read};
+use super::{
+    NodeCaller,
+    send::{ended, failed, longest, message, of, read},
+};
 
 /// How many items of a stream may be on their way to this node. The method waits while they are not taken.
 const CREDIT: u32 = 64;
