@@ -179,8 +179,12 @@ impl Driver {
         self.shared.used.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let mut machine = self.shared.machine();
         let taken = self.batch.drain(..).try_for_each(|message| machine.receive(message, &mut self.events));
-        let is_open = machine.is_open();
+        let (is_open, takes_no_more) = (machine.is_open(), machine.ended().is_some());
         drop(machine);
+        if takes_no_more {
+            // Whoever waits for leave to make a call has to look elsewhere.
+            self.shared.permits.close();
+        }
         if !is_open {
             self.shared.leaving.send_replace(true);
         }

@@ -254,6 +254,11 @@ impl<W> Machine<W> {
         self.owed == 0 && self.unanswered() == 0 && self.out.is_empty() && self.parked.is_empty()
     }
 
+    /// How many calls of this end may be unanswered at a time.
+    pub fn peer_calls(&self) -> u32 {
+        self.peer_calls
+    }
+
     /// Calls of this end that are not answered.
     pub fn in_flight(&self) -> u32 {
         self.owed

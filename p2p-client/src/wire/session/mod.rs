@@ -110,10 +110,11 @@ impl Session {
         send: SendStream<Bytes>,
         receive: RecvStream,
     ) -> (Self, Driver) {
-        let permits = usize::try_from(peer_calls).unwrap_or(Semaphore::MAX_PERMITS).min(Semaphore::MAX_PERMITS);
+        let machine = Machine::new(limits.clone(), peer_calls, first_ticket());
+        let permits = usize::try_from(machine.peer_calls()).unwrap_or(Semaphore::MAX_PERMITS).min(Semaphore::MAX_PERMITS);
         let shared = Arc::new(Shared {
             peer,
-            machine: Mutex::new(Machine::new(limits.clone(), peer_calls, first_ticket())),
+            machine: Mutex::new(machine),
             limits,
             driver: AtomicWaker::new(),
             permits: Semaphore::new(permits),
@@ -161,11 +162,11 @@ impl Session {
         if machine.is_congested() {
             return None;
         }
-        let was_empty = machine.waiting() == 0;
+        let needs_driver = needs_driver(&machine, deadline);
         let key = machine.begin(call, deadline, None).ok()?;
         drop(machine);
         permit.forget();
-        if was_empty {
+        if needs_driver {
             self.shared.driver.wake();
         }
         Some(InFlight { shared: self.shared.clone(), key: Some(key) })
@@ -299,13 +300,12 @@ impl Shared {
             self.driver.wake();
             return Poll::Pending;
         }
-        let was_empty = machine.waiting() == 0;
+        let needs_driver = needs_driver(&machine, deadline);
         let begun = machine.begin(call, deadline, cx.waker().clone());
         drop(machine);
         match begun {
             Ok(key) => {
-                // Whoever finds something there has woken the driver already, or it is about to take it.
-                if was_empty {
+                if needs_driver {
                     self.driver.wake();
                 }
                 Poll::Ready(Ok(key))
@@ -376,6 +376,13 @@ impl Shared {
     fn answer_if_serving(&self, id: u64, error: RpcError) {
         self.answer(id, Served { outcome: Err(error), deadline: Instant::now() });
     }
+}
+
+/// Whether the driver has to be woken for a call that is about to begin. Whoever finds something that waits to be sent has been preceded by
+/// one who woke it for that; but where the other end does not read, that may wait for long, and the driver has to learn of a time that runs
+/// out sooner than any before.
+fn needs_driver(machine: &Machine<Waker>, deadline: Instant) -> bool {
+    machine.waiting() == 0 || machine.next_deadline().is_none_or(|next| deadline < next)
 }
 
 /// Leave to make one call, given back unless the call was made.
