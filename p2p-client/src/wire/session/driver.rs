@@ -426,7 +426,13 @@ impl Driver {
 
     /// Tells everyone that it is over, and the other end why, where that is its fault.
     fn end(&mut self, ended: &Ended) {
-        self.shared.machine().end(ended, &mut self.events);
+        let mut machine = self.shared.machine();
+        if !matches!(ended, Ended::Violation(_)) {
+            // The connection never got it, and now never will.
+            machine.was_not_sent(std::mem::take(&mut self.unsent).len());
+        }
+        machine.end(ended, &mut self.events);
+        drop(machine);
         self.handle_events();
         self.shared.permits.close();
         self.shared.waiters.wake_all();

@@ -177,6 +177,11 @@ impl<W> Machine<W> {
         chunk.freeze()
     }
 
+    /// Says that the last bytes that were taken have not been sent, and will not be: the session is about to [`end`](Self::end).
+    pub fn was_not_sent(&mut self, bytes: usize) {
+        self.taken -= bytes as u64;
+    }
+
     // ---- time, and the end
 
     /// When [`tick`](Self::tick) is to be called next.
