@@ -258,7 +258,7 @@ impl Driver {
             }
         }
         // Before the task begins, since it may end before we could note it.
-        self.shared.machine().serving(id, credit);
+        self.shared.machine().serving(id);
         let shared = self.shared.clone();
         let task = tokio::spawn(async move {
             let served = AssertUnwindSafe(serving);

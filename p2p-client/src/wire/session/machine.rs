@@ -63,7 +63,7 @@ pub struct Machine<W> {
     /// No call's time runs out before this.
     next_deadline: Option<Instant>,
     serving: ById,
-    /// Calls handed out to be served at once that are not in `serving` yet.
+    /// Calls without credit that were handed out to be served, and are not in `serving` yet.
     handed_out: u32,
     /// Calls that wait until what is to be sent has become less.
     backlog: VecDeque<Incoming>,
@@ -124,10 +124,7 @@ impl<W> Machine<W> {
             Message::Open { id } => self.open_came(id, events),
             Message::Item { id, item } => self.item_came(id, item, events),
             Message::Credit { id, n } => {
-                if let Some(serving) = self.serving.get_mut(&id) {
-                    serving.credit = serving.credit.saturating_add(n);
-                    events.push(Event::Credit(id));
-                }
+                self.credit_came(id, n, events);
                 Ok(())
             }
             Message::GoAway { taken, reason } => {
@@ -171,8 +168,7 @@ impl<W> Machine<W> {
         while !self.is_congested()
             && let Some(call) = self.backlog.pop_front()
         {
-            self.handed_out += 1;
-            events.push(Event::Serve(call));
+            self.hand_out(call, events);
         }
         chunk.freeze()
     }

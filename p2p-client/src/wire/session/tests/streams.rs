@@ -121,3 +121,36 @@ async fn an_item_that_the_other_end_would_not_take_is_an_error_of_its_sender() {
     assert_eq!(error.message, format!("an item of {size} bytes, where 65536 are taken; send it in parts"));
     assert!(pair.works().await);
 }
+
+#[tokio::test(start_paused = true)]
+async fn credit_that_comes_together_with_its_call_counts() {
+    let (_session, _service, mut peer) = RawPeer::new(SessionLimits::default(), 1).await;
+    let mut together = bytes::BytesMut::new();
+    Outgoing { credit: Some(1), ..call("count", "3") }.write(1, &mut together);
+    crate::wire::session::message::write_credit(1, 2, &mut together);
+    peer.send(together);
+    for expected in ["0", "1", "2"] {
+        assert!(matches!(peer.next().await, Some(Message::Item { id: 1, item }) if item == expected));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn credit_counts_for_a_stream_that_waits_to_be_begun() {
+    let limits = SessionLimits { max_waiting: 50_000, ..SessionLimits::default() };
+    let (session, _service, mut peer) = RawPeer::new(limits, 1).await;
+    // More than the window, and as much again: what comes after it has to wait.
+    for id in 1..=4 {
+        peer.say(format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"large","params":[60000]}}"#));
+        let_others_run().await;
+    }
+    assert!(session.shared.machine().is_congested());
+    peer.say(br#"{"jsonrpc":"2.0","id":5,"method":"count","credit":1,"params":3}"#);
+    peer.say(br#"{"jsonrpc":"2.0","method":"$/credit","params":{"id":5,"n":2}}"#);
+    let_others_run().await;
+    for _ in 1..=4 {
+        assert!(matches!(peer.next().await, Some(Message::Answer { .. })));
+    }
+    for expected in ["0", "1", "2"] {
+        assert!(matches!(peer.next().await, Some(Message::Item { id: 5, item }) if item == expected));
+    }
+}

@@ -23,7 +23,7 @@ fn serving(credit: u32) -> Machine<u32> {
     let call = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"a/b","credit":{credit},"params":{{}}}}"#);
     let events = receive(&mut machine, message(&call)).unwrap();
     assert!(matches!(&events[..], [Event::Serve(call)] if call.credit == Some(credit)));
-    machine.serving(1, Some(credit));
+    machine.serving(1);
     machine
 }
 
@@ -117,7 +117,7 @@ fn a_server_sends_as_many_items_as_there_is_credit_for() {
 fn a_call_that_gives_no_credit_gets_no_items() {
     let mut machine = machine();
     receive(&mut machine, call_of(1)).unwrap();
-    machine.serving(1, None);
+    machine.serving(1);
     assert_eq!(machine.send_item(1, b"0"), ItemSent::Wait);
 }
 

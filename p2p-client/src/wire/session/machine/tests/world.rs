@@ -211,7 +211,7 @@ impl World {
                     if matches!(self.plans[label as usize].0, Style::AtOnce) {
                         answers.push((call.id, label));
                     } else {
-                        end.machine.serving(call.id, call.credit);
+                        end.machine.serving(call.id);
                         end.working.insert(call.id, Work { label, items: 0, waits: false });
                     }
                 }
