@@ -71,4 +71,6 @@ pub struct Head {
     pub headers: Headers,
     /// Nodes that were tried without success, to be avoided.
     pub tried: Vec<NodeId>,
+    /// Whether this is what the call began with: nothing was waited for since then, neither another node, nor a pause, nor a description.
+    pub is_first_try: bool,
 }

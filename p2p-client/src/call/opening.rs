@@ -128,7 +128,7 @@ impl Outgoing {
     /// Opens the stream at a host with another version of the service, if that understands the call.
     async fn open_fitted(&self, to: &Peer, version: Fingerprint, body: &[u8]) -> Result<Opened, Failure> {
         let body = self.fitted(to, version, body).await?;
-        self.caller.open(&self.head, to, &body).await
+        self.caller.open(&self.later_head(), to, &body).await
     }
 
     /// Opens the stream from JSON at an object on this node.

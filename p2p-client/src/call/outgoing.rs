@@ -45,7 +45,8 @@ impl Outgoing {
             options.timeout.or_else(|| method.spec().and_then(|spec| spec.timeout)).unwrap_or(CallOptions::DEFAULT_TIMEOUT);
         let own = after(began, timeout);
         let deadline = chain.deadline.map_or(own, |outer| own.min(outer));
-        let head = Head { method, target, deadline, began, chain, headers: options.headers, tried: Vec::new() };
+        let head =
+            Head { method, target, deadline, began, chain, headers: options.headers, tried: Vec::new(), is_first_try: true };
         Self { caller, head, retries: options.retries, rounds: 0 }
     }
 
@@ -147,13 +148,18 @@ impl Outgoing {
     /// Sends to a host with another version of the service, if that understands the call.
     pub(crate) async fn send_fitted(&self, to: &Peer, version: Fingerprint, body: &[u8]) -> Result<Bytes, Failure> {
         let body = self.fitted(to, version, body).await?;
-        self.caller.send(&self.head, to, &body).await
+        self.caller.send(&self.later_head(), to, &body).await
     }
 
     /// Fits a call to a host with another version of the service.
     pub(super) async fn fitted<'a>(&self, to: &Peer, version: Fingerprint, body: &'a [u8]) -> Result<Cow<'a, [u8]>, Failure> {
         let fit = self.caller.fit(&self.head, to, version).await?;
         fit.params(body).map_err(|why| self.no_fit(&to.node_id, &why))
+    }
+
+    /// The head, for what is sent only after something else was waited for.
+    pub(super) fn later_head(&self) -> Head {
+        Head { is_first_try: false, ..self.head.clone() }
     }
 
     fn no_fit(&self, host: &NodeId, why: &NoFit) -> Failure {
@@ -202,6 +208,7 @@ impl Outgoing {
         }
         tracing::debug!(peer = %peer.node_id, %failure, "trying elsewhere");
         self.head.tried.push(peer.node_id);
+        self.head.is_first_try = false;
         *failed = Some(worse(failed.take(), failure));
         Ok(self.caller.resolve(&self.head))
     }
@@ -242,6 +249,7 @@ impl Outgoing {
         self.retries = left;
         self.rounds = self.rounds.saturating_add(1);
         self.head.tried.clear();
+        self.head.is_first_try = false;
         true
     }
 

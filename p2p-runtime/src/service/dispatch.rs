@@ -204,6 +204,7 @@ impl Dispatcher {
                 Err(failure) if failure.surely_not_run() => {
                     last = Some(failure);
                     head.tried.push(peer.node_id);
+                    head.is_first_try = false;
                 }
                 Err(failure) => return Err(told(failure, call)),
             }
@@ -233,6 +234,7 @@ impl Dispatcher {
             }
             last = Some(failure);
             head.tried.push(peer.node_id);
+            head.is_first_try = false;
         }
     }
 
@@ -402,6 +404,7 @@ fn head(call: &Inbound<'_>, target: Target) -> Head {
         chain: Chain { deadline: Some(call.patience()), trace: call.trace, origin: Some(origin) },
         headers: Headers::default(),
         tried: Vec::new(),
+        is_first_try: true,
     }
 }
 

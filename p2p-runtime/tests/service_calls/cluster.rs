@@ -26,6 +26,8 @@ struct Inner {
     sent: Mutex<Vec<(String, String)>>,
     /// Whom it was tried to reach, in order.
     tried: Mutex<Vec<NodeId>>,
+    /// Which of those messages were what their call began with.
+    first_tries: Mutex<Vec<bool>>,
 }
 
 #[derive(Clone)]
@@ -114,6 +116,11 @@ impl Cluster {
         self.0.tried.lock().unwrap().iter().map(ToString::to_string).collect()
     }
 
+    /// Which of the messages to nodes that were tried were what their call began with.
+    pub(crate) fn first_tries(&self) -> Vec<bool> {
+        self.0.first_tries.lock().unwrap().clone()
+    }
+
     /// Path and params of each message that was sent, in order.
     pub(crate) fn sent(&self) -> Vec<(String, String)> {
         self.0.sent.lock().unwrap().clone()
@@ -172,6 +179,7 @@ impl OnNode {
         let json = str::from_utf8(body).unwrap();
         let node = self.cluster.0.nodes.lock().unwrap()[to].clone();
         self.cluster.0.tried.lock().unwrap().push(to.clone());
+        self.cluster.0.first_tries.lock().unwrap().push(head.is_first_try);
         if node.line == Line::Cut {
             return Err(Failure::NotSent(format!("{to} cannot be reached")));
         }

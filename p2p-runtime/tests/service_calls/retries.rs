@@ -133,3 +133,13 @@ async fn a_pause_that_would_outlast_the_call_is_not_begun() {
     );
     assert_eq!(began.elapsed(), Duration::ZERO);
 }
+
+#[tokio::test(start_paused = true)]
+async fn only_what_a_call_begins_with_is_its_first_try() {
+    let cluster = two_hosts();
+    cluster.cut_off("a");
+    cluster.cut_off("b");
+    cluster.proxy("caller").tally().add().retry(1).await.unwrap_err();
+    assert_eq!(cluster.tried(), ["a", "b", "a", "b"]);
+    assert_eq!(cluster.first_tries(), [true, false, false, false], "the pause was waited for, too");
+}

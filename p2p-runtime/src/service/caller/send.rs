@@ -35,7 +35,7 @@ impl NodeCaller {
     pub(super) fn count(&self, head: &Head, to: &Peer) -> UnderWay {
         let is_member = |id: &NodeId| self.members().is_some_and(|members| members.get(id).is_some());
         let mut call = self.loads.begin(&to.node_id, head.began, is_member);
-        if !head.tried.is_empty() {
+        if !head.is_first_try {
             call.is_unlike_others();
         }
         call
@@ -99,7 +99,7 @@ impl NodeCaller {
 
     /// Makes a call at once, where there is a session at hand and nothing about the call is unusual.
     pub(super) fn start(&self, head: &Head, to: &Peer, body: &[u8]) -> Option<InFlight> {
-        if longest(head, body) > MAX_INLINE || !head.headers.is_empty() || !head.tried.is_empty() {
+        if longest(head, body) > MAX_INLINE || !head.headers.is_empty() || !head.is_first_try {
             return None;
         }
         let Some(Way::Session(session)) = self.sessions.there(&to.node_id) else { return None };
