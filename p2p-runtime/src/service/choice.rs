@@ -40,8 +40,26 @@ mod tests {
 
     use super::*;
 
-    /// A host of a simulation: how long its calls take; `None` for one that cannot be reached.
-    type Host = Option<Duration>;
+    /// A host of a simulation.
+    #[derive(Clone, Copy)]
+    enum Host {
+        /// Its calls take so long.
+        Well(Duration),
+        /// It says after so long that something is wrong with it.
+        Faulty(Duration),
+        /// It cannot be reached.
+        Away,
+    }
+    use Host::{Away, Faulty, Well};
+
+    impl Host {
+        fn time(self) -> Duration {
+            match self {
+                Well(time) | Faulty(time) => time,
+                Away => MS / 10,
+            }
+        }
+    }
 
     const MS: Duration = Duration::from_millis(1);
 
@@ -60,9 +78,10 @@ mod tests {
                 let load: &PeerLoad = &loads[host];
                 load.end();
                 match hosts[host] {
-                    Some(took) if is_sample => load.measure(took, now),
-                    Some(_) => {}
-                    None => load.fail(now),
+                    Well(took) if is_sample => load.measure(took, now),
+                    Well(_) => {}
+                    Faulty(took) => load.measure_fault(took, now),
+                    Away => load.fail(now),
                 }
             }
             turn += 1;
@@ -70,7 +89,7 @@ mod tests {
                 choose(|| 0..hosts.len(), turn, || random.random::<u32>() as usize, |host| loads[*host].cost(now)).unwrap();
             served[host] += 1;
             let is_sample = loads[host].begin(now);
-            free.push(Reverse((now + hosts[host].unwrap_or(MS / 10), caller, Some((host, is_sample)))));
+            free.push(Reverse((now + hosts[host].time(), caller, Some((host, is_sample)))));
         }
         served
     }
@@ -84,7 +103,7 @@ mod tests {
     #[test]
     fn equal_hosts_share_evenly() {
         for callers in [1, 16] {
-            let shares = shares(&calls(&[Some(MS); 4], callers, 5_000 * MS));
+            let shares = shares(&calls(&[Well(MS); 4], callers, 5_000 * MS));
             assert!(shares.iter().all(|share| (0.24..0.26).contains(share)), "{callers} callers: {shares:?}");
         }
     }
@@ -92,7 +111,7 @@ mod tests {
     #[test]
     fn a_slow_host_gets_fewer_calls() {
         for callers in [1, 16] {
-            let shares = shares(&calls(&[Some(MS), Some(20 * MS), Some(MS)], callers, 5_000 * MS));
+            let shares = shares(&calls(&[Well(MS), Well(20 * MS), Well(MS)], callers, 5_000 * MS));
             assert!(shares[1] < 0.05, "{callers} callers: {shares:?}");
             assert!(shares[1] > 0.0, "it is not forgotten: {shares:?}");
             assert!((shares[0] - shares[2]).abs() < 0.2, "{callers} callers: {shares:?}");
@@ -101,8 +120,17 @@ mod tests {
 
     #[test]
     fn a_host_that_fails_at_once_does_not_draw_calls_by_being_fast() {
-        let shares = shares(&calls(&[Some(MS), None, Some(MS)], 16, 5_000 * MS));
+        let shares = shares(&calls(&[Well(MS), Away, Well(MS)], 16, 5_000 * MS));
         assert!(shares[1] < 0.01, "{shares:?}");
+    }
+
+    #[test]
+    fn a_host_that_answers_at_once_that_it_cannot_does_not_draw_calls_either() {
+        for callers in [1, 16] {
+            let shares = shares(&calls(&[Well(5 * MS), Faulty(MS / 20)], callers, 20_000 * MS));
+            assert!(shares[1] < 0.05, "{callers} callers: {shares:?}");
+            assert!(shares[1] > 0.0, "it is asked again whether it is well: {shares:?}");
+        }
     }
 
     #[test]

@@ -7,9 +7,9 @@ use futures::future::BoxFuture;
 use http::{HeaderName, HeaderValue, Request, StatusCode, header::CONTENT_TYPE};
 use http_body_util::Full;
 use p2p_client::{
-    call::{Failure, Head, Settle, UnderWay},
+    call::{Failure, Head, Settle, UnderWay, Verdict},
     protocol::{
-        CallerId, ErrorCode, NodeId,
+        CallerId, NodeId,
         envelope::{Reply, write_request},
     },
     proxy::Peer,
@@ -54,7 +54,7 @@ impl NodeCaller {
     ) -> Result<Bytes, Failure> {
         let mut under_way = self.count(head, to);
         let answer = self.send_by(caller, head, to, body, is_said, &mut under_way).await;
-        ended(under_way, &answer);
+        under_way.ended(Verdict::of_result(&answer));
         answer
     }
 
@@ -79,8 +79,10 @@ impl NodeCaller {
             let (way, is_fresh) = match self.sessions.there(&to.node_id) {
                 Some(way) => (way, false),
                 None => {
-                    under_way.is_unlike_others();
-                    Box::pin(self.open_way(head, to)).await?
+                    under_way.connects();
+                    let opened = Box::pin(self.open_way(head, to)).await?;
+                    under_way.is_connected();
+                    opened
                 }
             };
             let Way::Session(session) = way else {
@@ -208,15 +210,6 @@ impl Settle for NodeCaller {
             Outcome::NotSent(_) => Box::pin(self.send_for(&self.identity, head, to, body, true)),
             outcome => Box::pin(self.read_outcome(head, to, outcome)),
         }
-    }
-}
-
-/// Counts how a call to a peer ended.
-pub(super) fn ended<T>(call: UnderWay, answer: &Result<T, Failure>) {
-    match answer {
-        Err(Failure::Answered(error)) if error.code == ErrorCode::UNAVAILABLE => call.failed(),
-        Err(Failure::NotSent(_) | Failure::Lost(_)) => call.failed(),
-        _ => call.answered(),
     }
 }
 

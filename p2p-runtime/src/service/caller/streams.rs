@@ -3,7 +3,7 @@
 use futures::{StreamExt, stream};
 use http::{HeaderValue, header};
 use p2p_client::{
-    call::{Failure, Head, Items, Opened, Opening},
+    call::{Failure, Head, Items, Opened, Opening, UnderWay, Verdict},
     protocol::{CallerId, NDJSON, StreamLine},
     proxy::Peer,
     wire::{
@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use super::{
     NodeCaller,
-    send::{ended, failed, longest, message, of, read},
+    send::{failed, longest, message, of, read},
 };
 
 /// How many items of a stream may be on their way to this node. The method waits while they are not taken.
@@ -40,12 +40,20 @@ impl NodeCaller {
     ) -> Result<Opened, Failure> {
         let mut under_way = self.count(head, to);
         under_way.is_unlike_others();
-        let opened = self.open_by(caller, head, to, body, is_said).await;
-        ended(under_way, &opened);
+        let opened = self.open_by(caller, head, to, body, is_said, &mut under_way).await;
+        under_way.ended(Verdict::of_result(&opened));
         opened
     }
 
-    async fn open_by(&self, caller: &CallerId, head: &Head, to: &Peer, body: &[u8], is_said: bool) -> Result<Opened, Failure> {
+    async fn open_by(
+        &self,
+        caller: &CallerId,
+        head: &Head,
+        to: &Peer,
+        body: &[u8],
+        is_said: bool,
+        under_way: &mut UnderWay,
+    ) -> Result<Opened, Failure> {
         if longest(head, body) > MAX_INLINE || !head.headers.is_empty() {
             return self.open_lines(caller, head, to, body, is_said).await;
         }
@@ -55,7 +63,12 @@ impl NodeCaller {
         loop {
             let (way, is_fresh) = match self.sessions.there(&to.node_id) {
                 Some(way) => (way, false),
-                None => self.open_way(head, to).await?,
+                None => {
+                    under_way.connects();
+                    let opened = self.open_way(head, to).await?;
+                    under_way.is_connected();
+                    opened
+                }
             };
             let Way::Session(session) = way else { return self.open_lines(caller, head, to, body, is_said).await };
             call.timeout = is_said.then(|| head.deadline.saturating_duration_since(Instant::now()));
