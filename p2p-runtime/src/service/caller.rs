@@ -12,7 +12,7 @@ pub(crate) use nowhere::Nowhere;
 
 use std::{
     cell::RefCell,
-    sync::{Arc, atomic::AtomicUsize},
+    sync::{Arc, atomic::AtomicU64},
 };
 
 use futures::future::BoxFuture;
@@ -38,7 +38,7 @@ pub struct NodeCaller {
     sessions: Sessions,
     versions: Versions,
     /// Spreads calls over equally good hosts.
-    turn: AtomicUsize,
+    turn: AtomicU64,
     loads: Loads,
 }
 
@@ -46,7 +46,7 @@ impl NodeCaller {
     pub(crate) fn new(cx: Context, pool: HttpPool, sessions: Sessions, descriptors: Descriptors) -> Self {
         let identity = CallerId::Node { id: cx.node_id().clone(), role: cx.role() };
         let versions = Versions::new(descriptors);
-        Self { cx, identity, pool, sessions, versions, turn: AtomicUsize::new(0), loads: Loads::default() }
+        Self { cx, identity, pool, sessions, versions, turn: AtomicU64::new(0), loads: Loads::default() }
     }
 
     fn members(&self) -> Option<Arc<Members>> {

@@ -8,15 +8,18 @@
 /// Of two costs, the drawn host's has to be lower by this factor (4/5) to be worth leaving the turn: below that it is noise.
 const WORTH_IT: (u64, u64) = (5, 4);
 
-/// Chooses among `candidates`, which gives the same ones each time it is called. `turn` is one more with each call, `random` any number.
+/// Chooses among `candidates`, which gives the same ones each time it is called. `turn` is one more with each call of anything, `random` any number.
 pub(super) fn choose<T, C: Iterator<Item = T>>(
     candidates: impl Fn() -> C,
-    turn: usize,
+    turn: u64,
     random: impl FnOnce() -> usize,
     cost: impl Fn(&T) -> u64,
 ) -> Option<T> {
     let count = candidates().count();
-    let first = turn.checked_rem(count)?;
+    if count == 0 {
+        return None;
+    }
+    let first = place(turn, count);
     if count == 1 {
         return candidates().next();
     }
@@ -28,6 +31,17 @@ pub(super) fn choose<T, C: Iterator<Item = T>>(
     let (in_turn, drawn) = if first < second { (lower, higher) } else { (higher, lower) };
     let is_better = cost(&drawn).saturating_mul(WORTH_IT.0) < cost(&in_turn).saturating_mul(WORTH_IT.1);
     Some(if is_better { drawn } else { in_turn })
+}
+
+/// Whose turn it is of so many.
+///
+/// Turns are counted for all services together: the remainder would send a service that is called every second time to every second host.
+/// The multiples of the golden ratio are spread evenly over the unit interval, and so are those of every other or every third one
+/// (D. Knuth, "The Art of Computer Programming" 3, 6.4).
+#[allow(clippy::cast_possible_truncation, reason = "it is less than `count`")]
+fn place(turn: u64, count: usize) -> usize {
+    const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+    ((u128::from(turn.wrapping_mul(GOLDEN)) * count as u128) >> 64) as usize
 }
 
 #[cfg(test)]
@@ -109,6 +123,20 @@ mod tests {
     }
 
     #[test]
+    fn services_that_are_called_in_turn_share_evenly_each() {
+        for (services, hosts) in [(2, 2), (2, 4), (3, 3), (4, 2), (6, 3), (7, 7)] {
+            let mut served = vec![vec![0_u32; hosts]; services];
+            for turn in 0..1_000 * services {
+                let host = choose(|| 0..hosts, turn as u64, || 0, |_| 1).unwrap();
+                served[turn % services][host] += 1;
+            }
+            let fair = 1_000 / u32::try_from(hosts).unwrap();
+            let is_fair = |calls: &u32| calls.abs_diff(fair) <= 10;
+            assert!(served.iter().flatten().all(is_fair), "{services} services on {hosts} hosts: {served:?}");
+        }
+    }
+
+    #[test]
     fn a_slow_host_gets_fewer_calls() {
         for callers in [1, 16] {
             let shares = shares(&calls(&[Well(MS), Well(20 * MS), Well(MS)], callers, 5_000 * MS));
@@ -144,10 +172,11 @@ mod tests {
     fn the_two_that_are_compared_are_never_one() {
         for (turn, random) in (0..4).flat_map(|turn| (0..9).map(move |random| (turn, random))) {
             // Everybody is better than the one whose turn it is.
-            let chosen = choose(|| 0..4_usize, turn, || random, |host| if *host == turn { 10 } else { 1 });
-            assert_ne!(chosen, Some(turn));
-            let kept = choose(|| 0..4_usize, turn, || random, |host| if *host == turn { 10 } else { 9 });
-            assert_eq!(kept, Some(turn), "a difference that small is noise");
+            let in_turn = place(turn, 4);
+            let chosen = choose(|| 0..4_usize, turn, || random, |host| if *host == in_turn { 10 } else { 1 });
+            assert_ne!(chosen, Some(in_turn));
+            let kept = choose(|| 0..4_usize, turn, || random, |host| if *host == in_turn { 10 } else { 9 });
+            assert_eq!(kept, Some(in_turn), "a difference that small is noise");
         }
     }
 }
