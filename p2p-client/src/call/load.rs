@@ -169,15 +169,25 @@ pub struct UnderWay {
     load: Arc<PeerLoad>,
     /// Since when, if it is to be measured.
     since: Option<Instant>,
+    stage: Stage,
+}
+
+/// How far a call has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
     /// Its connection is still being opened.
-    is_connecting: bool,
+    Connecting,
+    /// This end held it back.
+    HeldBack,
+    /// It is sent.
+    Sent,
 }
 
 impl UnderWay {
     /// A call that begins now.
     pub fn new(load: Arc<PeerLoad>, now: Instant) -> Self {
         let since = load.begin(now).then_some(now);
-        Self { load, since, is_connecting: false }
+        Self { load, since, stage: Stage::Sent }
     }
 
     /// Its time says nothing of its peer: it is large, or went elsewhere before.
@@ -188,19 +198,25 @@ impl UnderWay {
     /// A connection is being opened for it first. If it ends before that is there, its peer could not be reached.
     pub fn connects(&mut self) {
         self.since = None;
-        self.is_connecting = true;
+        self.stage = Stage::Connecting;
     }
 
     /// The connection is there.
     pub fn is_connected(&mut self) {
-        self.is_connecting = false;
+        self.stage = Stage::Sent;
+    }
+
+    /// This end has enough of its kind at the peer, and does not send it. Whatever it ends with is not the peer's doing.
+    pub fn is_held_back(&mut self) {
+        self.stage = Stage::HeldBack;
     }
 
     /// It ended, which says this of its peer.
     pub fn ended(self, verdict: Verdict) {
         match verdict {
             Verdict::Nothing => {}
-            _ if self.is_connecting => self.load.fail(Instant::now()),
+            _ if self.stage == Stage::HeldBack => {}
+            _ if self.stage == Stage::Connecting => self.load.fail(Instant::now()),
             Verdict::Served => {
                 if let Some(since) = self.since {
                     let now = Instant::now();
@@ -237,8 +253,8 @@ impl Verdict {
             Outcome::Answered(Answer::Error(error)) => Self::of_error(error),
             Outcome::Answered(_) | Outcome::Deadline => Self::Served,
             Outcome::Lost(_) => Self::Failed,
-            // It is tried again, and counted then.
-            Outcome::NotSent(_) => Self::Nothing,
+            // It is tried again, and counted then; or it was this end that held it back.
+            Outcome::NotSent(_) | Outcome::Busy { .. } => Self::Nothing,
         }
     }
 
@@ -363,6 +379,15 @@ mod tests {
                 assert_eq!(Verdict::of_outcome(&Outcome::Answered(Answer::Error(error))), verdict);
             }
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_held_back_here_says_nothing_of_the_peer() {
+        let load = Arc::new(PeerLoad::new(Instant::now()));
+        let mut call = UnderWay::new(load.clone(), Instant::now());
+        call.is_held_back();
+        call.ended(Verdict::Failed);
+        assert_eq!(load.cost(Instant::now()), PeerLoad::COST_OF_THE_UNKNOWN);
     }
 
     #[tokio::test(start_paused = true)]

@@ -58,6 +58,8 @@ pub struct Machine<W> {
     free: Vec<u32>,
     /// Calls that the other end has not answered.
     owed: u32,
+    /// How many of those are streams.
+    streams: u32,
     /// Calls ever made.
     made: u64,
     /// No call's time runs out before this.
@@ -92,6 +94,7 @@ impl<W> Machine<W> {
             calls: Vec::new(),
             free: Vec::new(),
             owed: 0,
+            streams: 0,
             made: 0,
             next_deadline: None,
             serving: HashMap::default(),

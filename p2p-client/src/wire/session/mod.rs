@@ -145,10 +145,11 @@ impl Session {
     }
 
     /// Makes a call whose method may stream. The deadline holds until the stream is open ([`ItemStream::opened`]); after that nothing
-    /// limits it but its own end, that of the session, and the caller, who drops it.
+    /// limits it but its own end, that of the session, and the caller, who drops it. Of the calls that the other end takes at a time, at most
+    /// half are streams.
     ///
     /// # Errors
-    /// The outcome of a call that was not sent.
+    /// The outcome of a call that was not sent; [`Outcome::Busy`] where too many streams are open.
     pub async fn open(&self, call: &Outgoing<'_>, deadline: Instant) -> Result<ItemStream, Outcome> {
         let key = self.begin(call, deadline).await?;
         Ok(ItemStream::new(self.shared.clone(), key))
@@ -311,6 +312,7 @@ impl Shared {
                 Poll::Ready(Ok(key))
             }
             Err(Refused::Ended(ended)) => Poll::Ready(Err(Outcome::NotSent(ended))),
+            Err(Refused::TooManyStreams { open }) => Poll::Ready(Err(Outcome::Busy { streams: open })),
             Err(Refused::TooManyCalls) => {
                 let ended = Ended::Closed("the peer has too much to do".to_owned());
                 Poll::Ready(Err(Outcome::NotSent(ended)))

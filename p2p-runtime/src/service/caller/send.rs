@@ -119,6 +119,11 @@ impl NodeCaller {
             Outcome::Deadline => Err(Failure::Deadline(head.method.path().into_owned())),
             Outcome::Lost(ended) => Err(Failure::Lost(of(to, &ended))),
             Outcome::NotSent(ended) => Err(Failure::NotSent(of(to, &ended))),
+            Outcome::Busy { streams } => {
+                let why =
+                    format!("{streams} streams of this node are open there, as many as may be; end some, or open it elsewhere");
+                Err(Failure::NotSent(of(to, &why)))
+            }
         }
     }
 

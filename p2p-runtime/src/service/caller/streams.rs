@@ -80,6 +80,10 @@ impl NodeCaller {
                 },
             };
             match outcome {
+                busy @ Outcome::Busy { .. } => {
+                    under_way.is_held_back();
+                    return self.read_outcome(head, to, busy).await.map(Opened::Answered);
+                }
                 // As for a call with one result: a fresh session tells how things are.
                 Outcome::NotSent(_) if !is_fresh => self.sessions.forget(&session),
                 outcome => return self.read_outcome(head, to, outcome).await.map(Opened::Answered),
@@ -120,6 +124,7 @@ fn broken_off(outcome: Outcome, to: &Peer, path: &str) -> Failure {
         Outcome::Answered(Answer::Error(error)) => Failure::Answered(error),
         Outcome::Answered(_) => Failure::Lost(of(to, &"it ended its stream with a large result, where there is none")),
         Outcome::Lost(ended) | Outcome::NotSent(ended) => Failure::Lost(of(to, &ended)),
+        Outcome::Busy { .. } => Failure::Lost(of(to, &"it ended its stream as one that was never opened")),
         Outcome::Deadline => Failure::Deadline(path.to_owned()),
     }
 }

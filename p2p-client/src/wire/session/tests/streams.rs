@@ -154,3 +154,22 @@ async fn credit_counts_for_a_stream_that_waits_to_be_begun() {
         assert!(matches!(peer.next().await, Some(Message::Item { id: 5, item }) if item == expected));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn open_streams_leave_room_for_calls() {
+    let pair = Pair::within(SessionLimits { max_calls: 4, ..SessionLimits::default() }).await;
+    let mut streams = Vec::new();
+    for _ in 0..2 {
+        let mut stream = open(&pair.client, "open_and_wait", "1", 1).await;
+        assert!(matches!(soon(stream.opened()).await, StreamOpening::Open));
+        streams.push(stream);
+    }
+    let third = pair.client.open(&Outgoing { credit: Some(1), ..call("open_and_wait", "1") }, in_time()).await;
+    assert!(matches!(third, Err(Outcome::Busy { streams: 2 })), "{third:?}");
+    assert!(pair.works().await && pair.client.is_open());
+    drop(streams.pop());
+    Service::reached(&pair.at_server.dropped, 1).await;
+    let_others_run().await;
+    let mut third = open(&pair.client, "open_and_wait", "1", 1).await;
+    assert!(matches!(soon(third.opened()).await, StreamOpening::Open));
+}

@@ -190,3 +190,25 @@ fn a_server_says_once_that_a_stream_is_open_and_only_while_it_serves_it() {
     machine.open_stream(1);
     assert!(sent(&mut machine).is_empty());
 }
+
+#[test]
+fn streams_take_half_of_what_the_other_end_takes_and_no_more() {
+    let mut machine = machine();
+    let keys = [opened(&mut machine, 1), opened(&mut machine, 1)];
+    let stream = Outgoing { credit: Some(1), ..PLAIN };
+    assert_eq!(machine.begin(&stream, later(), 1).unwrap_err(), Refused::TooManyStreams { open: 2 });
+    machine.begin(&PLAIN, later(), 1).unwrap();
+    // One that was given up occupies its place until the other end has ended it.
+    machine.abandon(keys[0]);
+    assert_eq!(machine.begin(&stream, later(), 1).unwrap_err(), Refused::TooManyStreams { open: 2 });
+    receive(&mut machine, message(&format!(r#"{{"jsonrpc":"2.0","id":{},"result":null}}"#, keys[0].id()))).unwrap();
+    machine.begin(&stream, later(), 1).unwrap();
+}
+
+#[test]
+fn an_end_that_takes_a_single_call_takes_a_single_stream() {
+    let mut machine = Machine::<u32>::new(SessionLimits::default(), 1, 0);
+    let key = opened(&mut machine, 1);
+    receive(&mut machine, message(&format!(r#"{{"jsonrpc":"2.0","id":{},"result":null}}"#, key.id()))).unwrap();
+    opened(&mut machine, 1);
+}

@@ -164,6 +164,7 @@ impl World {
                 end.pending.insert(label, Pending { key, deadline, items: 0 });
                 self.plans.push((style, reply));
             }
+            Err(Refused::TooManyStreams { open }) => assert_eq!(open, (self.max_calls / 2).max(1)),
             Err(Refused::TooManyCalls) => assert_eq!(end.permits, 0),
             Err(Refused::Ended(_)) => assert!(end.machine.ended().is_some()),
         }
@@ -309,6 +310,7 @@ impl World {
                 }
             }
             Outcome::NotSent(_) | Outcome::Lost(_) => {}
+            Outcome::Busy { .. } => panic!("a call that was refused was never begun"),
         }
     }
 
