@@ -292,7 +292,10 @@ pub(crate) type Decode<T> = fn(&[u8]) -> serde_json::Result<T>;
 pub(crate) fn encoded<P>(params: &P, encode: Encode<P>) -> Result<Vec<u8>, Failure> {
     let mut body = Vec::with_capacity(128);
     let mut object = ObjectWriter::new(&mut body);
-    encode(params, &mut object).map_err(|error| Failure::NotSent(format!("a parameter does not serialise: {error}")))?;
+    // It never will: to try it again, or elsewhere, is of no use.
+    let hopeless =
+        |error| Failure::Answered(RpcError::new(ErrorCode::INVALID_PARAMS, format!("a parameter does not serialise: {error}")));
+    encode(params, &mut object).map_err(hopeless)?;
     object.end();
     Ok(body)
 }

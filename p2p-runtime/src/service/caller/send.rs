@@ -9,7 +9,7 @@ use http_body_util::Full;
 use p2p_client::{
     call::{Failure, Head, Settle, UnderWay, Verdict},
     protocol::{
-        CallerId, NodeId,
+        CallerId, ErrorCode, NodeId, RpcError,
         envelope::{Reply, write_request},
     },
     proxy::Peer,
@@ -177,12 +177,7 @@ impl NodeCaller {
             Request::post("/rpc").body(Full::new(envelope.into())).map_err(|error| Failure::NotSent(error.to_string()))?;
         let sent = request.headers_mut();
         for (name, value) in head.headers.iter() {
-            let name = HeaderName::try_from(name).map_err(|_| Failure::NotSent(format!("{name:?} is no header name")))?;
-            if name.as_str().starts_with("p2p-") {
-                return Err(Failure::NotSent(format!("headers that begin with p2p- are the protocol's own; rename {name}")));
-            }
-            let value =
-                HeaderValue::try_from(value).map_err(|_| Failure::NotSent(format!("the value of {name} cannot be sent")))?;
+            let (name, value) = header(name, value)?;
             sent.append(name, value);
         }
         sent.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -240,6 +235,17 @@ pub(super) fn longest(head: &Head, body: &[u8]) -> usize {
 
 /// How many bytes of a method's path and an origin have their place in every message, beside the largest body.
 const USUAL_TEXTS: usize = 1_024;
+
+/// A header that the caller added. One that cannot be sent to this peer cannot be sent to any.
+fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), Failure> {
+    let hopeless = |text: String| Failure::Answered(RpcError::new(ErrorCode::INVALID_PARAMS, text));
+    let name = HeaderName::try_from(name).map_err(|_| hopeless(format!("{name:?} is no header name")))?;
+    if name.as_str().starts_with("p2p-") {
+        return Err(hopeless(format!("headers that begin with p2p- are the protocol's own; rename {name}")));
+    }
+    let value = HeaderValue::try_from(value).map_err(|_| hopeless(format!("the value of {name} cannot be sent")))?;
+    Ok((name, value))
+}
 
 /// A trace that continues nothing. Nobody must be kept from guessing it, so that its randomness need not be costly.
 fn new_trace() -> Trace {
