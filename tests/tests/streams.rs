@@ -18,7 +18,10 @@ use http::{Request, Response};
 use http_body_util::Full;
 use p2p_client::{
     protocol::ErrorCode,
-    wire::{Lines, Streamed, http::one_shot_streamed},
+    wire::{
+        Lines, Streamed,
+        http::{RequestLimits, one_shot_streamed},
+    },
 };
 use p2p_runtime::identity::TokenOptions;
 use p2p_services::prelude::*;
@@ -277,13 +280,14 @@ async fn what_opens_no_stream_is_answered_as_ever() {
         ] {
             let response = open(&web, "/rpc", "application/x-ndjson, application/json", rpc(method, &params)).await;
             assert_eq!(response.headers()["content-type"], "application/json");
-            assert_eq!(soon(response.into_body().whole(1_000)).await.unwrap(), answer);
+            assert_eq!(soon(response.into_body().whole(RequestLimits::default())).await.unwrap(), answer);
         }
     }
     // Access is decided before anything is opened.
     let [_, forwarder, _] = two.clients();
     let response = open(&forwarder, "/rpc", "text/event-stream", rpc("numbers/wait", &json!({}))).await;
-    let denied: Value = serde_json::from_slice(&soon(response.into_body().whole(1_000)).await.unwrap()).unwrap();
+    let denied: Value =
+        serde_json::from_slice(&soon(response.into_body().whole(RequestLimits::default())).await.unwrap()).unwrap();
     assert_eq!(denied["error"]["code"], ErrorCode::DENIED.0);
     assert_eq!(*two.numbers.opened.borrow(), 0);
 }

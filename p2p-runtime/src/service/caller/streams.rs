@@ -101,7 +101,9 @@ impl NodeCaller {
         if parts.headers.get(header::CONTENT_TYPE).is_some_and(|form| form == NDJSON) {
             return Ok(Opened::Items(of_lines(body.lines(MAX_LINE), to)));
         }
-        let whole = body.whole(RequestLimits::default().max_response).await;
+        // It is the answer to a call after all, and the deadline of that holds.
+        let rest = RequestLimits::within(head.deadline.saturating_duration_since(Instant::now()));
+        let whole = body.whole(rest).await;
         let whole = whole.map_err(|failure| failed(&failure, head, to, left))?;
         read(&http::Response::from_parts(parts, whole), to).map(Opened::Answered)
     }
