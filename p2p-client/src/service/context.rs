@@ -79,8 +79,7 @@ impl CallContext {
     }
 
     /// Where a method that streams puts its items as JSON; `None` where its caller asked for a single result, or takes them as they are.
-    /// (`#[service]` sees to that for methods that return `impl Stream`.)
-    pub fn items(&self) -> Option<&StreamSink> {
+    pub(crate) fn items(&self) -> Option<&StreamSink> {
         self.stream.as_ref().and_then(|stream| stream.sink())
     }
 
