@@ -77,7 +77,7 @@ async fn a_call_that_no_node_fits_names_its_target() {
         assert!(error.is_safe_to_retry());
     }
     let error = probe.on_all(Capability::from("gpu")).look().await.all_ok().unwrap_err();
-    assert_eq!(error.to_string(), "no route: no node fits the target and hosts the service");
+    assert_eq!(error.to_string(), "probe/look was to succeed on 1, and no node fits the target and hosts the service");
     let error = workers[0].proxy().call("probes/look", json!({})).await.unwrap_err();
     assert_eq!(error.to_string(), "no node of the cluster hosts a service \"probes\"; there are: probe, system");
     let error = workers[0].proxy().call("probe/loook", json!({})).await.unwrap_err();
@@ -329,7 +329,7 @@ async fn a_fan_out_tells_of_each_node_what_became_of_its_part() {
         }
     }
     let error = answers.all_ok().unwrap_err();
-    assert!(error.to_string().contains("node worker-2 at 10.0.0.12:8002"), "{error}");
+    assert!(error.to_string().contains("1 failed: worker-2: node worker-2 at 10.0.0.12:8002"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
