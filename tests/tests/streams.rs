@@ -96,6 +96,14 @@ impl Service {
         }))
     }
 
+    /// Opens no stream, and does not say so either.
+    #[service_method]
+    async fn never(&self) -> Result<impl Stream<Item = u64>> {
+        let _opened = self.open();
+        std::future::pending::<()>().await;
+        Ok(stream::empty())
+    }
+
     /// No stream.
     #[service_method(anonymous)]
     async fn double(&self, number: u64) -> Result<u64> {
@@ -205,9 +213,17 @@ async fn a_stream_is_open_before_there_is_an_item_and_dropping_it_ends_the_metho
     drop(waiting);
     Two::reached(&two.numbers.ended, 1).await;
     // A call that is dropped while it opens a stream, too.
-    let opening = proxy.numbers().wait();
-    drop(opening);
-    assert_eq!(*two.numbers.opened.borrow(), 1);
+    for target in [One::from("worker-1"), One::Any] {
+        let begun = *two.numbers.opened.borrow() + 1;
+        let mut opening = proxy.numbers().on(target).never();
+        tokio::select! {
+            opened = &mut opening => panic!("it opens none: {opened:?}"),
+            () = Two::reached(&two.numbers.opened, begun) => {}
+        }
+        assert_eq!(*two.numbers.ended.borrow(), begun - 1);
+        drop(opening);
+        Two::reached(&two.numbers.ended, begun).await;
+    }
 }
 
 #[tokio::test]
