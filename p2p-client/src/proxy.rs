@@ -20,7 +20,7 @@ pub use self::named::NamedCall;
 use crate::{
     call::{Call, CallError, Codec, Failure, Head, Here, MethodRef, Opening, Outgoing, Replies, Sending, Streaming, encoded},
     protocol::{CallerId, Fingerprint, Many, NodeId, One, Target, compatibility::Fit},
-    service::{Chain, Definition, HostedService, MethodSpec, Metrics, Outcome, StreamOutcome},
+    service::{Chain, Definition, HostedService, LazyDescriptor, MethodSpec, Metrics, Outcome, StreamOutcome},
 };
 
 /// What stands below every proxy: first resolve a target, then send.
@@ -59,6 +59,12 @@ pub trait Caller: Send + Sync + 'static {
     fn fit<'a>(&'a self, head: &'a Head, to: &'a Peer, version: Fingerprint) -> BoxFuture<'a, Result<Arc<Fit>, Failure>> {
         let _ = (head, to, version);
         Box::pin(ready(Ok(Arc::new(Fit::AsItIs))))
+    }
+
+    /// How this call is fitted to another version of its service than the caller's, `own`, that is hosted on this node. A caller that keeps
+    /// what it found out for other nodes keeps this as well.
+    fn fit_here(&self, head: &Head, own: &LazyDescriptor, hosted: &dyn HostedService) -> Arc<Fit> {
+        Arc::new(Fit::of(own.get(), &hosted.describe(), head.method.method()))
     }
 
     /// Sends a call and waits for its result's JSON, until the head's deadline at the latest. `body` is the params' JSON. Dropping the future

@@ -7,10 +7,7 @@ use futures::future::BoxFuture;
 use tokio::time::{Instant, sleep_until};
 
 use crate::{
-    protocol::{
-        ErrorCode, Fingerprint, NodeId, RpcError, Target,
-        compatibility::{Fit, NoFit},
-    },
+    protocol::{ErrorCode, Fingerprint, NodeId, RpcError, Target, compatibility::NoFit},
     proxy::{Caller, Peer, Route},
     service::{CallContext, Chain, Definition, HostedService, Local, MethodSpec, ObjectWriter, Outcome, Params, ServiceError},
 };
@@ -138,7 +135,7 @@ impl Outgoing {
     pub(super) fn fitted_here<'a>(&self, service: &dyn HostedService, body: &'a [u8]) -> Result<Cow<'a, [u8]>, Failure> {
         match self.head.method.spec().and_then(|spec| spec.descriptor) {
             Some(own) if own.fingerprint() != service.fingerprint() => {
-                let fit = Fit::of(own.get(), &service.describe(), self.head.method.method());
+                let fit = self.caller.fit_here(&self.head, own, service);
                 fit.params(body).map_err(|why| self.no_fit(self.caller.node_id(), &why))
             }
             _ => Ok(Cow::Borrowed(body)),

@@ -20,7 +20,7 @@ use p2p_client::{
     call::{Failure, Head, Opening, Sending},
     protocol::{CallerId, Fingerprint, NodeId, Target, compatibility::Fit},
     proxy::{Caller, Leg, Peer, Route},
-    service::Metrics,
+    service::{HostedService, LazyDescriptor, Metrics},
     wire::{pool::HttpPool, sessions::Sessions},
 };
 use rand::{RngExt, rngs::SmallRng};
@@ -90,6 +90,10 @@ impl Caller for NodeCaller {
 
     fn fit<'a>(&'a self, head: &'a Head, to: &'a Peer, version: Fingerprint) -> BoxFuture<'a, Result<Arc<Fit>, Failure>> {
         Box::pin(self.versions.fit(head, to, version))
+    }
+
+    fn fit_here(&self, head: &Head, own: &LazyDescriptor, hosted: &dyn HostedService) -> Arc<Fit> {
+        self.versions.fit_here(head.method.method(), own, hosted)
     }
 
     fn send<'a>(&'a self, head: &'a Head, to: &'a Peer, body: &'a [u8]) -> Sending<'a> {
