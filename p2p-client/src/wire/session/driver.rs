@@ -337,7 +337,7 @@ impl Driver {
         let is_congested = machine.is_congested();
         drop(machine);
         if !is_congested {
-            self.shared.waiters.wake_all();
+            self.shared.waiters.wake_for_room();
         }
         self.handle_events();
         true
@@ -393,7 +393,7 @@ impl Driver {
             self.shared.machine().tick(now, &mut self.events);
             self.handle_events();
             // Those that have not even been sent look at the time themselves.
-            self.shared.waiters.wake_all();
+            self.shared.waiters.wake_for_room();
             let machine = self.shared.machine();
             // There is something to send, or it was the last thing that a session which is left was kept for.
             if machine.waiting() > waiting || !machine.is_open() {

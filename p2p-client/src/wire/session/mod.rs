@@ -184,8 +184,8 @@ impl Session {
             },
         }
         let mut permit = Permit(Some(&self.shared));
-        let mut looked = false;
-        let key = poll_fn(|cx| self.shared.poll_begin(call, deadline, &mut looked, cx)).await?;
+        let mut place = None;
+        let key = poll_fn(|cx| self.shared.poll_begin(call, deadline, &mut place, cx)).await?;
         permit.0 = None;
         Ok(key)
     }
@@ -286,17 +286,17 @@ impl Shared {
         &self,
         call: &Outgoing<'_>,
         deadline: Instant,
-        looked: &mut bool,
+        place: &mut Option<waiters::Place>,
         cx: &Context<'_>,
     ) -> Poll<Result<CallKey, Outcome>> {
         let mut machine = self.machine();
         // It can only be late where it had to wait.
-        if std::mem::replace(looked, true) && deadline <= Instant::now() {
+        if place.is_some() && deadline <= Instant::now() {
             return Poll::Ready(Err(Outcome::Deadline));
         }
         if machine.is_congested() && machine.ended().is_none() {
             machine.wake_at(deadline);
-            self.waiters.add_call(cx.waker().clone());
+            self.waiters.add_call(place, cx.waker());
             drop(machine);
             self.driver.wake();
             return Poll::Pending;

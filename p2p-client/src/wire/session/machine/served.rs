@@ -174,7 +174,8 @@ impl<W> Machine<W> {
         match self.serving.get_mut(&id) {
             None => ItemSent::Gone,
             Some(_) if item.len() > MAX_INLINE => ItemSent::TooLong,
-            Some(serving) if serving.credit == 0 || congested => ItemSent::Wait,
+            Some(serving) if serving.credit == 0 => ItemSent::NoCredit,
+            Some(_) if congested => ItemSent::NoRoom,
             Some(serving) => {
                 serving.credit -= 1;
                 self.write(|out| write_item(id, item, out));
@@ -206,7 +207,9 @@ pub enum ItemSent {
     /// It is on its way.
     Sent,
     /// There is no credit; wait for [`Event::Credit`].
-    Wait,
+    NoCredit,
+    /// Too much waits to be sent; wait until some of it was taken.
+    NoRoom,
     /// Nobody wants it any more.
     Gone,
     /// It is larger than [`MAX_INLINE`], which the other end would not take.

@@ -173,3 +173,16 @@ async fn open_streams_leave_room_for_calls() {
     let mut third = open(&pair.client, "open_and_wait", "1", 1).await;
     assert!(matches!(soon(third.opened()).await, StreamOpening::Open));
 }
+
+#[tokio::test]
+async fn nothing_is_kept_of_a_stream_that_waited_for_credit_when_it_has_ended() {
+    let pair = Pair::new().await;
+    let items = open(&pair.client, "count", "100", 2).await;
+    while pair.server.shared.waiters.count() != (0, 0, 1) {
+        tokio::task::yield_now().await;
+    }
+    drop(items);
+    Service::reached(&pair.at_server.dropped, 1).await;
+    let_others_run().await;
+    assert_eq!(pair.server.shared.waiters.count(), (0, 0, 0));
+}

@@ -104,11 +104,11 @@ fn a_server_sends_as_many_items_as_there_is_credit_for() {
     let mut machine = serving(2);
     assert_eq!(machine.send_item(1, b"0"), ItemSent::Sent);
     assert_eq!(machine.send_item(1, b"1"), ItemSent::Sent);
-    assert_eq!(machine.send_item(1, b"2"), ItemSent::Wait);
+    assert_eq!(machine.send_item(1, b"2"), ItemSent::NoCredit);
     assert_eq!(sent(&mut machine).len(), 2);
     assert!(matches!(receive(&mut machine, credit(1, 1)).unwrap()[..], [Event::Credit(1)]));
     assert_eq!(machine.send_item(1, b"2"), ItemSent::Sent);
-    assert_eq!(machine.send_item(1, b"3"), ItemSent::Wait);
+    assert_eq!(machine.send_item(1, b"3"), ItemSent::NoCredit);
     machine.answer(1, Ok(b"null".to_vec()), later());
     assert_eq!(machine.send_item(1, b"3"), ItemSent::Gone);
 }
@@ -118,7 +118,7 @@ fn a_call_that_gives_no_credit_gets_no_items() {
     let mut machine = machine();
     receive(&mut machine, call_of(1)).unwrap();
     machine.serving(1);
-    assert_eq!(machine.send_item(1, b"0"), ItemSent::Wait);
+    assert_eq!(machine.send_item(1, b"0"), ItemSent::NoCredit);
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn items_wait_while_too_much_waits_to_be_sent() {
     machine.limits.max_waiting = 1_000;
     let big = vec![b'1'; 1_000];
     assert_eq!(machine.send_item(1, &big), ItemSent::Sent);
-    assert_eq!(machine.send_item(1, &big), ItemSent::Wait);
+    assert_eq!(machine.send_item(1, &big), ItemSent::NoRoom);
     assert!(machine.waiting() < 1_200);
     machine.take_output(usize::MAX, &mut Vec::new());
     assert_eq!(machine.send_item(1, &big), ItemSent::Sent);
