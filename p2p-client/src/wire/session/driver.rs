@@ -236,10 +236,14 @@ impl Driver {
         self.send_answers();
     }
 
-    fn serve(&mut self, call: Incoming) {
+    fn serve(&mut self, mut call: Incoming) {
         // The clock is looked at once a turn, and again after each call that is polled here.
         let inline = self.inline.get_or_insert_with(Inline::begin);
         let (id, credit) = (call.id, call.credit);
+        if credit.is_some() {
+            // It lives as long as its stream does.
+            call.detach();
+        }
         let items = credit.map(|_| ItemSink::new(self.shared.clone(), id));
         let serve = &self.serve;
         let Ok(mut serving) = catch_unwind(AssertUnwindSafe(|| serve.serve(call, inline.now, items))) else {

@@ -264,7 +264,8 @@ impl<W> Machine<W> {
                 items.waiting.push_back(item);
                 events.push(Event::Wake(waker));
             }
-            Waiter::Looking => items.waiting.push_back(item),
+            // Its caller is behind. A slice would keep all that was read with it, for as long as that lasts.
+            Waiter::Looking => items.waiting.push_back(Bytes::copy_from_slice(&item)),
             // Nobody wants it any more.
             kept @ (Waiter::Gone | Waiter::Ready(_)) => slot.waiter = kept,
         }

@@ -212,3 +212,19 @@ fn an_end_that_takes_a_single_call_takes_a_single_stream() {
     receive(&mut machine, message(&format!(r#"{{"jsonrpc":"2.0","id":{},"result":null}}"#, key.id()))).unwrap();
     opened(&mut machine, 1);
 }
+
+#[test]
+fn an_item_whose_caller_is_behind_does_not_keep_what_it_was_read_with() {
+    let mut machine = machine();
+    let key = opened(&mut machine, 4);
+    let read = Bytes::from(format!(r#"{{"jsonrpc":"2.0","method":"$/item","params":{{"id":{},"item":1}}}}"#, key.id()));
+    for _ in 0..2 {
+        receive(&mut machine, Message::parse(read.clone()).unwrap()).unwrap();
+    }
+    let mut is_slice = || {
+        let Progress::Item(item) = look(&mut machine, key) else { panic!("an item is missing") };
+        read.as_ptr_range().contains(&item.as_ptr())
+    };
+    assert!(is_slice(), "the first is about to be taken");
+    assert!(!is_slice());
+}
