@@ -14,6 +14,7 @@ use std::{
 use futures::future::BoxFuture;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
+use tokio::sync::watch;
 
 pub use self::named::NamedCall;
 
@@ -35,6 +36,11 @@ pub trait Caller: Send + Sync + 'static {
 
     /// Where the services of this node keep metrics of their own, by the service's name; `None` where there is no such place.
     fn metrics(&self, _service: &str) -> Option<Metrics> {
+        None
+    }
+
+    /// Becomes true when this node stops and ends the streams that are open on it; `None` where nobody says so.
+    fn stopping(&self) -> Option<watch::Receiver<bool>> {
         None
     }
 

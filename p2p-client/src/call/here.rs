@@ -17,7 +17,7 @@ use crate::service::{
 
 use super::{
     CallError,
-    serving::{cut_error, limit},
+    serving::{cut_error, limit, stream_cut},
 };
 
 /// A call that stays on this node: the object, and the context that its method gets.
@@ -61,11 +61,10 @@ impl<S: Definition + ?Sized> Here<S> {
         let path = &*self.method.path;
         let mut running = RunningStream::new(self.begin(), &self.cx);
         let deadline = limit(self.cx.deadline(), Some(self.method), self.began);
-        let ended = match GuardedStream::new(method, deadline, &self.cx).await {
-            Ok(ended) => ended.map_err(|failed| told(failed, path)),
-            Err(cut) => Err(CallError::from_failure(cut_error(cut, path).into(), path)),
-        };
-        ended.inspect_err(|_| running.fail())
+        match GuardedStream::new(method, deadline, &self.cx).await {
+            Ok(ended) => ended.map_err(|failed| told(failed, path)).inspect_err(|_| running.fail()),
+            Err(cut) => Err(CallError::from_failure(stream_cut(cut, path, self.cx.node(), &mut running), path)),
+        }
     }
 
     /// Counts the call, if its method is counted.

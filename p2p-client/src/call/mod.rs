@@ -34,8 +34,8 @@ pub use outgoing::Outgoing;
 pub(crate) use outgoing::{Begun, encoded};
 pub use quorum::{First, Quorum, TooFew};
 pub use sending::{Sending, Settle};
+pub use serving::{ended_by_stop, open_guarded, serve_guarded, unknown_method};
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use serving::{limit, unknown_method_of};
-pub use serving::{open_guarded, serve_guarded, unknown_method};
 pub use single::Call;
 pub use streaming::Streaming;

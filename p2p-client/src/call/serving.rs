@@ -7,10 +7,10 @@ use futures::{StreamExt, TryStreamExt};
 use tokio::time::Instant;
 
 use crate::{
-    protocol::{ErrorCode, RpcError},
+    protocol::{ErrorCode, NodeId, RpcError},
     service::{
         CallContext, Cut, Guarded, HostedService, MethodSpec, Params, Running, RunningStream, ServiceSpec, StreamSink,
-        stream::{GuardedStream, Handover, Produced},
+        stream::{GuardedStream, Handover, Produced, StreamCut},
     },
 };
 
@@ -118,9 +118,26 @@ async fn serve_stream(
     if deadline <= began {
         return Err(RpcError::new(ErrorCode::DEADLINE, format!("{} did not answer in time", method.path)));
     }
-    let ended = GuardedStream::new(service.serve(method.index, cx, params), deadline, cx).await;
-    let ended = ended.unwrap_or_else(|cut| Err(cut_error(cut, &method.path)));
-    ended.map(drop).inspect_err(|_| running.fail())
+    match GuardedStream::new(service.serve(method.index, cx, params), deadline, cx).await {
+        Ok(ended) => ended.map(drop).inspect_err(|_| running.fail()),
+        Err(cut) => Err(stream_cut(cut, &method.path, cx.node(), &mut running).into_rpc()),
+    }
+}
+
+/// What the caller of a stream is told that was cut. That the node stops is no error of the method.
+pub(super) fn stream_cut(cut: StreamCut, path: &str, node: &NodeId, running: &mut RunningStream<'_>) -> Failure {
+    match cut {
+        StreamCut::Call(cut) => {
+            running.fail();
+            cut_error(cut, path).into()
+        }
+        StreamCut::Stopping => ended_by_stop(path, node),
+    }
+}
+
+/// What the caller of an open stream is told whose node stops.
+pub fn ended_by_stop(path: &str, node: &NodeId) -> Failure {
+    Failure::Lost(format!("node {node} is stopping and has ended the stream {path}; open it again, at another node"))
 }
 
 fn begin<'a>(service: &'a dyn HostedService, method: &MethodSpec, began: Instant) -> Option<Running<'a>> {

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
 use crate::{
     protocol::{CallerId, NodeId},
@@ -93,6 +93,11 @@ impl CallContext {
         if let Some(stream) = &self.stream {
             stream.open();
         }
+    }
+
+    /// Where the node says that it stops, if it does say so.
+    pub(crate) fn stopping(&self) -> Option<watch::Receiver<bool>> {
+        self.node.stopping()
     }
 
     pub(crate) fn is_stream_open(&self) -> bool {

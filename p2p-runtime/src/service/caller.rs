@@ -24,6 +24,7 @@ use p2p_client::{
     wire::{pool::HttpPool, sessions::Sessions},
 };
 use rand::{RngExt, rngs::SmallRng};
+use tokio::sync::watch;
 
 use crate::{context::Context, network::Members};
 
@@ -40,13 +41,29 @@ pub struct NodeCaller {
     /// Spreads calls over equally good hosts.
     turn: AtomicU64,
     loads: Loads,
+    /// Whether the streams that are open on this node are to end.
+    stopping: watch::Sender<bool>,
 }
 
 impl NodeCaller {
     pub(crate) fn new(cx: Context, pool: HttpPool, sessions: Sessions, descriptors: Descriptors) -> Self {
         let identity = CallerId::Node { id: cx.node_id().clone(), role: cx.role() };
         let versions = Versions::new(descriptors);
-        Self { cx, identity, pool, sessions, versions, turn: AtomicU64::new(0), loads: Loads::default() }
+        Self {
+            cx,
+            identity,
+            pool,
+            sessions,
+            versions,
+            turn: AtomicU64::new(0),
+            loads: Loads::default(),
+            stopping: watch::Sender::new(false),
+        }
+    }
+
+    /// Ends the streams of this node's methods that are open, and those that are opened from now on: it stops.
+    pub(crate) fn end_streams(&self) {
+        self.stopping.send_replace(true);
     }
 
     fn members(&self) -> Option<Arc<Members>> {
@@ -65,6 +82,10 @@ impl Caller for NodeCaller {
 
     fn metrics(&self, service: &str) -> Option<Metrics> {
         Some(self.cx.metrics(service))
+    }
+
+    fn stopping(&self) -> Option<watch::Receiver<bool>> {
+        Some(self.stopping.subscribe())
     }
 
     fn resolve(&self, head: &Head) -> Result<Route, Failure> {

@@ -99,6 +99,11 @@ impl Dispatcher {
         Self { cx, caller }
     }
 
+    /// See [`NodeCaller::end_streams`].
+    pub(crate) fn end_streams(&self) {
+        self.caller.end_streams();
+    }
+
     /// Serves a call, and gives the result's JSON.
     ///
     /// # Errors

@@ -6,7 +6,7 @@
 //! Each item is fetched when the client takes it: a client that reads slowly slows the method down, on whichever node that runs, and one that
 //! goes away ends it. The last piece tells how the stream ended, so that a body which was cut is told from one that is complete.
 
-use std::{convert::Infallible, pin::pin};
+use std::convert::Infallible;
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -21,7 +21,7 @@ use p2p_client::{
 };
 use serde::Serialize;
 
-use super::running::{RunningRequest, RunningRequests};
+use super::running::RunningStream;
 
 /// The media type of Server-Sent Events.
 const EVENT_STREAM: &str = "text/event-stream";
@@ -112,10 +112,10 @@ impl Form {
     }
 }
 
-/// A request that is being answered, and what cuts it off when the node stops.
+/// A stream that is open, and what its reader is told when the node stops.
 pub(super) struct Running {
-    pub(super) requests: RunningRequests,
-    pub(super) _this: RunningRequest,
+    pub(super) stream: RunningStream,
+    pub(super) stopped: Failure,
 }
 
 /// A stream that is being sent.
@@ -129,12 +129,12 @@ struct Sending {
 impl Sending {
     /// The next piece of the body, and what sends the one after it.
     async fn next(mut self) -> (Bytes, Option<Self>) {
-        let item = self.running.requests.unless_cut(pin!(self.items.next())).await;
+        let item = self.running.stream.unless_ended(self.items.next()).await;
         let failure = match item {
             Some(Some(Ok(json))) => return (self.form.item(&json), Some(self)),
             Some(None) => return (self.form.end(self.id.as_deref(), Ok(())), None),
             Some(Some(Err(failure))) => failure,
-            None => Failure::Lost("the node stopped before the stream ended".to_owned()),
+            None => self.running.stopped.clone(),
         };
         (self.form.end(self.id.as_deref(), Err(&failure.into_rpc())), None)
     }
