@@ -63,7 +63,7 @@ impl<S: Definition + ?Sized> Here<S> {
         let deadline = limit(self.cx.deadline(), Some(self.method), self.began);
         match GuardedStream::new(method, deadline, &self.cx).await {
             Ok(ended) => ended.map_err(|failed| told(failed, path)).inspect_err(|_| running.fail()),
-            Err(cut) => Err(CallError::from_failure(stream_cut(cut, path, self.cx.node(), &mut running), path)),
+            Err(cut) => Err(CallError::from_failure(stream_cut(cut, path, &self.cx, &mut running), path)),
         }
     }
 

@@ -7,7 +7,7 @@ use futures::{StreamExt, TryStreamExt};
 use tokio::time::Instant;
 
 use crate::{
-    protocol::{ErrorCode, NodeId, RpcError},
+    protocol::{CallerId, ErrorCode, NodeId, RpcError},
     service::{
         CallContext, Cut, Guarded, HostedService, MethodSpec, Params, Running, RunningStream, ServiceSpec, StreamSink,
         stream::{GuardedStream, Handover, Produced, StreamCut},
@@ -120,24 +120,25 @@ async fn serve_stream(
     }
     match GuardedStream::new(service.serve(method.index, cx, params), deadline, cx).await {
         Ok(ended) => ended.map(drop).inspect_err(|_| running.fail()),
-        Err(cut) => Err(stream_cut(cut, &method.path, cx.node(), &mut running).into_rpc()),
+        Err(cut) => Err(stream_cut(cut, &method.path, cx, &mut running).into_rpc()),
     }
 }
 
 /// What the caller of a stream is told that was cut. That the node stops is no error of the method.
-pub(super) fn stream_cut(cut: StreamCut, path: &str, node: &NodeId, running: &mut RunningStream<'_>) -> Failure {
+pub(super) fn stream_cut(cut: StreamCut, path: &str, cx: &CallContext, running: &mut RunningStream<'_>) -> Failure {
     match cut {
         StreamCut::Call(cut) => {
             running.fail();
             cut_error(cut, path).into()
         }
-        StreamCut::Stopping => ended_by_stop(path, node),
+        StreamCut::Stopping => ended_by_stop(path, cx.node(), cx.caller()),
     }
 }
 
-/// What the caller of an open stream is told whose node stops.
-pub fn ended_by_stop(path: &str, node: &NodeId) -> Failure {
-    Failure::Lost(format!("node {node} is stopping and has ended the stream {path}; open it again, at another node"))
+/// What the caller of an open stream is told whose node stops. Who has no name is told none.
+pub fn ended_by_stop(path: &str, node: &NodeId, caller: &CallerId) -> Failure {
+    let node = if *caller == CallerId::Anonymous { "the node".to_owned() } else { format!("node {node}") };
+    Failure::Lost(format!("{node} is stopping and has ended the stream {path}; open it again, at another node"))
 }
 
 fn begin<'a>(service: &'a dyn HostedService, method: &MethodSpec, began: Instant) -> Option<Running<'a>> {

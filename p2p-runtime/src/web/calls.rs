@@ -205,7 +205,7 @@ impl<'a> Calls<'a> {
     }
 
     fn running(&self, path: &str, this: RunningRequest) -> Running {
-        let stopped = p2p_client::call::ended_by_stop(path, self.state.cx.node_id());
+        let stopped = p2p_client::call::ended_by_stop(path, self.state.cx.node_id(), &self.requester.caller);
         Running { stream: self.state.running.stream(this), stopped }
     }
 }
