@@ -73,6 +73,12 @@ pub trait Caller: Send + Sync + 'static {
         Arc::new(Fit::of(own.get(), &hosted.describe(), head.method.method()))
     }
 
+    /// Whether a call by name that was lost at one node, where it may have run, may be made again at the next: whether both say that its method
+    /// is idempotent. (Of a call by its proxy that is known.) It is asked only then; unless it is written, nobody knows.
+    fn may_run_twice<'a>(&'a self, _head: &'a Head, _lost_at: &'a Peer, _next: &'a Route) -> BoxFuture<'a, bool> {
+        Box::pin(ready(false))
+    }
+
     /// Sends a call and waits for its result's JSON, until the head's deadline at the latest. `body` is the params' JSON. Dropping the future
     /// cancels the call.
     fn send<'a>(&'a self, head: &'a Head, to: &'a Peer, body: &'a [u8]) -> Sending<'a>;

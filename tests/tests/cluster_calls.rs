@@ -162,6 +162,33 @@ async fn an_idempotent_call_whose_node_dies_meanwhile_is_made_elsewhere() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_by_name_whose_node_dies_meanwhile_is_made_elsewhere_where_its_method_says_that_it_may_run_twice() {
+    for (method, may_run_twice) in [("probe/wait_again", true), ("probe/wait", false)] {
+        let cluster = Cluster::new();
+        let coordinator = cluster.coordinator(Plan::coordinator().without_probe()).await;
+        let one = cluster.worker(Plan::worker(1), &coordinator).await;
+        let two = cluster.worker(Plan::worker(2), &coordinator).await;
+        sees(&coordinator, |members| members.hosting("probe").count() == 2).await;
+
+        let call = tokio::spawn(coordinator.proxy().call(method, json!({})).on(One::Any));
+        let (mut in_one, mut in_two) = (one.probe.begun.subscribe(), two.probe.begun.subscribe());
+        let (dies, lives) = tokio::select! {
+            _ = in_one.wait_for(|begun| *begun == 1) => (&one, &two),
+            _ = in_two.wait_for(|begun| *begun == 1) => (&two, &one),
+        };
+        lives.probe.open.send_replace(true);
+        cluster.network.kill(dies.ip);
+        match soon(call).await.unwrap() {
+            Ok(answer) => assert_eq!((answer.get(), may_run_twice), (format!("{:?}", lives.id().as_str()).as_str(), true)),
+            Err(error) => {
+                assert!(matches!(error, CallError::Transport { may_have_run: true, .. }) && !may_run_twice, "{error}");
+                assert_eq!(*lives.probe.begun.borrow(), 0, "it was made nowhere else");
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_call_that_was_lost_may_have_run_although_the_next_host_was_not_even_reached() {
     let cluster = Cluster::new();
     let coordinator = cluster.coordinator(Plan::coordinator().without_probe()).await;

@@ -6,10 +6,11 @@ use tokio::time::Instant;
 
 use crate::{
     protocol::{NodeId, Target},
+    proxy::{Caller, Peer, Route},
     service::{Chain, MethodSpec},
 };
 
-use super::Headers;
+use super::{Failure, Headers};
 
 /// Which method is called.
 #[derive(Debug, Clone)]
@@ -73,4 +74,51 @@ pub struct Head {
     pub tried: Vec<NodeId>,
     /// Whether this is what the call began with: nothing was waited for since then, neither another node, nor a pause, nor a description.
     pub is_first_try: bool,
+}
+
+impl Head {
+    /// Where the call goes that failed at `peer`: to the next that fits, where it surely did not run or may run twice. `failed` is what its
+    /// caller is told where nobody is left.
+    ///
+    /// # Errors
+    /// How it failed, where it may go nowhere.
+    pub async fn elsewhere(
+        &mut self,
+        caller: &dyn Caller,
+        peer: Peer,
+        failure: Failure,
+        failed: &mut Option<Failure>,
+    ) -> Result<Result<Route, Failure>, Failure> {
+        // Of a method that is known by its name alone the hosts have to say whether it may run twice.
+        let is_to_be_asked = self.method.spec().is_none() && matches!(failure, Failure::Lost(_));
+        if !is_to_be_asked && !self.may_go_on(&failure) {
+            return Err(failure);
+        }
+        self.tried.push(peer.node_id.clone());
+        self.is_first_try = false;
+        let next = caller.resolve(self);
+        if is_to_be_asked {
+            match &next {
+                Ok(next) if caller.may_run_twice(self, &peer, next).await => {}
+                _ => return Err(failure),
+            }
+        }
+        tracing::debug!(peer = %peer.node_id, %failure, "trying elsewhere");
+        *failed = Some(worse(failed.take(), failure));
+        Ok(next)
+    }
+
+    /// Whether a call that failed so may be sent again, as far as its caller knows the method.
+    pub(super) fn may_go_on(&self, failure: &Failure) -> bool {
+        let idempotent = self.method.spec().is_some_and(|spec| spec.idempotent);
+        failure.surely_not_run() || (idempotent && matches!(failure, Failure::Lost(_)))
+    }
+}
+
+/// Of two failures, what is told: once a call may have run, no later refusal can say that it has not.
+fn worse(earlier: Option<Failure>, later: Failure) -> Failure {
+    match earlier {
+        Some(earlier) if later.surely_not_run() && !earlier.surely_not_run() => earlier,
+        _ => later,
+    }
 }

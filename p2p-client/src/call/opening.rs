@@ -120,7 +120,7 @@ impl Outgoing {
             };
             match opened {
                 Ok(opened) => return Ok(opened),
-                Err(failure) => route = self.elsewhere(peer, failure, &mut failed)?,
+                Err(failure) => route = Box::pin(self.elsewhere(peer, failure, &mut failed)).await?,
             }
         }
     }

@@ -189,25 +189,18 @@ impl Outgoing {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
-            route = self.elsewhere(peer, failure, &mut failed)?;
+            route = Box::pin(self.elsewhere(peer, failure, &mut failed)).await?;
         }
     }
 
     /// Where a call goes that failed at `peer`, or how it failed, where it may go nowhere. `failed` is what its caller is told in the end.
-    pub(super) fn elsewhere(
+    pub(super) async fn elsewhere(
         &mut self,
         peer: Peer,
         failure: Failure,
         failed: &mut Option<Failure>,
     ) -> Result<Result<Route, Failure>, Failure> {
-        if !self.may_go_on(&failure) {
-            return Err(failure);
-        }
-        tracing::debug!(peer = %peer.node_id, %failure, "trying elsewhere");
-        self.head.tried.push(peer.node_id);
-        self.head.is_first_try = false;
-        *failed = Some(worse(failed.take(), failure));
-        Ok(self.caller.resolve(&self.head))
+        self.head.elsewhere(&*self.caller, peer, failure, failed).await
     }
 
     /// Where a call goes once nobody is left for it: around again, if that may be, was asked for, and there is time.
@@ -217,17 +210,11 @@ impl Outgoing {
         failed: &mut Option<Failure>,
     ) -> Result<Result<Route, Failure>, Failure> {
         let failure = failed.take().unwrap_or(nobody);
-        if !self.may_go_on(&failure) || !self.next_round().await {
+        if !self.head.may_go_on(&failure) || !self.next_round().await {
             return Err(failure);
         }
         *failed = Some(failure);
         Ok(self.caller.resolve(&self.head))
-    }
-
-    /// Whether a call that failed so may be sent again.
-    fn may_go_on(&self, failure: &Failure) -> bool {
-        let idempotent = self.head.method.spec().is_some_and(|spec| spec.idempotent);
-        failure.surely_not_run() || (idempotent && matches!(failure, Failure::Lost(_)))
     }
 
     /// Whether nothing is left to be tried for a call that has nowhere to go.
@@ -252,14 +239,6 @@ impl Outgoing {
 
     pub(super) fn fail<E: ServiceError>(&self, failure: Failure) -> CallError<E> {
         CallError::from_failure(failure, &self.head.method.path())
-    }
-}
-
-/// Of two failures, what is told: once a call may have run, no later refusal can say that it has not.
-fn worse(earlier: Option<Failure>, later: Failure) -> Failure {
-    match earlier {
-        Some(earlier) if later.surely_not_run() && !earlier.surely_not_run() => earlier,
-        _ => later,
     }
 }
 

@@ -7,6 +7,7 @@ mod nowhere;
 mod route;
 mod send;
 mod streams;
+mod twice;
 
 pub(crate) use nowhere::Nowhere;
 
@@ -38,6 +39,7 @@ pub struct NodeCaller {
     pool: HttpPool,
     sessions: Sessions,
     versions: Versions,
+    descriptors: Descriptors,
     /// Spreads calls over equally good hosts.
     turn: AtomicU64,
     loads: Loads,
@@ -48,13 +50,14 @@ pub struct NodeCaller {
 impl NodeCaller {
     pub(crate) fn new(cx: Context, pool: HttpPool, sessions: Sessions, descriptors: Descriptors) -> Self {
         let identity = CallerId::Node { id: cx.node_id().clone(), role: cx.role() };
-        let versions = Versions::new(descriptors);
+        let versions = Versions::new(descriptors.clone());
         Self {
             cx,
             identity,
             pool,
             sessions,
             versions,
+            descriptors,
             turn: AtomicU64::new(0),
             loads: Loads::default(),
             stopping: watch::Sender::new(false),
@@ -115,6 +118,10 @@ impl Caller for NodeCaller {
 
     fn fit_here(&self, head: &Head, own: &LazyDescriptor, hosted: &dyn HostedService) -> Arc<Fit> {
         self.versions.fit_here(head.method.method(), own, hosted)
+    }
+
+    fn may_run_twice<'a>(&'a self, head: &'a Head, lost_at: &'a Peer, next: &'a Route) -> BoxFuture<'a, bool> {
+        Box::pin(self.may_run_twice_at(head, lost_at, next))
     }
 
     fn send<'a>(&'a self, head: &'a Head, to: &'a Peer, body: &'a [u8]) -> Sending<'a> {

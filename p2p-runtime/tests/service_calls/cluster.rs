@@ -230,6 +230,17 @@ impl Caller for OnNode {
         }
     }
 
+    fn may_run_twice<'a>(&'a self, head: &'a Head, lost_at: &'a Peer, next: &'a Route) -> BoxFuture<'a, bool> {
+        let (service, method) = (head.method.service(), head.method.method());
+        let says_so = |hosted: &Arc<dyn HostedService>| hosted.method(method).is_some_and(|spec| spec.idempotent);
+        let by_id = |id: &NodeId| self.cluster.hosted(id.as_str(), service).is_some_and(|hosted| says_so(&hosted));
+        let next = match next {
+            Route::Here(hosted) => says_so(hosted),
+            Route::Peer(peer) | Route::Differing(peer, _) => by_id(&peer.node_id),
+        };
+        Box::pin(std::future::ready(next && by_id(&lost_at.node_id)))
+    }
+
     fn send<'a>(&'a self, head: &'a Head, to: &'a Peer, body: &'a [u8]) -> Sending<'a> {
         let sending: BoxFuture<'a, _> = Box::pin(async move { self.deliver(head, &to.node_id, body).await.map(Into::into) });
         sending.into()
