@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::{
     protocol::{NodeId, Target},
     proxy::{Caller, Peer, Route},
-    service::{Chain, MethodSpec},
+    service::{Chain, MethodSpec, Trace},
 };
 
 use super::{Failure, Headers};
@@ -67,7 +67,7 @@ pub struct Head {
     /// When the call was first polled.
     pub began: Instant,
     /// What it inherits from the call around it.
-    pub chain: Chain,
+    pub chain: Option<Arc<Chain>>,
     /// Headers that the caller added.
     pub headers: Headers,
     /// Nodes that were tried without success, to be avoided.
@@ -77,6 +77,16 @@ pub struct Head {
 }
 
 impl Head {
+    /// The trace that it belongs to, if the call around it had one.
+    pub fn trace(&self) -> Option<Trace> {
+        self.chain.as_ref().and_then(|chain| chain.trace)
+    }
+
+    /// Who began the chain of calls, where this is not the first of them.
+    pub fn origin(&self) -> Option<&Arc<str>> {
+        self.chain.as_ref().and_then(|chain| chain.origin.as_ref())
+    }
+
     /// Where the call goes that failed at `peer`: to the next that fits, where it surely did not run or may run twice. `failed` is what its
     /// caller is told where nobody is left.
     ///

@@ -25,6 +25,7 @@ pub use error::{CallError, Failure, TimedOut};
 pub use fanout::{Answers, Failures, Replies, ReplyStream, Values};
 pub use head::{Head, MethodRef};
 pub use here::Here;
+pub(crate) use here::at_hand;
 pub use load::{PeerLoad, UnderWay, Verdict};
 pub use opening::{Items, OpenHere, Opened, Opening};
 pub use options::{CallOptions, Headers};

@@ -15,7 +15,7 @@ use crate::{
 use super::{
     CallError, CallOptions, Failure, Head, Here, MethodRef,
     pause::{chance, pause},
-    serving::{after, serve_guarded, unknown_method},
+    serving::{deadline, serve_guarded, unknown_method},
 };
 
 /// A call that has begun.
@@ -33,15 +33,11 @@ impl Outgoing {
         caller: Arc<dyn Caller>,
         method: MethodRef,
         target: Target,
-        chain: Option<&Arc<Chain>>,
+        chain: Option<Arc<Chain>>,
         options: CallOptions,
     ) -> Self {
         let began = Instant::now();
-        let chain = chain.map(|chain| Chain::clone(chain)).unwrap_or_default();
-        let timeout =
-            options.timeout.or_else(|| method.spec().and_then(|spec| spec.timeout)).unwrap_or(CallOptions::DEFAULT_TIMEOUT);
-        let own = after(began, timeout);
-        let deadline = chain.deadline.map_or(own, |outer| own.min(outer));
+        let deadline = deadline(began, options.timeout, method.spec(), chain.as_deref());
         let head =
             Head { method, target, deadline, began, chain, headers: options.headers, tried: Vec::new(), is_first_try: true };
         Self { caller, head, retries: options.retries, rounds: 0 }
@@ -96,15 +92,8 @@ impl Outgoing {
         service: Arc<dyn HostedService>,
         method: &'static MethodSpec,
     ) -> Result<Here<S>, Failure> {
-        method.access.check(self.caller.identity(), &method.path).map_err(|denied| Failure::Answered(denied.into()))?;
-        let object = service.into_any().downcast().map_err(|_| {
-            let text = format!("what is hosted as {} is not of the type that it says it is", method.service);
-            Failure::Answered(RpcError::new(ErrorCode::INTERNAL, text))
-        })?;
-        let Head { deadline, began, chain, .. } = self.head;
-        let cx = CallContext::of_own(self.caller, deadline, chain).for_service(method.service.clone());
-        let cx = if method.streams { cx.streaming() } else { cx };
-        Ok(Here::new(object, cx, began, method))
+        let Head { began, deadline, chain, .. } = self.head;
+        Here::new(self.caller, service, method, chain, (began, deadline))
     }
 
     /// Serves the call from JSON by an object on this node.
@@ -126,7 +115,7 @@ impl Outgoing {
     pub(super) fn own_context(&self, method: &MethodSpec) -> Result<CallContext, Failure> {
         method.access.check(self.caller.identity(), &method.path).map_err(|denied| Failure::Answered(denied.into()))?;
         let cx = CallContext::new(self.caller.clone(), self.caller.identity().clone(), self.head.deadline)
-            .within(self.head.chain.trace, self.head.chain.origin.clone())
+            .within(self.head.trace(), self.head.origin().cloned())
             .for_service(method.service.clone());
         Ok(cx)
     }

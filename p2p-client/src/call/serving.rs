@@ -9,12 +9,12 @@ use tokio::time::Instant;
 use crate::{
     protocol::{CallerId, ErrorCode, NodeId, RpcError},
     service::{
-        CallContext, Cut, Guarded, HostedService, MethodSpec, Params, Running, RunningStream, ServiceSpec, StreamSink,
+        CallContext, Chain, Cut, Guarded, HostedService, MethodSpec, Params, Running, RunningStream, ServiceSpec, StreamSink,
         stream::{GuardedStream, Handover, Produced, StreamCut},
     },
 };
 
-use super::{Failure, Opened};
+use super::{CallOptions, Failure, Opened};
 
 /// Serves one call from JSON: access was checked, the rest is done here. The call runs under its deadline, is counted, and keeps a
 /// panic within it. The items of a method that streams go where the context says, and it answers null after the last one. A `detached`
@@ -166,13 +166,21 @@ pub(crate) fn unknown_method_of(spec: &ServiceSpec, name: &str) -> RpcError {
     )
 }
 
+/// When a call's caller stops waiting: after the time that it was given, or else the method's own, or else 30 seconds; and not after the
+/// call around it.
+pub(super) fn deadline(began: Instant, given: Option<Duration>, method: Option<&MethodSpec>, chain: Option<&Chain>) -> Instant {
+    let timeout = given.or_else(|| method.and_then(|method| method.timeout)).unwrap_or(CallOptions::DEFAULT_TIMEOUT);
+    let own = after(began, timeout);
+    chain.and_then(|chain| chain.deadline).map_or(own, |outer| own.min(outer))
+}
+
 /// A caller's deadline, or a method's own limit where that is earlier: whichever node serves the call, it ends then.
 pub(crate) fn limit(deadline: Instant, method: Option<&MethodSpec>, began: Instant) -> Instant {
     method.and_then(|method| method.timeout).map_or(deadline, |own| deadline.min(after(began, own)))
 }
 
 /// A time in the future; where it lies beyond what the clock can say, one in thirty years.
-pub(super) fn after(began: Instant, timeout: Duration) -> Instant {
+fn after(began: Instant, timeout: Duration) -> Instant {
     const LONG: Duration = Duration::from_hours(30 * 365 * 24);
     began.checked_add(timeout).unwrap_or_else(|| began + LONG)
 }

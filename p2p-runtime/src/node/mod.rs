@@ -10,6 +10,7 @@ mod attestation;
 mod builder;
 mod enrol;
 mod error;
+mod large_buffers;
 mod parts;
 mod vault;
 

@@ -23,7 +23,7 @@ use crate::{
     web::{RunningRequests, WebServerComponent, WebState},
 };
 
-use super::{Enrolment, Node, NodeBuilder, NodeError, attestation::ByCertificate};
+use super::{Enrolment, Node, NodeBuilder, NodeError, attestation::ByCertificate, large_buffers::expect_large_buffers};
 
 /// Counts the node's starts, so that what it says after one is newer than all it said before.
 const EPOCH: &str = "state/epoch";
@@ -33,6 +33,7 @@ const WAITING_FRAMES: usize = 4096;
 /// Starts a node that is enrolled.
 pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<Node, NodeError> {
     let started = Instant::now();
+    expect_large_buffers();
     let store = enrolment.store.clone();
     let epoch = spawn_blocking(move || next_epoch(&store)).await??;
     let peer = enrolment.identity.peer().clone();

@@ -19,7 +19,7 @@ use std::{
 use futures::future::BoxFuture;
 use p2p_client::{
     call::{Failure, Head, Opening, Sending},
-    protocol::{CallerId, Fingerprint, NodeId, Target, compatibility::Fit},
+    protocol::{CallerId, Fingerprint, NodeId, One, Target, compatibility::Fit},
     proxy::{Caller, Leg, Peer, Route},
     service::{HostedService, LazyDescriptor, Metrics},
     wire::{pool::HttpPool, sessions::Sessions},
@@ -85,6 +85,14 @@ impl Caller for NodeCaller {
 
     fn metrics(&self, service: &str) -> Option<Metrics> {
         Some(self.cx.metrics(service))
+    }
+
+    fn here(&self, service: &str, target: &One) -> Option<Arc<dyn HostedService>> {
+        match target {
+            One::Any => self.cx.registry().get(service),
+            One::Node(id) if id == self.cx.node_id() => self.cx.registry().get(service),
+            _ => None,
+        }
     }
 
     fn stopping(&self) -> Option<watch::Receiver<bool>> {

@@ -314,8 +314,8 @@ impl Outside {
             target: None,
             received,
             timeout: Some(head.deadline.saturating_duration_since(received)),
-            trace: head.chain.trace,
-            origin: head.chain.origin.clone(),
+            trace: head.trace(),
+            origin: head.origin().cloned(),
         })
     }
 }
