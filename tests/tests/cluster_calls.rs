@@ -188,6 +188,26 @@ async fn a_call_by_name_whose_node_dies_meanwhile_is_made_elsewhere_where_its_me
     }
 }
 
+#[tokio::test]
+async fn a_call_from_outside_whose_host_dies_meanwhile_is_forwarded_to_another_where_its_method_says_that_it_may_run_twice() {
+    let cluster = Cluster::new();
+    let coordinator = cluster.coordinator(Plan::coordinator().without_probe()).await;
+    let one = cluster.worker(Plan::worker(1), &coordinator).await;
+    let two = cluster.worker(Plan::worker(2), &coordinator).await;
+    sees(&coordinator, |members| members.hosting("probe").count() == 2).await;
+
+    let operator = Web::operator(cluster.dir("coordinator"));
+    let call = tokio::spawn(async move { operator.call("probe/wait_again", json!({})).await });
+    let (mut in_one, mut in_two) = (one.probe.begun.subscribe(), two.probe.begun.subscribe());
+    let (dies, lives) = tokio::select! {
+        _ = in_one.wait_for(|begun| *begun == 1) => (&one, &two),
+        _ = in_two.wait_for(|begun| *begun == 1) => (&two, &one),
+    };
+    lives.probe.open.send_replace(true);
+    cluster.network.kill(dies.ip);
+    assert_eq!(soon(call).await.unwrap(), Ok(json!(lives.id().as_str())));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_call_that_was_lost_may_have_run_although_the_next_host_was_not_even_reached() {
     let cluster = Cluster::new();

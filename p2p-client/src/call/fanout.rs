@@ -181,9 +181,9 @@ impl<T: Send + 'static, E: ServiceError> Future for Replies<T, E> {
         }
         Poll::Ready(match &mut this.state {
             State::Running { method, asked, answers, .. } => {
-                Answers { method: Some(method.clone()), asked: *asked, answers: std::mem::take(answers) }
+                Answers { method: Some(method.clone()), asked: *asked, replies: std::mem::take(answers) }
             }
-            State::Ready(_) => Answers { method: None, asked: Asked::Nobody, answers: Vec::new() },
+            State::Ready(_) => Answers { method: None, asked: Asked::Nobody, replies: Vec::new() },
         })
     }
 }
@@ -218,29 +218,29 @@ pub type Failures<E = NoError> = Vec<(NodeId, CallError<E>)>;
 pub struct Answers<T, E = NoError> {
     method: Option<MethodRef>,
     asked: Asked,
-    answers: Vec<Reply<T, E>>,
+    replies: Vec<Reply<T, E>>,
 }
 
 impl<T, E> Answers<T, E> {
     /// How many nodes were asked.
     pub fn len(&self) -> usize {
-        self.answers.len()
+        self.replies.len()
     }
 
     /// Whether nobody was asked.
     pub fn is_empty(&self) -> bool {
-        self.answers.is_empty()
+        self.replies.is_empty()
     }
 
     /// The results, each with its node.
     pub fn iter(&self) -> std::slice::Iter<'_, Reply<T, E>> {
-        self.answers.iter()
+        self.replies.iter()
     }
 
     /// The values, and the failures (those who did not answer in time among them), each with its node.
     pub fn into_parts(self) -> (Values<T>, Failures<E>) {
         let (mut values, mut failures) = (Vec::new(), Vec::new());
-        for (node, reply) in self.answers {
+        for (node, reply) in self.replies {
             match reply {
                 Ok(value) => values.push((node, value)),
                 Err(error) => failures.push((node, error)),
@@ -269,7 +269,7 @@ impl<T, E> IntoIterator for Answers<T, E> {
     type IntoIter = std::vec::IntoIter<Reply<T, E>>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.answers.into_iter()
+        self.replies.into_iter()
     }
 }
 

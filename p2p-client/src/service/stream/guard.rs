@@ -89,6 +89,6 @@ async fn stopping(node: Option<watch::Receiver<bool>>) {
     let Some(mut node) = node else { return pending().await };
     if node.wait_for(|stopping| *stopping).await.is_err() {
         // It is gone without a word, and takes its tasks along.
-        pending().await
+        pending::<()>().await;
     }
 }
