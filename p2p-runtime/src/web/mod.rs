@@ -21,6 +21,7 @@ mod routes;
 pub mod rpc;
 mod running;
 mod state;
+mod store;
 mod streams;
 
 /// Where results that were too large for a session are fetched; the ticket follows.
@@ -61,3 +62,4 @@ pub use openapi::openapi;
 pub use openrpc::openrpc;
 pub(crate) use running::RunningRequests;
 pub(crate) use state::WebState;
+pub use store::StoreRequest;

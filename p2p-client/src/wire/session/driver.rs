@@ -52,7 +52,7 @@ const BATCH: usize = 256;
 /// How long calls are polled right where they came in. After that they get tasks of their own until the next turn.
 const INLINE_BUDGET: Duration = Duration::from_micros(500);
 /// The most bytes that are handed to the connection at once: one HTTP/2 frame's.
-const MAX_CHUNK: usize = 1 << 20;
+const MAX_CHUNK: usize = super::connect::FRAME as usize;
 
 /// One end of a session's streams.
 pub struct Driver {
