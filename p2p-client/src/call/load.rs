@@ -30,6 +30,8 @@ const BETWEEN_SAMPLES: Duration = Duration::from_millis(1);
 const NOTHING: Duration = Duration::from_micros(100);
 /// What a failure costs at least; each further one doubles the cost, as long as the earlier ones are not forgotten.
 const FAILURE: Duration = Duration::from_millis(100);
+/// The most that faults of a peer that answers cost.
+const MOST_OF_A_FAULT: Duration = Duration::from_secs(1);
 /// The most that a call is taken to cost.
 const MOST: Duration = Duration::from_secs(30);
 
@@ -99,9 +101,18 @@ impl PeerLoad {
         self.set(mean, now);
     }
 
-    /// A call ended after this time because something is wrong with the peer. However fast that was, it is as bad as a first failure.
+    /// A call ended after this time because something is wrong with the peer. However fast that was, it is as bad as a failure, and gets worse
+    /// with each further one: callers by the hundred would else find that still better than to stand in line at a peer that is well. It does not
+    /// get as bad, as it may be about one method of many.
     pub fn measure_fault(&self, took: Duration, now: Instant) {
-        self.measure(took.max(FAILURE), now);
+        let now = self.since_birth(now);
+        let mean = self.mean_at(now);
+        let is_counted = now.saturating_sub(self.measured.load(Relaxed)) < nanos(BETWEEN_SAMPLES);
+        if is_counted && mean >= nanos(FAILURE) {
+            return;
+        }
+        let worse = mean.saturating_mul(2).clamp(nanos(FAILURE), nanos(MOST_OF_A_FAULT));
+        self.set(worse.max(mean).max(nanos(took.min(MOST))), now);
     }
 
     /// The peer could not be reached, or was lost with a call. All that fails at about the same time counts once: it was one connection.
@@ -348,14 +359,20 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_costs_as_much_as_a_failure_however_fast_it_came_and_does_not_grow() {
+    fn a_fault_costs_as_much_as_a_failure_however_fast_it_came_and_more_with_each_up_to_a_bound() {
         let (load, now) = fresh();
         for _ in 0..10 {
             load.measure_fault(MS / 10, now);
         }
-        assert_eq!(load.cost(now), nanos(FAILURE));
-        load.measure_fault(3 * FAILURE, now);
-        assert_eq!(load.cost(now), nanos(3 * FAILURE), "one that took longer costs what it took");
+        assert_eq!(load.cost(now), nanos(FAILURE), "of those within a millisecond one counts");
+        load.measure_fault(MS / 10, now + MS);
+        assert!((nanos(19 * FAILURE / 10)..=nanos(2 * FAILURE)).contains(&load.cost(now + MS)), "{load:?}");
+        for fault in 2..20 {
+            load.measure_fault(MS / 10, now + fault * MS);
+        }
+        assert_eq!(load.cost(now + 19 * MS), nanos(MOST_OF_A_FAULT));
+        load.measure_fault(3 * MOST_OF_A_FAULT, now + 20 * MS);
+        assert_eq!(load.cost(now + 20 * MS), nanos(3 * MOST_OF_A_FAULT), "one that took longer costs what it took");
     }
 
     #[test]

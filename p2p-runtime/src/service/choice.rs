@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn a_host_that_answers_at_once_that_it_cannot_does_not_draw_calls_either() {
-        for callers in [1, 16] {
+        for callers in [1, 16, 100] {
             let shares = shares(&calls(&[Well(5 * MS), Faulty(MS / 20)], callers, 20_000 * MS));
             assert!(shares[1] < 0.05, "{callers} callers: {shares:?}");
             assert!(shares[1] > 0.0, "it is asked again whether it is well: {shares:?}");

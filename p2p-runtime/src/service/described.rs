@@ -189,7 +189,8 @@ mod tests {
 
     #[test]
     fn the_kept_fingerprint_is_that_of_the_description() {
-        let text = r#"{"format":1,"name":"kv","version":"1.0.0","methods":[{"name":"get","result":{}}]}"#;
+        let text =
+            r#"{"format":1,"name":"kv","version":"1.0.0","methods":[{"name":"get","params":[],"result":{},"access":"nodes"}]}"#;
         let descriptor: ServiceDescriptor = serde_json::from_str(text).unwrap();
         let fingerprint = descriptor.fingerprint();
         let service = DescribedService::new(descriptor, |_, _| async { Ok(1) }).unwrap();
