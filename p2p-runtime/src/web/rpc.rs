@@ -6,13 +6,17 @@
 //! within bounds is [`read_body`]'s matter.
 
 mod body;
+mod straight;
 
 use std::{fmt, future::Future};
 
 use futures::{StreamExt, future::BoxFuture, stream};
-use p2p_client::protocol::{
-    ErrorCode, RpcError,
-    envelope::{Id, Request, Response as Answer},
+use p2p_client::{
+    codec::is_deeper_than,
+    protocol::{
+        ErrorCode, RpcError,
+        envelope::{Id, Request, Response as Answer},
+    },
 };
 use serde::{
     Deserialize, Deserializer,
@@ -80,9 +84,7 @@ pub(super) fn single(body: &[u8]) -> Option<Request<'_>> {
 
 /// The response to a request, with its id.
 pub(super) fn response(id: Option<Id<'_>>, outcome: Result<&[u8], &RpcError>) -> Vec<u8> {
-    let mut out = Vec::with_capacity(outcome.map_or(128, <[u8]>::len) + 64);
-    Answer { id, outcome }.write(&mut out);
-    out
+    Answer { id, outcome }.to_json()
 }
 
 /// Executes the requests of a batch, some at a time, and writes their responses in their order.
@@ -128,10 +130,7 @@ async fn execute<D: RpcDispatch>(request: Result<Request<'_>, Invalid<'_>>, disp
     };
     let outcome = dispatch.call(&request.method, request.params).await;
     let id = request.id?;
-    let size = outcome.as_ref().map_or(128, Vec::len) + id.get().len() + 40;
-    let mut out = Vec::with_capacity(size);
-    Answer { id: Some(id), outcome: outcome.as_deref() }.write(&mut out);
-    Some(out)
+    Some(Answer { id: Some(id), outcome: outcome.as_deref() }.to_json())
 }
 
 /// What a body holds.
@@ -152,9 +151,7 @@ impl Invalid<'_> {
     }
 
     fn answer(&self) -> Vec<u8> {
-        let mut out = Vec::new();
-        Answer { id: self.id, outcome: Err(&self.error) }.write(&mut out);
-        out
+        Answer { id: self.id, outcome: Err(&self.error) }.to_json()
     }
 }
 
@@ -173,8 +170,10 @@ fn not_json(why: &dyn fmt::Display) -> RpcError {
 /// Makes text of a body, if it is UTF-8 without a byte order mark and not too deep.
 fn check_text(body: &[u8]) -> Result<&str, RpcError> {
     let refuse = |why: String| RpcError::new(ErrorCode::PARSE, why);
-    check_depth(body).map_err(|TooDeep| refuse(format!("the JSON is nested deeper than {MAX_DEPTH} levels")))?;
     let text = std::str::from_utf8(body).map_err(|error| refuse(format!("the body is not UTF-8: {error}")))?;
+    if is_deeper_than(text, MAX_DEPTH) {
+        return Err(refuse(format!("the JSON is nested deeper than {MAX_DEPTH} levels")));
+    }
     if text.starts_with('\u{feff}') {
         return Err(refuse("the body begins with a byte order mark; JSON is sent without one".into()));
     }
@@ -192,6 +191,9 @@ fn is_structured(params: &RawValue) -> bool {
 
 fn parse(body: &[u8]) -> Result<Message<'_>, Invalid<'_>> {
     let text = check_text(body)?;
+    if let Some(request) = straight::request(text) {
+        return Ok(Message::Single(request));
+    }
     if !begins_with(text, '[') {
         return parse_request(text).map(Message::Single);
     }
@@ -288,34 +290,6 @@ impl<'de: 'a, 'a> Deserialize<'de> for Batch<'a> {
         }
         deserializer.deserialize_seq(Entries)
     }
-}
-
-struct TooDeep;
-
-/// Refuses what is nested deeper than [`MAX_DEPTH`]. What is no JSON may pass; it is found out later.
-fn check_depth(body: &[u8]) -> Result<(), TooDeep> {
-    // Few brackets cannot be deep, and counting them is much faster than following them.
-    if body.iter().filter(|byte| matches!(byte, b'[' | b'{')).count() <= MAX_DEPTH {
-        return Ok(());
-    }
-    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
-    for byte in body {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
-            _ if in_string => {}
-            b'[' | b'{' => {
-                depth += 1;
-                if depth > MAX_DEPTH {
-                    return Err(TooDeep);
-                }
-            }
-            b']' | b'}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
