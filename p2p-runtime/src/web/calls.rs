@@ -29,7 +29,7 @@ use crate::{
 
 use super::{
     catalogue::{DISCOVER, discover},
-    headers,
+    headers::CallHeaders,
     requester::{Refusal, Requester},
     rpc::{self, RpcDispatch, read_body_within},
     running::RunningRequest,
@@ -175,11 +175,12 @@ impl<'a> Calls<'a> {
     {
         let received = Instant::now();
         let invalid = |text: String| error_response(StatusCode::BAD_REQUEST, &RpcError::new(ErrorCode::INVALID_REQUEST, text));
-        let target = target(uri.query(), headers).map_err(invalid)?;
-        let timeout = headers::timeout(headers).map_err(invalid)?;
+        let headers = CallHeaders::of(headers);
+        let target = target(uri.query(), &headers).map_err(invalid)?;
+        let timeout = headers.timeout().map_err(invalid)?;
         let body = read_body_within(body, state.body_limits).await.map_err(IntoResponse::into_response)?;
-        let trace = headers::trace(headers);
-        let origin = requester.from_node.then(|| headers::origin(headers)).flatten();
+        let trace = headers.trace();
+        let origin = requester.from_node.then(|| headers.origin()).flatten();
         Ok((Self { state, requester, target, received, timeout, trace, origin }, body))
     }
 
@@ -220,12 +221,12 @@ impl RpcDispatch for Calls<'_> {
 }
 
 /// Where the call is to go: `?on=`, or the header.
-fn target(query: Option<&str>, headers: &HeaderMap) -> Result<Option<Target>, String> {
+fn target(query: Option<&str>, headers: &CallHeaders<'_>) -> Result<Option<Target>, String> {
     let mut pairs = query.into_iter().flat_map(|query| query.split('&')).filter_map(|pair| pair.split_once('='));
     let from_query = pairs.find(|(name, _)| *name == "on").map(|(_, value)| unescaped(value));
     let text = match from_query {
         Some(text) => Some(text),
-        None => headers::on(headers)?.map(str::to_owned),
+        None => headers.on()?.map(str::to_owned),
     };
     text.map(|text| text.parse().map_err(|error: ParseTargetError| error.to_string())).transpose()
 }
