@@ -8,7 +8,11 @@
 mod body;
 mod straight;
 
-use std::{fmt, future::Future};
+use std::{
+    fmt,
+    future::Future,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+};
 
 use futures::{StreamExt, future::BoxFuture, stream};
 use p2p_client::{
@@ -32,6 +36,8 @@ pub const MAX_DEPTH: usize = 127;
 pub const MAX_BATCH: usize = 1_000;
 /// How many requests of a batch run at a time.
 pub const BATCH_CONCURRENCY: usize = 64;
+/// How many bytes of answers a batch may have before its further calls are refused: 64 MiB.
+pub const MAX_BATCH_ANSWER: usize = 64 * 1024 * 1024;
 
 /// Executes calls.
 pub trait RpcDispatch: Sync {
@@ -69,7 +75,7 @@ pub trait RpcDispatch: Sync {
 pub async fn handle<D: RpcDispatch>(body: &[u8], dispatch: &D) -> Option<Vec<u8>> {
     match parse(body) {
         Ok(Message::Single(request)) => execute(Ok(request), dispatch).await,
-        Ok(Message::Batch(entries)) => execute_all(entries, dispatch).await,
+        Ok(Message::Batch(entries)) => execute_all(entries, dispatch, Room::of(MAX_BATCH_ANSWER)).await,
         Err(invalid) => Some(invalid.answer()),
     }
 }
@@ -88,11 +94,12 @@ pub(super) fn response(id: Option<Id<'_>>, outcome: Result<&[u8], &RpcError>) ->
 }
 
 /// Executes the requests of a batch, some at a time, and writes their responses in their order.
-async fn execute_all<D: RpcDispatch>(entries: Vec<&RawValue>, dispatch: &D) -> Option<Vec<u8>> {
+async fn execute_all<D: RpcDispatch>(entries: Vec<&RawValue>, dispatch: &D, room: Room) -> Option<Vec<u8>> {
+    let room = &room;
     // Boxed one by one: a closure over borrowed entries would not be general enough for the compiler to see it is `Send`.
     let mut waiting: Vec<BoxFuture<'_, Option<Vec<u8>>>> = Vec::with_capacity(entries.len());
     for entry in entries {
-        waiting.push(Box::pin(execute(parse_request(entry.get()), dispatch)));
+        waiting.push(Box::pin(execute_within(room, parse_request(entry.get()), dispatch)));
     }
     let mut answers = stream::iter(waiting).buffered(BATCH_CONCURRENCY);
     let mut out = Vec::new();
@@ -107,6 +114,41 @@ async fn execute_all<D: RpcDispatch>(entries: Vec<&RawValue>, dispatch: &D) -> O
     }
     out.push(b']');
     Some(out)
+}
+
+/// The room that the answers to a batch have. What runs already when it is full is answered all the same.
+struct Room {
+    max: usize,
+    taken: AtomicUsize,
+}
+
+impl Room {
+    fn of(max: usize) -> Self {
+        Self { max, taken: AtomicUsize::new(0) }
+    }
+
+    /// The answer to a call that there is no room to answer otherwise.
+    fn refused(&self, id: Id<'_>) -> Option<Vec<u8>> {
+        (self.taken.load(Relaxed) > self.max).then(|| {
+            let text = format!(
+                "not executed: what is answered to this batch takes more than {} bytes already; split the batch",
+                self.max
+            );
+            Answer { id: Some(id), outcome: Err(&RpcError::new(ErrorCode::INVALID_REQUEST, text)) }.to_json()
+        })
+    }
+}
+
+/// [`execute`], as long as there is room for the answer.
+async fn execute_within<D: RpcDispatch>(room: &Room, request: Result<Request<'_>, Invalid<'_>>, dispatch: &D) -> Option<Vec<u8>> {
+    if let Ok(Request { id: Some(id), .. }) = &request
+        && let Some(refused) = room.refused(*id)
+    {
+        return Some(refused);
+    }
+    let answer = execute(request, dispatch).await?;
+    room.taken.fetch_add(answer.len(), Relaxed);
+    Some(answer)
 }
 
 /// Reads a body that is nothing but params, as `POST /rpc/{service}/{method}` takes it. An empty body means no params.
