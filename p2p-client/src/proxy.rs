@@ -18,7 +18,10 @@ use serde_json::value::RawValue;
 pub use self::named::NamedCall;
 
 use crate::{
-    call::{Call, CallError, Codec, Failure, Head, Here, MethodRef, Opening, Outgoing, Replies, Sending, Streaming, encoded},
+    call::{
+        Begun, Call, CallError, Codec, Failure, Head, Here, MethodRef, Opening, Outgoing, Replies, Sending, Streaming, at_hand,
+        encoded,
+    },
     protocol::{CallerId, Fingerprint, Many, NodeId, One, Target, compatibility::Fit},
     service::{Chain, Definition, HostedService, MethodSpec, Metrics, Outcome, StreamOutcome},
 };
@@ -35,6 +38,12 @@ pub trait Caller: Send + Sync + 'static {
 
     /// Where the services of this node keep metrics of their own, by the service's name; `None` where there is no such place.
     fn metrics(&self, _service: &str) -> Option<Metrics> {
+        None
+    }
+
+    /// The object on this node that serves such a call, where that is settled by what is hosted here alone: the short way of the
+    /// calls that stay. `None` leaves it to [`resolve`](Self::resolve), which comes to the same node; unless it is written, all go there.
+    fn here(&self, _service: &str, _target: &One) -> Option<Arc<dyn HostedService>> {
         None
     }
 
@@ -238,7 +247,7 @@ impl<T: OneTarget> ProxyCore<T> {
     {
         let (caller, chain, target) = (self.proxy.caller.clone(), self.proxy.chain.clone(), self.kind.one());
         Call::new(move |options| {
-            Outgoing::new(caller, MethodRef::Known(method), Target::One(target), chain.as_ref(), options)
+            Outgoing::new(caller, MethodRef::Known(method), Target::One(target), chain, std::mem::take(options))
                 .begin_stream::<S, P, K, O, L, F>(method, params, codec, local)
         })
     }
@@ -327,9 +336,13 @@ macro_rules! one_result {
                 F: Future<Output = Result<R::Ok, CallError<R::Err>>> + Send + 'static,
             {
                 let (caller, chain, target) = ($core.proxy.caller.clone(), $core.proxy.chain.clone(), $target);
-                Call::new(move |options| {
-                    Outgoing::new(caller, MethodRef::Known(method), Target::One(target), chain.as_ref(), options)
-                        .begin::<S, P, R, L, F>(method, params, codec, local)
+                Call::new(move |options| match at_hand::<S>(&*caller, method, &target) {
+                    Some(service) => match Here::begin(caller, service, method, chain, options.timeout) {
+                        Ok(here) => Begun::Here(local(here, params)),
+                        Err(failure) => Begun::Failed(CallError::from_failure(failure, &method.path)),
+                    },
+                    None => Outgoing::new(caller, MethodRef::Known(method), Target::One(target), chain, std::mem::take(options))
+                        .begin::<S, P, R, L, F>(method, params, codec, local),
                 })
             }
         }
@@ -361,7 +374,7 @@ impl TargetKind for OnMany {
         let me = caller.node_id().clone();
         Replies::new(me, MethodRef::Known(method), codec.decode, move |options| {
             let body = encoded(&params, codec.encode)?;
-            Ok((Outgoing::new(caller, MethodRef::Known(method), target, chain.as_ref(), options), body))
+            Ok((Outgoing::new(caller, MethodRef::Known(method), target, chain, options), body))
         })
     }
 }

@@ -215,7 +215,7 @@ impl Components {
         for (index, component) in self.0.ordered.iter().enumerate() {
             let name = component.name();
             self.set(name, ComponentState::Initializing);
-            if let Err(error) = component.start(cx).await {
+            if let Err(error) = component.start(&cx.of_component(name)).await {
                 self.set(name, ComponentState::Error);
                 tracing::error!(component = name, %error, "did not start");
                 self.stop_first(index + 1, cx).await;
@@ -239,7 +239,7 @@ impl Components {
             if !failed_to_start {
                 self.set(name, ComponentState::Stopping);
             }
-            match component.stop(cx).await {
+            match component.stop(&cx.of_component(name)).await {
                 Ok(()) if failed_to_start => {}
                 Ok(()) => self.set(name, ComponentState::Stopped),
                 Err(error) => {

@@ -91,8 +91,7 @@ impl NodeConfig {
     /// [`ConfigError::Store`].
     pub fn save(&self, store: &Store) -> Result<(), ConfigError> {
         let text = serde_saphyr::to_string(self).map_err(|error| ConfigError::Unreadable(error.to_string()))?;
-        store.put(ENTRY, text)?;
-        Ok(store.save()?)
+        Ok(store.update(|entries| entries.put(ENTRY, text))?)
     }
 }
 

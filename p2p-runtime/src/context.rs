@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     component::{ComponentError, ComponentStatus, Components, WeakComponents},
     network::Membership,
+    secrets::{Keeper, Secrets, SecretsError},
     service::{DescribedCall, Health, HealthBoard, Registry, RegistryError},
 };
 
@@ -33,8 +34,14 @@ type ShutdownHandler = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = ()> + Sen
 /// What the parts of one node share: values by type, components by name, the registry, and the way to shut down.
 ///
 /// It is cheap to clone. There is one for each node, and no global one: several nodes live in one process without knowing of each other.
+///
+/// What a service or component is given knows whose it is, for the [secrets](Self::secrets) that it keeps.
 #[derive(Clone)]
-pub struct Context(Arc<Inner>);
+pub struct Context {
+    inner: Arc<Inner>,
+    /// Whose context it is: `services/NAME`, `components/NAME`.
+    owner: Option<Arc<str>>,
+}
 
 struct Inner {
     node_id: NodeId,
@@ -51,11 +58,12 @@ struct Inner {
     caller: OnceLock<Weak<dyn Caller>>,
     shutdown: CancellationToken,
     shutdown_handlers: Mutex<Vec<ShutdownHandler>>,
+    keeper: OnceLock<Keeper>,
 }
 
 impl Context {
     pub(crate) fn new(node_id: NodeId, role: Role) -> Self {
-        Self(Arc::new(Inner {
+        let inner = Inner {
             node_id,
             role,
             shared: RwLock::default(),
@@ -67,7 +75,41 @@ impl Context {
             caller: OnceLock::new(),
             shutdown: CancellationToken::new(),
             shutdown_handlers: Mutex::default(),
-        }))
+            keeper: OnceLock::new(),
+        };
+        Self { inner: Arc::new(inner), owner: None }
+    }
+
+    /// The same, as that of a service.
+    pub(crate) fn of_service(&self, name: &str) -> Self {
+        self.owned_by("services", name)
+    }
+
+    /// The same, as that of a component.
+    pub(crate) fn of_component(&self, name: &str) -> Self {
+        self.owned_by("components", name)
+    }
+
+    fn owned_by(&self, kind: &str, name: &str) -> Self {
+        // A name with a slash must not reach into another's.
+        let owner = format!("{kind}/{}", name.replace('/', "%2F"));
+        Self { inner: self.inner.clone(), owner: Some(owner.into()) }
+    }
+
+    /// Says where secrets are kept.
+    pub(crate) fn set_keeper(&self, keeper: Keeper) {
+        let _ = self.inner.keeper.set(keeper);
+    }
+
+    /// What this service or component keeps in the node's encrypted store, in a namespace of its own: `services/NAME/…` or
+    /// `components/NAME/…`.
+    ///
+    /// # Errors
+    /// [`SecretsError::NoOwner`] on a context that was not given to a service or component: the node's own, or that of a call.
+    pub fn secrets(&self) -> Result<Secrets, SecretsError> {
+        let owner = self.owner.as_deref().ok_or(SecretsError::NoOwner)?;
+        let keeper = self.inner.keeper.get().ok_or(SecretsError::Stopped)?;
+        Ok(Secrets::new(keeper.clone(), owner))
     }
 
     #[cfg(test)]
@@ -77,23 +119,23 @@ impl Context {
 
     /// The node's name.
     pub fn node_id(&self) -> &NodeId {
-        &self.0.node_id
+        &self.inner.node_id
     }
 
     /// What the node is.
     pub fn role(&self) -> Role {
-        self.0.role
+        self.inner.role
     }
 
     /// Shares a value with all parts of the node, under its type; an earlier one of the type is replaced and returned.
     pub fn provide<T: Send + Sync + 'static>(&self, value: T) -> Option<Arc<T>> {
-        let mut shared = self.0.shared.write().unwrap_or_else(PoisonError::into_inner);
+        let mut shared = self.inner.shared.write().unwrap_or_else(PoisonError::into_inner);
         shared.insert(TypeId::of::<T>(), Arc::new(value)).and_then(|earlier| earlier.downcast().ok())
     }
 
     /// The shared value of this type, if a part of the node has provided one.
     pub fn shared<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
-        let shared = self.0.shared.read().unwrap_or_else(PoisonError::into_inner);
+        let shared = self.inner.shared.read().unwrap_or_else(PoisonError::into_inner);
         shared.get(&TypeId::of::<T>()).cloned().and_then(|value| value.downcast().ok())
     }
 
@@ -109,7 +151,7 @@ impl Context {
 
     /// The methods that this node hosts.
     pub fn registry(&self) -> &Registry {
-        &self.0.registry
+        &self.inner.registry
     }
 
     /// The metrics of a service on this node, by its name on the wire, for what is counted outside of its methods: by `initialize`, or a
@@ -136,20 +178,20 @@ impl Context {
     /// }
     /// ```
     pub fn metrics(&self, service: &str) -> Metrics {
-        let known = self.0.metrics.read().unwrap_or_else(PoisonError::into_inner).get(service).cloned();
+        let known = self.inner.metrics.read().unwrap_or_else(PoisonError::into_inner).get(service).cloned();
         known.unwrap_or_else(|| {
-            let mut metrics = self.0.metrics.write().unwrap_or_else(PoisonError::into_inner);
+            let mut metrics = self.inner.metrics.write().unwrap_or_else(PoisonError::into_inner);
             metrics.entry(service.into()).or_default().clone()
         })
     }
 
     /// What the services with a health check of their own said last, by name.
     pub fn health(&self) -> Arc<BTreeMap<String, Health>> {
-        self.0.health.all()
+        self.inner.health.all()
     }
 
     pub(crate) fn health_board(&self) -> &HealthBoard {
-        &self.0.health
+        &self.inner.health
     }
 
     /// Hosts a method that exists only at run time: `path` is `service/method`, params are an object that decodes into `P`.
@@ -176,7 +218,7 @@ impl Context {
         F: Fn(CallContext, P) -> R + Send + Sync + 'static,
         R: Future<Output = Result<T>> + Send + 'static,
     {
-        self.0.registry.register_method(path, handler)
+        self.inner.registry.register_method(path, handler)
     }
 
     /// Hosts a service that exists only at run time and comes with a description of its own: a gateway's, or one that a program of
@@ -216,7 +258,7 @@ impl Context {
         F: Fn(CallContext, DescribedCall) -> R + Send + Sync + 'static,
         R: Future<Output = Result<T>> + Send + 'static,
     {
-        self.0.registry.register_service(descriptor, handler)
+        self.inner.registry.register_service(descriptor, handler)
     }
 
     /// Takes away a service that was registered at run time, by [`register_service`](Self::register_service) or method by method. The
@@ -225,7 +267,7 @@ impl Context {
     /// # Errors
     /// When nothing of this name was registered at run time; the error lists what was.
     pub fn unregister_service(&self, service: &str) -> Result<(), RegistryError> {
-        self.0.registry.unregister_service(service)
+        self.inner.registry.unregister_service(service)
     }
 
     /// Where calls begin. Those of a context that outlives its node fail with `NoRoute`.
@@ -234,29 +276,29 @@ impl Context {
     }
 
     pub(crate) fn caller(&self) -> Arc<dyn Caller> {
-        let caller = self.0.caller.get().and_then(Weak::upgrade);
+        let caller = self.inner.caller.get().and_then(Weak::upgrade);
         caller.unwrap_or_else(|| Arc::new(crate::service::Nowhere::new(self.node_id().clone(), self.role())))
     }
 
     pub(crate) fn set_caller(&self, caller: &Arc<dyn Caller>) {
-        let _ = self.0.caller.set(Arc::downgrade(caller));
+        let _ = self.inner.caller.set(Arc::downgrade(caller));
     }
 
     /// Who is in the cluster. There once the component `network` runs.
     pub fn membership(&self) -> Option<&Membership> {
-        self.0.membership.get()
+        self.inner.membership.get()
     }
 
     pub(crate) fn set_membership(&self, membership: Membership) {
-        let _ = self.0.membership.set(membership);
+        let _ = self.inner.membership.set(membership);
     }
 
     pub(crate) fn set_components(&self, components: &Components) {
-        let _ = self.0.components.set(components.downgrade());
+        let _ = self.inner.components.set(components.downgrade());
     }
 
     fn all_components(&self) -> Option<Components> {
-        self.0.components.get().and_then(WeakComponents::upgrade)
+        self.inner.components.get().and_then(WeakComponents::upgrade)
     }
 
     /// The node's components, in the order in which they started.
@@ -286,13 +328,13 @@ impl Context {
         F: FnOnce() -> R + Send + 'static,
         R: Future<Output = ()> + Send + 'static,
     {
-        let mut handlers = self.0.shutdown_handlers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut handlers = self.inner.shutdown_handlers.lock().unwrap_or_else(PoisonError::into_inner);
         handlers.push(Box::new(move || Box::pin(handler())));
     }
 
     /// Runs the handlers, also those that are added meanwhile. One that hangs or panics does not keep the node from stopping.
     pub(crate) async fn run_shutdown_handlers(&self) {
-        let next = || self.0.shutdown_handlers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let next = || self.inner.shutdown_handlers.lock().unwrap_or_else(PoisonError::into_inner).pop();
         while let Some(handler) = next() {
             // A task of its own, so that a panic is its own.
             match tokio::time::timeout(HANDLER_TIME, tokio::spawn(async move { handler().await })).await {
@@ -307,18 +349,23 @@ impl Context {
 
     /// Asks the node to shut down.
     pub fn shut_down(&self) {
-        self.0.shutdown.cancel();
+        self.inner.shutdown.cancel();
+    }
+
+    /// Is cancelled when somebody asks the node to shut down.
+    pub(crate) fn shutdown_token(&self) -> CancellationToken {
+        self.inner.shutdown.clone()
     }
 
     /// Waits until somebody asks the node to shut down.
     pub async fn wait_for_shutdown(&self) {
-        self.0.shutdown.cancelled().await;
+        self.inner.shutdown.cancelled().await;
     }
 }
 
 impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Context({}, {})", self.0.node_id, self.0.role)
+        write!(f, "Context({}, {})", self.inner.node_id, self.inner.role)
     }
 }
 
@@ -346,6 +393,22 @@ mod tests {
         cx.add_shutdown_handler(std::future::pending);
         cx.run_shutdown_handlers().await;
         assert_eq!(hears.await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn secrets_belong_to_the_service_or_component_that_the_context_was_given_to() {
+        let cx = Context::for_tests();
+        cx.set_keeper(Keeper::Memory(Arc::default()));
+        let error = cx.secrets().unwrap_err();
+        assert!(error.to_string().contains("`new`, `initialize` or `start`"), "{error}");
+        let service = cx.of_service("mail").secrets().unwrap();
+        let component = cx.of_component("mail").secrets().unwrap();
+        let sly = cx.of_component("x/../mail").secrets().unwrap();
+        service.put("a", "service").await.unwrap();
+        component.put("a", "component").await.unwrap();
+        assert_eq!(service.get("a").unwrap().unwrap().expose(), b"service");
+        assert_eq!(component.get("a").unwrap().unwrap().expose(), b"component");
+        assert!(sly.get("a").unwrap().is_none());
     }
 
     #[tokio::test]

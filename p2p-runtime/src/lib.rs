@@ -6,6 +6,7 @@
 //! service   hosting, dispatch       web       the HTTP side
 //! cache     what is kept a while    identity  keys, certificates, joining
 //! storage   the encrypted store     context   what the parts share
+//! secrets   what services keep in the store
 //! ```
 //! A node's parts are [components](component); what a service or component is given is the [`Context`](context::Context).
 
@@ -20,6 +21,7 @@ pub mod identity;
 pub mod network;
 pub mod node;
 pub mod persistence;
+pub mod secrets;
 pub mod service;
 mod signals;
 pub mod storage;
@@ -47,6 +49,7 @@ pub mod prelude {
         component::{Component, ComponentState},
         context::Context,
         node::{Node, NodeError},
+        secrets::Secrets,
         service,
         service::{Health, Lifecycle},
         service_method,

@@ -329,3 +329,34 @@ async fn a_method_that_streams_is_tested_alone_on_the_object_and_as_from_elsewhe
     assert!(matches!(denied, CallError::Denied(_)), "{denied}");
     assert_eq!(tested.metrics("names").unwrap().calls, 4);
 }
+
+/// Keeps a secret from its start on.
+#[derive(Default)]
+struct Mailer;
+
+#[service]
+impl Mailer {
+    async fn initialize(&self, cx: &Context) -> Result<()> {
+        Ok(cx.secrets()?.put("smtp/password", "hunter2").await?)
+    }
+
+    async fn cleanup(&self, cx: &Context) -> Result<()> {
+        let secret = cx.secrets()?.remove("smtp/password").await?;
+        assert_eq!(secret.unwrap().expose(), b"hunter2", "each hook reaches the same secrets");
+        Ok(())
+    }
+
+    #[service_method]
+    async fn send(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_service_keeps_secrets_of_its_own_and_the_context_outside_of_it_has_none() {
+    let tested = ServiceTester::new(Mailer).start().await.unwrap();
+    tested.proxy().mailer().send().await.unwrap();
+    let error = tested.context().secrets().unwrap_err();
+    assert!(error.to_string().contains("`new`, `initialize` or `start`"), "{error}");
+    tested.stop().await.unwrap();
+}

@@ -5,32 +5,79 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
 
-use crate::service::{
-    CallContext, Definition, Failed, Guarded, HostedService, Local, MethodSpec, Outcome, Running, RunningStream, ServiceError,
-    stream::GuardedStream,
+use crate::{
+    protocol::{ErrorCode, One, RpcError},
+    proxy::Caller,
+    service::{
+        CallContext, Chain, Definition, Failed, Guarded, HostedService, Local, MethodSpec, Outcome, Running, RunningStream,
+        ServiceError,
+        stream::{GuardedStream, StreamState},
+    },
 };
 
 use super::{
-    CallError,
-    outgoing::{cut_error, limit},
+    CallError, Failure,
+    outgoing::{cut_error, deadline, limit, runs_on},
 };
 
-/// A call that stays on this node: the object, and the context that its method gets.
+/// A call that stays on this node: the object, and what the method may want to know of the call.
+///
+/// It is small, as it is moved on its way to where it runs; the context is made there, for the methods that take one.
 pub struct Here<S: Definition + ?Sized> {
     object: Arc<Local<S>>,
-    cx: CallContext,
-    began: Instant,
     method: &'static MethodSpec,
+    caller: Arc<dyn Caller>,
+    chain: Option<Arc<Chain>>,
+    began: Instant,
+    deadline: Instant,
+    /// Of a method that streams.
+    stream: Option<Arc<StreamState>>,
+}
+
+/// What serves a call on this node as the object `S` itself, where that is settled without choosing among nodes.
+pub(crate) fn at_hand<S: Definition + ?Sized>(
+    caller: &dyn Caller,
+    method: &MethodSpec,
+    target: &One,
+) -> Option<Arc<dyn HostedService>> {
+    caller.here(&method.service, target).filter(|service| runs_on::<S>(&**service, method))
 }
 
 impl<S: Definition + ?Sized> Here<S> {
-    pub(super) fn new(object: Arc<Local<S>>, cx: CallContext, began: Instant, method: &'static MethodSpec) -> Self {
-        Self { object, cx, began, method }
+    /// A call that begins now, on an object that is at hand.
+    pub(crate) fn begin(
+        caller: Arc<dyn Caller>,
+        service: Arc<dyn HostedService>,
+        method: &'static MethodSpec,
+        chain: Option<Arc<Chain>>,
+        timeout: Option<Duration>,
+    ) -> Result<Self, Failure> {
+        let began = Instant::now();
+        let deadline = deadline(began, timeout, Some(method), chain.as_deref());
+        Self::new(caller, service, method, chain, (began, deadline))
+    }
+
+    /// Checks access, and that the object is of the type that it says it is.
+    pub(super) fn new(
+        caller: Arc<dyn Caller>,
+        service: Arc<dyn HostedService>,
+        method: &'static MethodSpec,
+        chain: Option<Arc<Chain>>,
+        (began, deadline): (Instant, Instant),
+    ) -> Result<Self, Failure> {
+        method.access.check(caller.identity(), &method.path).map_err(|denied| Failure::Answered(denied.into()))?;
+        let object = service.into_any().downcast().map_err(|_| {
+            let text = format!("what is hosted as {} is not of the type that it says it is", method.service);
+            Failure::Answered(RpcError::new(ErrorCode::INTERNAL, text))
+        })?;
+        let stream = method.streams.then(|| StreamState::new(None));
+        Ok(Self { object, method, caller, chain, began, deadline, stream })
     }
 
     /// The service object.
@@ -39,15 +86,21 @@ impl<S: Definition + ?Sized> Here<S> {
     }
 
     /// What the method is told about the call.
-    pub fn cx(&self) -> &CallContext {
-        &self.cx
+    pub fn context(&self) -> CallContext {
+        let (service, stream) = (self.method.service.clone(), self.stream.clone());
+        CallContext::of_own(self.caller.clone(), self.deadline, self.chain.as_deref(), service, stream)
+    }
+
+    /// What the stream of a method that streams has come to, for its caller.
+    pub(super) fn stream_state(&self) -> Arc<StreamState> {
+        self.stream.clone().unwrap_or_else(|| StreamState::new(None))
     }
 
     /// Runs the method's future: counted, under the deadline, a panic kept within the call. It ends with what the method answered,
     /// or with the error that it panicked or ran out of time.
     pub fn run<R: Outcome>(&self, method: impl Future<Output = R>) -> impl Future<Output = Result<R::Ok, CallError<R::Err>>> {
-        let deadline = limit(self.cx.deadline(), Some(self.method), self.began);
-        Run { path: &self.method.path, running: self.begin(), guarded: Guarded::new(method, deadline) }
+        let deadline = limit(self.deadline, Some(self.method), self.began);
+        Run { path: &self.method.path, running: self.count(), guarded: Guarded::new(method, deadline) }
     }
 
     /// Runs a method that streams to the end of its stream: counted, its opening under the deadline, a panic kept within the call.
@@ -56,12 +109,13 @@ impl<S: Definition + ?Sized> Here<S> {
     /// What its stream ended with, or that it could not be opened, panicked, or was not opened in time.
     pub async fn run_stream<E: ServiceError>(
         &self,
+        cx: &CallContext,
         method: impl Future<Output = Result<(), Failed<E>>>,
     ) -> Result<(), CallError<E>> {
         let path = &*self.method.path;
-        let mut running = RunningStream::new(self.begin(), &self.cx);
-        let deadline = limit(self.cx.deadline(), Some(self.method), self.began);
-        let ended = match GuardedStream::new(method, deadline, &self.cx).await {
+        let mut running = RunningStream::new(self.count(), cx);
+        let deadline = limit(self.deadline, Some(self.method), self.began);
+        let ended = match GuardedStream::new(method, deadline, cx).await {
             Ok(ended) => ended.map_err(|failed| told(failed, path)),
             Err(cut) => Err(CallError::from_failure(cut_error(cut, path).into(), path)),
         };
@@ -69,7 +123,7 @@ impl<S: Definition + ?Sized> Here<S> {
     }
 
     /// Counts the call, if its method is counted.
-    fn begin(&self) -> Option<Running<'_>> {
+    fn count(&self) -> Option<Running<'_>> {
         let stats = if self.method.track_metrics { self.object.stats(self.method.index) } else { None };
         stats.map(|stats| stats.begin(self.began))
     }

@@ -22,6 +22,7 @@ mod streaming;
 pub use error::{CallError, Failure, TimedOut};
 pub use fanout::{Answers, Failures, Replies, ReplyStream, Values};
 pub use here::Here;
+pub(crate) use here::at_hand;
 pub use load::{PeerLoad, UnderWay};
 pub use opening::{Items, OpenHere, Opened, Opening, open_guarded};
 pub use options::{CallOptions, Headers};

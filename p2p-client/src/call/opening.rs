@@ -148,7 +148,7 @@ impl<S: Definition + ?Sized> Here<S> {
     /// The place where the method puts its items, and what makes the caller's stream of them. Written by the macros.
     pub fn stream<K, O: StreamOutcome<K>>(&self) -> (Arc<Handover<O::Value>>, OpenHere<O::Value>) {
         let items = Handover::new();
-        (items.clone(), OpenHere { items, state: self.cx().stream_state() })
+        (items.clone(), OpenHere { items, state: self.stream_state() })
     }
 }
 

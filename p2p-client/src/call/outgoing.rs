@@ -14,7 +14,7 @@ use crate::{
     proxy::{Caller, Peer, Route},
     service::{
         CallContext, Chain, Cut, Definition, Guarded, HostedService, Local, MethodSpec, ObjectWriter, Outcome, Params, Running,
-        ServiceError, ServiceSpec,
+        ServiceError, ServiceSpec, Trace,
     },
 };
 
@@ -78,11 +78,23 @@ pub struct Head {
     /// When the call was first polled.
     pub began: Instant,
     /// What it inherits from the call around it.
-    pub chain: Chain,
+    pub chain: Option<Arc<Chain>>,
     /// Headers that the caller added.
     pub headers: Headers,
     /// Nodes that were tried without success, to be avoided.
     pub tried: Vec<NodeId>,
+}
+
+impl Head {
+    /// The trace that it belongs to, if the call around it had one.
+    pub fn trace(&self) -> Option<Trace> {
+        self.chain.as_ref().and_then(|chain| chain.trace)
+    }
+
+    /// Who began the chain of calls, where this is not the first of them.
+    pub fn origin(&self) -> Option<&Arc<str>> {
+        self.chain.as_ref().and_then(|chain| chain.origin.as_ref())
+    }
 }
 
 /// A call that has begun.
@@ -100,15 +112,11 @@ impl Outgoing {
         caller: Arc<dyn Caller>,
         method: MethodRef,
         target: Target,
-        chain: Option<&Arc<Chain>>,
+        chain: Option<Arc<Chain>>,
         options: CallOptions,
     ) -> Self {
         let began = Instant::now();
-        let chain = chain.map(|chain| Chain::clone(chain)).unwrap_or_default();
-        let timeout =
-            options.timeout.or_else(|| method.spec().and_then(|spec| spec.timeout)).unwrap_or(CallOptions::DEFAULT_TIMEOUT);
-        let own = after(began, timeout);
-        let deadline = chain.deadline.map_or(own, |outer| own.min(outer));
+        let deadline = deadline(began, options.timeout, method.spec(), chain.as_deref());
         let head = Head { method, target, deadline, began, chain, headers: options.headers, tried: Vec::new() };
         Self { caller, head, retries: options.retries, rounds: 0 }
     }
@@ -162,15 +170,8 @@ impl Outgoing {
         service: Arc<dyn HostedService>,
         method: &'static MethodSpec,
     ) -> Result<Here<S>, Failure> {
-        method.access.check(self.caller.identity(), &method.path).map_err(|denied| Failure::Answered(denied.into()))?;
-        let object = service.into_any().downcast().map_err(|_| {
-            let text = format!("what is hosted as {} is not of the type that it says it is", method.service);
-            Failure::Answered(RpcError::new(ErrorCode::INTERNAL, text))
-        })?;
-        let Head { deadline, began, chain, .. } = self.head;
-        let cx = CallContext::of_own(self.caller, deadline, chain).for_service(method.service.clone());
-        let cx = if method.streams { cx.streaming() } else { cx };
-        Ok(Here::new(object, cx, began, method))
+        let Head { began, deadline, chain, .. } = self.head;
+        Here::new(self.caller, service, method, chain, (began, deadline))
     }
 
     /// Serves the call from JSON by an object on this node.
@@ -192,7 +193,7 @@ impl Outgoing {
     pub(super) fn own_context(&self, method: &MethodSpec) -> Result<CallContext, Failure> {
         method.access.check(self.caller.identity(), &method.path).map_err(|denied| Failure::Answered(denied.into()))?;
         let cx = CallContext::new(self.caller.clone(), self.caller.identity().clone(), self.head.deadline)
-            .within(self.head.chain.trace, self.head.chain.origin.clone())
+            .within(self.head.trace(), self.head.origin().cloned())
             .for_service(method.service.clone());
         Ok(cx)
     }
@@ -320,6 +321,14 @@ fn worse(earlier: Option<Failure>, later: Failure) -> Failure {
         Some(earlier) if later.surely_not_run() && !earlier.surely_not_run() => earlier,
         _ => later,
     }
+}
+
+/// When a call's caller stops waiting: after the time that it was given, or else the method's own, or else 30 seconds; and not after the
+/// call around it.
+pub(super) fn deadline(began: Instant, given: Option<Duration>, method: Option<&MethodSpec>, chain: Option<&Chain>) -> Instant {
+    let timeout = given.or_else(|| method.and_then(|method| method.timeout)).unwrap_or(CallOptions::DEFAULT_TIMEOUT);
+    let own = after(began, timeout);
+    chain.and_then(|chain| chain.deadline).map_or(own, |outer| own.min(outer))
 }
 
 /// A caller's deadline, or a method's own limit where that is earlier: whichever node serves the call, it ends then.

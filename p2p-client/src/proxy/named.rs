@@ -101,6 +101,7 @@ impl Request {
     fn into_one(self, target: One) -> Call<Box<RawValue>> {
         let path = self.path.clone();
         Call::new(move |options| {
+            let options = std::mem::take(options);
             Begun::<Ready<_>, _, _>::Encoded(Box::pin(async move {
                 match self.outgoing(Target::One(target), options) {
                     Ok((out, body)) => out.run_json(body, |json| serde_json::from_slice(json)).await,
@@ -113,6 +114,7 @@ impl Request {
     fn into_stream(self, target: One) -> Call<Streaming<Box<RawValue>>> {
         let path = self.path.clone();
         Call::new(move |options| {
+            let options = std::mem::take(options);
             Begun::<Ready<_>, _, _>::Encoded(Box::pin(async move {
                 match self.outgoing(Target::One(target), options) {
                     Ok((out, body)) => out.open_json(body, |json| serde_json::from_slice(json)).await,
@@ -143,7 +145,7 @@ impl Request {
             RpcError::new(ErrorCode::INVALID_PARAMS, format!("the params of {} do not serialise: {error}", self.path))
         })?;
         let Proxy { caller, chain } = self.proxy;
-        Ok((Outgoing::new(caller, method, target, chain.as_ref(), options), body))
+        Ok((Outgoing::new(caller, method, target, chain, options), body))
     }
 }
 

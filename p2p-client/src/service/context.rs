@@ -45,9 +45,16 @@ impl CallContext {
         Self { node, caller: Some(caller), deadline, trace: None, origin: None, service: None, stream: None }
     }
 
-    /// For a call that a node makes to itself, in its own name.
-    pub(crate) fn of_own(node: Arc<dyn Caller>, deadline: Instant, chain: Chain) -> Self {
-        Self { node, caller: None, deadline, trace: chain.trace, origin: chain.origin, service: None, stream: None }
+    /// For a call to `service` that a node makes to itself, in its own name.
+    pub(crate) fn of_own(
+        node: Arc<dyn Caller>,
+        deadline: Instant,
+        chain: Option<&Chain>,
+        service: Cow<'static, str>,
+        stream: Option<Arc<StreamState>>,
+    ) -> Self {
+        let (trace, origin) = chain.map_or((None, None), |chain| (chain.trace, chain.origin.clone()));
+        Self { node, caller: None, deadline, trace, origin, service: Some(service), stream }
     }
 
     /// The same context, for a call to this service.
@@ -69,12 +76,6 @@ impl CallContext {
     #[must_use]
     pub fn with_items(mut self, items: Option<StreamSink>) -> Self {
         self.stream = items.map(|sink| StreamState::new(Some(sink)));
-        self
-    }
-
-    /// The same context, for a caller on this node, to whom items are handed over as they are.
-    pub(crate) fn streaming(mut self) -> Self {
-        self.stream = Some(StreamState::new(None));
         self
     }
 

@@ -146,7 +146,10 @@ struct Answer {
 
 fn one_result(method: &Method, callee: Callee, object: &Type, values: &[Ident], root: &Path) -> Answer {
     let Method { ident, outcome, .. } = method;
-    let invoked = invoke(method, callee, &quote!(here.object()), &quote!(here.cx()), values, root);
+    let invoked = invoke(method, callee, &quote!(here.object()), &quote!(&cx), values, root);
+    // Made only for who takes it: most methods do not.
+    let takes_context = method.context_at.is_some() || matches!(callee, Callee::Contract);
+    let context = takes_context.then(|| quote!(let cx = here.context();));
     let (ok, err) = (
         quote_spanned!(at(outcome)=> <#outcome as #root::__private::Outcome>::Ok),
         quote_spanned!(at(outcome)=> <#outcome as #root::__private::Outcome>::Err),
@@ -159,7 +162,10 @@ fn one_result(method: &Method, callee: Callee, object: &Type, values: &[Ident], 
         form: result_form(outcome, root),
         // At the method's own span, so that "future cannot be sent between threads" points there.
         local: quote_spanned! {at(ident)=>
-            |here: #root::__private::Here<#object>, (#(#values,)*)| async move { here.run::<#outcome>(#invoked).await }
+            |here: #root::__private::Here<#object>, (#(#values,)*)| async move {
+                #context
+                here.run::<#outcome>(#invoked).await
+            }
         },
     }
 }
@@ -167,7 +173,7 @@ fn one_result(method: &Method, callee: Callee, object: &Type, values: &[Ident], 
 fn stream(types: &StreamTypes, method: &Method, callee: Callee, object: &Type, values: &[Ident], root: &Path) -> Answer {
     let ident = &method.ident;
     let StreamTypes { kind, outcome, value, error } = types;
-    let fed = fed(method, types, callee, (&quote!(here.object()), &quote!(here.cx()), &quote!(&*items)), values, root);
+    let fed = fed(method, types, callee, (&quote!(here.object()), &quote!(&cx), &quote!(&*items)), values, root);
     Answer {
         begin: quote_spanned!(at(ident)=> open),
         reply: quote_spanned!(at(ident)=> #root::__private::Call<#root::__private::Streaming<#value, #error>, #error>),
@@ -177,7 +183,10 @@ fn stream(types: &StreamTypes, method: &Method, callee: Callee, object: &Type, v
         local: quote_spanned! {at(ident)=>
             |here: #root::__private::Here<#object>, (#(#values,)*)| {
                 let (items, stream) = here.stream::<#kind, #outcome>();
-                stream.run(async move { here.run_stream(#fed).await })
+                stream.run(async move {
+                    let cx = here.context();
+                    here.run_stream(&cx, #fed).await
+                })
             }
         },
     }

@@ -395,9 +395,10 @@ const _: () = {
                         },
                     },
                     |here: ::p2p_client::__private::Here<dyn __Object>, (__value_0,)| async move {
+                        let cx = here.context();
                         here.run::<
                                 Result<Option<String>>,
-                            >(__Object::get(here.object(), here.cx(), (__value_0,)))
+                            >(__Object::get(here.object(), &cx, (__value_0,)))
                             .await
                     },
                 )
@@ -453,15 +454,10 @@ const _: () = {
                         here: ::p2p_client::__private::Here<dyn __Object>,
                         (__value_0, __value_1)|
                     async move {
+                        let cx = here.context();
                         here.run::<
                                 Result<(), Full>,
-                            >(
-                                __Object::put(
-                                    here.object(),
-                                    here.cx(),
-                                    (__value_0, __value_1),
-                                ),
-                            )
+                            >(__Object::put(here.object(), &cx, (__value_0, __value_1)))
                             .await
                     },
                 )

@@ -568,13 +568,14 @@ const _: () = {
                             __value_6,
                         )|
                     async move {
+                        let cx = here.context();
                         here.run::<
                                 Result<Greeting>,
                             >(
                                 here
                                     .object()
                                     .greet(
-                                        here.cx(),
+                                        &cx,
                                         __value_0,
                                         __value_1,
                                         __value_2,

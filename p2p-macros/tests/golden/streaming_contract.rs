@@ -317,13 +317,10 @@ const _: () = {
                             >();
                         stream
                             .run(async move {
+                                let cx = here.context();
                                 here.run_stream(
-                                        __Object::entries(
-                                            here.object(),
-                                            here.cx(),
-                                            (__value_0,),
-                                            &*items,
-                                        ),
+                                        &cx,
+                                        __Object::entries(here.object(), &cx, (__value_0,), &*items),
                                     )
                                     .await
                             })

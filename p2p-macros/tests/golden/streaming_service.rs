@@ -339,11 +339,13 @@ const _: () = {
                             >();
                         stream
                             .run(async move {
+                                let cx = here.context();
                                 here.run_stream(
+                                        &cx,
                                         ::p2p_runtime::__private::feed::<
                                             ::p2p_runtime::__private::Values,
                                             _,
-                                        >(here.cx(), &*items, here.object().count(__value_0)),
+                                        >(&cx, &*items, here.object().count(__value_0)),
                                     )
                                     .await
                             })
@@ -429,17 +431,19 @@ const _: () = {
                             >();
                         stream
                             .run(async move {
+                                let cx = here.context();
                                 here.run_stream(
+                                        &cx,
                                         ::p2p_runtime::__private::feed::<
                                             ::p2p_runtime::__private::Results,
                                             _,
                                         >(
-                                            here.cx(),
+                                            &cx,
                                             &*items,
                                             here
                                                 .object()
                                                 .watch(
-                                                    here.cx(),
+                                                    &cx,
                                                     <_ as ::p2p_runtime::__private::Borrow<
                                                         str,
                                                     >>::borrow(&__value_0),

@@ -34,7 +34,8 @@ use super::{
 const ROOT_KEY: &str = "ca/root.key";
 pub(super) const ISSUING_KEY: &str = "ca/issuing.key";
 pub(super) const ISSUING_CERT: &str = "ca/issuing.cert";
-const TOKENS: &str = "ca/tokens.json";
+/// Where the tokens stand in the store.
+pub(crate) const TOKENS: &str = "ca/tokens.json";
 const NODES: &str = "ca/nodes/";
 
 /// Where an issuer takes the time from.
@@ -122,9 +123,7 @@ impl Issuer {
         let (Some(key), Some(cert)) = (vault.get(ISSUING_KEY)?, vault.get(ISSUING_CERT)?) else { return Ok(None) };
         let ca = IssuingCa::from_parts(NodeKey::from_pkcs8(&key)?, CertificateDer::from(cert.to_vec()), root.clone())?;
         let tokens = match vault.get(TOKENS)? {
-            Some(stored) => {
-                serde_json::from_slice(&stored).map_err(|e| IdentityError::Damaged(format!("the token table: {e}")))?
-            }
+            Some(stored) => serde_json::from_slice(&stored).map_err(|error| unreadable_tokens(&error))?,
             None => TokenTable::default(),
         };
         Ok(Some(Self(Arc::new(Inner {
@@ -309,6 +308,17 @@ pub(super) fn authority_changes(root: &RootCa, issuing: &IssuingCa) -> [Change; 
 
 pub(super) fn tokens_change(tokens: &TokenTable) -> Result<Change, VaultError> {
     Ok(Change::Put(TOKENS.into(), json(tokens)?))
+}
+
+/// The token table of a store that goes back in time, with its open tokens taken back, and how many there were.
+pub(crate) fn void_open_tokens(stored: &[u8], now: UnixMillis) -> Result<(zeroize::Zeroizing<Vec<u8>>, usize), IdentityError> {
+    let mut tokens: TokenTable = serde_json::from_slice(stored).map_err(|error| unreadable_tokens(&error))?;
+    let voided = tokens.void_open(now);
+    Ok((json(&tokens)?, voided))
+}
+
+fn unreadable_tokens(error: &serde_json::Error) -> IdentityError {
+    IdentityError::Damaged(format!("the token table: {error}"))
 }
 
 pub(super) fn node_change(node: &IssuedNode) -> Result<Change, VaultError> {

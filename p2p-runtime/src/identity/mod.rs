@@ -40,6 +40,8 @@ pub use self::{
     vault::{Change, Vault, VaultError},
 };
 
+pub(crate) use issuer::{TOKENS, void_open_tokens};
+
 #[cfg(test)]
 mod join_tests;
 #[cfg(test)]

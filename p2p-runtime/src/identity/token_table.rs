@@ -135,6 +135,13 @@ impl TokenTable {
         self.records.get_mut(&id).map(|record| record.revoked = true).is_some()
     }
 
+    /// Takes back every token that could still let somebody in: what became of them since is not known to a table that was
+    /// restored. Gives how many there were.
+    pub fn void_open(&mut self, now: UnixMillis) -> usize {
+        let open = self.records.values_mut().filter(|record| !record.revoked && record.uses_left > 0 && now < record.expires);
+        open.map(|record| record.revoked = true).count()
+    }
+
     /// Whether this token lets a node of this name and role in. Says nothing about whether the node has the token.
     ///
     /// # Errors
@@ -214,6 +221,23 @@ mod tests {
         assert!(table.revoke(id));
         assert!(!table.revoke(other));
         assert_eq!(table.authorise(id, Role::Worker, &node("only"), NOW), Err(TokenRefused::Revoked));
+    }
+
+    #[test]
+    fn open_tokens_are_voided_and_those_that_let_nobody_in_anyway_are_not_counted() {
+        let (mut table, id) = table(TokenOptions::default());
+        let others: Vec<_> = (0..3).map(|_| JoinToken::generate(RootKeyHash::new([1; 32])).unwrap()).collect();
+        let short = TokenOptions { ttl: Duration::from_secs(1), ..TokenOptions::default() };
+        for (token, options) in others.iter().zip([TokenOptions::default(), TokenOptions::default(), short]) {
+            table.create(token, options, NOW).unwrap();
+        }
+        table.spend(others[0].id());
+        table.revoke(others[1].id());
+        let later = UnixMillis(NOW.0 + 2000);
+        assert_eq!(table.void_open(later), 1);
+        assert_eq!(table.authorise(id, Role::Worker, &node("a"), later), Err(TokenRefused::Revoked));
+        assert_eq!(table.authorise(others[0].id(), Role::Worker, &node("a"), later), Err(TokenRefused::Used));
+        assert_eq!(table.void_open(later), 0);
     }
 
     #[test]

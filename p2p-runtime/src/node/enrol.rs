@@ -256,8 +256,7 @@ pub async fn create_token_offline(enrolment: &Enrolment, options: TokenOptions) 
 /// Notes that the node has left for good.
 pub(super) fn note_departure(store: &Arc<Store>) -> Result<(), NodeError> {
     let node_id = NodeIdentity::load(&StoreVault::new(store.clone()))?.map(|identity| identity.peer().node_id.to_string());
-    store.put(LEFT, node_id.unwrap_or_default())?;
-    Ok(store.save()?)
+    Ok(store.update(|entries| entries.put(LEFT, node_id.unwrap_or_default()))?)
 }
 
 fn refuse_departed(store: &Store) -> Result<(), NodeError> {

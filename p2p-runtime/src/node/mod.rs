@@ -7,10 +7,13 @@
 
 mod address;
 mod attestation;
+mod autosave;
 mod builder;
 mod enrol;
 mod error;
+mod large_buffers;
 mod parts;
+mod set_back;
 mod vault;
 
 use std::{fmt, sync::Arc};
@@ -25,6 +28,7 @@ pub use builder::NodeBuilder;
 pub use enrol::{Enrolment, InitOptions, Initialised, JoinClusterOptions, JoinedCluster, create_token_offline, init, join};
 pub use error::NodeError;
 pub use p2p_client::wire::{session::SessionLimits, sessions::SessionsConfig};
+pub use set_back::{SetBack, SetBackBy, recover, restore};
 pub use vault::StoreVault;
 
 use crate::{
@@ -158,6 +162,7 @@ impl Node {
         self.cx.shut_down();
         self.cx.run_shutdown_handlers().await;
         self.components.stop(&self.cx).await;
+        autosave::save(self.store.clone()).await;
         tracing::info!(node = %self.id(), "stopped");
     }
 

@@ -17,13 +17,16 @@ use crate::{
     context::Context,
     network::{ListeningPort, NetworkComponent, NetworkParts},
     persistence::StatePersistence,
+    secrets::Keeper,
     service::{AcceptSessions, Descriptors, Dispatcher, NodeCaller, ServiceComponent, ServiceManager, SessionHost},
     storage::Store,
     transport::{GossipLink, GossipLinkConfig, HttpHandler, Server, TlsGossipDial, TransportComponent, TransportParts},
     web::{RunningRequests, WebServerComponent, WebState},
 };
 
-use super::{Enrolment, Node, NodeBuilder, NodeError, attestation::ByCertificate};
+use super::{
+    Enrolment, Node, NodeBuilder, NodeError, SetBack, attestation::ByCertificate, autosave, large_buffers::expect_large_buffers,
+};
 
 /// Counts the node's starts, so that what it says after one is newer than all it said before.
 const EPOCH: &str = "state/epoch";
@@ -33,10 +36,19 @@ const WAITING_FRAMES: usize = 4096;
 /// Starts a node that is enrolled.
 pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<Node, NodeError> {
     let started = Instant::now();
+    expect_large_buffers();
     let store = enrolment.store.clone();
     let epoch = spawn_blocking(move || next_epoch(&store)).await??;
+    if let Some(mark) = SetBack::load(&enrolment.store)? {
+        tracing::warn!(
+            by = ?mark.by,
+            voided_tokens = mark.voided_tokens,
+            "this node's store went back in time; what was revoked since is not known to it"
+        );
+    }
     let peer = enrolment.identity.peer().clone();
     let cx = Context::new(peer.node_id, peer.role);
+    cx.set_keeper(Keeper::Store(Arc::downgrade(&enrolment.store)));
     let network = builder.network;
     let config = &enrolment.config;
     let listen = builder.listen.unwrap_or(config.listen);
@@ -99,6 +111,8 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
         running: RunningRequests::new(),
         started,
         body_limits: builder.body_limits,
+        store: Arc::downgrade(&enrolment.store),
+        checking_password: tokio::sync::Mutex::default(),
         leave: leave.clone(),
     };
     let web_server = WebServerComponent::new(state, handler, calls, enrolment.dir.join("p2p.sock"), builder.limits);
@@ -111,6 +125,7 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
     cx.set_components(&components);
     components.start(&cx).await?;
 
+    let shutdown = cx.shutdown_token();
     let membership = cx.membership().cloned().ok_or(NodeError::Unsaid("the component network"))?;
     let advertise = enrolment.config.advertise.clone();
     let node = Node { cx, components, caller, membership, store: enrolment.store.clone(), issuer, leave, advertise };
@@ -120,6 +135,7 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
         node.stop().await;
         return Err(error);
     }
+    tokio::spawn(autosave::autosave(Arc::downgrade(&node.store), shutdown));
     tracing::info!(node = %node.id(), role = %node.role(), at = %node.authority(), ms = started.elapsed().as_millis(), "running");
     Ok(node)
 }
@@ -155,7 +171,6 @@ fn next_epoch(store: &Store) -> Result<u64, NodeError> {
     let last =
         store.get(EPOCH).and_then(|text| std::str::from_utf8(text.expose()).ok().and_then(|text| text.parse::<u64>().ok()));
     let epoch = last.unwrap_or(0) + 1;
-    store.put(EPOCH, epoch.to_string())?;
-    store.save()?;
+    store.update(|entries| entries.put(EPOCH, epoch.to_string()))?;
     Ok(epoch)
 }

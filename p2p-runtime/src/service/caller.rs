@@ -29,7 +29,7 @@ use p2p_client::{
         envelope::{Reply, write_request},
     },
     proxy::{Caller, Leg, Peer, Route},
-    service::{Metrics, Trace},
+    service::{HostedService, Metrics, Trace},
     wire::{
         http::{RequestLimits, SendFailure},
         pool::HttpPool,
@@ -367,11 +367,11 @@ impl NodeCaller {
         if let Some(left) = left {
             sent.insert(headers::TIMEOUT_MS, u64::try_from(left.as_millis()).unwrap_or(u64::MAX).into());
         }
-        let trace = head.chain.trace.unwrap_or_else(new_trace);
+        let trace = head.trace().unwrap_or_else(new_trace);
         if let Ok(trace) = HeaderValue::try_from(trace.to_string()) {
             sent.insert(headers::TRACEPARENT, trace);
         }
-        if let Some(origin) = head.chain.origin.as_deref().and_then(|origin| HeaderValue::try_from(origin).ok()) {
+        if let Some(origin) = head.origin().and_then(|origin| HeaderValue::try_from(&**origin).ok()) {
             sent.insert(headers::ORIGIN, origin);
         }
         if *caller == CallerId::Anonymous {
@@ -392,6 +392,14 @@ impl Caller for NodeCaller {
 
     fn metrics(&self, service: &str) -> Option<Metrics> {
         Some(self.cx.metrics(service))
+    }
+
+    fn here(&self, service: &str, target: &One) -> Option<Arc<dyn HostedService>> {
+        match target {
+            One::Any => self.cx.registry().get(service),
+            One::Node(id) if id == self.cx.node_id() => self.cx.registry().get(service),
+            _ => None,
+        }
     }
 
     fn resolve(&self, head: &Head) -> Result<Route, Failure> {
@@ -470,9 +478,9 @@ fn message<'a>(head: &'a Head, path: &'a str, body: &'a [u8], caller: &CallerId)
         method: path,
         params: body,
         timeout: None,
-        trace: Some(head.chain.trace.unwrap_or_else(new_trace)),
+        trace: Some(head.trace().unwrap_or_else(new_trace)),
         is_anonymous: *caller == CallerId::Anonymous,
-        origin: head.chain.origin.as_deref(),
+        origin: head.origin().map(|origin| &**origin),
         credit: None,
     }
 }
@@ -480,7 +488,7 @@ fn message<'a>(head: &'a Head, path: &'a str, body: &'a [u8], caller: &CallerId)
 /// How long a call's message can become, what is of fixed size aside. The method and the origin may be anything that somebody outside
 /// wrote, of which JSON makes six bytes for one; a message that is too long would end the session, with everybody's calls.
 fn longest(head: &Head, body: &[u8]) -> usize {
-    let texts = head.method.service().len() + head.method.method().len() + head.chain.origin.as_deref().map_or(0, str::len);
+    let texts = head.method.service().len() + head.method.method().len() + head.origin().map_or(0, |origin| origin.len());
     body.len() + 6 * texts.saturating_sub(USUAL_TEXTS)
 }
 

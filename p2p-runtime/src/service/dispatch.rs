@@ -399,7 +399,7 @@ fn head(call: &Inbound<'_>, target: Target) -> Head {
         target,
         deadline: call.patience(),
         began: call.received,
-        chain: Chain { deadline: Some(call.patience()), trace: call.trace, origin: Some(origin) },
+        chain: Some(Arc::new(Chain { deadline: Some(call.patience()), trace: call.trace, origin: Some(origin) })),
         headers: Headers::default(),
         tried: Vec::new(),
     }

@@ -96,7 +96,7 @@ impl HealthBoard {
 /// Asks these services how they are, side by side. One that takes too long or panics is not well.
 pub(super) async fn ask(hooks: Vec<(String, HealthHook)>, cx: &Context) -> BTreeMap<String, Health> {
     let asked = hooks.into_iter().map(|(name, hook)| async move {
-        let health = ask_one(&hook, cx).await;
+        let health = ask_one(&hook, &cx.of_service(&name)).await;
         if health.status != ServiceHealth::Healthy {
             tracing::warn!(service = %name, reason = health.reason.as_deref(), "is {:?}", health.status);
         }

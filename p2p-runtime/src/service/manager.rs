@@ -59,7 +59,7 @@ impl ServiceManager {
         if !entry.is_for(cx.role()) {
             return Ok(());
         }
-        match (entry.make)(cx).await {
+        match (entry.make)(&cx.of_service(name)).await {
             Ok(Some(hosting)) => self.host(hosting, cx).await,
             Ok(None) => {
                 tracing::debug!(service = %name, module = entry.module, "not hosted: it has neither Default nor `async fn new(cx: &Context)`; hand it to serve(…)");
@@ -75,7 +75,9 @@ impl ServiceManager {
             return Err(RegistryError::Duplicate(name.into_owned()).into());
         }
         if let Some(initialize) = &hosting.initialize {
-            initialize(cx.clone()).await.map_err(|error| Error::msg(format!("service {name:?} did not initialize: {error}")))?;
+            initialize(cx.of_service(&name))
+                .await
+                .map_err(|error| Error::msg(format!("service {name:?} did not initialize: {error}")))?;
         }
         cx.registry().insert(&hosting.service)?;
         lock(&self.running).push(hosting);
@@ -108,7 +110,7 @@ impl ServiceManager {
             let name = hosting.service.spec().name.clone();
             cx.registry().remove(&name);
             if let Some(cleanup) = &hosting.cleanup
-                && let Err(error) = cleanup(cx.clone()).await
+                && let Err(error) = cleanup(cx.of_service(&name)).await
             {
                 tracing::error!(service = %name, %error, "did not clean up");
                 outcome = outcome.and(Err(Error::msg(format!("service {name:?} did not clean up: {error}"))));

@@ -59,10 +59,11 @@ pub(super) fn decode(file: &[u8], unlock: Unlock<'_>) -> Result<Opened, Fault> {
     Ok(Opened { header, data_key, entries })
 }
 
-/// Reads back a file whose data key is known, with the same checks.
-pub(super) fn reread(file: &[u8], data_key: &Key) -> Result<Entries, Fault> {
+/// The same, where the data key is known.
+pub(super) fn reopen(file: &[u8], data_key: &Key) -> Result<Opened, Fault> {
     let (header, body) = Unverified::decode(file)?.verify(data_key)?;
-    decode_records(&header, data_key, body)
+    let entries = decode_records(&header, data_key, body)?;
+    Ok(Opened { header, data_key: data_key.clone(), entries })
 }
 
 fn decode_records(header: &Header, data_key: &Key, body: &[u8]) -> Result<Entries, Fault> {

@@ -7,7 +7,7 @@ use std::num::NonZeroU32;
 
 use aws_lc_rs::{
     aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey},
-    digest, hkdf, hmac, pbkdf2, rand,
+    constant_time, digest, hkdf, hmac, pbkdf2, rand,
 };
 use zeroize::Zeroizing;
 
@@ -95,6 +95,11 @@ pub(super) fn mac(key: &Key, bytes: &[u8]) -> [u8; HASH] {
 /// Compares in constant time whether `tag` is the HMAC-SHA256 of `bytes`.
 pub(super) fn mac_is(key: &Key, bytes: &[u8], tag: &[u8]) -> bool {
     hmac::verify(&hmac::Key::new(hmac::HMAC_SHA256, key.bytes()), bytes, tag).is_ok()
+}
+
+/// Compares in constant time.
+pub(super) fn same(left: &[u8], right: &[u8]) -> bool {
+    constant_time::verify_slices_are_equal(left, right).is_ok()
 }
 
 /// AES-256-GCM under one key.

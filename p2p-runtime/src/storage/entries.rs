@@ -1,6 +1,10 @@
 //! What a store holds, in memory: paths and their secret values, kept within the bounds that the file format has.
 
-use std::{collections::BTreeMap, fmt, ops::Bound};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    ops::Bound,
+};
 
 use super::{Secret, StoreError};
 
@@ -24,7 +28,8 @@ pub struct Entries {
     map: BTreeMap<String, Secret>,
     /// Bytes that the entries take in the file.
     size: usize,
-    changed: bool,
+    /// The paths at which something was put or removed since the last durable write.
+    changed: BTreeSet<String>,
 }
 
 impl Entries {
@@ -60,7 +65,7 @@ impl Entries {
         }
         self.size = size;
         self.map.insert(path.to_owned(), value);
-        self.changed = true;
+        self.changed.insert(path.to_owned());
         Ok(())
     }
 
@@ -68,7 +73,7 @@ impl Entries {
     pub fn remove(&mut self, path: &str) -> Option<Secret> {
         let value = self.map.remove(path)?;
         self.size -= taken(path, &value);
-        self.changed = true;
+        self.changed.insert(path.to_owned());
         Some(value)
     }
 
@@ -106,11 +111,16 @@ impl Entries {
 
     /// Whether something was put or removed since [`mark_unchanged`](Self::mark_unchanged).
     pub(super) fn is_changed(&self) -> bool {
-        self.changed
+        !self.changed.is_empty()
+    }
+
+    /// What was put or removed since then: each path with what it has now, or nothing where it was removed.
+    pub(super) fn changes(&self) -> impl Iterator<Item = (&str, Option<&[u8]>)> {
+        self.changed.iter().map(|path| (path.as_str(), self.map.get(path).map(Secret::expose)))
     }
 
     pub(super) fn mark_unchanged(&mut self) {
-        self.changed = false;
+        self.changed.clear();
     }
 
     /// Whether both hold the same.

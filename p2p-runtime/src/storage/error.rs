@@ -8,7 +8,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::header::{MAX_KDF_ROUNDS, MIN_KDF_ROUNDS, VERSION};
+use super::{
+    Revision,
+    header::{MAX_KDF_ROUNDS, MIN_KDF_ROUNDS, VERSION},
+};
 
 /// Why the store refused or failed. Every message names the file and says what to do next; none contains a secret.
 ///
@@ -31,12 +34,71 @@ pub enum StoreError {
     },
 
     /// The store's file is gone, but the save before it is still there.
-    #[error("{} is gone, but an earlier save of it, {}, is there: copy that one to {}, or restore a backup", file.display(), kept.display(), file.display())]
+    #[error("{} is gone, but an earlier save of it, {}, is there: bring it back with `p2p store recover`, or restore a backup", file.display(), kept.display())]
     OnlyEarlierSave {
         /// The file that should be there.
         file: PathBuf,
         /// The newest earlier save.
         kept: PathBuf,
+    },
+
+    /// The log beside the file is gone: what was acknowledged since the save is not there.
+    #[error("{} is gone, which holds what was acknowledged since {} was saved: put it back, or go on without it with `p2p store recover`", log.display(), file.display())]
+    LogMissing {
+        /// The store's file.
+        file: PathBuf,
+        /// The log that should be beside it.
+        log: PathBuf,
+    },
+
+    /// The file is an earlier save than one that was in use here.
+    #[error("{} is save {found}, but save {newer} was in use here: an older file was put in its place; put the newer one back, or settle on what there is with `p2p store recover`", file.display())]
+    RolledBack {
+        /// The store's file.
+        file: PathBuf,
+        /// The save that it is.
+        found: u64,
+        /// The newest save of which there are traces.
+        newer: u64,
+    },
+
+    /// Somebody remembers a later revision of this store.
+    #[error("{} is at revision {found}, but was at {remembered} before: an older copy of it was put back; put the newest one back, or have the node join again", file.display())]
+    OlderThanRemembered {
+        /// The store's file.
+        file: PathBuf,
+        /// How far it has come.
+        found: Revision,
+        /// How far it had come.
+        remembered: Revision,
+    },
+
+    /// The file is a backup, which is no store.
+    #[error("{} is a backup: make a store of it with `p2p store restore`, which also voids the join tokens that were open then", file.display())]
+    IsBackup {
+        /// The file.
+        file: PathBuf,
+    },
+
+    /// Nothing in the folder can be read.
+    #[error("none of the saves in {} can be read: restore a backup in another folder with `p2p store restore`", dir.display())]
+    NothingGood {
+        /// The store's folder.
+        dir: PathBuf,
+    },
+
+    /// A file is in the way of a backup. It was not touched.
+    #[error("{} exists already and was left as it is: name another file for the backup", file.display())]
+    BackupExists {
+        /// The file that is in the way.
+        file: PathBuf,
+    },
+
+    /// The file is a store, and no backup.
+    #[error("{} is no backup but a store of its own, whose newest writes are in its log: make a backup of it with `p2p store backup`", file.display())]
+    NoBackup {
+        /// The file.
+        file: PathBuf,
     },
 
     /// A store, or an earlier save of one, is there already. It was not touched.
@@ -72,7 +134,7 @@ pub enum StoreError {
     EmptyPassword,
 
     /// The file is not what was saved.
-    #[error("{} is damaged ({place}): nothing was changed; copy the save before it ({}.1) over it, or restore a backup", file.display(), file.display())]
+    #[error("{} is damaged ({place}): nothing was changed; `p2p store verify` shows what is good, `p2p store recover` brings it back, or restore a backup", file.display())]
     Damaged {
         /// The store's file.
         file: PathBuf,
@@ -81,7 +143,7 @@ pub enum StoreError {
     },
 
     /// The file ends too early.
-    #[error("{} is cut short (in {place}): nothing was changed; copy the save before it ({}.1) over it, or restore a backup", file.display(), file.display())]
+    #[error("{} is cut short (in {place}): nothing was changed; `p2p store verify` shows what is good, `p2p store recover` brings it back, or restore a backup", file.display())]
     Truncated {
         /// The store's file.
         file: PathBuf,
@@ -163,6 +225,13 @@ pub enum StoreError {
         unit: &'static str,
     },
 
+    /// There is no such entry.
+    #[error("the store has no entry {}: `p2p store ls` lists those that it has", path.escape_default())]
+    NoEntry {
+        /// The path that was given.
+        path: String,
+    },
+
     /// An entry's path is not one.
     #[error("`{}` is no path for an entry ({why}): use names joined by `/`, such as `certs/node.pem`", path.escape_default())]
     BadPath {
@@ -209,6 +278,10 @@ pub enum Place {
     AfterEnd,
     /// The file is larger than a store can be.
     Size,
+    /// The file belongs to another save than the one that it stands beside.
+    OtherSave,
+    /// The room of a log for further records.
+    Room,
 }
 
 impl fmt::Display for Place {
@@ -220,6 +293,8 @@ impl fmt::Display for Place {
             Self::End => f.write_str("the end mark"),
             Self::AfterEnd => f.write_str("something follows the end mark"),
             Self::Size => f.write_str("it is larger than a store can be"),
+            Self::OtherSave => f.write_str("it belongs to another save"),
+            Self::Room => f.write_str("the room for further records"),
         }
     }
 }

@@ -6,8 +6,8 @@
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
-    io::{self, Read, Seek, Write},
-    path::Path,
+    io::{self, Read, Seek, SeekFrom, Write},
+    path::{Path, PathBuf},
 };
 
 /// What the store needs of a file system.
@@ -26,6 +26,8 @@ pub(super) trait Files: Send + Sync {
     fn link(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a name.
     fn remove(&self, path: &Path) -> io::Result<()>;
+    /// The names in a folder.
+    fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>>;
     /// Makes the names in a folder durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
     /// Takes the lock that this file stands for, without waiting, until the returned value is dropped or the process ends.
@@ -33,8 +35,11 @@ pub(super) trait Files: Send + Sync {
 }
 
 /// A file being written.
-pub(super) trait NewFile {
+pub(super) trait NewFile: Send {
+    /// Writes behind what was written before.
     fn write(&mut self, bytes: &[u8]) -> io::Result<()>;
+    /// Writes over what is there.
+    fn write_at(&mut self, start: usize, bytes: &[u8]) -> io::Result<()>;
     /// Makes the content durable. After an error nothing is known about the file, and asking again proves nothing.
     fn sync(&mut self) -> io::Result<()>;
 }
@@ -112,6 +117,10 @@ impl Files for DiskFiles {
         fs::remove_file(path)
     }
 
+    fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {
+        fs::read_dir(dir)?.map(|entry| Ok(entry?.path())).collect()
+    }
+
     #[cfg(unix)]
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         File::open(dir)?.sync_all()
@@ -159,8 +168,14 @@ impl NewFile for DiskFile {
         self.0.write_all(bytes)
     }
 
+    fn write_at(&mut self, start: usize, bytes: &[u8]) -> io::Result<()> {
+        self.0.seek(SeekFrom::Start(start as u64))?;
+        self.0.write_all(bytes)
+    }
+
+    /// What is needed to read it again goes with the data, its length too; its times may be lost.
     fn sync(&mut self) -> io::Result<()> {
-        self.0.sync_all()
+        self.0.sync_data()
     }
 }
 

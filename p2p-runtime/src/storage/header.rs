@@ -5,6 +5,7 @@
 //! archive id 16 | generation u64 | seed of this save 32
 //! derivation u8 | rounds u32 | salt 32
 //! slot count u8 | per slot: kind u8, nonce 12, wrapped data key 48
+//! form u8: 1 a save with a log beside it, 2 a backup (from version 2 on; version 1 knows no logs)
 //! MAC of all the above under the data key 32 | SHA-256 of all the above 32
 //! ```
 //!
@@ -22,14 +23,17 @@ use super::{
 };
 
 /// The format that this program writes, and the newest it reads.
-pub(super) const VERSION: u16 = 1;
+pub(super) const VERSION: u16 = 2;
+/// The oldest format that this program reads.
+const OLDEST: u16 = 1;
 /// Fewest rounds of password derivation, and the default.
 pub(super) const MIN_KDF_ROUNDS: u32 = 600_000;
 /// Most rounds of password derivation: some 2 s. More in a file would only block whoever opens it.
 pub(super) const MAX_KDF_ROUNDS: u32 = 10_000_000;
 
 const MAGIC: &[u8; 8] = b"P2PSTORE";
-const MAX_HEADER: usize = 1024;
+/// Most bytes of a header.
+pub(super) const MAX_HEADER: usize = 1024;
 const MAX_SLOTS: usize = 8;
 const PBKDF2_HMAC_SHA256: u8 = 1;
 const SALT: usize = 32;
@@ -46,6 +50,19 @@ pub(super) struct Header {
     pub(super) generation: u64,
     /// Random bytes that make this save's keys differ from any other's.
     pub(super) seed: [u8; 32],
+    /// What stands beside it.
+    pub(super) form: Form,
+}
+
+/// What a file in the store's format is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// A save of version 1, which has no log.
+    Alone,
+    /// A save with its [log](super::log) beside it.
+    Logged,
+    /// A backup: it has no log, and is no store before it was restored.
+    Backup,
 }
 
 /// What stays from save to save: the archive's id and the ways to its data key.
@@ -76,9 +93,11 @@ enum SlotKind {
 }
 
 /// What a store is opened with.
-#[derive(Clone, Copy)]
-pub(super) enum Unlock<'a> {
+#[derive(Debug, Clone, Copy)]
+pub enum Unlock<'a> {
+    /// Its password.
     Password(&'a Password),
+    /// The recovery key that was printed when it was made.
     Recovery(&'a RecoveryKey),
 }
 
@@ -178,6 +197,10 @@ impl Header {
             bytes.extend_from_slice(&slot.nonce);
             bytes.extend_from_slice(&slot.wrapped);
         }
+        bytes.push(match self.form {
+            Form::Alone | Form::Logged => 1,
+            Form::Backup => 2,
+        });
         let length = u32::try_from(bytes.len() + 2 * HASH).map_err(|_| Fault::TooLarge("a header", MAX_HEADER, "bytes"))?;
         bytes[10..14].copy_from_slice(&length.to_be_bytes());
         let mac = crypto::mac(&header_key(data_key, archive)?, &bytes);
@@ -205,7 +228,7 @@ impl<'a> Unverified<'a> {
         }
         start.take(MAGIC.len())?;
         let version = u16::from_be_bytes(start.array()?);
-        if version != VERSION {
+        if !(OLDEST..=VERSION).contains(&version) {
             return Err(Fault::Version(version));
         }
         let length = u32::from_be_bytes(start.array()?);
@@ -219,11 +242,16 @@ impl<'a> Unverified<'a> {
         let (signed, mac) = hashed.split_at(hashed.len() - HASH);
         // The hash was right, so whatever is wrong from here on was written so.
         let fields = Reader { rest: &signed[14..], place: Place::Header };
-        let header = decode_fields(fields).map_err(|fault| match fault {
+        let header = decode_fields(fields, version).map_err(|fault| match fault {
             Fault::Truncated(place) => Fault::Damaged(place),
             other => other,
         })?;
         Ok(Self { header, signed, mac, body })
+    }
+
+    /// What the header says of itself. Nobody has vouched for it.
+    pub(super) fn claimed(&self) -> &Header {
+        &self.header
     }
 
     /// Opens a slot and checks that the header was written by someone who had the data key. Gives the header, the data
@@ -248,7 +276,7 @@ fn header_key(data_key: &Key, archive: &ArchiveId) -> Result<Key, Fault> {
     crypto::derive(data_key.bytes(), archive, b"p2p store header")
 }
 
-fn decode_fields(mut fields: Reader<'_>) -> Result<Header, Fault> {
+fn decode_fields(mut fields: Reader<'_>, version: u16) -> Result<Header, Fault> {
     let damaged = Fault::Damaged(Place::Header);
     let archive = fields.array()?;
     let generation = u64::from_be_bytes(fields.array()?);
@@ -272,10 +300,18 @@ fn decode_fields(mut fields: Reader<'_>) -> Result<Header, Fault> {
         };
         slots.push(Slot { kind, nonce: fields.array()?, wrapped: fields.array()? });
     }
+    let form = match version {
+        OLDEST => Form::Alone,
+        _ => match fields.array()? {
+            [1] => Form::Logged,
+            [2] => Form::Backup,
+            _ => return Err(damaged),
+        },
+    };
     if !fields.rest.is_empty() {
         return Err(damaged);
     }
-    Ok(Header { keyring: Keyring { archive, kdf, slots }, generation, seed })
+    Ok(Header { keyring: Keyring { archive, kdf, slots }, generation, seed, form })
 }
 
 /// Takes bytes off the front; running out of them is a [`Fault::Truncated`] at `place`.

@@ -30,6 +30,11 @@ impl Password {
         if password.is_empty() { Err(StoreError::EmptyPassword) } else { Ok(Self(password)) }
     }
 
+    /// The password as a secret value: to hand it to a node over its own socket.
+    pub fn to_secret(&self) -> Secret {
+        Secret::from(self.bytes())
+    }
+
     /// The bytes that the key is derived from.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.0

@@ -1,28 +1,23 @@
-//! The store itself: entries in memory, and the one file that they are saved to.
+//! The store itself: entries in memory, and the files that they are saved to.
 
 use std::{
     fmt,
     num::NonZeroU32,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
 };
 
 use super::{
-    Entries, Password, RecoveryKey, Secret, StoreError,
-    archive::{self, MAX_FILE, Opened},
+    Entries, Password, RecoveryKey, Secret, StoreError, StoreOptions, Verification, archive,
     crypto::{self, Key},
     error::Fault,
-    files::{DiskFiles, FileLock, Files, LockError},
-    header::{Header, Keyring, MIN_KDF_ROUNDS, Unlock, checked_rounds},
-    replace::{self, KEPT, Names},
+    files::{DiskFiles, FileLock, Files},
+    header::{Form, Header, Keyring, Unlock},
+    log::{AppendError, Appended, LogFile, Sealer},
+    options::newest,
+    recover,
+    replace::{self, Names, Save},
 };
-
-/// How a store is made and opened. [`Store`]'s own functions use the defaults.
-#[derive(Clone)]
-pub struct StoreOptions {
-    rounds: Option<NonZeroU32>,
-    files: Arc<dyn Files>,
-}
 
 /// The encrypted archive of a node's certificates, keys and configuration.
 ///
@@ -30,9 +25,9 @@ pub struct StoreOptions {
 /// time and never waits for a save. Whatever writes waits its turn and then for the disk, some milliseconds; opening and
 /// changing the password take 0.1 s of computing. Call those from `spawn_blocking` in async code.
 ///
-/// [`put`](Self::put) and [`remove`](Self::remove) change memory until [`save`](Self::save); [`update`](Self::update)
-/// changes several entries and saves them as one. A save that returned `Ok` survives a kill or a power cut at any instant.
-/// Dropping a store saves nothing.
+/// [`update`](Self::update) changes several entries and writes them durably as one. [`put`](Self::put) and
+/// [`remove`](Self::remove) change memory only, until the next `update` or [`save`](Self::save). What returned `Ok` survives a
+/// kill or a power cut at any instant. Dropping a store saves nothing.
 ///
 /// ```
 /// use p2p_runtime::storage::{Password, Store, StoreError};
@@ -57,17 +52,20 @@ pub struct StoreOptions {
 pub struct Store {
     names: Names,
     files: Arc<dyn Files>,
+    log_room: fn(usize) -> usize,
     /// What readers see. Held for moments only.
     state: RwLock<State>,
-    /// What writers need; held while saving. Taken before `state`.
+    /// What writers need; held while writing. Taken before `state`.
     writer: Mutex<Writer>,
+    unfinished: bool,
     _lock: Box<dyn FileLock>,
 }
 
 struct State {
     entries: Entries,
-    generation: u64,
-    unsaved: bool,
+    revision: Revision,
+    /// Whether the disk may hold something else than memory, for a write that failed half way.
+    unsettled: bool,
 }
 
 struct Writer {
@@ -76,123 +74,65 @@ struct Writer {
     rounds: NonZeroU32,
     /// The highest generation that may be on the disk: a failed save's number is not given to another.
     tried: u64,
+    /// The log of the current save, where this process made it and every write to it succeeded.
+    log: Option<LogFile>,
+    /// Whether the file that the next save replaces is worth keeping.
+    keep: bool,
 }
 
-impl StoreOptions {
-    /// The defaults: 600,000 rounds for a new password.
-    pub fn new() -> Self {
-        Self { rounds: None, files: Arc::new(DiskFiles) }
-    }
-
-    /// Rounds of password derivation for a new store or a changed password: 600,000 to 10,000,000. More make guessing
-    /// slower, and opening as well: each 600,000 take 0.1 s.
-    ///
-    /// # Errors
-    /// [`StoreError::KdfRoundsOutOfRange`].
-    ///
-    /// ```
-    /// use p2p_runtime::storage::StoreOptions;
-    ///
-    /// assert!(StoreOptions::new().kdf_rounds(2_000_000).is_ok());
-    /// assert!(StoreOptions::new().kdf_rounds(1_000).is_err());
-    /// ```
-    pub fn kdf_rounds(mut self, rounds: u32) -> Result<Self, StoreError> {
-        self.rounds = Some(checked_rounds(rounds).ok_or(StoreError::KdfRoundsOutOfRange { rounds })?);
-        Ok(self)
-    }
-
-    /// The same on other files than the disk's.
-    #[cfg(test)]
-    pub(super) fn on(files: Arc<dyn Files>) -> Self {
-        Self { rounds: None, files }
-    }
-
-    /// As [`Store::create`].
-    ///
-    /// # Errors
-    /// As [`Store::create`].
-    pub fn create(&self, dir: impl AsRef<Path>, password: &Password) -> Result<(Store, RecoveryKey), StoreError> {
-        let names = Names::in_dir(dir.as_ref());
-        let files = &*self.files;
-        files.create_dir(&names.dir).map_err(|error| StoreError::io("creating the folder", &names.dir, error))?;
-        // Asked first without the lock, for the clearer error beside a node that runs.
-        refuse_existing(files, &names)?;
-        let lock = lock(files, &names)?;
-        refuse_existing(files, &names)?;
-
-        let fault = |fault: Fault| fault.in_file(&names.current, |file| StoreError::WrongPassword { file });
-        let rounds = self.rounds()?;
-        let data_key = Key::random().map_err(fault)?;
-        let recovery = RecoveryKey::generate().map_err(fault)?;
-        let keyring = Keyring::new(&data_key, password, &recovery, rounds).map_err(fault)?;
-        let store = Store {
-            names,
-            files: self.files.clone(),
-            state: RwLock::new(State { entries: Entries::default(), generation: 0, unsaved: true }),
-            writer: Mutex::new(Writer { keyring, data_key, rounds, tried: 0 }),
-            _lock: lock,
-        };
-        if let Err(error) = store.save() {
-            // Nobody was told of this store, and it is in the way of the next attempt.
-            let _ = self.files.remove(&store.names.current);
-            return Err(error);
-        }
-        Ok((store, recovery))
-    }
-
-    /// As [`Store::open`].
-    ///
-    /// # Errors
-    /// As [`Store::open`].
-    pub fn open(&self, dir: impl AsRef<Path>, password: &Password) -> Result<Store, StoreError> {
-        self.unlock(dir.as_ref(), Unlock::Password(password), |file| StoreError::WrongPassword { file })
-    }
-
-    /// As [`Store::open_with_recovery`].
-    ///
-    /// # Errors
-    /// As [`Store::open_with_recovery`].
-    pub fn open_with_recovery(&self, dir: impl AsRef<Path>, key: &RecoveryKey) -> Result<Store, StoreError> {
-        self.unlock(dir.as_ref(), Unlock::Recovery(key), |file| StoreError::WrongRecoveryKey { file })
-    }
-
-    fn unlock(&self, dir: &Path, unlock: Unlock<'_>, wrong: fn(PathBuf) -> StoreError) -> Result<Store, StoreError> {
-        let names = Names::in_dir(dir);
-        // Asked first, so that nothing is made in a folder without a store.
-        refuse_missing(&*self.files, &names)?;
-        let lock = lock(&*self.files, &names)?;
-        let file = self.files.read(&names.current, MAX_FILE + 1);
-        let file = file.map_err(|error| StoreError::io("reading", &names.current, error))?;
-        let opened = archive::decode(&file, unlock).map_err(|fault| fault.in_file(&names.current, wrong))?;
-        let Opened { header: Header { keyring, generation, .. }, data_key, entries } = opened;
-        Ok(Store {
-            names,
-            files: self.files.clone(),
-            state: RwLock::new(State { entries, generation, unsaved: false }),
-            writer: Mutex::new(Writer { keyring, data_key, rounds: self.rounds()?, tried: generation }),
-            _lock: lock,
-        })
-    }
-
-    fn rounds(&self) -> Result<NonZeroU32, StoreError> {
-        let out_of_range = StoreError::KdfRoundsOutOfRange { rounds: MIN_KDF_ROUNDS };
-        self.rounds.or_else(|| checked_rounds(MIN_KDF_ROUNDS)).ok_or(out_of_range)
-    }
+/// What a store is put together from.
+pub(super) struct Parts {
+    pub(super) keyring: Keyring,
+    pub(super) data_key: Key,
+    pub(super) rounds: NonZeroU32,
+    pub(super) entries: Entries,
+    pub(super) revision: Revision,
+    /// Whether the disk holds just this.
+    pub(super) on_disk: bool,
+    pub(super) unfinished: bool,
 }
 
-impl Default for StoreOptions {
-    fn default() -> Self {
-        Self::new()
-    }
+/// How far a store has come: it grows with every acknowledged write, and never goes back by itself.
+///
+/// Whoever puts back all files of a store as they were on an earlier day leaves nothing on this machine by which it could be
+/// noticed. Whoever else remembers the revision notices: [`Store::check_not_older_than`].
+///
+/// ```
+/// use p2p_runtime::storage::Revision;
+///
+/// let earlier = Revision { generation: 7, records: 12 };
+/// assert!(earlier < Revision { generation: 8, records: 0 });
+/// assert_eq!(earlier.to_string(), "7.12");
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub struct Revision {
+    /// Counts the saves of the whole archive.
+    pub generation: u64,
+    /// Counts the records of its log.
+    pub records: u64,
 }
 
-impl fmt::Debug for StoreOptions {
+impl fmt::Display for Revision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StoreOptions").field("kdf_rounds", &self.rounds).finish_non_exhaustive()
+        write!(f, "{}.{}", self.generation, self.records)
     }
 }
 
 impl Store {
+    /// A store of these parts, whose lock is held.
+    pub(super) fn of(options: &StoreOptions, names: Names, lock: Box<dyn FileLock>, parts: Parts) -> Self {
+        let Parts { keyring, data_key, rounds, entries, revision, on_disk, unfinished } = parts;
+        Self {
+            names,
+            files: options.files.clone(),
+            log_room: options.log_room,
+            state: RwLock::new(State { entries, revision, unsettled: !on_disk }),
+            writer: Mutex::new(Writer { keyring, data_key, rounds, tried: revision.generation, log: None, keep: true }),
+            unfinished,
+            _lock: lock,
+        }
+    }
+
     /// Whether `dir` has a store, or at least an earlier save of one. [`create`](Self::create) refuses such a folder.
     ///
     /// # Errors
@@ -238,38 +178,31 @@ impl Store {
         self.read(|state| state.entries.list(prefix))
     }
 
-    /// Puts `value` at `path` in memory, until [`save`](Self::save).
+    /// Puts `value` at `path` in memory, until [`save`](Self::save) or [`update`](Self::update).
     ///
     /// # Errors
     /// [`StoreError::BadPath`], [`StoreError::TooLarge`]; see [`Entries`] for the limits.
     pub fn put(&self, path: &str, value: impl Into<Secret>) -> Result<(), StoreError> {
         let _turn = self.writer();
-        self.write(|state| {
-            state.entries.put(path, value)?;
-            state.unsaved = true;
-            Ok(())
-        })
+        self.write(|state| state.entries.put(path, value))
     }
 
-    /// Removes the entry at `path` from memory, until [`save`](Self::save), and gives what it held. Earlier saves on the
-    /// disk keep it until three more saves.
+    /// Removes the entry at `path` from memory, until [`save`](Self::save) or [`update`](Self::update), and gives what it held.
+    /// Earlier saves on the disk keep it until three more saves.
     pub fn remove(&self, path: &str) -> Option<Secret> {
         let _turn = self.writer();
-        self.write(|state| {
-            let removed = state.entries.remove(path);
-            state.unsaved |= removed.is_some();
-            removed
-        })
+        self.write(|state| state.entries.remove(path))
     }
 
-    /// Writes what is in memory, durably; does nothing where all is saved.
+    /// Writes all of what is in memory as a new archive, durably, and begins a new log; does nothing where neither memory nor the
+    /// log has anything that the archive has not.
     ///
     /// # Errors
     /// [`StoreError::DiskFull`], [`StoreError::Io`], [`StoreError::Unfaithful`]. Memory keeps everything and
     /// [stays unsaved](Self::is_unsaved), and what was saved before is still on the disk.
     pub fn save(&self) -> Result<(), StoreError> {
         let mut writer = self.writer();
-        if !self.is_unsaved() {
+        if !self.is_unsaved() && self.revision().records == 0 {
             return Ok(());
         }
         let entries = self.read(|state| state.entries.clone());
@@ -277,8 +210,11 @@ impl Store {
         self.save_as(&mut writer, keyring, entries)
     }
 
-    /// Changes entries and saves them, with whatever was unsaved, as one durable write: all of it or, on an error from
+    /// Changes entries and writes them, with whatever was unsaved, as one durable write: all of it or, on an error from
     /// `change` or from the disk, nothing, in memory too. Others see the change once it is durable.
+    ///
+    /// It costs one record in the log. Where there is no room for that, and for the first write after opening, it is a
+    /// [`save`](Self::save).
     ///
     /// `change` works on the entries it is given; it may read this store but not write to it, which would wait for itself.
     /// Where it changes nothing, nothing is written.
@@ -288,11 +224,9 @@ impl Store {
     pub fn update<T, E: From<StoreError>>(&self, change: impl FnOnce(&mut Entries) -> Result<T, E>) -> Result<T, E> {
         let mut writer = self.writer();
         let mut entries = self.read(|state| state.entries.clone());
-        entries.mark_unchanged();
         let value = change(&mut entries)?;
         if entries.is_changed() || self.is_unsaved() {
-            let keyring = writer.keyring.clone();
-            self.save_as(&mut writer, keyring, entries)?;
+            self.write_changes(&mut writer, entries)?;
         }
         Ok(value)
     }
@@ -312,14 +246,55 @@ impl Store {
         self.save_as(&mut writer, keyring, entries)
     }
 
-    /// Whether memory holds something that the last successful save does not.
-    pub fn is_unsaved(&self) -> bool {
-        self.read(|state| state.unsaved)
+    /// Whether this is the store's password. It takes as long as opening: 0.1 s of computing.
+    ///
+    /// # Errors
+    /// [`StoreError::WrongPassword`].
+    pub fn check_password(&self, password: &Password) -> Result<(), StoreError> {
+        // The rounds are run without holding up writers.
+        let keyring = self.writer().keyring.clone();
+        keyring.data_key(Unlock::Password(password)).map(drop).map_err(|fault| self.fault(fault))
     }
 
-    /// Counts the saves since the store was made; it never goes back but by putting an older file in place.
+    /// Checks all files of the store as they are on the disk, and every save that is kept, while nobody writes; it changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] where the folder cannot be looked into. What is wrong with a file is no error but in the report.
+    pub fn verify(&self) -> Result<Verification, StoreError> {
+        let writer = self.writer();
+        recover::verify(&*self.files, &self.names, &writer.data_key)
+    }
+
+    /// Whether memory holds something that the disk does not, as far as is known.
+    pub fn is_unsaved(&self) -> bool {
+        self.read(|state| state.unsettled || state.entries.is_changed())
+    }
+
+    /// Counts the saves of the whole archive since the store was made; see [`revision`](Self::revision).
     pub fn generation(&self) -> u64 {
-        self.read(|state| state.generation)
+        self.revision().generation
+    }
+
+    /// How far the store has come: which save it is, and how many records its log has.
+    pub fn revision(&self) -> Revision {
+        self.read(|state| state.revision)
+    }
+
+    /// Compares the store with the revision that somebody else remembers of it: a peer, or its operator.
+    ///
+    /// # Errors
+    /// [`StoreError::OlderThanRemembered`] where it has been further already.
+    pub fn check_not_older_than(&self, remembered: Revision) -> Result<(), StoreError> {
+        let found = self.revision();
+        if found >= remembered {
+            return Ok(());
+        }
+        Err(StoreError::OlderThanRemembered { file: self.names.current.clone(), found, remembered })
+    }
+
+    /// Whether opening found a write in the log that was cut off before it was acknowledged, and left it out.
+    pub fn dropped_unfinished_write(&self) -> bool {
+        self.unfinished
     }
 
     /// The file that the store is saved to.
@@ -327,36 +302,92 @@ impl Store {
         &self.names.current
     }
 
-    /// Writes `entries` under `keyring` and, once that is durable, makes both what this store holds.
-    fn save_as(&self, writer: &mut Writer, keyring: Keyring, entries: Entries) -> Result<(), StoreError> {
-        let saved = self.write_file(writer, keyring, &entries);
-        self.write(|state| match saved {
-            Ok(generation) => {
-                *state = State { entries, generation, unsaved: false };
+    /// Writes the unsaved changes of `entries` as a record of the log, or as a save, and then makes them what this store holds.
+    fn write_changes(&self, writer: &mut Writer, mut entries: Entries) -> Result<(), StoreError> {
+        let Some(log) = &mut writer.log else {
+            let keyring = writer.keyring.clone();
+            return self.save_as(writer, keyring, entries);
+        };
+        match log.append(&entries) {
+            Ok(Appended::Durably) => {
+                entries.mark_unchanged();
+                let records = log.records();
+                self.write(|state| {
+                    state.revision.records = records;
+                    state.entries = entries;
+                });
                 Ok(())
             }
-            Err(error) => {
-                // The disk may hold either; the next save settles it.
-                state.unsaved = true;
-                Err(error)
+            Ok(Appended::NoRoom) => {
+                let keyring = writer.keyring.clone();
+                self.save_as(writer, keyring, entries)
             }
-        })
+            Err(error) => {
+                // What the file holds now is not known, and syncing it again would prove nothing: the next write is a save.
+                writer.log = None;
+                self.write(|state| state.unsettled = true);
+                let path = self.names.log(self.generation());
+                Err(match error {
+                    AppendError::Fault(fault) => self.fault(fault),
+                    AppendError::Io(doing, source) => StoreError::io(doing, &path, source),
+                })
+            }
+        }
     }
 
-    fn write_file(&self, writer: &mut Writer, keyring: Keyring, entries: &Entries) -> Result<u64, StoreError> {
+    /// Saves `entries` under `keyring` and, once that is durable, makes both what this store holds.
+    fn save_as(&self, writer: &mut Writer, keyring: Keyring, mut entries: Entries) -> Result<(), StoreError> {
         let exhausted = Fault::TooLarge("a store", usize::MAX, "saves");
         let generation = writer.tried.checked_add(1).ok_or(exhausted).map_err(|fault| self.fault(fault))?;
         writer.tried = generation;
-        let data_key = &writer.data_key;
-        let encode = || {
-            let header = Header { keyring: keyring.clone(), generation, seed: crypto::random()? };
-            archive::encode(&header, data_key, entries)
-        };
-        let bytes = encode().map_err(|fault| self.fault(fault))?;
-        let faithful = |again: &[u8]| archive::reread(again, data_key).is_ok_and(|read| read.same_as(entries));
-        replace::replace(&*self.files, &self.names, &bytes, faithful)?;
+        let encoded = self.encode(writer, &keyring, generation, &entries).map_err(|fault| self.fault(fault))?;
+        let (save, sealer) = encoded;
+        let faithful = |again: &[u8]| archive::reopen(again, &writer.data_key).is_ok_and(|read| read.entries.same_as(&entries));
+        let log = replace::prepare(&*self.files, &self.names, &save, faithful)?;
+        // From here on the old log may be that of a save that is not the store any more.
+        writer.log = None;
+        if let Err(error) = replace::commit(&*self.files, &self.names) {
+            self.write(|state| state.unsettled = true);
+            return Err(error);
+        }
+        replace::sweep(&*self.files, &self.names);
         writer.keyring = keyring;
-        Ok(generation)
+        writer.log = Some(LogFile::new(log, sealer));
+        entries.mark_unchanged();
+        self.write(|state| *state = State { entries, revision: Revision { generation, records: 0 }, unsettled: false });
+        Ok(())
+    }
+
+    fn encode(&self, writer: &Writer, keyring: &Keyring, generation: u64, entries: &Entries) -> Result<(Save, Sealer), Fault> {
+        let data_key = &writer.data_key;
+        let header = Header { keyring: keyring.clone(), generation, seed: crypto::random()?, form: Form::Logged };
+        let archive = archive::encode(&header, data_key, entries)?;
+        let (sealer, log) = Sealer::new(&header, data_key, (self.log_room)(archive.len()))?;
+        Ok((Save { generation, archive, log, keep: writer.keep }, sealer))
+    }
+
+    /// Saves over a file that was put aside already.
+    pub(super) fn save_without_keeping(&self) -> Result<(), StoreError> {
+        self.writer().keep = false;
+        let saved = self.save();
+        self.writer().keep = true;
+        saved
+    }
+
+    /// What `encode` makes of everything that the store holds, while nobody writes.
+    pub(super) fn encoded<T>(
+        &self,
+        encode: impl FnOnce(&Keyring, &Key, u64, &Entries) -> Result<T, Fault>,
+    ) -> Result<T, StoreError> {
+        let writer = self.writer();
+        let entries = self.read(|state| state.entries.clone());
+        encode(&writer.keyring, &writer.data_key, self.generation(), &entries).map_err(|fault| self.fault(fault))
+    }
+
+    /// Takes away a store that was not finished: it is in the way of the next attempt.
+    pub(super) fn remove_files(&self) {
+        let _ = self.files.remove(&self.names.current);
+        let _ = self.files.remove(&self.names.log(self.writer().tried));
     }
 
     fn fault(&self, fault: Fault) -> StoreError {
@@ -382,33 +413,4 @@ impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Store").field("file", &self.names.current).field("generation", &self.generation()).finish_non_exhaustive()
     }
-}
-
-/// The store's file or, where that is gone, the newest earlier save.
-fn newest(files: &dyn Files, names: &Names) -> Result<Option<PathBuf>, StoreError> {
-    for path in std::iter::once(names.current.clone()).chain((1..=KEPT).map(|back| names.kept(back))) {
-        if files.exists(&path).map_err(|error| StoreError::io("looking for", &path, error))? {
-            return Ok(Some(path));
-        }
-    }
-    Ok(None)
-}
-
-fn refuse_existing(files: &dyn Files, names: &Names) -> Result<(), StoreError> {
-    newest(files, names)?.map_or(Ok(()), |file| Err(StoreError::Exists { file }))
-}
-
-fn refuse_missing(files: &dyn Files, names: &Names) -> Result<(), StoreError> {
-    match newest(files, names)? {
-        Some(file) if file == names.current => Ok(()),
-        Some(kept) => Err(StoreError::OnlyEarlierSave { file: names.current.clone(), kept }),
-        None => Err(StoreError::NotFound { dir: names.dir.clone() }),
-    }
-}
-
-fn lock(files: &dyn Files, names: &Names) -> Result<Box<dyn FileLock>, StoreError> {
-    files.lock(&names.lock).map_err(|error| match error {
-        LockError::Held(pid) => StoreError::Locked { file: names.current.clone(), pid },
-        LockError::Io(error) => StoreError::io("locking", &names.lock, error),
-    })
 }

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 use crate::{
     context::Context,
+    secrets::Keeper,
     service::{Hosted, Hosting, Inbound, ServiceManager, open, serve, summaries},
 };
 
@@ -99,6 +100,7 @@ impl<T> ServiceTester<T> {
         let identity = CallerId::Node { id: cx.node_id().clone(), role: self.role };
         let alone = Arc::new(Alone { cx: cx.clone(), identity, beside: self.beside.map(|proxy| proxy.caller().clone()) });
         cx.set_caller(&(alone.clone() as Arc<dyn Caller>));
+        cx.set_keeper(Keeper::Memory(Arc::default()));
         let name = self.hosting.service().spec().name.to_string();
         let manager = ServiceManager::new(vec![self.hosting], false);
         manager.start(&cx).await?;
@@ -314,8 +316,8 @@ impl Outside {
             target: None,
             received,
             timeout: Some(head.deadline.saturating_duration_since(received)),
-            trace: head.chain.trace,
-            origin: head.chain.origin.clone(),
+            trace: head.trace(),
+            origin: head.origin().cloned(),
         })
     }
 }

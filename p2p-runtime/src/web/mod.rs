@@ -23,6 +23,7 @@ pub mod rpc;
 mod running;
 mod schemas;
 mod state;
+mod store;
 mod streams;
 
 /// Where results that were too large for a session are fetched; the ticket follows.
@@ -64,3 +65,4 @@ pub use openapi_3_0::openapi_3_0;
 pub use openrpc::openrpc;
 pub(crate) use running::RunningRequests;
 pub(crate) use state::WebState;
+pub use store::StoreRequest;

@@ -15,12 +15,13 @@ use std::sync::Arc;
 
 use axum::{
     Router,
+    extract::DefaultBodyLimit,
     routing::{any, get, post},
 };
 
 use crate::transport::unavailable;
 
-use super::{BODY_PATH, DESCRIPTOR_PATH, admin, bodies, calls, catalogue, documents, joining, state::WebState};
+use super::{BODY_PATH, DESCRIPTOR_PATH, admin, bodies, calls, catalogue, documents, joining, state::WebState, store};
 
 /// All routes but `POST /rpc`, which is [`calls::JsonRpc`]'s.
 pub(super) fn routes(state: Arc<WebState>) -> Router {
@@ -39,6 +40,7 @@ pub(super) fn routes(state: Arc<WebState>) -> Router {
         .route("/internal/cert-request", post(joining::cert_request))
         .route("/admin/token", post(admin::create_token))
         .route("/admin/leave", post(admin::leave))
+        .route("/admin/store", post(store::administer).layer(DefaultBodyLimit::max(store::MAX_BODY)))
         .route("/admin/stop", post(admin::stop))
         .fallback(documents::unknown_route)
         .with_state(state)

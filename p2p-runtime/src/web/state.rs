@@ -1,6 +1,6 @@
 //! What the handlers of requests share.
 
-use std::time::Instant;
+use std::{sync::Weak, time::Instant};
 
 use p2p_client::wire::sessions::Sessions;
 use tokio_util::sync::CancellationToken;
@@ -10,6 +10,7 @@ use crate::{
     context::Context,
     identity::{Issuer, NodeIdentity},
     service::{Descriptors, Dispatcher},
+    storage::Store,
 };
 
 use super::{rpc::BodyLimits, running::RunningRequests};
@@ -26,6 +27,10 @@ pub(crate) struct WebState {
     pub(crate) running: RunningRequests,
     pub(crate) started: Instant,
     pub(crate) body_limits: BodyLimits,
+    /// Weak: the handlers may outlive the node.
+    pub(crate) store: Weak<Store>,
+    /// Held while somebody's password is checked.
+    pub(crate) checking_password: tokio::sync::Mutex<()>,
     /// Cancelled when an operator has the node leave the cluster.
     pub(crate) leave: CancellationToken,
 }

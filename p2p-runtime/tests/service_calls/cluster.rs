@@ -186,8 +186,7 @@ impl OnNode {
             identity: CallerId::Node { id: to.clone(), role: node.role },
             cluster: self.cluster.clone(),
         });
-        let cx =
-            CallContext::new(there, self.identity.clone(), head.deadline).within(head.chain.trace, head.chain.origin.clone());
+        let cx = CallContext::new(there, self.identity.clone(), head.deadline).within(head.trace(), head.origin().cloned());
         let index = spec.index;
         Ok((hosted, index, cx))
     }

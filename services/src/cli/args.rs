@@ -6,7 +6,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use super::{
     Invocation, call::CallArgs, contract::ContractArgs, init::InitArgs, join::JoinArgs, logging, output::Format,
-    start::StartArgs, token::TokenArgs,
+    start::StartArgs, store::StoreArgs, token::TokenArgs,
 };
 
 /// Over which options the help says that every command takes them.
@@ -53,6 +53,7 @@ pub(super) enum Command {
     Start(StartArgs),
     Join(JoinArgs),
     Token(TokenArgs),
+    Store(StoreArgs),
     Call(CallArgs),
     Contract(ContractArgs),
     /// Lists the nodes of the cluster, as the node in this folder sees them

@@ -58,6 +58,22 @@ pub(super) enum CliError {
     /// Two typed passwords differ.
     #[error("the two passwords differ; run the command again and type the same one twice")]
     PasswordsDiffer,
+    /// A file with a secret that others may read.
+    #[error(
+        "{} may be read by other users (mode {mode:03o}), so that its password is no secret; `chmod 600` it, and take another password \
+         if others could read it",
+        .path.display()
+    )]
+    OpenToOthers { path: PathBuf, mode: u32 },
+    /// What should not be on a screen.
+    #[error("{path} holds {what}, which is not printed to a terminal; redirect it into a file, or say --reveal")]
+    NotForTerminals { path: String, what: &'static str },
+    /// The store is damaged.
+    #[error("the store is not whole; `{recover}` says what can be brought back, and does it when told to")]
+    StoreNotWhole { recover: String },
+    /// Nobody agreed to a recovery.
+    #[error("nothing was changed; `{again}` brings back what is good")]
+    NoConsent { again: String },
     /// There is no token.
     #[error(
         "a join token is needed; give it with --token, --token-file, P2P_JOIN_TOKEN or standard input; `p2p token create` on a coordinator makes one"

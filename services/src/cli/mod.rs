@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! arguments ─ args ─> one file a command ─┬─ init, join, start: enrolment, then a node in the foreground (running)
+//!                                         ├─ store: its entries and files, by the node that runs or without one
 //!                                         └─ the others: a request to the node that runs in the folder (socket)
 //!                          password: what opens the store       output: what is printed, as a table or as JSON
 //! ```
@@ -30,6 +31,7 @@ mod signature;
 mod socket;
 mod start;
 mod stop;
+mod store;
 mod token;
 
 use std::path::PathBuf;
@@ -83,6 +85,7 @@ pub async fn run_with(prepare: impl FnOnce(NodeBuilder) -> NodeBuilder) -> Resul
         Command::Init(args) => init::run(args, &invocation).await,
         Command::Start(args) => start::run(args, &invocation, prepare).await,
         Command::Join(args) => join::run(args, &invocation, prepare).await,
+        Command::Store(args) => store::run(args, &invocation).await,
         Command::Token(args) => token::run(args, &invocation).await,
         Command::Call(args) => call::run(args, &invocation).await,
         Command::Contract(args) => contract::run(args, &invocation).await,

@@ -6,7 +6,7 @@
 use std::{
     fs::File,
     io::{self, IsTerminal, Read},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use clap::Args;
@@ -24,7 +24,7 @@ const LIMIT: u64 = 64 * 1024;
 /// Where the password of the node's store comes from.
 #[derive(Args)]
 pub(super) struct PasswordArgs {
-    /// Read the password of the node's store from this file [otherwise: the systemd credential p2p-store-password,
+    /// Read the password of the node's store from this file, which no other user may read [otherwise: the systemd credential p2p-store-password,
     /// P2P_STORE_PASSWORD, the terminal]
     #[arg(long, value_name = "FILE", conflicts_with = "password_fd")]
     password_file: Option<PathBuf>,
@@ -52,15 +52,10 @@ impl PasswordArgs {
     /// Gets the password.
     pub(super) fn read(&self, purpose: Purpose) -> Result<Password, CliError> {
         if let Some(path) = &self.password_file {
-            return from_file(path.clone());
+            return from_private_file(path);
         }
         if let Some(number) = self.password_fd {
-            let what = format!("file descriptor {number}");
-            return if number == 0 {
-                from_reader(io::stdin().lock(), what)
-            } else {
-                from_file(format!("/dev/fd/{number}").into())
-            };
+            return from_descriptor(number);
         }
         let credential = std::env::var_os("CREDENTIALS_DIRECTORY").map(|dir| PathBuf::from(dir).join(CREDENTIAL));
         if let Some(path) = credential.filter(|path| path.exists()) {
@@ -71,6 +66,46 @@ impl PasswordArgs {
         }
         from_terminal(purpose)
     }
+}
+
+/// Reads a new password in the place of one that there is: it is not that of the environment.
+pub(super) fn read_new(file: Option<PathBuf>, descriptor: Option<u32>) -> Result<Password, CliError> {
+    match (file, descriptor) {
+        (Some(path), _) => from_private_file(&path),
+        (None, Some(number)) => from_descriptor(number),
+        (None, None) => from_terminal(Purpose::New),
+    }
+}
+
+fn from_descriptor(number: u32) -> Result<Password, CliError> {
+    if number == 0 {
+        return from_reader(io::stdin().lock(), "file descriptor 0".to_owned());
+    }
+    from_file(format!("/dev/fd/{number}").into())
+}
+
+/// A file that this user alone may read: what others can read is no password.
+fn from_private_file(path: &Path) -> Result<Password, CliError> {
+    refuse_open_to_others(path)?;
+    from_file(path.to_path_buf())
+}
+
+#[cfg(unix)]
+fn refuse_open_to_others(path: &Path) -> Result<(), CliError> {
+    use std::os::unix::fs::PermissionsExt as _;
+    // Only files have permissions that say who can read what is in them: a pipe has its reader.
+    match std::fs::metadata(path) {
+        Ok(data) if data.is_file() && data.permissions().mode() & 0o077 != 0 => {
+            Err(CliError::OpenToOthers { path: path.to_path_buf(), mode: data.permissions().mode() & 0o777 })
+        }
+        // That it is not there is said on reading it.
+        _ => Ok(()),
+    }
+}
+
+#[cfg(not(unix))]
+fn refuse_open_to_others(_: &Path) -> Result<(), CliError> {
+    Ok(())
 }
 
 fn from_file(path: PathBuf) -> Result<Password, CliError> {

@@ -44,12 +44,21 @@ pub(super) struct Ask {
     pub(super) headers: Vec<(&'static str, String)>,
     pub(super) body: Vec<u8>,
     pub(super) within: Duration,
+    /// The largest answer, in bytes.
+    pub(super) max_answer: usize,
 }
 
 impl Ask {
     /// A document.
     pub(super) fn get(path: &'static str) -> Self {
-        Self { method: Method::GET, path, headers: Vec::new(), body: Vec::new(), within: ANSWER_TIME }
+        Self {
+            method: Method::GET,
+            path,
+            headers: Vec::new(),
+            body: Vec::new(),
+            within: ANSWER_TIME,
+            max_answer: RequestLimits::default().max_response,
+        }
     }
 
     /// Something to be done.
@@ -115,7 +124,7 @@ impl<'a> Socket<'a> {
     /// Asks the node, and gives its answer's body; `None` where no node runs.
     pub(super) async fn try_ask(&self, ask: Ask) -> Result<Option<Bytes>, CliError> {
         let Some(stream) = self.connect().await? else { return Ok(None) };
-        let limits = RequestLimits::within(ask.within);
+        let limits = RequestLimits { max_response: ask.max_answer, timeout: Some(ask.within) };
         let answer = one_shot(Box::new(stream), ask.into_request()?, limits).await.map_err(|source| self.no_answer(source))?;
         let (head, body) = answer.into_parts();
         accepted(head.status, body).map(Some)

@@ -101,6 +101,7 @@ impl Folders {
     pub(crate) fn file(&self, name: &str, text: &str) -> PathBuf {
         let path = self.of(name);
         std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
         path
     }
 

@@ -6,3 +6,4 @@ mod cluster;
 mod contract;
 mod harness;
 mod refusals;
+mod store;

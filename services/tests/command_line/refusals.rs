@@ -34,6 +34,15 @@ fn a_wrong_missing_or_empty_password_is_told_apart() {
         command
     });
     assert!(nowhere.error(1).starts_with("cannot read /nowhere/password: "), "{nowhere:?}");
+    for mode in [0o640, 0o604, 0o644] {
+        let file = folders.file("password", PASSWORD);
+        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+        let mut command = start();
+        command.arg("--password-file").arg(&file);
+        let open = run(command).error(1);
+        assert!(open.contains("may be read by other users") && open.contains("chmod 600"), "{open}");
+        assert!(open.contains(&format!("mode {mode:03o}")), "{open}");
+    }
 }
 
 #[test]
@@ -75,6 +84,14 @@ fn without_a_store_every_command_says_how_to_make_one() {
         &["stop"],
         &["leave"],
         &["call", "system/get_system_info"],
+        &["store", "ls"],
+        &["store", "cat", "a"],
+        &["store", "put", "a", "--file", "/dev/null"],
+        &["store", "rm", "a"],
+        &["store", "verify"],
+        &["store", "recover"],
+        &["store", "passwd"],
+        &["store", "backup", "/nowhere/backup"],
     ] {
         let error = folders.run("nobody", words).error(1);
         assert!(error.contains("`p2p init`") && error.contains("`p2p join"), "{words:?}: {error}");
@@ -244,6 +261,16 @@ fn every_command_has_help_with_an_example_and_goes_by_the_name_of_the_program() 
         &["services"],
         &["stop"],
         &["leave"],
+        &["store"],
+        &["store", "ls"],
+        &["store", "cat"],
+        &["store", "put"],
+        &["store", "rm"],
+        &["store", "verify"],
+        &["store", "recover"],
+        &["store", "passwd"],
+        &["store", "backup"],
+        &["store", "restore"],
     ] {
         let mut command = without_settings(Command::new(&own));
         command.args(words).arg("--help");

@@ -16,6 +16,10 @@ use crate::storage::files::{FileLock, Files, LockError, NewFile};
 
 /// Bytes that a disk writes as one.
 const SECTOR: usize = 64;
+/// Up to how many things that were not synced every subset of them is tried.
+const EXHAUSTIVE: u32 = 8;
+/// How many subsets are tried otherwise.
+const RANDOM: u64 = 60;
 
 /// A handle on the disk; clones are the same disk.
 #[derive(Clone, Default)]
@@ -75,19 +79,38 @@ impl SimDisk {
         Self(Arc::new(Mutex::new(disk)))
     }
 
-    /// What a computer finds after the power came back; `seed` decides what stayed of all that was not synced.
-    pub(super) fn after_power_cut(&self, seed: u64) -> Self {
+    /// What a computer may find after the power came back: all that is possible where that is not too much, otherwise the
+    /// plain cases and some at random.
+    pub(super) fn after_power_cut(&self) -> Vec<Self> {
+        let mut choices = 0;
+        self.cut(|| {
+            choices += 1;
+            true
+        });
+        if choices <= EXHAUSTIVE {
+            return (0..1_u64 << choices).map(|mask| self.cut(bits(mask))).collect();
+        }
+        (0..RANDOM).map(|seed| self.after_random_power_cut(seed)).collect()
+    }
+
+    /// One of the ends, by a seed.
+    pub(super) fn after_random_power_cut(&self, seed: u64) -> Self {
         let mut random = StdRng::seed_from_u64(seed);
-        let before = self.disk().clone();
         // The first seeds are the plain cases: nothing stayed, or everything.
         let likely = match seed {
             0 => 0.0,
             1 => 1.0,
             _ => random.random(),
         };
+        self.cut(|| random.random_bool(likely))
+    }
+
+    /// What is found where `stays` says of each thing that was not synced whether it stayed.
+    fn cut(&self, mut stays: impl FnMut() -> bool) -> Self {
+        let before = self.disk().clone();
         let mut disk = Disk { no_links: before.no_links, names: before.durable_names.clone(), ..Disk::default() };
         for (from, to, file) in &before.renames {
-            if random.random_bool(likely) {
+            if stays() {
                 if let Some(from) = from {
                     disk.names.remove(from);
                 }
@@ -101,11 +124,14 @@ impl SimDisk {
             let mut found = content.durable.clone();
             if !content.synced {
                 // The length may be known although the bytes are not.
-                let length = if random.random_bool(likely) { content.seen.len() } else { found.len() };
-                found.resize(length, 0);
-                for at in (0..length).step_by(SECTOR).filter(|_| random.random_bool(likely)).collect::<Vec<_>>() {
-                    let end = (at + SECTOR).min(length);
-                    found[at..end].copy_from_slice(&content.seen[at..end]);
+                if content.seen.len() != found.len() && stays() {
+                    found.resize(content.seen.len(), 0);
+                }
+                for at in (0..found.len()).step_by(SECTOR) {
+                    let sector = at..(at + SECTOR).min(found.len());
+                    if found[sector.clone()] != content.seen[sector.clone()] && stays() {
+                        found[sector.clone()].copy_from_slice(&content.seen[sector]);
+                    }
                 }
             }
             disk.files.push(Content { seen: found.clone(), durable: found, synced: true });
@@ -158,6 +184,15 @@ impl SimDisk {
             Trouble::CutAt(step) if at >= step => Err(io::Error::other("the power is off")),
             _ => Ok(disk),
         }
+    }
+}
+
+/// The bits of a number, the last one first.
+fn bits(mut mask: u64) -> impl FnMut() -> bool {
+    move || {
+        let bit = mask & 1 == 1;
+        mask >>= 1;
+        bit
     }
 }
 
@@ -232,6 +267,11 @@ impl Files for SimDisk {
         Ok(())
     }
 
+    fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {
+        let disk = self.step("list")?;
+        Ok(disk.names.keys().filter(|name| name.parent() == Some(dir)).cloned().collect())
+    }
+
     fn sync_dir(&self, _: &Path) -> io::Result<()> {
         let mut disk = self.step("sync_dir")?;
         if !disk.idle_syncs.contains(&"sync_dir") {
@@ -254,15 +294,28 @@ struct SimFile {
     file: usize,
 }
 
-impl NewFile for SimFile {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let result = self.disk.step("write").map(drop);
+impl SimFile {
+    fn put(&mut self, step: &'static str, start: usize, bytes: &[u8]) -> io::Result<()> {
+        let result = self.disk.step(step).map(drop);
         // One that fails, for want of room or power, has written a part.
         let written = if result.is_ok() { bytes.len() } else { bytes.len() / 2 };
         let content = &mut self.disk.disk().files[self.file];
-        content.seen.extend_from_slice(&bytes[..written]);
+        let end = start + written;
+        content.seen.resize(content.seen.len().max(end), 0);
+        content.seen[start..end].copy_from_slice(&bytes[..written]);
         content.synced = false;
         result
+    }
+}
+
+impl NewFile for SimFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let end = self.disk.disk().files[self.file].seen.len();
+        self.put("write", end, bytes)
+    }
+
+    fn write_at(&mut self, start: usize, bytes: &[u8]) -> io::Result<()> {
+        self.put("write_at", start, bytes)
     }
 
     fn sync(&mut self) -> io::Result<()> {

@@ -1,9 +1,10 @@
 //! Tests of the store as a whole: what it does, and what it does when files, disks and processes fail it.
 
+mod backups;
 mod disk;
-mod faults;
-mod kills;
-mod tampering;
+mod kept;
+mod recovery;
+mod security;
 mod usage;
 
 use std::sync::Arc;
@@ -15,12 +16,13 @@ fn password() -> Password {
     Password::new("correct horse battery staple").unwrap()
 }
 
-/// A store on a simulated disk with these entries saved, already closed again. Opened with the recovery key it costs no
+/// A store on a simulated disk with these entries saved in its archive, already closed again. Opened with the recovery key it costs no
 /// password derivation.
 fn stored(entries: &[(&str, &str)]) -> (SimDisk, RecoveryKey) {
     let disk = SimDisk::default();
     let (store, key) = StoreOptions::on(Arc::new(disk.clone())).create("node", &password()).unwrap();
     put_all(&store, entries).unwrap();
+    store.save().unwrap();
     (disk, key)
 }
 

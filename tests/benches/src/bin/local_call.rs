@@ -24,7 +24,7 @@ use p2p_bench::{
 };
 use p2p_client::{
     call::{Failure, Head, Sending},
-    protocol::{CallerId, NodeId, Role},
+    protocol::{CallerId, NodeId, One, Role},
     proxy::{Caller, Leg, Peer, Proxy, Route},
     service::{HostedService, Result},
 };
@@ -88,6 +88,10 @@ impl Caller for OneNode {
 
     fn identity(&self) -> &CallerId {
         &self.identity
+    }
+
+    fn here(&self, service: &str, _: &One) -> Option<Arc<dyn HostedService>> {
+        self.table.load().get(service).cloned()
     }
 
     fn resolve(&self, head: &Head) -> Result<Route, Failure> {

@@ -1,0 +1,109 @@
+//! A node whose store goes back in time: restored from a backup, or recovered from an earlier save.
+//!
+//! What happened since is not in it. So its open join tokens are taken back, as they may have let somebody in since; and the
+//! store is marked ([`SetBack`]), so that the node knows that others have revocations and counters that it has not.
+
+use std::path::{Path, PathBuf};
+
+use p2p_client::protocol::UnixMillis;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    identity,
+    storage::{Entries, Recovery, Revision, Store, StoreOptions, Unlock},
+};
+
+use super::NodeError;
+
+/// Where the mark stands in the store.
+const MARK: &str = "state/set_back";
+
+/// The mark of a store that went back in time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetBack {
+    /// When it went back, by this machine's clock.
+    pub at: UnixMillis,
+    /// What it went back to; where that is known.
+    pub to: Option<Revision>,
+    /// By what.
+    pub by: SetBackBy,
+    /// How many join tokens were taken back by it.
+    pub voided_tokens: usize,
+}
+
+/// How a store went back in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SetBackBy {
+    /// A backup was restored.
+    Restore,
+    /// An earlier save was recovered.
+    Recovery,
+}
+
+impl SetBack {
+    /// The mark of this store, if it has one.
+    ///
+    /// # Errors
+    /// [`NodeError::Identity`] where the mark cannot be read.
+    pub fn load(store: &Store) -> Result<Option<Self>, NodeError> {
+        let Some(mark) = store.get(MARK) else { return Ok(None) };
+        serde_json::from_slice(mark.expose()).map(Some).map_err(|error| damaged(&error))
+    }
+
+    /// Takes the mark away: for when the node has what happened since from its peers.
+    ///
+    /// # Errors
+    /// [`NodeError::Store`].
+    pub fn settle(store: &Store) -> Result<(), NodeError> {
+        store.update(|entries| {
+            entries.remove(MARK);
+            Ok(())
+        })
+    }
+
+    /// Takes back the open tokens of a store that goes back in time, and marks it.
+    fn mark(entries: &mut Entries, to: Option<Revision>, by: SetBackBy) -> Result<Self, NodeError> {
+        let at = UnixMillis::now();
+        let mut voided_tokens = 0;
+        if let Some(stored) = entries.get(identity::TOKENS) {
+            let (tokens, voided) = identity::void_open_tokens(stored.expose(), at)?;
+            entries.put(identity::TOKENS, tokens)?;
+            voided_tokens = voided;
+        }
+        let mark = Self { at, to, by, voided_tokens };
+        entries.put(MARK, serde_json::to_vec(&mark).map_err(|error| damaged(&error))?)?;
+        Ok(mark)
+    }
+}
+
+fn damaged(error: &serde_json::Error) -> NodeError {
+    identity::IdentityError::Damaged(format!("the mark of a restored store: {error}")).into()
+}
+
+/// Makes a node's store in `dir` of a backup. It takes 0.1 s of computing.
+///
+/// # Errors
+/// [`NodeError::Store`] where the backup does not open, or a store is in the way.
+pub fn restore(backup: &Path, dir: &Path, unlock: Unlock<'_>) -> Result<SetBack, NodeError> {
+    let mut mark = None;
+    StoreOptions::new().restore(backup, dir, unlock, |entries| {
+        mark = Some(SetBack::mark(entries, None, SetBackBy::Restore)?);
+        Ok::<_, NodeError>(())
+    })?;
+    mark.ok_or(NodeError::Unsaid("a backup"))
+}
+
+/// Brings back what a recovery found. Gives the mark, and the folder to which the files were put that were there.
+///
+/// # Errors
+/// [`NodeError::Store`]; the files are then still where they were.
+pub fn recover(recovery: Recovery) -> Result<(SetBack, PathBuf), NodeError> {
+    let mut mark = None;
+    let to = recovery.source().revision;
+    let (_, aside) = recovery.carry_out(|entries| {
+        mark = Some(SetBack::mark(entries, to, SetBackBy::Recovery)?);
+        Ok::<_, NodeError>(())
+    })?;
+    Ok((mark.ok_or(NodeError::Unsaid("a recovery"))?, aside))
+}

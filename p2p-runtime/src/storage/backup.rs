@@ -1,0 +1,98 @@
+//! Backups: one file with everything that a store holds, in the archive's own format, opened by the same password.
+//!
+//! A backup says in its header that it is one. It cannot be put in a store's place by copying: [`StoreOptions::restore`] does that,
+//! and lets whoever calls it change what must not go back in time.
+
+use std::path::{Path, PathBuf};
+
+use super::{
+    Entries, Revision, Store, StoreError, StoreOptions, Unlock,
+    archive::{self, MAX_FILE, Opened},
+    crypto,
+    header::{Form, Header},
+    load::read_archive,
+    options::{lock, refuse_existing},
+    recover::wrong,
+    replace::{Names, write_new},
+    store::Parts,
+};
+
+impl Store {
+    /// A backup of what the store holds at this instant, in one piece, also while others write to it. Write it with
+    /// [`StoreOptions::write_backup`].
+    ///
+    /// # Errors
+    /// [`StoreError::Crypto`].
+    pub fn backup(&self) -> Result<Vec<u8>, StoreError> {
+        self.encoded(|keyring, data_key, generation, entries| {
+            let header = Header { keyring: keyring.clone(), generation, seed: crypto::random()?, form: Form::Backup };
+            archive::encode(&header, data_key, entries)
+        })
+    }
+}
+
+impl StoreOptions {
+    /// Writes a backup to a file of this name, durably. Only this user can read it.
+    ///
+    /// # Errors
+    /// [`StoreError::BackupExists`], [`StoreError::DiskFull`], [`StoreError::Io`], [`StoreError::Unfaithful`]; then there is no file of
+    /// this name.
+    pub fn write_backup(&self, path: impl AsRef<Path>, backup: &[u8]) -> Result<(), StoreError> {
+        let (files, path) = (&*self.files, path.as_ref());
+        let failed = |doing| move |error| StoreError::io(doing, path, error);
+        if files.exists(path).map_err(failed("looking for"))? {
+            return Err(StoreError::BackupExists { file: path.to_path_buf() });
+        }
+        let mut unfinished = path.as_os_str().to_owned();
+        unfinished.push(".new");
+        let unfinished = PathBuf::from(unfinished);
+        let written = write_new(files, &unfinished, backup, MAX_FILE + 1, |_| true).map(drop);
+        let written = written.and_then(|()| files.rename(&unfinished, path).map_err(failed("renaming")));
+        if written.is_err() {
+            let _ = files.remove(&unfinished);
+            return written;
+        }
+        let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        files.sync_dir(dir).map_err(failed("syncing the folder of"))
+    }
+
+    /// Makes a store in `dir` of a backup. Password and recovery key are those of the backup. `change` sees the entries before they
+    /// are written.
+    ///
+    /// # Errors
+    /// What `change` returns; [`StoreError::Exists`], [`StoreError::NoBackup`]; and as [`Store::open`], about the backup.
+    pub fn restore<E: From<StoreError>>(
+        &self,
+        backup: impl AsRef<Path>,
+        dir: impl AsRef<Path>,
+        unlock: Unlock<'_>,
+        change: impl FnOnce(&mut Entries) -> Result<(), E>,
+    ) -> Result<Store, E> {
+        let (files, names) = (&*self.files, Names::in_dir(dir.as_ref()));
+        refuse_existing(files, &names)?;
+        let Opened { header, data_key, mut entries } = read_archive(files, backup.as_ref(), unlock, wrong(unlock))?;
+        if header.form == Form::Logged {
+            return Err(StoreError::NoBackup { file: backup.as_ref().to_path_buf() }.into());
+        }
+        change(&mut entries)?;
+        files.create_dir(&names.dir).map_err(|error| StoreError::io("creating the folder", &names.dir, error))?;
+        let lock = lock(files, &names)?;
+        refuse_existing(files, &names)?;
+        let parts = Parts {
+            keyring: header.keyring,
+            data_key,
+            rounds: self.rounds()?,
+            entries,
+            revision: Revision { generation: header.generation, records: 0 },
+            on_disk: false,
+            unfinished: false,
+        };
+        let store = Store::of(self, names, lock, parts);
+        if let Err(error) = store.save() {
+            // It is in the way of the next attempt.
+            store.remove_files();
+            return Err(error.into());
+        }
+        Ok(store)
+    }
+}

@@ -1,0 +1,208 @@
+//! Case 6: a disk that is full, fails a step, or gives back other bytes; and a sync that failed is not asked again.
+
+use std::{io::ErrorKind, path::Path, sync::Arc};
+
+use super::{
+    super::{
+        content,
+        disk::{SimDisk, Trouble},
+        owned, put_all, reopen,
+    },
+    seasoned,
+};
+use crate::storage::{RecoveryKey, StoreError, StoreOptions, files::Files as _};
+
+const OLD: &[(&str, &str)] = &[("certs/node.pem", "the old certificate"), ("kept", "always")];
+const NEW: &[(&str, &str)] = &[("certs/node.pem", "the new certificate, longer than before"), ("keys/node", "new")];
+const BOTH: &[(&str, &str)] =
+    &[("certs/node.pem", "the new certificate, longer than before"), ("kept", "always"), ("keys/node", "new")];
+
+/// The steps of opening and of the first write, which is a save; and the one that commits it.
+fn steps_of_update(disk: &SimDisk, key: &RecoveryKey) -> (Vec<&'static str>, usize) {
+    let disk = disk.copy(Trouble::None);
+    put_all(&reopen(&disk, key).unwrap(), NEW).unwrap();
+    let steps = disk.steps();
+    let committed = steps.iter().rposition(|name| *name == "sync_dir").unwrap();
+    (steps, committed)
+}
+
+#[test]
+fn case_06_a_step_that_fails_leaves_memory_unsaved_and_the_file_whole_and_the_next_save_works() {
+    let (disk, key) = seasoned(OLD);
+    let opening = {
+        let disk = disk.copy(Trouble::None);
+        drop(reopen(&disk, &key).unwrap());
+        disk.steps().len()
+    };
+    let (_, committed) = steps_of_update(&disk, &key);
+    // What comes behind is tidying up.
+    for step in opening..=committed {
+        for kind in [ErrorKind::Other, ErrorKind::StorageFull] {
+            let failing = disk.copy(Trouble::FailAt(step, kind));
+            let store = reopen(&failing, &key).unwrap();
+            for (path, value) in NEW {
+                store.put(path, *value).unwrap();
+            }
+            let error = store.save().unwrap_err();
+            let name = failing.steps()[step];
+            match kind {
+                ErrorKind::StorageFull => assert!(matches!(error, StoreError::DiskFull { .. }), "{name}: {error}"),
+                _ => assert!(matches!(error, StoreError::Io { .. }), "{name}: {error}"),
+            }
+            assert!(store.is_unsaved(), "{name}");
+            assert_eq!(content(&store), owned(BOTH), "{name}");
+            let on_disk = content(&reopen(&failing.copy(Trouble::None), &key).unwrap());
+            let expected = if step == committed { BOTH } else { OLD };
+            assert_eq!(on_disk, owned(expected), "after a failed {name}");
+
+            store.save().unwrap();
+            assert!(!store.is_unsaved());
+            assert!(!failing.sync_was_retried(), "a file was synced again after its sync had failed");
+            for after in failing.after_power_cut() {
+                assert_eq!(content(&reopen(&after, &key).unwrap()), owned(BOTH), "{name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn case_06_control_syncing_a_file_again_after_its_sync_failed_reports_success_and_loses_it() {
+    let disk = SimDisk::default().copy(Trouble::FailAt(2, ErrorKind::Other));
+    let path = Path::new("file");
+    let mut file = disk.create(path).unwrap();
+    file.write(b"content").unwrap();
+    file.sync().unwrap_err();
+    file.sync().unwrap();
+    disk.sync_dir(Path::new("")).unwrap();
+    assert!(disk.sync_was_retried());
+    assert_ne!(disk.after_random_power_cut(0).content(path).unwrap(), b"content");
+}
+
+#[test]
+fn case_06_an_update_that_fails_changes_nothing_in_memory_either() {
+    let (disk, key) = seasoned(OLD);
+    for step in ["create", "write", "sync", "link", "rename", "sync_dir"] {
+        let (steps, _) = steps_of_update(&disk, &key);
+        let at = steps.iter().rposition(|name| *name == step).unwrap();
+        let failing = disk.copy(Trouble::FailAt(at, ErrorKind::Other));
+        let store = reopen(&failing, &key).unwrap();
+        put_all(&store, NEW).unwrap_err();
+        assert_eq!(content(&store), owned(OLD), "{step}");
+        // Where it cannot be known what is on the disk, saving settles it.
+        store.save().unwrap();
+        assert_eq!(content(&reopen(&failing.copy(Trouble::None), &key).unwrap()), owned(OLD), "{step}");
+    }
+}
+
+#[test]
+fn case_06_a_full_disk_says_so_and_leaves_nothing_behind_that_takes_room() {
+    let (disk, key) = seasoned(OLD);
+    let (steps, _) = steps_of_update(&disk, &key);
+    let names = disk.names();
+    for (write, _) in steps.iter().enumerate().filter(|(_, name)| **name == "write") {
+        let full = disk.copy(Trouble::FailAt(write, ErrorKind::StorageFull));
+        let error = put_all(&reopen(&full, &key).unwrap(), NEW).unwrap_err();
+        assert!(error.to_string().contains("free some space"), "{error}");
+        assert_eq!(full.names(), names);
+    }
+}
+
+#[test]
+fn case_06_a_disk_that_gives_back_other_bytes_than_were_written_is_noticed_before_the_old_file_goes() {
+    /// Flips one bit of whatever is written.
+    struct Bad(SimDisk);
+    struct BadFile(Box<dyn crate::storage::files::NewFile>);
+    impl crate::storage::files::NewFile for BadFile {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+            let mut bytes = bytes.to_vec();
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 4;
+            self.0.write(&bytes)
+        }
+        fn write_at(&mut self, start: usize, bytes: &[u8]) -> std::io::Result<()> {
+            self.0.write_at(start, bytes)
+        }
+        fn sync(&mut self) -> std::io::Result<()> {
+            self.0.sync()
+        }
+    }
+    impl crate::storage::files::Files for Bad {
+        fn create_dir(&self, dir: &Path) -> std::io::Result<()> {
+            self.0.create_dir(dir)
+        }
+        fn exists(&self, path: &Path) -> std::io::Result<bool> {
+            self.0.exists(path)
+        }
+        fn read(&self, path: &Path, limit: usize) -> std::io::Result<Vec<u8>> {
+            self.0.read(path, limit)
+        }
+        fn create(&self, path: &Path) -> std::io::Result<Box<dyn crate::storage::files::NewFile>> {
+            Ok(Box::new(BadFile(self.0.create(path)?)))
+        }
+        fn rename(&self, from: &Path, to: &Path) -> std::io::Result<()> {
+            self.0.rename(from, to)
+        }
+        fn link(&self, from: &Path, to: &Path) -> std::io::Result<()> {
+            self.0.link(from, to)
+        }
+        fn remove(&self, path: &Path) -> std::io::Result<()> {
+            self.0.remove(path)
+        }
+        fn list(&self, dir: &Path) -> std::io::Result<Vec<std::path::PathBuf>> {
+            self.0.list(dir)
+        }
+        fn sync_dir(&self, dir: &Path) -> std::io::Result<()> {
+            self.0.sync_dir(dir)
+        }
+        fn lock(&self, path: &Path) -> Result<Box<dyn crate::storage::files::FileLock>, crate::storage::files::LockError> {
+            self.0.lock(path)
+        }
+    }
+    let (disk, key) = seasoned(OLD);
+    let store = StoreOptions::on(Arc::new(Bad(disk.clone()))).open_with_recovery("node", &key).unwrap();
+    let error = put_all(&store, NEW).unwrap_err();
+    assert!(matches!(error, StoreError::Unfaithful { .. }) && error.to_string().contains("failing"), "{error}");
+    drop(store);
+    assert_eq!(content(&reopen(&disk, &key).unwrap()), owned(OLD));
+}
+
+#[test]
+fn case_06_a_log_that_fails_is_given_up_and_the_next_write_is_a_save_on_new_files() {
+    for step in ["write_at", "sync"] {
+        let (disk, key) = seasoned(OLD);
+        let steps = {
+            let disk = disk.copy(Trouble::None);
+            let store = reopen(&disk, &key).unwrap();
+            put_all(&store, &[("kept", "always")]).unwrap();
+            put_all(&store, NEW).unwrap();
+            disk.steps()
+        };
+        let at = steps.iter().rposition(|name| *name == step).unwrap();
+        assert!(at > steps.iter().position(|name| *name == "rename").unwrap(), "it is the log's: {steps:?}");
+        let failing = disk.copy(Trouble::FailAt(at, ErrorKind::Other));
+        let store = reopen(&failing, &key).unwrap();
+        put_all(&store, &[("kept", "always")]).unwrap();
+        let generation = store.generation();
+
+        let error = put_all(&store, NEW).unwrap_err();
+        assert!(matches!(&error, StoreError::Io { file, .. } if file.ends_with(format!("store-{generation}.log"))), "{error}");
+        assert!(store.is_unsaved() && content(&store) == owned(OLD));
+        put_all(&store, NEW).unwrap();
+        assert_eq!((store.generation(), store.is_unsaved()), (generation + 1, false));
+        assert!(!failing.sync_was_retried(), "the log was synced again after its sync had failed");
+        for after in failing.after_power_cut() {
+            assert_eq!(content(&reopen(&after, &key).unwrap()), owned(BOTH), "{step}");
+        }
+    }
+}
+
+#[test]
+fn case_06_a_full_disk_does_not_keep_the_log_from_being_written_to() {
+    let (disk, key) = seasoned(OLD);
+    let store = reopen(&disk, &key).unwrap();
+    put_all(&store, &[("kept", "always")]).unwrap();
+    let before = disk.steps().len();
+    put_all(&store, NEW).unwrap();
+    let steps = disk.steps().split_off(before);
+    assert_eq!(steps, ["write_at", "sync"], "it takes no room, and no more than this");
+}

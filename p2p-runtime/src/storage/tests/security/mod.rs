@@ -1,0 +1,34 @@
+//! The cases of the store in the project's list of security and fault cases, each with the control that shows what the
+//! unsafe variant would do.
+//!
+//! | case | where |
+//! |---|---|
+//! | 1 killed while writing; 9 two processes | `kills`, `usage` |
+//! | 2 power cuts | `power_cuts` |
+//! | 3 bits flipped; 4 cut short; 5 swapped and spliced; 7 wrong password; 8 hostile parameters | `tampering`, `log` |
+//! | 6 failing and full disks | `failures` |
+//! | 10 older files put back | `rollback` |
+//! | 11 a canary searched for | `canary` |
+//! | 12 nonces | `nonces` |
+
+mod canary;
+mod failures;
+mod kills;
+mod log;
+mod nonces;
+mod power_cuts;
+mod rollback;
+mod tampering;
+
+use super::{disk::SimDisk, put_all, reopen, stored};
+use crate::storage::RecoveryKey;
+
+/// A disk whose store was saved often enough that every earlier save has its place, last with these entries.
+fn seasoned(last: &[(&str, &str)]) -> (SimDisk, RecoveryKey) {
+    let (disk, key) = stored(&[("certs/node.pem", "older still")]);
+    for round in ["1", "2", "3"] {
+        put_all(&reopen(&disk, &key).unwrap(), &[("kept", round)]).unwrap();
+    }
+    put_all(&reopen(&disk, &key).unwrap(), last).unwrap();
+    (disk, key)
+}

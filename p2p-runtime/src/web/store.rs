@@ -1,0 +1,85 @@
+//! The node's store, for the operator on the node's own socket: `POST /admin/store`.
+//!
+//! Whoever may open the socket still has to say the store's password: a program that runs as the node's user reads no keys by
+//! asking. Passwords are checked one at a time, so that guessing does not take the node's processors.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State};
+use http::StatusCode;
+use p2p_client::protocol::{ErrorCode, RpcError};
+use serde::{Deserialize, Serialize};
+use tokio::task::spawn_blocking;
+
+use crate::storage::{Password, Secret, Store, StoreCommand, StoreError, StoreReply, base64_secret};
+
+use super::{
+    requester::{Refusal, Requester},
+    state::WebState,
+};
+
+/// The largest request: a value of the largest size in base64, and its path.
+pub(super) const MAX_BODY: usize = 24 << 20;
+
+/// `POST /admin/store`: what to do, and the password that allows it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoreRequest {
+    /// The store's password.
+    #[serde(with = "base64_secret")]
+    pub password: Secret,
+    /// What to do.
+    pub command: StoreCommand,
+}
+
+pub(super) async fn administer(
+    State(state): State<Arc<WebState>>,
+    requester: Requester,
+    Json(request): Json<StoreRequest>,
+) -> Result<Json<StoreReply>, Refusal> {
+    const ROUTE: &str = "/admin/store";
+    requester.must_be_operator(ROUTE)?;
+    let StoreRequest { password, command } = request;
+    let name = command.name();
+    let checked = {
+        let _turn = state.checking_password.lock().await;
+        let store = store_of(&state)?;
+        blocking(move || store.check_password(&Password::new(password.expose())?)).await
+    };
+    if let Err(refused) = checked {
+        tracing::warn!(target: "p2p::audit", caller = %requester.caller, route = ROUTE, command = name, "denied");
+        return Err(refused);
+    }
+    tracing::info!(target: "p2p::audit", caller = %requester.caller, command = name, "the store is administered");
+    let store = store_of(&state)?;
+    blocking(move || command.carry_out(&store)).await.map(Json)
+}
+
+fn store_of(state: &WebState) -> Result<Arc<Store>, Refusal> {
+    let stopping = || {
+        let text = "the node is stopping; ask again when it has stopped, then without it";
+        Refusal(StatusCode::SERVICE_UNAVAILABLE, RpcError::new(ErrorCode::INTERNAL, text))
+    };
+    state.store.upgrade().ok_or_else(stopping)
+}
+
+/// Does what takes computing or the disk away from the node's tasks.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, StoreError> + Send + 'static) -> Result<T, Refusal> {
+    match spawn_blocking(work).await {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(error)) => Err(refusal(&error)),
+        Err(lost) => Err(Refusal(StatusCode::INTERNAL_SERVER_ERROR, RpcError::new(ErrorCode::INTERNAL, lost.to_string()))),
+    }
+}
+
+fn refusal(error: &StoreError) -> Refusal {
+    let (status, code) = match error {
+        StoreError::WrongPassword { .. } => (StatusCode::FORBIDDEN, ErrorCode::DENIED),
+        StoreError::NoEntry { .. } => (StatusCode::NOT_FOUND, ErrorCode::INVALID_REQUEST),
+        StoreError::BadPath { .. } | StoreError::TooLarge { .. } | StoreError::EmptyPassword => {
+            (StatusCode::BAD_REQUEST, ErrorCode::INVALID_REQUEST)
+        }
+        _ => (StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::INTERNAL),
+    };
+    Refusal(status, RpcError::new(code, error.to_string()))
+}
