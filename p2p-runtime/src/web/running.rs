@@ -77,18 +77,20 @@ impl RunningRequests {
         self.end_streams.cancel();
     }
 
-    /// Takes no more, waits until there are none, and cuts off those that are left after `grace`. Gives how many that were.
+    /// Takes no more, waits until there are none, and cuts off those that are left after `grace`, streams sooner where they were told to
+    /// end. Gives how many requests were cut off.
     pub(crate) async fn finish(&self, grace: Duration) -> usize {
         self.count.close();
         self.streams.close();
-        let (left, ()) = tokio::join!(self.finish_requests(grace), self.finish_streams());
+        let (left, ()) = tokio::join!(self.finish_requests(grace), self.finish_streams(grace));
         left
     }
 
-    /// Those of readers who have stopped reading do not even notice that they are to end.
-    async fn finish_streams(&self) {
+    /// Streams whose readers have stopped reading do not even notice that they are to end.
+    async fn finish_streams(&self, grace: Duration) {
         let told = async {
-            self.end_streams.cancelled().await;
+            let _told = tokio::time::timeout(grace, self.end_streams.cancelled()).await;
+            self.end_streams();
             tokio::time::sleep(TO_NOTICE).await;
         };
         tokio::select! {
