@@ -90,7 +90,7 @@ async fn stream_or_answer(
     let json = match calls.state.running.unless_cut(opening).await.ok_or_else(cut_off)? {
         Ok(Opened::Items(items)) => {
             let id = call.id.map(|id| id.get().to_owned());
-            return Ok(form.response(id, items, calls.running(running)).map(Either::Right));
+            return Ok(form.response(id, items, calls.running(&call.method, running)).map(Either::Right));
         }
         Ok(Opened::Answered(json)) => rpc::response(call.id, Ok(&json)),
         Err(error) => rpc::response(call.id, Err(&error)),
@@ -135,7 +135,7 @@ pub(super) async fn one_method(
     if let Some(form) = Form::accepted(&parts.headers) {
         let opening = pin!(calls.open(&path, params));
         return match state.running.unless_cut(opening).await.ok_or_else(cut_off)?.map_err(refused)? {
-            Opened::Items(items) => Ok(form.response(None, items, calls.running(running))),
+            Opened::Items(items) => Ok(form.response(None, items, calls.running(&path, running))),
             Opened::Answered(json) => Ok(([(CONTENT_TYPE, "application/json")], json).into_response()),
         };
     }
@@ -212,8 +212,9 @@ impl<'a> Calls<'a> {
         }
     }
 
-    fn running(&self, this: RunningRequest) -> Running {
-        Running { requests: self.state.running.clone(), _this: this }
+    fn running(&self, path: &str, this: RunningRequest) -> Running {
+        let stopped = p2p_client::call::ended_by_stop(path, self.state.cx.node_id(), &self.requester.caller);
+        Running { stream: self.state.running.stream(this), stopped }
     }
 }
 

@@ -7,7 +7,7 @@
 //! goes away ends it. The last piece tells how the stream ended, so that a body which was cut is told from one that is complete. While nothing comes,
 //! an event stream says so from time to time: proxies close what is silent, and browsers do not notice that it is gone.
 
-use std::{convert::Infallible, pin::pin, time::Duration};
+use std::{convert::Infallible, time::Duration};
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -23,7 +23,7 @@ use p2p_client::{
 use serde::Serialize;
 use tokio::time::timeout;
 
-use super::running::{RunningRequest, RunningRequests};
+use super::running::RunningStream;
 
 /// The media type of Server-Sent Events.
 const EVENT_STREAM: &str = "text/event-stream";
@@ -128,10 +128,10 @@ impl Form {
     }
 }
 
-/// A request that is being answered, and what cuts it off when the node stops.
+/// A stream that is open, and what its reader is told when the node stops.
 pub(super) struct Running {
-    pub(super) requests: RunningRequests,
-    pub(super) _this: RunningRequest,
+    pub(super) stream: RunningStream,
+    pub(super) stopped: Failure,
 }
 
 /// A stream that is being sent.
@@ -147,14 +147,14 @@ impl Sending {
     async fn next(mut self) -> (Bytes, Option<Self>) {
         let heard = {
             let (form, items) = (self.form, &mut self.items);
-            self.running.requests.unless_cut(pin!(hear(form, items))).await
+            self.running.stream.unless_ended(hear(form, items)).await
         };
         let failure = match heard {
             Some(Heard::Nothing(heartbeat)) => return (heartbeat, Some(self)),
             Some(Heard::Item(Ok(json))) => return (self.form.item(&json), Some(self)),
             Some(Heard::End) => return (self.form.end(self.id.as_deref(), Ok(())), None),
             Some(Heard::Item(Err(failure))) => failure,
-            None => Failure::Lost("the node stopped before the stream ended".to_owned()),
+            None => self.running.stopped.clone(),
         };
         (self.form.end(self.id.as_deref(), Err(&failure.into_rpc())), None)
     }
@@ -191,14 +191,15 @@ mod tests {
     use p2p_client::protocol::ErrorCode;
     use tokio::{sync::mpsc, time::Instant};
 
-    use super::*;
+    use super::{super::running::RunningRequests, *};
 
     /// A body that sends what the sender is given.
     fn quiet(form: Form) -> (mpsc::UnboundedSender<Result<Bytes, Failure>>, RunningRequests, Body) {
         let (sender, mut receiver) = mpsc::unbounded_channel();
         let items = stream::poll_fn(move |cx| receiver.poll_recv(cx)).boxed();
         let requests = RunningRequests::new();
-        let running = Running { requests: requests.clone(), _this: requests.enter().unwrap() };
+        let stopped = Failure::Lost("the node is stopping and has ended the stream".to_owned());
+        let running = Running { stream: requests.stream(requests.enter().unwrap()), stopped };
         (sender, requests, form.response(None, items, running).into_body())
     }
 
@@ -229,12 +230,12 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_quiet_stream_that_is_cut_says_that_it_failed() {
+    async fn a_quiet_stream_that_is_ended_says_that_it_failed() {
         let (_items, requests, mut body) = quiet(Form::Events);
         assert_eq!(piece(&mut body).await.unwrap(), ":\n\n");
-        let (_, last) = tokio::join!(requests.finish(Duration::from_secs(1)), piece(&mut body));
-        let last = String::from_utf8(last.unwrap().into()).unwrap();
-        assert!(last.starts_with("event: failed\n") && last.contains("the node stopped before the stream ended"), "{last}");
+        requests.end_streams();
+        let last = String::from_utf8(piece(&mut body).await.unwrap().into()).unwrap();
+        assert!(last.starts_with("event: failed\n") && last.contains("the node is stopping and has ended the stream"), "{last}");
         assert_eq!(piece(&mut body).await, None);
     }
 
