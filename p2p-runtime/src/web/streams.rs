@@ -191,15 +191,14 @@ mod tests {
     use p2p_client::protocol::ErrorCode;
     use tokio::{sync::mpsc, time::Instant};
 
-    use super::*;
-    use crate::web::RunningRequests;
+    use super::{super::running::RunningRequests, *};
 
     /// A body that sends what the sender is given.
     fn quiet(form: Form) -> (mpsc::UnboundedSender<Result<Bytes, Failure>>, RunningRequests, Body) {
         let (sender, mut receiver) = mpsc::unbounded_channel();
         let items = stream::poll_fn(move |cx| receiver.poll_recv(cx)).boxed();
         let requests = RunningRequests::new();
-        let stopped = Failure::Lost("the node is stopping".to_owned());
+        let stopped = Failure::Lost("the node is stopping and has ended the stream".to_owned());
         let running = Running { stream: requests.stream(requests.enter().unwrap()), stopped };
         (sender, requests, form.response(None, items, running).into_body())
     }
@@ -231,12 +230,12 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_quiet_stream_that_is_cut_says_that_it_failed() {
+    async fn a_quiet_stream_that_is_ended_says_that_it_failed() {
         let (_items, requests, mut body) = quiet(Form::Events);
         assert_eq!(piece(&mut body).await.unwrap(), ":\n\n");
-        let (_, last) = tokio::join!(requests.finish(Duration::from_secs(1)), piece(&mut body));
-        let last = String::from_utf8(last.unwrap().into()).unwrap();
-        assert!(last.starts_with("event: failed\n") && last.contains("the node is stopping"), "{last}");
+        requests.end_streams();
+        let last = String::from_utf8(piece(&mut body).await.unwrap().into()).unwrap();
+        assert!(last.starts_with("event: failed\n") && last.contains("the node is stopping and has ended the stream"), "{last}");
         assert_eq!(piece(&mut body).await, None);
     }
 
