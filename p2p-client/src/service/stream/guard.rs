@@ -64,11 +64,13 @@ impl<F: Future> Future for GuardedStream<'_, F> {
             Ok(Poll::Pending) => {}
             Err(_) => return Poll::Ready(Err(StreamCut::Call(Cut::Panicked))),
         }
-        if matches!(this.limit, Limit::Unset) {
-            *this.limit = Limit::Opening(Box::pin(sleep_until(*this.deadline)));
-        }
-        if this.cx.is_stream_open() && !matches!(this.limit, Limit::Open(_)) {
-            *this.limit = Limit::Open(Box::pin(stopping(this.cx.stopping())));
+        match this.limit {
+            Limit::Unset | Limit::Opening(_) if this.cx.is_stream_open() => {
+                *this.limit = Limit::Open(Box::pin(stopping(this.cx.stopping())));
+            }
+            // Most are opened at once, and need no timer.
+            Limit::Unset => *this.limit = Limit::Opening(Box::pin(sleep_until(*this.deadline))),
+            Limit::Opening(_) | Limit::Open(_) => {}
         }
         Poll::Ready(Err(match this.limit {
             Limit::Unset => return Poll::Pending,
