@@ -14,6 +14,7 @@ use std::{
 use futures::future::BoxFuture;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
+use tokio::sync::watch;
 
 pub use self::named::NamedCall;
 
@@ -23,7 +24,7 @@ use crate::{
         encoded,
     },
     protocol::{CallerId, Fingerprint, Many, NodeId, One, Target, compatibility::Fit},
-    service::{Chain, Definition, HostedService, MethodSpec, Metrics, Outcome, StreamOutcome},
+    service::{Chain, Definition, HostedService, LazyDescriptor, MethodSpec, Metrics, Outcome, StreamOutcome},
 };
 
 /// What stands below every proxy: first resolve a target, then send.
@@ -38,6 +39,11 @@ pub trait Caller: Send + Sync + 'static {
 
     /// Where the services of this node keep metrics of their own, by the service's name; `None` where there is no such place.
     fn metrics(&self, _service: &str) -> Option<Metrics> {
+        None
+    }
+
+    /// Becomes true when this node stops and ends the streams that are open on it; `None` where nobody says so.
+    fn stopping(&self) -> Option<watch::Receiver<bool>> {
         None
     }
 
@@ -68,6 +74,18 @@ pub trait Caller: Send + Sync + 'static {
     fn fit<'a>(&'a self, head: &'a Head, to: &'a Peer, version: Fingerprint) -> BoxFuture<'a, Result<Arc<Fit>, Failure>> {
         let _ = (head, to, version);
         Box::pin(ready(Ok(Arc::new(Fit::AsItIs))))
+    }
+
+    /// How this call is fitted to another version of its service than the caller's, `own`, that is hosted on this node. A caller that keeps
+    /// what it found out for other nodes keeps this as well.
+    fn fit_here(&self, head: &Head, own: &LazyDescriptor, hosted: &dyn HostedService) -> Arc<Fit> {
+        Arc::new(Fit::of(own.get(), &hosted.describe(), head.method.method()))
+    }
+
+    /// Whether a call by name that was lost at one node, where it may have run, may be made again at the next: whether both say that its method
+    /// is idempotent. (Of a call by its proxy that is known.) It is asked only then; unless it is written, nobody knows.
+    fn may_run_twice<'a>(&'a self, _head: &'a Head, _lost_at: &'a Peer, _next: &'a Route) -> BoxFuture<'a, bool> {
+        Box::pin(ready(false))
     }
 
     /// Sends a call and waits for its result's JSON, until the head's deadline at the latest. `body` is the params' JSON. Dropping the future

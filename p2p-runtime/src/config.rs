@@ -45,7 +45,7 @@ pub struct HttpAccess {
     /// `GET /cluster/nodes`
     #[serde(default = "public")]
     pub cluster_nodes: Access,
-    /// `GET /openapi.json`, `GET /openrpc.json` and the method `rpc.discover`
+    /// `GET /openapi.json`, `GET /openapi-3.0.json`, `GET /openrpc.json` and the method `rpc.discover`
     #[serde(default = "public")]
     pub documents: Access,
 }

@@ -203,7 +203,7 @@ async fn a_name_can_be_given_up_and_never_taken() {
 async fn documents_and_administration_are_for_those_they_are_for() {
     let (cluster, coordinator, workers) = Cluster::of(1).await;
     let [(_, worker), (_, itself), (_, operator), (_, nobody)] = callers(&cluster, &coordinator, &workers[0], &coordinator);
-    for path in ["/services", "/cluster/nodes", "/openapi.json", "/openrpc.json"] {
+    for path in ["/services", "/cluster/nodes", "/openapi.json", "/openapi-3.0.json", "/openrpc.json"] {
         let refused = nobody.get(path).await;
         assert_eq!(refused.status, 403, "{path}");
         let (code, said) = refused.error();

@@ -77,7 +77,7 @@ async fn a_call_that_no_node_fits_names_its_target() {
         assert!(error.is_safe_to_retry());
     }
     let error = probe.on_all(Capability::from("gpu")).look().await.all_ok().unwrap_err();
-    assert_eq!(error.to_string(), "no route: no node fits the target and hosts the service");
+    assert_eq!(error.to_string(), "probe/look was to succeed on 1, and no node fits the target and hosts the service");
     let error = workers[0].proxy().call("probes/look", json!({})).await.unwrap_err();
     assert_eq!(error.to_string(), "no node of the cluster hosts a service \"probes\"; there are: probe, system");
     let error = workers[0].proxy().call("probe/loook", json!({})).await.unwrap_err();
@@ -159,6 +159,53 @@ async fn an_idempotent_call_whose_node_dies_meanwhile_is_made_elsewhere() {
     lives.probe.open.send_replace(true);
     cluster.network.kill(dies.ip);
     assert_eq!(soon(call).await.unwrap().unwrap(), lives.id().as_str());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_by_name_whose_node_dies_meanwhile_is_made_elsewhere_where_its_method_says_that_it_may_run_twice() {
+    for (method, may_run_twice) in [("probe/wait_again", true), ("probe/wait", false)] {
+        let cluster = Cluster::new();
+        let coordinator = cluster.coordinator(Plan::coordinator().without_probe()).await;
+        let one = cluster.worker(Plan::worker(1), &coordinator).await;
+        let two = cluster.worker(Plan::worker(2), &coordinator).await;
+        sees(&coordinator, |members| members.hosting("probe").count() == 2).await;
+
+        let call = tokio::spawn(coordinator.proxy().call(method, json!({})).on(One::Any));
+        let (mut in_one, mut in_two) = (one.probe.begun.subscribe(), two.probe.begun.subscribe());
+        let (dies, lives) = tokio::select! {
+            _ = in_one.wait_for(|begun| *begun == 1) => (&one, &two),
+            _ = in_two.wait_for(|begun| *begun == 1) => (&two, &one),
+        };
+        lives.probe.open.send_replace(true);
+        cluster.network.kill(dies.ip);
+        match soon(call).await.unwrap() {
+            Ok(answer) => assert_eq!((answer.get(), may_run_twice), (format!("{:?}", lives.id().as_str()).as_str(), true)),
+            Err(error) => {
+                assert!(matches!(error, CallError::Transport { may_have_run: true, .. }) && !may_run_twice, "{error}");
+                assert_eq!(*lives.probe.begun.borrow(), 0, "it was made nowhere else");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_call_from_outside_whose_host_dies_meanwhile_is_forwarded_to_another_where_its_method_says_that_it_may_run_twice() {
+    let cluster = Cluster::new();
+    let coordinator = cluster.coordinator(Plan::coordinator().without_probe()).await;
+    let one = cluster.worker(Plan::worker(1), &coordinator).await;
+    let two = cluster.worker(Plan::worker(2), &coordinator).await;
+    sees(&coordinator, |members| members.hosting("probe").count() == 2).await;
+
+    let operator = Web::operator(cluster.dir("coordinator"));
+    let call = tokio::spawn(async move { operator.call("probe/wait_again", json!({})).await });
+    let (mut in_one, mut in_two) = (one.probe.begun.subscribe(), two.probe.begun.subscribe());
+    let (dies, lives) = tokio::select! {
+        _ = in_one.wait_for(|begun| *begun == 1) => (&one, &two),
+        _ = in_two.wait_for(|begun| *begun == 1) => (&two, &one),
+    };
+    lives.probe.open.send_replace(true);
+    cluster.network.kill(dies.ip);
+    assert_eq!(soon(call).await.unwrap(), Ok(json!(lives.id().as_str())));
 }
 
 #[tokio::test(start_paused = true)]
@@ -329,7 +376,7 @@ async fn a_fan_out_tells_of_each_node_what_became_of_its_part() {
         }
     }
     let error = answers.all_ok().unwrap_err();
-    assert!(error.to_string().contains("node worker-2 at 10.0.0.12:8002"), "{error}");
+    assert!(error.to_string().contains("1 failed: worker-2: node worker-2 at 10.0.0.12:8002"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]

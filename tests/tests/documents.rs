@@ -53,6 +53,7 @@ mod library {
 
     #[derive(Debug, Serialize, Deserialize, JsonSchema)]
     pub(crate) enum Order {
+        /// From A to Z.
         Title,
         Newest,
     }
@@ -226,6 +227,7 @@ fn assert_golden(name: &str, mut document: Value) {
 async fn the_documents_of_a_service_that_has_everything_are_the_golden_ones() {
     let (_cluster, _node, operator) = one_node().await;
     assert_golden("openapi.json", operator.get("/openapi.json").await.json());
+    assert_golden("openapi-3.0.json", operator.get("/openapi-3.0.json").await.json());
     assert_golden("openrpc.json", operator.get("/openrpc.json").await.json());
 }
 
@@ -235,6 +237,9 @@ async fn the_documents_are_accepted_by_other_peoples_validators() {
     let openapi = operator.get("/openapi.json").await.json();
     assert_accepted("openapi-spec-validator", &openapi);
     assert_accepted("openapi", &openapi);
+    let older = operator.get("/openapi-3.0.json").await.json();
+    assert_accepted("openapi-spec-validator", &older);
+    assert_accepted("openapi-3.0", &older);
     assert_accepted("openrpc", &operator.get("/openrpc.json").await.json());
 }
 
@@ -247,9 +252,22 @@ async fn the_validators_refuse_documents_that_are_wrong() {
     for by in ["openapi-spec-validator", "openapi"] {
         assert!(!judged(by, &untitled).status.success(), "{by}");
     }
+    // What the later version says is nothing that the older one knows.
+    let mut later = openapi.clone();
+    later["openapi"] = "3.0.3".into();
+    for by in ["openapi-spec-validator", "openapi-3.0"] {
+        assert!(!judged(by, &later).status.success(), "{by}");
+    }
     let mut dangling = openapi;
     dangling["components"]["schemas"].as_object_mut().unwrap().remove("library.Book");
     assert!(!judged("openapi", &dangling).status.success());
+    let mut untyped = operator.get("/openapi.json").await.json();
+    untyped["paths"]["/rpc/library/lend"]["post"]["responses"]["422"]["content"]["application/json"]["schema"]["type"] = 7.into();
+    assert!(!judged("openapi", &untyped).status.success(), "the schemas of errors are looked at");
+    let mut itemless = operator.get("/openrpc.json").await.json();
+    let walk = itemless["methods"].as_array_mut().unwrap().iter_mut().find(|method| method["name"] == "library/walk").unwrap();
+    walk["x-p2p-item"]["$ref"] = "#/components/schemas/library.Nothing".into();
+    assert!(!judged("openrpc", &itemless).status.success(), "the schemas of items are looked at");
     let mut openrpc = operator.get("/openrpc.json").await.json();
     openrpc["methods"][0]["paramStructure"] = "by-chance".into();
     assert!(!judged("openrpc", &openrpc).status.success());
@@ -304,7 +322,9 @@ async fn discovery_is_a_call_and_gives_the_same_document_to_who_may_read_it() {
     let refused = nobody.call("rpc.discover", json!({})).await;
     assert_error(refused, ErrorCode::DENIED, &["an anonymous caller may not call rpc.discover"]);
     let descriptor = nobody.get("/internal/descriptor/library").await;
-    assert_eq!((descriptor.status.as_u16(), descriptor.error().0), (403, ErrorCode::DENIED.0));
+    let (code, said) = descriptor.error();
+    assert_eq!((descriptor.status.as_u16(), code), (403, ErrorCode::DENIED.0));
+    assert!(said.contains("an anonymous caller may not call /internal/descriptor"), "{said}");
 }
 
 #[tokio::test]

@@ -18,7 +18,10 @@ use http::{Request, Response};
 use http_body_util::Full;
 use p2p_client::{
     protocol::ErrorCode,
-    wire::{Lines, Streamed, http::one_shot_streamed},
+    wire::{
+        Lines, Streamed,
+        http::{RequestLimits, one_shot_streamed},
+    },
 };
 use p2p_runtime::identity::TokenOptions;
 use p2p_services::prelude::*;
@@ -27,6 +30,7 @@ use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::Command,
     sync::watch,
+    time::Instant,
 };
 
 /// Counts, and tells how far it got.
@@ -35,6 +39,8 @@ struct Numbers {
     /// How many streams were opened, and how many are gone.
     opened: watch::Sender<u32>,
     ended: watch::Sender<u32>,
+    /// Whether calls that wait for it may go on.
+    gate: watch::Sender<bool>,
 }
 
 /// How many items lie in buffers on the way, at most; without back-pressure the method would go on for ever.
@@ -93,6 +99,22 @@ impl Service {
         }))
     }
 
+    /// Opens no stream, and does not say so either.
+    #[service_method]
+    async fn never(&self) -> Result<impl Stream<Item = u64>> {
+        let _opened = self.open();
+        std::future::pending::<()>().await;
+        Ok(stream::empty())
+    }
+
+    /// No stream, and it ends when it is let to.
+    #[service_method]
+    async fn gated(&self) -> Result<u64> {
+        let _opened = self.open();
+        self.0.gate.subscribe().wait_for(|open| *open).await?;
+        Ok(8)
+    }
+
     /// No stream.
     #[service_method(anonymous)]
     async fn double(&self, number: u64) -> Result<u64> {
@@ -119,7 +141,8 @@ impl Two {
     async fn new() -> Self {
         let cluster = Cluster::new();
         let zero = || watch::Sender::new(0);
-        let numbers = Arc::new(Numbers { produced: AtomicU64::new(0), opened: zero(), ended: zero() });
+        let numbers =
+            Arc::new(Numbers { produced: AtomicU64::new(0), opened: zero(), ended: zero(), gate: watch::Sender::new(false) });
         let coordinator = cluster.coordinator(Plan::coordinator()).await;
         let plan = Plan::worker(1);
         let token = token(&coordinator, TokenOptions::default()).await;
@@ -202,9 +225,17 @@ async fn a_stream_is_open_before_there_is_an_item_and_dropping_it_ends_the_metho
     drop(waiting);
     Two::reached(&two.numbers.ended, 1).await;
     // A call that is dropped while it opens a stream, too.
-    let opening = proxy.numbers().wait();
-    drop(opening);
-    assert_eq!(*two.numbers.opened.borrow(), 1);
+    for target in [One::from("worker-1"), One::Any] {
+        let begun = *two.numbers.opened.borrow() + 1;
+        let mut opening = proxy.numbers().on(target).never();
+        tokio::select! {
+            opened = &mut opening => panic!("it opens none: {opened:?}"),
+            () = Two::reached(&two.numbers.opened, begun) => {}
+        }
+        assert_eq!(*two.numbers.ended.borrow(), begun - 1);
+        drop(opening);
+        Two::reached(&two.numbers.ended, begun).await;
+    }
 }
 
 #[tokio::test]
@@ -277,13 +308,14 @@ async fn what_opens_no_stream_is_answered_as_ever() {
         ] {
             let response = open(&web, "/rpc", "application/x-ndjson, application/json", rpc(method, &params)).await;
             assert_eq!(response.headers()["content-type"], "application/json");
-            assert_eq!(soon(response.into_body().whole(1_000)).await.unwrap(), answer);
+            assert_eq!(soon(response.into_body().whole(RequestLimits::default())).await.unwrap(), answer);
         }
     }
     // Access is decided before anything is opened.
     let [_, forwarder, _] = two.clients();
     let response = open(&forwarder, "/rpc", "text/event-stream", rpc("numbers/wait", &json!({}))).await;
-    let denied: Value = serde_json::from_slice(&soon(response.into_body().whole(1_000)).await.unwrap()).unwrap();
+    let denied: Value =
+        serde_json::from_slice(&soon(response.into_body().whole(RequestLimits::default())).await.unwrap()).unwrap();
     assert_eq!(denied["error"]["code"], ErrorCode::DENIED.0);
     assert_eq!(*two.numbers.opened.borrow(), 0);
 }
@@ -345,11 +377,43 @@ async fn a_node_that_stops_says_so_at_the_end_of_its_streams() {
     let mut lines = lines_of(&web, "numbers/wait", json!({})).await;
     assert_eq!(next(&mut lines).await.unwrap(), r#"{"item":1}"#);
     let Two { coordinator, .. } = two;
+    let began = std::time::Instant::now();
     let stopping = tokio::spawn(async move { coordinator.node.stop().await });
     let last: Value = serde_json::from_str(&next(&mut lines).await.unwrap()).unwrap();
     assert_eq!(last["error"]["code"], ErrorCode::TRANSPORT.0, "{last}");
+    let said = "node coordinator is stopping and has ended the stream numbers/wait; open it again, at another node";
+    assert_eq!(last["error"]["message"], said);
     assert_eq!(next(&mut lines).await, None);
     soon(stopping).await.unwrap();
+    assert!(began.elapsed() < Duration::from_secs(9), "it did not wait as for a call: {:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_stops_ends_the_streams_of_its_methods_soon_and_waits_for_calls() {
+    let two = Two::new().await;
+    let proxy = two.coordinator.proxy();
+    let mut waiting = proxy.numbers().on("worker-1").wait().await.unwrap();
+    assert_eq!(soon(waiting.next()).await.unwrap().unwrap(), 1);
+    let call = tokio::spawn(proxy.numbers().on("worker-1").gated());
+    Two::reached(&two.numbers.opened, 2).await;
+    let Two { worker, numbers, .. } = two;
+    let began = Instant::now();
+    let stopping = tokio::spawn(async move { worker.node.stop().await });
+    match soon(waiting.next()).await {
+        Some(Err(error @ CallError::Transport { may_have_run: true, .. })) => {
+            let said = "node worker-1 is stopping and has ended the stream numbers/wait; open it again, at another node; \
+                        the call may have run";
+            assert_eq!(error.to_string(), said);
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!((1..3).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+    assert!(waiting.next().await.is_none());
+    assert!(!stopping.is_finished(), "a call still runs");
+    numbers.gate.send_replace(true);
+    assert_eq!(soon(call).await.unwrap().unwrap(), 8);
+    soon(stopping).await.unwrap();
+    assert!(began.elapsed().as_secs() < 9, "{:?}", began.elapsed());
 }
 
 #[tokio::test]

@@ -401,7 +401,53 @@ async fn what_decides_about_a_call_and_cannot_be_read_is_refused_and_not_passed_
         assert_eq!((answer.status.as_u16(), code), (400, ErrorCode::INVALID_REQUEST.0));
         assert!(message.contains(said), "{message}");
     }
+    for (query, said) in
+        [("on", "\"\""), ("on=", "\"\""), ("%6Fn=role%3Dboss", "unknown role \"boss\""), ("a&on=role=boss&on=any", "\"boss\"")]
+    {
+        for path in ["/rpc/probe/look", "/rpc"] {
+            let answer = Web::operator(cluster.dir("coordinator")).post(&format!("{path}?{query}"), "{}").await;
+            let (code, message) = answer.error();
+            assert_eq!((answer.status.as_u16(), code), (400, ErrorCode::INVALID_REQUEST.0), "{path}?{query}: {message}");
+            assert!(message.contains(said), "{path}?{query}: {message}");
+        }
+    }
+    let unreadable = Web::operator(cluster.dir("coordinator")).post("/rpc/%ff/look", "{}").await;
+    let (code, message) = unreadable.error();
+    assert_eq!((unreadable.status.as_u16(), code), (400, ErrorCode::INVALID_REQUEST.0), "{message}");
+    assert!(message.starts_with("the path names no method (") && message.contains("write /rpc/service/method"), "{message}");
     drop(node);
+}
+
+/// What a node answers to a head whose body never comes.
+async fn without_body(web: &Web, path: &str) -> String {
+    let mut stream = web.connect().await.unwrap();
+    let head = format!("POST {path} HTTP/1.1\r\nhost: node\r\nconnection: close\r\ncontent-length: 100\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut said = Vec::new();
+    // Some ends of a connection are errors; what counts is what was said before.
+    let _ended = soon(stream.read_to_end(&mut said)).await;
+    String::from_utf8(said).unwrap()
+}
+
+#[tokio::test]
+async fn who_may_not_have_a_token_is_told_before_its_body_is_read_and_an_operators_body_has_bounds() {
+    let (cluster, node) =
+        one_node_with(BodyLimits { timeout: std::time::Duration::from_millis(50), ..BodyLimits::default() }).await;
+    let [anonymous, as_node, operator] = clients(&cluster, &node);
+    for web in [anonymous, as_node] {
+        let said = without_body(&web, "/admin/token").await;
+        assert!(said.starts_with("HTTP/1.1 403 ") && said.contains("it is for the operator, on the node's own socket"), "{said}");
+    }
+    let said = without_body(&operator, "/admin/token").await;
+    assert!(said.starts_with("HTTP/1.1 408 ") && said.contains("send it without pausing"), "{said}");
+    let large = operator.post("/admin/token", vec![b' '; 20_000]).await;
+    assert_eq!(large.status, 413, "{large:?}");
+    let wrong = operator.post("/admin/token", r#"{"role":"worker","ttl":1}"#).await;
+    let (code, message) = wrong.error();
+    assert_eq!((wrong.status.as_u16(), code), (400, ErrorCode::INVALID_REQUEST.0));
+    assert!(message.contains("unknown field `ttl`") && message.contains("it looks like {\"role\": \"worker\""), "{message}");
+    let made = operator.post("/admin/token", r#"{"role":"worker","ttl_seconds":60,"uses":1}"#).await;
+    assert!(made.status == 200 && made.json()["token"].is_string(), "{made:?}");
 }
 
 /// A client hello of TLS 1.2 (RFC 5246, 7.4.1.2): it names no later version.

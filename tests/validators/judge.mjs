@@ -1,4 +1,4 @@
-// Judges a document: `node judge.mjs openapi|openrpc FILE`. Says what is wrong and ends with status 1, or ends with status 0.
+// Judges a document: `node judge.mjs openapi|openapi-3.0|openrpc FILE`. Says what is wrong and ends with status 1, or ends with status 0.
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 
@@ -26,17 +26,27 @@ function schemas(found) {
   });
 }
 
-async function openapi() {
+/** What a program for every version of the format says, which must be this one. */
+async function format(version) {
   const { Validator } = await import("@seriousme/openapi-schema-validator");
   const validator = new Validator();
   const { valid, errors } = await validator.validate(structuredClone(document));
   const said = valid ? [] : [JSON.stringify(errors, null, 1)];
-  if (validator.version !== "3.1") said.push(`this is OpenAPI ${validator.version}`);
+  if (validator.version !== version) said.push(`this is OpenAPI ${validator.version}`);
+  return said;
+}
+
+async function openapi() {
+  const said = await format("3.1");
   const bodies = Object.entries(document.paths).map(([path, { post }]) => [path, post.requestBody.content["application/json"].schema]);
   // A method that streams has its items in two forms, and no one result.
-  const results = Object.entries(document.paths).flatMap(([path, { post }]) =>
-    Object.entries(post.responses["200"].content).map(([form, { schema }]) => [`${path} ${form}`, schema]));
-  return [...said, ...schemas([...bodies, ...results])];
+  const answers = Object.entries(document.paths).flatMap(([path, { post }]) =>
+    Object.entries(post.responses).flatMap(([status, response]) =>
+      Object.entries(response.content ?? {}).map(([form, { schema }]) => [`${path} ${status} ${form}`, schema])));
+  const shared = Object.entries(document.components.responses).flatMap(([name, { content }]) =>
+    Object.entries(content).map(([form, { schema }]) => [`${name} ${form}`, schema]));
+  const types = Object.entries(document.components.schemas);
+  return [...said, ...schemas([...bodies, ...answers, ...shared, ...types])];
 }
 
 function openrpc() {
@@ -47,11 +57,16 @@ function openrpc() {
   const ajv = new Ajv({ strict: false, allErrors: true });
   const valid = ajv.validate(meta, document);
   const said = valid ? [] : ajv.errors.map((error) => `${error.instancePath}: ${error.message}`);
-  const all = document.methods.flatMap(({ name, params, result }) => [...params, result].map((each) => [name, each.schema]));
-  return [...said, ...schemas(all)];
+  const all = document.methods.flatMap((method) => {
+    const named = [...method.params, method.result].map((each) => each.schema);
+    const others = [...(method["x-p2p-item"] ? [method["x-p2p-item"]] : []), ...(method.errors ?? []).map(({ data }) => data)];
+    return [...named, ...others].map((schema) => [method.name, schema]);
+  });
+  return [...said, ...schemas([...all, ...Object.entries(document.components.schemas)])];
 }
 
-const said = kind === "openapi" ? await openapi() : openrpc();
+const judges = { openapi, "openapi-3.0": () => format("3.0"), openrpc };
+const said = await judges[kind]();
 if (said.length > 0) {
   console.error(said.join("\n"));
   process.exit(1);

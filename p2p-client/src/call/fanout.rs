@@ -18,7 +18,7 @@ use crate::{
 };
 
 use super::{
-    CallError, CallOptions, Failure, First, MethodRef, Outgoing, Quorum,
+    CallError, CallOptions, Failure, First, MethodRef, Outgoing, Quorum, TooFew,
     outgoing::{Decode, decoded},
 };
 
@@ -56,7 +56,7 @@ struct Unsent<T> {
 
 enum State<T, E> {
     Ready(Option<Unsent<T>>),
-    Running { legs: Legs<T, E>, asked: Asked, answers: Vec<Reply<T, E>> },
+    Running { method: MethodRef, legs: Legs<T, E>, asked: Asked, answers: Vec<Reply<T, E>> },
 }
 
 /// Who is asked.
@@ -117,7 +117,7 @@ impl<T: Send + 'static, E: ServiceError> Replies<T, E> {
     pub(super) fn method(&self) -> Option<MethodRef> {
         match &self.state {
             State::Ready(unsent) => unsent.as_ref().map(|unsent| unsent.method.clone()),
-            State::Running { .. } => None,
+            State::Running { method, .. } => Some(method.clone()),
         }
     }
 
@@ -135,10 +135,10 @@ impl<T: Send + 'static, E: ServiceError> Replies<T, E> {
         let State::Ready(ready) = &mut self.state else { return };
         let Some(Unsent { start, decode, method, me }) = ready.take() else { return };
         self.state = match start(std::mem::take(&mut self.options)).and_then(|begun| Self::legs(begun, decode)) {
-            Ok(legs) => State::Running { asked: Asked::Nodes(legs.len()), legs, answers: Vec::new() },
+            Ok(legs) => State::Running { method, asked: Asked::Nodes(legs.len()), legs, answers: Vec::new() },
             Err(failure) => {
                 let reply = std::future::ready((me, Err(CallError::from_failure(failure, &method.path())))).boxed();
-                State::Running { asked: Asked::Nobody, legs: std::iter::once(reply).collect(), answers: Vec::new() }
+                State::Running { method, asked: Asked::Nobody, legs: std::iter::once(reply).collect(), answers: Vec::new() }
             }
         };
     }
@@ -180,8 +180,10 @@ impl<T: Send + 'static, E: ServiceError> Future for Replies<T, E> {
             }
         }
         Poll::Ready(match &mut this.state {
-            State::Running { answers, .. } => Answers { answers: std::mem::take(answers) },
-            State::Ready(_) => Answers { answers: Vec::new() },
+            State::Running { method, asked, answers, .. } => {
+                Answers { method: Some(method.clone()), asked: *asked, replies: std::mem::take(answers) }
+            }
+            State::Ready(_) => Answers { method: None, asked: Asked::Nobody, replies: Vec::new() },
         })
     }
 }
@@ -214,29 +216,31 @@ pub type Failures<E = NoError> = Vec<(NodeId, CallError<E>)>;
 /// Every asked node's result, in the order in which they came.
 #[derive(Debug)]
 pub struct Answers<T, E = NoError> {
-    answers: Vec<Reply<T, E>>,
+    method: Option<MethodRef>,
+    asked: Asked,
+    replies: Vec<Reply<T, E>>,
 }
 
 impl<T, E> Answers<T, E> {
     /// How many nodes were asked.
     pub fn len(&self) -> usize {
-        self.answers.len()
+        self.replies.len()
     }
 
     /// Whether nobody was asked.
     pub fn is_empty(&self) -> bool {
-        self.answers.is_empty()
+        self.replies.is_empty()
     }
 
     /// The results, each with its node.
     pub fn iter(&self) -> std::slice::Iter<'_, Reply<T, E>> {
-        self.answers.iter()
+        self.replies.iter()
     }
 
     /// The values, and the failures (those who did not answer in time among them), each with its node.
     pub fn into_parts(self) -> (Values<T>, Failures<E>) {
         let (mut values, mut failures) = (Vec::new(), Vec::new());
-        for (node, reply) in self.answers {
+        for (node, reply) in self.replies {
             match reply {
                 Ok(value) => values.push((node, value)),
                 Err(error) => failures.push((node, error)),
@@ -248,12 +252,15 @@ impl<T, E> Answers<T, E> {
     /// Every node's value, if every node gave one and there was one at least.
     ///
     /// # Errors
-    /// The first error, or `NoRoute` when no node fits the target.
-    pub fn all_ok(self) -> Result<Values<T>, CallError<E>> {
-        if self.answers.is_empty() {
-            return Err(CallError::NoRoute("no node fits the target and hosts the service".to_owned()));
+    /// [`TooFew`]: what became of each node; or that no node fits the target.
+    pub fn all_ok(self) -> Result<Values<T>, TooFew<E>> {
+        let (method, asked) = (self.method.clone(), self.asked);
+        let (succeeded, failed) = self.into_parts();
+        match asked {
+            Asked::Nodes(asked) if asked > 0 && failed.is_empty() => Ok(succeeded),
+            Asked::Nodes(asked) => Err(TooFew::new(method.as_ref(), asked.max(1), asked, succeeded, failed)),
+            Asked::Nobody => Err(TooFew::new(method.as_ref(), 1, 0, succeeded, failed)),
         }
-        self.answers.into_iter().map(|(node, reply)| Ok((node, reply?))).collect()
     }
 }
 
@@ -262,7 +269,7 @@ impl<T, E> IntoIterator for Answers<T, E> {
     type IntoIter = std::vec::IntoIter<Reply<T, E>>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.answers.into_iter()
+        self.replies.into_iter()
     }
 }
 

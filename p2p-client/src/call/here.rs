@@ -23,7 +23,8 @@ use crate::{
 
 use super::{
     CallError, Failure,
-    outgoing::{cut_error, deadline, limit, runs_on},
+    outgoing::runs_on,
+    serving::{cut_error, deadline, limit, stream_cut},
 };
 
 /// A call that stays on this node: the object, and what the method may want to know of the call.
@@ -115,11 +116,10 @@ impl<S: Definition + ?Sized> Here<S> {
         let path = &*self.method.path;
         let mut running = RunningStream::new(self.count(), cx);
         let deadline = limit(self.deadline, Some(self.method), self.began);
-        let ended = match GuardedStream::new(method, deadline, cx).await {
-            Ok(ended) => ended.map_err(|failed| told(failed, path)),
-            Err(cut) => Err(CallError::from_failure(cut_error(cut, path).into(), path)),
-        };
-        ended.inspect_err(|_| running.fail())
+        match GuardedStream::new(method, deadline, cx).await {
+            Ok(ended) => ended.map_err(|failed| told(failed, path)).inspect_err(|_| running.fail()),
+            Err(cut) => Err(CallError::from_failure(stream_cut(cut, path, cx, &mut running), path)),
+        }
     }
 
     /// Counts the call, if its method is counted.

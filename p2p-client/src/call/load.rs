@@ -15,6 +15,13 @@ use std::{
 
 use tokio::time::Instant;
 
+use crate::{
+    protocol::{ErrorCode, RpcError},
+    wire::session::{Outcome, message::Answer},
+};
+
+use super::Failure;
+
 /// After this time without a call, what was measured counts for a third (1/e) of what it did.
 const MEMORY: Duration = Duration::from_secs(5);
 /// Of two calls that begin within this time, one is measured.
@@ -23,6 +30,8 @@ const BETWEEN_SAMPLES: Duration = Duration::from_millis(1);
 const NOTHING: Duration = Duration::from_micros(100);
 /// What a failure costs at least; each further one doubles the cost, as long as the earlier ones are not forgotten.
 const FAILURE: Duration = Duration::from_millis(100);
+/// The most that faults of a peer that answers cost.
+const MOST_OF_A_FAULT: Duration = Duration::from_secs(1);
 /// The most that a call is taken to cost.
 const MOST: Duration = Duration::from_secs(30);
 
@@ -39,6 +48,8 @@ pub struct PeerLoad {
     measured: AtomicU64,
     /// When a measured call began last, in nanoseconds, and one more; 0 before the first.
     sampled: AtomicU64,
+    /// When a failure was counted last, in nanoseconds, and one more; 0 before the first.
+    failed: AtomicU64,
 }
 
 impl PeerLoad {
@@ -53,6 +64,7 @@ impl PeerLoad {
             mean: AtomicU64::new(0),
             measured: AtomicU64::new(0),
             sampled: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
         }
     }
 
@@ -89,9 +101,28 @@ impl PeerLoad {
         self.set(mean, now);
     }
 
-    /// The peer could not be reached, or was lost with a call.
+    /// A call ended after this time because something is wrong with the peer. However fast that was, it is as bad as a failure, and gets worse
+    /// with each further one: callers by the hundred would else find that still better than to stand in line at a peer that is well. It does not
+    /// get as bad, as it may be about one method of many.
+    pub fn measure_fault(&self, took: Duration, now: Instant) {
+        let now = self.since_birth(now);
+        let mean = self.mean_at(now);
+        let is_counted = now.saturating_sub(self.measured.load(Relaxed)) < nanos(BETWEEN_SAMPLES);
+        if is_counted && mean >= nanos(FAILURE) {
+            return;
+        }
+        let worse = mean.saturating_mul(2).clamp(nanos(FAILURE), nanos(MOST_OF_A_FAULT));
+        self.set(worse.max(mean).max(nanos(took.min(MOST))), now);
+    }
+
+    /// The peer could not be reached, or was lost with a call. All that fails at about the same time counts once: it was one connection.
     pub fn fail(&self, now: Instant) {
         let now = self.since_birth(now);
+        let last = self.failed.load(Relaxed);
+        if last != 0 && (now + 1).saturating_sub(last) < nanos(FAILURE) {
+            return;
+        }
+        self.failed.store(now + 1, Relaxed);
         let doubled = self.mean_at(now).saturating_mul(2);
         self.set(doubled.clamp(nanos(FAILURE), nanos(MOST)), now);
     }
@@ -149,31 +180,112 @@ pub struct UnderWay {
     load: Arc<PeerLoad>,
     /// Since when, if it is to be measured.
     since: Option<Instant>,
+    stage: Stage,
+}
+
+/// How far a call has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Its connection is still being opened.
+    Connecting,
+    /// This end held it back.
+    HeldBack,
+    /// It is sent.
+    Sent,
 }
 
 impl UnderWay {
     /// A call that begins now.
     pub fn new(load: Arc<PeerLoad>, now: Instant) -> Self {
         let since = load.begin(now).then_some(now);
-        Self { load, since }
+        Self { load, since, stage: Stage::Sent }
     }
 
-    /// Its time says nothing of its peer: a connection had to be opened first, or it went elsewhere before.
+    /// Its time says nothing of its peer: it is large, or went elsewhere before.
     pub fn is_unlike_others(&mut self) {
         self.since = None;
     }
 
-    /// The peer answered, or took all the time that there was.
-    pub fn answered(self) {
-        if let Some(since) = self.since {
-            let now = Instant::now();
-            self.load.measure(now.saturating_duration_since(since), now);
+    /// A connection is being opened for it first. If it ends before that is there, its peer could not be reached.
+    pub fn connects(&mut self) {
+        self.since = None;
+        self.stage = Stage::Connecting;
+    }
+
+    /// The connection is there.
+    pub fn is_connected(&mut self) {
+        self.stage = Stage::Sent;
+    }
+
+    /// This end has enough of its kind at the peer, and does not send it. Whatever it ends with is not the peer's doing.
+    pub fn is_held_back(&mut self) {
+        self.stage = Stage::HeldBack;
+    }
+
+    /// It ended, which says this of its peer.
+    pub fn ended(self, verdict: Verdict) {
+        match verdict {
+            Verdict::Nothing => {}
+            _ if self.stage == Stage::HeldBack => {}
+            _ if self.stage == Stage::Connecting => self.load.fail(Instant::now()),
+            Verdict::Served => {
+                if let Some(since) = self.since {
+                    let now = Instant::now();
+                    self.load.measure(now.saturating_duration_since(since), now);
+                }
+            }
+            Verdict::Faulty => {
+                let now = Instant::now();
+                let took = self.since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+                self.load.measure_fault(took, now);
+            }
+            Verdict::Failed => self.load.fail(Instant::now()),
+        }
+    }
+}
+
+/// What the end of a call says of the peer that it went to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It answered, or took all the time that there was.
+    Served,
+    /// It answered that something is wrong with itself.
+    Faulty,
+    /// It could not be reached, was lost, or serves no calls.
+    Failed,
+    /// Nothing.
+    Nothing,
+}
+
+impl Verdict {
+    /// What the outcome of a call on a session says.
+    pub fn of_outcome(outcome: &Outcome) -> Self {
+        match outcome {
+            Outcome::Answered(Answer::Error(error)) => Self::of_error(error),
+            Outcome::Answered(_) | Outcome::Deadline => Self::Served,
+            Outcome::Lost(_) => Self::Failed,
+            // It is tried again, and counted then; or it was this end that held it back.
+            Outcome::NotSent(_) | Outcome::Busy { .. } => Self::Nothing,
         }
     }
 
-    /// The peer could not be reached, or was lost.
-    pub fn failed(self) {
-        self.load.fail(Instant::now());
+    /// What the end of a call says for which everything was tried at that peer.
+    pub fn of_result<T>(result: &Result<T, Failure>) -> Self {
+        match result {
+            Err(Failure::Answered(error)) => Self::of_error(error),
+            Err(Failure::NotSent(_) | Failure::Lost(_)) => Self::Failed,
+            Ok(_) | Err(Failure::Deadline(_)) => Self::Served,
+            Err(Failure::NoRoute(_) | Failure::Incompatible(_)) => Self::Nothing,
+        }
+    }
+
+    /// Refusals are a host's work; that it cannot do its work is its own fault, and it must not draw calls by saying so fast.
+    fn of_error(error: &RpcError) -> Self {
+        match error.code {
+            ErrorCode::UNAVAILABLE => Self::Failed,
+            ErrorCode::INTERNAL | ErrorCode::CANCELLED => Self::Faulty,
+            _ => Self::Served,
+        }
     }
 }
 
@@ -225,14 +337,89 @@ mod tests {
     fn what_is_not_measured_again_is_forgotten() {
         let (load, now) = fresh();
         load.fail(now);
-        assert!(load.cost(now) >= nanos(FAILURE));
-        load.fail(now);
-        assert!(load.cost(now) >= 2 * nanos(FAILURE));
-        assert_eq!(load.cost(now + 20 * MEMORY), PeerLoad::COST_OF_THE_UNKNOWN);
-        for _ in 0..100 {
+        assert_eq!(load.cost(now), nanos(FAILURE));
+        let again = now + FAILURE;
+        load.fail(again);
+        assert!((nanos(19 * FAILURE / 10)..=nanos(2 * FAILURE)).contains(&load.cost(again)), "{load:?}");
+        assert_eq!(load.cost(again + 20 * MEMORY), PeerLoad::COST_OF_THE_UNKNOWN);
+        for failure in 2..100 {
+            load.fail(now + failure * FAILURE);
+        }
+        assert_eq!(load.cost(now + 99 * FAILURE), nanos(MOST), "there is a bound");
+    }
+
+    #[test]
+    fn what_fails_together_counts_once() {
+        let (load, now) = fresh();
+        for _ in 0..10 {
             load.fail(now);
         }
-        assert_eq!(load.cost(now), nanos(MOST), "there is a bound");
+        load.fail(now + FAILURE - MS);
+        assert_eq!(load.cost(now), nanos(FAILURE), "it was one connection");
+    }
+
+    #[test]
+    fn a_fault_costs_as_much_as_a_failure_however_fast_it_came_and_more_with_each_up_to_a_bound() {
+        let (load, now) = fresh();
+        for _ in 0..10 {
+            load.measure_fault(MS / 10, now);
+        }
+        assert_eq!(load.cost(now), nanos(FAILURE), "of those within a millisecond one counts");
+        load.measure_fault(MS / 10, now + MS);
+        assert!((nanos(19 * FAILURE / 10)..=nanos(2 * FAILURE)).contains(&load.cost(now + MS)), "{load:?}");
+        for fault in 2..20 {
+            load.measure_fault(MS / 10, now + fault * MS);
+        }
+        assert_eq!(load.cost(now + 19 * MS), nanos(MOST_OF_A_FAULT));
+        load.measure_fault(3 * MOST_OF_A_FAULT, now + 20 * MS);
+        assert_eq!(load.cost(now + 20 * MS), nanos(3 * MOST_OF_A_FAULT), "one that took longer costs what it took");
+    }
+
+    #[test]
+    fn what_the_end_of_a_call_says_of_its_peer() {
+        let answered = |code| Err::<(), _>(Failure::Answered(RpcError::new(code, "no")));
+        for (result, verdict) in [
+            (Ok(()), Verdict::Served),
+            (answered(ErrorCode::SERVICE), Verdict::Served),
+            (answered(ErrorCode::DENIED), Verdict::Served),
+            (answered(ErrorCode::INVALID_PARAMS), Verdict::Served),
+            (answered(ErrorCode::INTERNAL), Verdict::Faulty),
+            (answered(ErrorCode::CANCELLED), Verdict::Faulty),
+            (answered(ErrorCode::UNAVAILABLE), Verdict::Failed),
+            (Err(Failure::NotSent("cut".to_owned())), Verdict::Failed),
+            (Err(Failure::Lost("cut".to_owned())), Verdict::Failed),
+            (Err(Failure::Deadline("a/b".to_owned())), Verdict::Served),
+            (Err(Failure::Incompatible("other".to_owned())), Verdict::Nothing),
+        ] {
+            assert_eq!(Verdict::of_result(&result), verdict, "{result:?}");
+            if let Err(Failure::Answered(error)) = result {
+                assert_eq!(Verdict::of_outcome(&Outcome::Answered(Answer::Error(error))), verdict);
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_held_back_here_says_nothing_of_the_peer() {
+        let load = Arc::new(PeerLoad::new(Instant::now()));
+        let mut call = UnderWay::new(load.clone(), Instant::now());
+        call.is_held_back();
+        call.ended(Verdict::Failed);
+        assert_eq!(load.cost(Instant::now()), PeerLoad::COST_OF_THE_UNKNOWN);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deadline_that_is_spent_on_connecting_is_a_failure_of_the_peer() {
+        for is_connected in [false, true] {
+            let load = Arc::new(PeerLoad::new(Instant::now()));
+            let mut call = UnderWay::new(load.clone(), Instant::now());
+            call.connects();
+            if is_connected {
+                call.is_connected();
+            }
+            call.ended(Verdict::Served);
+            let cost = if is_connected { PeerLoad::COST_OF_THE_UNKNOWN } else { nanos(FAILURE) };
+            assert_eq!(load.cost(Instant::now()), cost);
+        }
     }
 
     #[test]
@@ -255,7 +442,7 @@ mod tests {
         assert_eq!(load.cost(Instant::now()), PeerLoad::COST_OF_THE_UNKNOWN);
         let call = UnderWay::new(load.clone(), Instant::now());
         tokio::time::advance(7 * MS).await;
-        call.answered();
+        call.ended(Verdict::Served);
         assert_eq!(load.cost(Instant::now()), nanos(7 * MS));
     }
 }

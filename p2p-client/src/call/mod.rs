@@ -8,6 +8,7 @@
 
 mod error;
 mod fanout;
+mod head;
 mod here;
 mod load;
 mod opening;
@@ -16,23 +17,26 @@ mod outgoing;
 mod pause;
 mod quorum;
 mod sending;
+mod serving;
 mod single;
 mod streaming;
 
 pub use error::{CallError, Failure, TimedOut};
 pub use fanout::{Answers, Failures, Replies, ReplyStream, Values};
+pub use head::{Head, MethodRef};
 pub use here::Here;
 pub(crate) use here::at_hand;
-pub use load::{PeerLoad, UnderWay};
-pub use opening::{Items, OpenHere, Opened, Opening, open_guarded};
+pub use load::{PeerLoad, UnderWay, Verdict};
+pub use opening::{Items, OpenHere, Opened, Opening};
 pub use options::{CallOptions, Headers};
 #[doc(hidden)]
 pub use outgoing::Codec;
+pub use outgoing::Outgoing;
 pub(crate) use outgoing::{Begun, encoded};
-pub use outgoing::{Head, MethodRef, Outgoing, serve_guarded, unknown_method};
-#[cfg(any(test, feature = "testing"))]
-pub(crate) use outgoing::{limit, unknown_method_of};
 pub use quorum::{First, Quorum, TooFew};
 pub use sending::{Sending, Settle};
+pub use serving::{ended_by_stop, open_guarded, serve_guarded, unknown_method};
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use serving::{limit, unknown_method_of};
 pub use single::Call;
 pub use streaming::Streaming;

@@ -6,21 +6,21 @@
 use std::{future::poll_fn, sync::Arc};
 
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt, future::BoxFuture, stream::BoxStream};
-use tokio::time::Instant;
+use futures::{future::BoxFuture, stream::BoxStream};
 
 use crate::{
-    protocol::{ErrorCode, Fingerprint, RpcError},
+    protocol::Fingerprint,
     proxy::{Peer, Route},
     service::{
-        CallContext, Definition, HostedService, MethodSpec, Params, RunningStream, ServiceError, StreamOutcome, StreamSink,
-        stream::{GuardedStream, Handover, Produced, StreamState},
+        Definition, HostedService, MethodSpec, Params, ServiceError, StreamOutcome,
+        stream::{Handover, Produced, StreamState},
     },
 };
 
 use super::{
-    Begun, CallError, Failure, Here, Outgoing, Streaming, encoded,
-    outgoing::{Codec, Decode, begin, cut_error, limit, runs_on, serve_guarded, unknown_method},
+    Begun, CallError, Failure, Here, Outgoing, Streaming, encoded, open_guarded,
+    outgoing::{Codec, Decode, runs_on},
+    unknown_method,
 };
 
 /// The items of a stream as JSON, and how it failed, where it did not end well. Dropping it ends the method.
@@ -120,7 +120,7 @@ impl Outgoing {
             };
             match opened {
                 Ok(opened) => return Ok(opened),
-                Err(failure) => route = self.elsewhere(peer, failure, &mut failed)?,
+                Err(failure) => route = Box::pin(self.elsewhere(peer, failure, &mut failed)).await?,
             }
         }
     }
@@ -128,7 +128,7 @@ impl Outgoing {
     /// Opens the stream at a host with another version of the service, if that understands the call.
     async fn open_fitted(&self, to: &Peer, version: Fingerprint, body: &[u8]) -> Result<Opened, Failure> {
         let body = self.fitted(to, version, body).await?;
-        self.caller.open(&self.head, to, &body).await
+        self.caller.open(&self.later_head(), to, &body).await
     }
 
     /// Opens the stream from JSON at an object on this node.
@@ -171,50 +171,4 @@ impl<T: Send + 'static> OpenHere<T> {
         poll_fn(|cx| produced.poll_open(cx)).await?;
         Ok(Streaming::new(produced))
     }
-}
-
-/// Opens the stream of a method from JSON: access was checked, the rest is done here. A method that does not stream answers as ever. The
-/// stream is counted as one call, from here to its end; its opening runs under the deadline; a panic stays within it.
-///
-/// # Errors
-/// What the method answered instead of opening its stream, or that it panicked or ran out of time.
-pub async fn open_guarded(
-    service: &Arc<dyn HostedService>,
-    method: &MethodSpec,
-    cx: CallContext,
-    params: Params<'_>,
-    began: Instant,
-) -> Result<Opened, RpcError> {
-    if !method.streams {
-        return serve_guarded(service, method, &cx, params, began).await.map(|json| Opened::Answered(json.into()));
-    }
-    let items: Arc<Handover<Vec<u8>>> = Handover::new();
-    let cx = cx.with_items(Some(StreamSink::from(items.clone())));
-    let state = cx.stream_state();
-    let (service, method, json) = (service.clone(), method.clone(), params.json().map(str::to_owned));
-    let serving = async move { serve_stream(&*service, &method, &cx, Params::new(json.as_deref()), began).await };
-    let mut produced = Produced::new(items, state, serving);
-    poll_fn(|cx| produced.poll_open(cx)).await?;
-    Ok(Opened::Items(produced.map_ok(Bytes::from).map_err(Failure::Answered).boxed()))
-}
-
-/// Runs a method that streams to its end. Its items go where the context says.
-pub(super) async fn serve_stream(
-    service: &dyn HostedService,
-    method: &MethodSpec,
-    cx: &CallContext,
-    params: Params<'_>,
-    began: Instant,
-) -> Result<(), RpcError> {
-    if cx.items().is_none() {
-        return Err(crate::service::stream::not_asked_for(&method.path));
-    }
-    let mut running = RunningStream::new(begin(service, method, began), cx);
-    let deadline = limit(cx.deadline(), Some(method), began);
-    if deadline <= began {
-        return Err(RpcError::new(ErrorCode::DEADLINE, format!("{} did not answer in time", method.path)));
-    }
-    let ended = GuardedStream::new(service.serve(method.index, cx, params), deadline, cx).await;
-    let ended = ended.unwrap_or_else(|cut| Err(cut_error(cut, &method.path)));
-    ended.map(drop).inspect_err(|_| running.fail())
 }

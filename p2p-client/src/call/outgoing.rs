@@ -1,101 +1,22 @@
 //! A call on its way: resolving its target, and serving it here or sending it.
 
-use std::{any::TypeId, borrow::Cow, sync::Arc, time::Duration};
+use std::{any::TypeId, borrow::Cow, sync::Arc};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use tokio::time::{Instant, sleep_until};
 
 use crate::{
-    protocol::{
-        ErrorCode, Fingerprint, NodeId, RpcError, Target,
-        compatibility::{Fit, NoFit},
-    },
+    protocol::{ErrorCode, Fingerprint, NodeId, RpcError, Target, compatibility::NoFit},
     proxy::{Caller, Peer, Route},
-    service::{
-        CallContext, Chain, Cut, Definition, Guarded, HostedService, Local, MethodSpec, ObjectWriter, Outcome, Params, Running,
-        ServiceError, ServiceSpec, Trace,
-    },
+    service::{CallContext, Chain, Definition, HostedService, Local, MethodSpec, ObjectWriter, Outcome, Params, ServiceError},
 };
 
 use super::{
-    CallError, CallOptions, Failure, Headers, Here,
+    CallError, CallOptions, Failure, Head, Here, MethodRef,
     pause::{chance, pause},
+    serving::{deadline, serve_guarded, unknown_method},
 };
-
-/// Which method is called.
-#[derive(Debug, Clone)]
-pub enum MethodRef {
-    /// One that a proxy knows.
-    Known(&'static MethodSpec),
-    /// One whose name is known only at run time: service and method.
-    Named(Arc<(String, String)>),
-}
-
-impl MethodRef {
-    /// The service's name.
-    pub fn service(&self) -> &str {
-        match self {
-            Self::Known(spec) => &spec.service,
-            Self::Named(names) => &names.0,
-        }
-    }
-
-    /// The method's name.
-    pub fn method(&self) -> &str {
-        match self {
-            Self::Known(spec) => &spec.name,
-            Self::Named(names) => &names.1,
-        }
-    }
-
-    /// `service/method`.
-    pub fn path(&self) -> Cow<'_, str> {
-        match self {
-            Self::Known(spec) => Cow::Borrowed(&spec.path),
-            Self::Named(names) => Cow::Owned(format!("{}/{}", names.0, names.1)),
-        }
-    }
-
-    /// What the tables say of it, where they are known.
-    pub fn spec(&self) -> Option<&'static MethodSpec> {
-        match self {
-            Self::Known(spec) => Some(spec),
-            Self::Named(_) => None,
-        }
-    }
-}
-
-/// All that routing and sending need to know of a call, its params aside.
-#[derive(Debug, Clone)]
-pub struct Head {
-    /// Which method.
-    pub method: MethodRef,
-    /// Where to.
-    pub target: Target,
-    /// When the caller stops waiting.
-    pub deadline: Instant,
-    /// When the call was first polled.
-    pub began: Instant,
-    /// What it inherits from the call around it.
-    pub chain: Option<Arc<Chain>>,
-    /// Headers that the caller added.
-    pub headers: Headers,
-    /// Nodes that were tried without success, to be avoided.
-    pub tried: Vec<NodeId>,
-}
-
-impl Head {
-    /// The trace that it belongs to, if the call around it had one.
-    pub fn trace(&self) -> Option<Trace> {
-        self.chain.as_ref().and_then(|chain| chain.trace)
-    }
-
-    /// Who began the chain of calls, where this is not the first of them.
-    pub fn origin(&self) -> Option<&Arc<str>> {
-        self.chain.as_ref().and_then(|chain| chain.origin.as_ref())
-    }
-}
 
 /// A call that has begun.
 pub struct Outgoing {
@@ -117,7 +38,8 @@ impl Outgoing {
     ) -> Self {
         let began = Instant::now();
         let deadline = deadline(began, options.timeout, method.spec(), chain.as_deref());
-        let head = Head { method, target, deadline, began, chain, headers: options.headers, tried: Vec::new() };
+        let head =
+            Head { method, target, deadline, began, chain, headers: options.headers, tried: Vec::new(), is_first_try: true };
         Self { caller, head, retries: options.retries, rounds: 0 }
     }
 
@@ -202,7 +124,7 @@ impl Outgoing {
     pub(super) fn fitted_here<'a>(&self, service: &dyn HostedService, body: &'a [u8]) -> Result<Cow<'a, [u8]>, Failure> {
         match self.head.method.spec().and_then(|spec| spec.descriptor) {
             Some(own) if own.fingerprint() != service.fingerprint() => {
-                let fit = Fit::of(own.get(), &service.describe(), self.head.method.method());
+                let fit = self.caller.fit_here(&self.head, own, service);
                 fit.params(body).map_err(|why| self.no_fit(self.caller.node_id(), &why))
             }
             _ => Ok(Cow::Borrowed(body)),
@@ -212,13 +134,18 @@ impl Outgoing {
     /// Sends to a host with another version of the service, if that understands the call.
     pub(crate) async fn send_fitted(&self, to: &Peer, version: Fingerprint, body: &[u8]) -> Result<Bytes, Failure> {
         let body = self.fitted(to, version, body).await?;
-        self.caller.send(&self.head, to, &body).await
+        self.caller.send(&self.later_head(), to, &body).await
     }
 
     /// Fits a call to a host with another version of the service.
     pub(super) async fn fitted<'a>(&self, to: &Peer, version: Fingerprint, body: &'a [u8]) -> Result<Cow<'a, [u8]>, Failure> {
         let fit = self.caller.fit(&self.head, to, version).await?;
         fit.params(body).map_err(|why| self.no_fit(&to.node_id, &why))
+    }
+
+    /// The head, for what is sent only after something else was waited for.
+    pub(super) fn later_head(&self) -> Head {
+        Head { is_first_try: false, ..self.head.clone() }
     }
 
     fn no_fit(&self, host: &NodeId, why: &NoFit) -> Failure {
@@ -251,24 +178,18 @@ impl Outgoing {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
-            route = self.elsewhere(peer, failure, &mut failed)?;
+            route = Box::pin(self.elsewhere(peer, failure, &mut failed)).await?;
         }
     }
 
     /// Where a call goes that failed at `peer`, or how it failed, where it may go nowhere. `failed` is what its caller is told in the end.
-    pub(super) fn elsewhere(
+    pub(super) async fn elsewhere(
         &mut self,
         peer: Peer,
         failure: Failure,
         failed: &mut Option<Failure>,
     ) -> Result<Result<Route, Failure>, Failure> {
-        if !self.may_go_on(&failure) {
-            return Err(failure);
-        }
-        tracing::debug!(peer = %peer.node_id, %failure, "trying elsewhere");
-        self.head.tried.push(peer.node_id);
-        *failed = Some(worse(failed.take(), failure));
-        Ok(self.caller.resolve(&self.head))
+        self.head.elsewhere(&*self.caller, peer, failure, failed).await
     }
 
     /// Where a call goes once nobody is left for it: around again, if that may be, was asked for, and there is time.
@@ -278,17 +199,11 @@ impl Outgoing {
         failed: &mut Option<Failure>,
     ) -> Result<Result<Route, Failure>, Failure> {
         let failure = failed.take().unwrap_or(nobody);
-        if !self.may_go_on(&failure) || !self.next_round().await {
+        if !self.head.may_go_on(&failure) || !self.next_round().await {
             return Err(failure);
         }
         *failed = Some(failure);
         Ok(self.caller.resolve(&self.head))
-    }
-
-    /// Whether a call that failed so may be sent again.
-    fn may_go_on(&self, failure: &Failure) -> bool {
-        let idempotent = self.head.method.spec().is_some_and(|spec| spec.idempotent);
-        failure.surely_not_run() || (idempotent && matches!(failure, Failure::Lost(_)))
     }
 
     /// Whether nothing is left to be tried for a call that has nowhere to go.
@@ -307,39 +222,13 @@ impl Outgoing {
         self.retries = left;
         self.rounds = self.rounds.saturating_add(1);
         self.head.tried.clear();
+        self.head.is_first_try = false;
         true
     }
 
     pub(super) fn fail<E: ServiceError>(&self, failure: Failure) -> CallError<E> {
         CallError::from_failure(failure, &self.head.method.path())
     }
-}
-
-/// Of two failures, what is told: once a call may have run, no later refusal can say that it has not.
-fn worse(earlier: Option<Failure>, later: Failure) -> Failure {
-    match earlier {
-        Some(earlier) if later.surely_not_run() && !earlier.surely_not_run() => earlier,
-        _ => later,
-    }
-}
-
-/// When a call's caller stops waiting: after the time that it was given, or else the method's own, or else 30 seconds; and not after the
-/// call around it.
-pub(super) fn deadline(began: Instant, given: Option<Duration>, method: Option<&MethodSpec>, chain: Option<&Chain>) -> Instant {
-    let timeout = given.or_else(|| method.and_then(|method| method.timeout)).unwrap_or(CallOptions::DEFAULT_TIMEOUT);
-    let own = after(began, timeout);
-    chain.and_then(|chain| chain.deadline).map_or(own, |outer| own.min(outer))
-}
-
-/// A caller's deadline, or a method's own limit where that is earlier: whichever node serves the call, it ends then.
-pub(crate) fn limit(deadline: Instant, method: Option<&MethodSpec>, began: Instant) -> Instant {
-    method.and_then(|method| method.timeout).map_or(deadline, |own| deadline.min(after(began, own)))
-}
-
-/// A time in the future; where it lies beyond what the clock can say, one in thirty years.
-fn after(began: Instant, timeout: Duration) -> Instant {
-    const LONG: Duration = Duration::from_hours(30 * 365 * 24);
-    began.checked_add(timeout).unwrap_or_else(|| began + LONG)
 }
 
 /// How a proxy's method writes its params and reads its result. Generated code says it, as it knows the types' own forms.
@@ -368,7 +257,10 @@ pub(crate) type Decode<T> = fn(&[u8]) -> serde_json::Result<T>;
 pub(crate) fn encoded<P>(params: &P, encode: Encode<P>) -> Result<Vec<u8>, Failure> {
     let mut body = Vec::with_capacity(128);
     let mut object = ObjectWriter::new(&mut body);
-    encode(params, &mut object).map_err(|error| Failure::NotSent(format!("a parameter does not serialise: {error}")))?;
+    // It never will: to try it again, or elsewhere, is of no use.
+    let hopeless =
+        |error| Failure::Answered(RpcError::new(ErrorCode::INVALID_PARAMS, format!("a parameter does not serialise: {error}")));
+    encode(params, &mut object).map_err(hopeless)?;
     object.end();
     Ok(body)
 }
@@ -382,92 +274,6 @@ pub(crate) fn decoded<T, E: ServiceError>(
     decode(&json).map_err(|error| {
         CallError::Incompatible(format!("the result of {} is not what this version expects: {error}", method.path()))
     })
-}
-
-/// The refusal of a method that a hosted service lacks; it lists those that there are.
-pub fn unknown_method(service: &dyn HostedService, name: &str) -> RpcError {
-    unknown_method_of(service.spec(), name)
-}
-
-/// The same, of a service whose tables are known.
-pub(crate) fn unknown_method_of(spec: &ServiceSpec, name: &str) -> RpcError {
-    let known: Vec<_> = spec.methods.iter().map(|method| method.name.as_ref()).collect();
-    RpcError::new(
-        ErrorCode::METHOD_NOT_FOUND,
-        format!("service {} has no method {name}; it has: {}", spec.name, known.join(", ")),
-    )
-}
-
-/// Serves one call from JSON: access was checked, the rest is done here. The call runs under its deadline, is counted, and keeps a
-/// panic within it. The items of a method that streams go where the context says, and it answers null after the last one. A `detached`
-/// method runs on when the caller stops waiting, that is, when this future is dropped.
-///
-/// # Errors
-/// What the method answered, or that it panicked or ran out of time.
-pub async fn serve_guarded(
-    service: &Arc<dyn HostedService>,
-    method: &MethodSpec,
-    cx: &CallContext,
-    params: Params<'_>,
-    began: Instant,
-) -> Result<Vec<u8>, RpcError> {
-    if method.streams {
-        let ended = Box::pin(super::opening::serve_stream(&**service, method, cx, params, began)).await;
-        return ended.map(|()| b"null".to_vec());
-    }
-    if !method.detached {
-        return serve_attached(&**service, method, cx, params, began).await;
-    }
-    Box::pin(serve_detached(service, method, cx, params, began)).await
-}
-
-async fn serve_detached(
-    service: &Arc<dyn HostedService>,
-    method: &MethodSpec,
-    cx: &CallContext,
-    params: Params<'_>,
-    began: Instant,
-) -> Result<Vec<u8>, RpcError> {
-    let (service, method, cx) = (service.clone(), method.clone(), cx.clone());
-    let json = params.json().map(str::to_owned);
-    let running = tokio::spawn(async move { serve_attached(&*service, &method, &cx, Params::new(json.as_deref()), began).await });
-    running.await.unwrap_or_else(|_| Err(RpcError::new(ErrorCode::CANCELLED, "the node is stopping")))
-}
-
-async fn serve_attached(
-    service: &dyn HostedService,
-    method: &MethodSpec,
-    cx: &CallContext,
-    params: Params<'_>,
-    began: Instant,
-) -> Result<Vec<u8>, RpcError> {
-    let mut running = begin(service, method, began);
-    let deadline = limit(cx.deadline(), Some(method), began);
-    if deadline <= began {
-        return Err(cut_error(Cut::Deadline, &method.path)); // nobody waits any more; it is not even begun
-    }
-    let outcome = Guarded::new(service.serve(method.index, cx, params), deadline).await;
-    match outcome {
-        Ok(Ok(json)) => {
-            if let Some(running) = &mut running {
-                running.succeed();
-            }
-            Ok(json)
-        }
-        Ok(Err(error)) => Err(error),
-        Err(cut) => Err(cut_error(cut, &method.path)),
-    }
-}
-
-pub(super) fn begin<'a>(service: &'a dyn HostedService, method: &MethodSpec, began: Instant) -> Option<Running<'a>> {
-    method.track_metrics.then(|| service.stats(method.index).map(|stats| stats.begin(began))).flatten()
-}
-
-pub(super) fn cut_error(cut: Cut, path: &str) -> RpcError {
-    match cut {
-        Cut::Deadline => RpcError::new(ErrorCode::DEADLINE, format!("{path} did not answer in time")),
-        Cut::Panicked => RpcError::new(ErrorCode::INTERNAL, format!("{path} panicked; its node's log says where")),
-    }
 }
 
 /// What a call has become once its target is settled.

@@ -67,13 +67,8 @@ impl<T: Send + 'static, E: ServiceError> Quorum<T, E> {
 
     fn fail(&mut self, asked: usize) -> TooFew<E> {
         self.replies = None;
-        TooFew {
-            method: self.method.as_ref().map(|method| method.path().into_owned()).unwrap_or_default(),
-            wanted: self.wanted,
-            asked,
-            succeeded: self.succeeded.drain(..).map(|(node, _)| node).collect(),
-            failed: std::mem::take(&mut self.failed),
-        }
+        let (succeeded, failed) = (std::mem::take(&mut self.succeeded), std::mem::take(&mut self.failed));
+        TooFew::new(self.method.as_ref(), self.wanted, asked, succeeded, failed)
     }
 }
 
@@ -122,6 +117,17 @@ pub struct TooFew<E = NoError> {
 }
 
 impl<E> TooFew<E> {
+    pub(super) fn new<T>(
+        method: Option<&MethodRef>,
+        wanted: usize,
+        asked: usize,
+        succeeded: Values<T>,
+        failed: Failures<E>,
+    ) -> Self {
+        let method = method.map(|method| method.path().into_owned()).unwrap_or_default();
+        Self { method, wanted, asked, succeeded: succeeded.into_iter().map(|(node, _)| node).collect(), failed }
+    }
+
     /// How many successes were wanted.
     pub fn wanted(&self) -> usize {
         self.wanted

@@ -11,12 +11,11 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 
 use crate::{
-    protocol::ErrorCode,
     proxy::Peer,
     wire::session::{InFlight, Outcome, message::Answer},
 };
 
-use super::{Failure, Head, UnderWay};
+use super::{Failure, Head, UnderWay, Verdict};
 
 /// A call that is being sent: what [`Caller::send`](crate::proxy::Caller::send) returns. Any boxed future is one (`.into()`).
 #[must_use = "a call that is not awaited is cancelled"]
@@ -77,7 +76,7 @@ impl Future for Sending<'_> {
                 On::Session { in_flight, settle, call: (head, to, body), under_way } => {
                     let outcome = ready!(Pin::new(in_flight).poll(cx));
                     if let Some(call) = under_way.take() {
-                        ended(call, &outcome);
+                        call.ended(Verdict::of_outcome(&outcome));
                     }
                     match outcome {
                         Outcome::Answered(Answer::Result(json)) => return Poll::Ready(Ok(json)),
@@ -89,17 +88,6 @@ impl Future for Sending<'_> {
                 }
             }
         }
-    }
-}
-
-/// What an outcome says of the peer.
-fn ended(call: UnderWay, outcome: &Outcome) {
-    match outcome {
-        Outcome::Answered(Answer::Error(error)) if error.code == ErrorCode::UNAVAILABLE => call.failed(),
-        Outcome::Answered(_) | Outcome::Deadline => call.answered(),
-        Outcome::Lost(_) => call.failed(),
-        // It is tried again, and counted then.
-        Outcome::NotSent(_) => drop(call),
     }
 }
 

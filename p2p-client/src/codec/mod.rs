@@ -58,6 +58,7 @@ pub use self::reader::Reader;
 pub use self::{
     form::{Form, Generated, Plain, Probe, ViaMessage, ViaSerde, item_probe, result_probe},
     reader::absent,
+    scan::is_deeper_than,
     writer::write_key,
 };
 

@@ -77,9 +77,11 @@ fn special_in_word(word: [u8; 8]) -> Option<usize> {
     (marks != 0).then_some(marks.trailing_zeros() as usize / 8)
 }
 
-/// Whether brackets in this JSON are nested more than `limit` deep. JSON of `n` bytes cannot be more than `n / 2` deep.
-pub(super) fn is_deeper_than(json: &str, limit: u8) -> bool {
-    if json.len() / 2 <= usize::from(limit) {
+/// Whether brackets in this JSON are nested more than `limit` deep.
+#[must_use]
+pub fn is_deeper_than(json: &str, limit: usize) -> bool {
+    // Few bytes are not deep, nor are few brackets; and to count them is much faster than to follow them.
+    if json.len() <= limit || json.bytes().filter(|byte| matches!(byte, b'[' | b'{')).count() <= limit {
         return false;
     }
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
@@ -90,7 +92,7 @@ pub(super) fn is_deeper_than(json: &str, limit: u8) -> bool {
             b'"' => in_string = !in_string,
             b'[' | b'{' if !in_string => {
                 depth += 1;
-                if depth > usize::from(limit) {
+                if depth > limit {
                     return true;
                 }
             }

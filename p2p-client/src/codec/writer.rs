@@ -10,11 +10,16 @@ pub fn write_key(out: &mut Vec<u8>, key: &'static str) {
     out.extend_from_slice(if out.last() == Some(&b'{') { &key[1..] } else { key });
 }
 
+/// Moving a text of this many bytes costs more than room that is not needed.
+const LONG: usize = 4_096;
+
 /// Appends a string in quotes, escaped as serde_json does it.
 #[inline]
 pub(super) fn write_str(text: &str, out: &mut Vec<u8>) {
     let (plain, special) = split_plain(text.as_bytes());
-    out.reserve(text.len() + 2);
+    // What follows a long text is short: with room for it, the text need not be moved to where there is more.
+    let after = if text.len() < LONG { 2 } else { 64 };
+    out.reserve(text.len() + after);
     out.push(b'"');
     out.extend_from_slice(plain);
     if !special.is_empty() {

@@ -10,7 +10,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use crate::protocol::{ErrorCode, RpcError};
+use crate::protocol::{ErrorCode, RpcError, envelope::present_raw};
 
 use super::JsonRpcError;
 
@@ -29,16 +29,27 @@ pub(super) struct Asked {
 /// What an answer means.
 #[derive(Debug)]
 pub(super) struct Settled {
-    /// What each call is told. Empty where they are to be sent again, singly.
+    /// What each call is told. Empty where they are to be sent again, as none can have run.
     pub(super) outcomes: Vec<(u64, Outcome)>,
-    /// The server takes no batches.
-    pub(super) refuses_batches: bool,
+    /// What the server takes from now on.
+    pub(super) takes: Takes,
+}
+
+/// What a server takes, by its answer to a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Takes {
+    /// As many calls as these.
+    AsMany,
+    /// Fewer calls at a time, perhaps.
+    Fewer,
+    /// No batches.
+    Singly,
 }
 
 /// Reads the answer to one request that held these calls.
 pub(super) fn settle(asked: &[Asked], status: StatusCode, body: &Bytes) -> Settled {
     match asked {
-        [one] => Settled { outcomes: vec![(one.number, settle_one(*one, status, body))], refuses_batches: false },
+        [one] => Settled { outcomes: vec![(one.number, settle_one(*one, status, body))], takes: Takes::AsMany },
         _ => settle_batch(asked, status, body),
     }
 }
@@ -63,26 +74,34 @@ fn settle_one(asked: Asked, status: StatusCode, body: &Bytes) -> Outcome {
 
 fn settle_batch(asked: &[Asked], status: StatusCode, body: &Bytes) -> Settled {
     if let Ok(Replies(replies)) = serde_json::from_slice(body) {
-        return Settled { outcomes: sort(asked, &replies), refuses_batches: false };
+        return Settled { outcomes: sort(asked, &replies), takes: Takes::AsMany };
     }
     let all = |error: &JsonRpcError| asked.iter().map(|call| (call.number, Err(error.clone()))).collect();
     let reply = serde_json::from_slice::<Reply<'_>>(body).ok().and_then(|reply| reply.error);
     match reply {
         // What was not understood as a batch was not run (JSON-RPC 2.0, section 6).
         Some(error) if matches!(error.code, ErrorCode::PARSE | ErrorCode::INVALID_REQUEST) => {
-            Settled { outcomes: Vec::new(), refuses_batches: true }
+            let takes = if status == StatusCode::PAYLOAD_TOO_LARGE { Takes::Fewer } else { Takes::Singly };
+            Settled { outcomes: Vec::new(), takes }
         }
-        Some(error) => Settled { outcomes: all(&JsonRpcError::Answered(error)), refuses_batches: true },
+        Some(error) => Settled { outcomes: all(&JsonRpcError::Answered(error)), takes: Takes::Singly },
         None if status.is_success() && asked.iter().all(|call| call.notification) => {
             let outcomes = asked.iter().map(|call| (call.number, Ok(RawValue::NULL.to_owned()))).collect();
-            Settled { outcomes, refuses_batches: false }
+            Settled { outcomes, takes: Takes::AsMany }
         }
         None if status.is_success() => {
             let error = JsonRpcError::Protocol(format!("it is no array, and begins with {:?}", beginning(body)));
-            Settled { outcomes: all(&error), refuses_batches: true }
+            Settled { outcomes: all(&error), takes: Takes::Singly }
         }
-        None if says_no_to_the_form(status) => Settled { outcomes: Vec::new(), refuses_batches: true },
-        None => Settled { outcomes: all(&refusal(status, body)), refuses_batches: chokes(status) },
+        None if status == StatusCode::PAYLOAD_TOO_LARGE => Settled { outcomes: Vec::new(), takes: Takes::Fewer },
+        // One call can be what is wrong with many, of two it is the form.
+        None if says_no_to_the_form(status) => {
+            Settled { outcomes: Vec::new(), takes: if asked.len() > 2 { Takes::Fewer } else { Takes::Singly } }
+        }
+        None => {
+            let takes = if chokes(status) { Takes::Singly } else { Takes::AsMany };
+            Settled { outcomes: all(&refusal(status, body)), takes }
+        }
     }
 }
 
@@ -91,7 +110,6 @@ fn says_no_to_the_form(status: StatusCode) -> bool {
     matches!(
         status,
         StatusCode::BAD_REQUEST
-            | StatusCode::PAYLOAD_TOO_LARGE
             | StatusCode::UNSUPPORTED_MEDIA_TYPE
             | StatusCode::UNPROCESSABLE_ENTITY
             | StatusCode::NOT_IMPLEMENTED
@@ -153,15 +171,10 @@ struct Reply<'a> {
     jsonrpc: Option<String>,
     #[serde(borrow, default)]
     id: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "present")]
+    #[serde(borrow, default, deserialize_with = "present_raw")]
     result: Option<&'a RawValue>,
     #[serde(default)]
     error: Option<RpcError>,
-}
-
-/// Tells a `null` result from an absent one.
-fn present<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
-    <&'de RawValue>::deserialize(deserializer).map(Some)
 }
 
 impl Reply<'_> {
@@ -218,13 +231,13 @@ mod tests {
         numbers.iter().map(|&number| Asked { number, notification: false }).collect()
     }
 
-    fn told(asked: &[Asked], status: u16, body: &'static str) -> (Vec<String>, bool) {
+    fn told(asked: &[Asked], status: u16, body: &'static str) -> (Vec<String>, Takes) {
         let settled = settle(asked, StatusCode::from_u16(status).unwrap(), &Bytes::from_static(body.as_bytes()));
         let said = |(number, outcome): &(u64, Outcome)| match outcome {
             Ok(json) => format!("{number}: {}", json.get()),
             Err(error) => format!("{number}: error: {error}"),
         };
-        (settled.outcomes.iter().map(said).collect(), settled.refuses_batches)
+        (settled.outcomes.iter().map(said).collect(), settled.takes)
     }
 
     #[test]
@@ -232,7 +245,7 @@ mod tests {
         let body = r#"[{"jsonrpc":"2.0","id":3,"error":{"code":-32001,"message":"no"}},{"jsonrpc":"2.0","id":2,"result":null}]"#;
         assert_eq!(
             told(&calls(&[2, 3]), 200, body),
-            (vec!["2: null".into(), "3: error: the server answered with error -32001: no".into()], false)
+            (vec!["2: null".into(), "3: error: the server answered with error -32001: no".into()], Takes::AsMany)
         );
     }
 
@@ -241,7 +254,7 @@ mod tests {
         let body = r#"[{"jsonrpc":"2.0","id":1,"result":1},{"jsonrpc":"2.0","id":1,"result":2},{"jsonrpc":"2.0","id":9,"result":9},
             {"jsonrpc":"2.0","id":3,"result":"well"},{"jsonrpc":"2.0","id":"3","result":0},7,
             {"jsonrpc":"2.0","id":4,"result":1,"error":{"code":1,"message":"x"}},{"jsonrpc":"2.0","id":5},{"id":6,"result":1}]"#;
-        let (said, refuses) = told(&calls(&[1, 2, 3, 4, 5, 6]), 200, body);
+        let (said, takes) = told(&calls(&[1, 2, 3, 4, 5, 6]), 200, body);
         for (said, wanted) in said.iter().zip([
             "1: error: the server answered this call 2 times",
             "2: error: the server's answer to a batch holds none for this call; it may have run",
@@ -252,7 +265,7 @@ mod tests {
         ]) {
             assert!(said.starts_with(wanted), "{said}");
         }
-        assert!(said.len() == 6 && !refuses);
+        assert_eq!((said.len(), takes), (6, Takes::AsMany));
     }
 
     #[test]
@@ -267,20 +280,25 @@ mod tests {
 
     #[test]
     fn a_refusal_of_the_batch_sends_its_calls_again_only_where_none_can_have_run() {
-        for (status, body, again) in [
-            (200, r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"no batches"}}"#, true),
-            (400, "", true),
-            (413, "too much", true),
-            (500, "oh", false),
-            (200, r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32603,"message":"oh"}}"#, false),
-            (200, "well", false),
+        let refused = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"no batches"}}"#;
+        for (status, body, again, takes) in [
+            (200, refused, true, Takes::Singly),
+            (400, refused, true, Takes::Singly),
+            (413, refused, true, Takes::Fewer),
+            (413, "too much", true, Takes::Fewer),
+            (400, "", true, Takes::Fewer),
+            (500, "oh", false, Takes::Singly),
+            (200, r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32603,"message":"oh"}}"#, false, Takes::Singly),
+            (200, "well", false, Takes::Singly),
         ] {
-            let (said, refuses) = told(&calls(&[1, 2]), status, body);
-            assert_eq!((said.is_empty(), refuses), (again, true), "{status} {body}: {said:?}");
+            let (said, told) = told(&calls(&[1, 2, 3]), status, body);
+            assert_eq!((said.is_empty(), told), (again, takes), "{status} {body}: {said:?}");
         }
+        assert_eq!(told(&calls(&[1, 2]), 400, ""), (Vec::new(), Takes::Singly));
+        assert_eq!(told(&calls(&[1, 2]), 413, ""), (Vec::new(), Takes::Fewer), "two calls can be too large together");
         for status in [401, 403, 404, 429, 502, 503] {
-            let (said, refuses) = told(&calls(&[1, 2]), status, "later");
-            assert_eq!((said.len(), refuses), (2, false), "{status} says nothing about batches");
+            let (said, takes) = told(&calls(&[1, 2]), status, "later");
+            assert_eq!((said.len(), takes), (2, Takes::AsMany), "{status} says nothing about batches");
             assert!(said[0].contains(&format!("HTTP {status}")) && said[0].contains("later"), "{said:?}");
         }
     }

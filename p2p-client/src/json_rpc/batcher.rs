@@ -11,13 +11,14 @@ use tokio::time::Instant;
 /// Bounds of batches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BatchLimits {
-    /// The most calls in a request; 1 turns batches off. Default: 100.
+    /// The most calls in a request; 1 turns batches off. Default: 100. Where a server finds a request too large, fewer go together for a while.
     pub max_calls: NonZeroUsize,
     /// The most bytes in a request. A call that is larger by itself goes alone. Default: 1 MiB.
     pub max_bytes: usize,
     /// The most requests under way at a time. Default: 4.
     pub max_in_flight: NonZeroUsize,
-    /// How long a call waits for company while a request is under way, if another may be. Default: 2 ms.
+    /// How long a call waits for company while a request is under way, if another may be. `Duration::MAX`: until that ends, or a batch is
+    /// full. Default: 2 ms.
     pub max_wait: Duration,
     /// The most calls that wait to be sent; further ones are refused. Default: 65,536.
     pub max_waiting: usize,
@@ -46,6 +47,11 @@ pub(super) struct Batcher {
     /// By number, which is the order in which they were made.
     waiting: BTreeMap<u64, Waiting>,
     in_flight: usize,
+    /// How many calls go into a request at present.
+    most: usize,
+    /// How many requests with so many calls were taken in a row.
+    taken: u32,
+    /// Whether the server takes no batches at all.
     singly: bool,
 }
 
@@ -55,13 +61,17 @@ struct Waiting {
     since: Instant,
 }
 
+/// After how many requests that were as large as they may be more calls go into one again, as what was too large may have been one call.
+const TAKEN_IN_A_ROW: u32 = 16;
+
 /// There are too many calls waiting already.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Full;
 
 impl Batcher {
     pub(super) fn new(limits: BatchLimits) -> Self {
-        Self { limits, waiting: BTreeMap::new(), in_flight: 0, singly: limits.max_calls.get() == 1 }
+        let most = limits.max_calls.get();
+        Self { limits, waiting: BTreeMap::new(), in_flight: 0, most, taken: 0, singly: most == 1 }
     }
 
     /// Takes a call. Of those that wait, the lowest numbers go first.
@@ -88,6 +98,24 @@ impl Batcher {
         self.singly = true;
     }
 
+    /// The server refused a request of so many calls: half as many go together from now on.
+    pub(super) fn too_large(&mut self, calls: usize) {
+        self.most = self.most.min(calls / 2).max(1);
+        self.taken = 0;
+    }
+
+    /// The server took a request of so many calls. Once it has taken enough that were as large as they may be, twice as many go together.
+    pub(super) fn taken(&mut self, calls: usize) {
+        if calls < self.most {
+            return;
+        }
+        self.taken += 1;
+        if self.taken >= TAKEN_IN_A_ROW {
+            self.most = self.most.saturating_mul(2).min(self.limits.max_calls.get());
+            self.taken = 0;
+        }
+    }
+
     /// The calls of the next request, if one is due; it is under way from then on.
     pub(super) fn next(&mut self, now: Instant) -> Option<Vec<u64>> {
         if self.in_flight >= self.limits.max_in_flight.get() || !self.is_due(now) {
@@ -111,22 +139,28 @@ impl Batcher {
         if self.in_flight >= self.limits.max_in_flight.get() {
             return None;
         }
-        self.waiting.first_key_value().map(|(_, oldest)| oldest.since + self.limits.max_wait)
+        self.patience_ends()
+    }
+
+    /// When the oldest call has waited long enough. Never, where that is too far away to be told.
+    fn patience_ends(&self) -> Option<Instant> {
+        let (_, oldest) = self.waiting.first_key_value()?;
+        oldest.since.checked_add(self.limits.max_wait)
     }
 
     fn is_due(&self, now: Instant) -> bool {
-        let Some((_, oldest)) = self.waiting.first_key_value() else { return false };
-        self.in_flight == 0 || self.singly || now >= oldest.since + self.limits.max_wait || self.fills_a_batch()
+        !self.waiting.is_empty()
+            && (self.in_flight == 0 || self.singly || self.patience_ends().is_some_and(|end| now >= end) || self.fills_a_batch())
     }
 
     fn fills_a_batch(&self) -> bool {
         let batch = self.first_batch();
-        batch.len() == self.limits.max_calls.get() || batch.len() < self.waiting.len()
+        batch.len() == self.most || batch.len() < self.waiting.len()
     }
 
     /// The oldest calls, as many as fit into one request; at least one.
     fn first_batch(&self) -> Vec<u64> {
-        let most = if self.singly { 1 } else { self.limits.max_calls.get() };
+        let most = if self.singly { 1 } else { self.most };
         let mut total = BRACKETS;
         let mut batch = Vec::new();
         for (number, call) in self.waiting.iter().take(most) {
@@ -241,6 +275,37 @@ mod tests {
         assert_eq!((batcher.next(now), batcher.next(now), batcher.next(now)), (Some(vec![0]), Some(vec![1]), None));
         batcher.ended();
         assert_eq!(batcher.next(now), Some(vec![2]));
+    }
+
+    #[test]
+    fn a_call_that_may_wait_for_ever_waits_for_the_end_of_a_request_or_a_full_batch() {
+        let now = Instant::now();
+        let mut batcher = batcher(BatchLimits { max_wait: Duration::MAX, ..limits(2, 1000, 2) }, 1, now);
+        batcher.next(now).unwrap();
+        batcher.push(1, 10, now).unwrap();
+        assert_eq!((batcher.wake_at(), batcher.next(now + Duration::from_hours(1))), (None, None));
+        batcher.push(2, 10, now).unwrap();
+        assert_eq!(batcher.next(now), Some(vec![1, 2]));
+    }
+
+    #[test]
+    fn half_as_many_calls_go_together_after_a_refusal_and_more_again_once_many_requests_were_taken() {
+        let now = Instant::now();
+        let mut batcher = batcher(limits(10, 1000, 1), 10, now);
+        let calls = batcher.next(now).unwrap();
+        batcher.ended();
+        batcher.too_large(calls.len());
+        batcher.put_back(calls.into_iter().map(|number| (number, 10)), now);
+        assert_eq!(batcher.next(now).unwrap().len(), 5);
+        for (calls, most) in [(5, 10), (10, 10)] {
+            batcher.taken(calls - 1);
+            (1..TAKEN_IN_A_ROW).for_each(|_| batcher.taken(calls));
+            assert_eq!(batcher.most, calls, "not yet");
+            batcher.taken(calls);
+            assert_eq!(batcher.most, most);
+        }
+        batcher.too_large(1);
+        assert_eq!(batcher.most, 1, "a call that is too large by itself is told so; it does not make less than one");
     }
 
     #[test]

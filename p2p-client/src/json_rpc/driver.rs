@@ -25,7 +25,7 @@ use crate::wire::http::SendFailure;
 
 use super::{
     BatchLimits, JsonRpcError,
-    answers::{Asked, Outcome, settle},
+    answers::{Asked, Outcome, Takes, settle},
     batcher::Batcher,
     link::Link,
 };
@@ -186,12 +186,16 @@ impl Driver {
             Some(Err(failure)) => asked.iter().for_each(|call| self.tell(call.number, Err(failure.clone().into()))),
             Some(Ok(response)) => {
                 let settled = settle(&asked, response.status(), response.body());
-                if settled.refuses_batches {
-                    tracing::info!(link = ?self.link, "a JSON-RPC server takes no batches; calls go singly from now on");
-                    self.batcher.speak_singly();
-                    if settled.outcomes.is_empty() {
-                        self.send_again(&asked);
+                match settled.takes {
+                    Takes::AsMany => self.batcher.taken(asked.len()),
+                    Takes::Fewer => self.batcher.too_large(asked.len()),
+                    Takes::Singly => {
+                        tracing::info!(link = ?self.link, "a JSON-RPC server takes no batches; calls go singly from now on");
+                        self.batcher.speak_singly();
                     }
+                }
+                if settled.outcomes.is_empty() {
+                    self.send_again(&asked);
                 }
                 settled.outcomes.into_iter().for_each(|(number, outcome)| self.tell(number, outcome));
             }

@@ -229,12 +229,39 @@ async fn a_call_that_is_dropped_before_it_was_sent_never_is() {
 async fn a_call_that_nobody_waits_for_frees_its_place() {
     let server = Server::held(0, None, good).await;
     let client = server.patient_client();
-    let stuck = soon(client.call::<u64>("double", [1]).timeout(Duration::from_millis(20))).await.unwrap_err();
-    assert!(matches!(&stuck, JsonRpcError::Deadline { .. }) && !stuck.is_safe_to_retry(), "{stuck}");
-    assert!(stuck.to_string().starts_with("double did not answer within 20 ms"), "{stuck}");
+    let mut stuck = Box::pin(client.call::<u64>("double", [1]));
+    assert!(poll!(stuck.as_mut()).is_pending());
     server.has_been_asked(1).await;
+    drop(stuck);
     server.shared.open.add_permits(2);
     assert_eq!(soon(client.call::<u64>("double", [2])).await.unwrap(), 4);
+}
+
+#[tokio::test]
+async fn a_call_that_was_sent_and_got_no_answer_in_time_says_so_and_that_it_may_have_run() {
+    let server = Server::held(0, None, good).await;
+    let mut stuck = pin!(server.client().call::<u64>("double", [1]).timeout(HANGING));
+    assert!(poll!(stuck.as_mut()).is_pending());
+    server.has_been_asked(1).await;
+    // The time passes only now, so that the request is surely under way.
+    tokio::time::pause();
+    let error = stuck.await.unwrap_err();
+    assert!(matches!(&error, JsonRpcError::Deadline { .. }) && !error.is_safe_to_retry(), "{error}");
+    assert!(error.to_string().starts_with("double did not answer within 30000 ms"), "{error}");
+}
+
+#[tokio::test]
+async fn a_batch_that_is_too_large_is_sent_again_in_parts_and_batches_go_on() {
+    let server = Server::start(|asked| match asked {
+        Value::Array(calls) if calls.len() > 3 => (413, "too large".to_owned()),
+        _ => good(asked),
+    })
+    .await;
+    let client = server.patient_client();
+    let outcomes = soon(join_all((0..12_u64).map(|n| client.call::<u64>("double", [n])))).await;
+    assert_eq!(outcomes.into_iter().map(Result::unwrap).collect::<Vec<_>>(), (0..12).map(|n| 2 * n).collect::<Vec<_>>());
+    let sizes: Vec<_> = server.asked().iter().map(|asked| asked.as_array().map_or(1, Vec::len)).collect();
+    assert_eq!(sizes, [12, 6, 3, 3, 3, 3], "{sizes:?}");
 }
 
 #[tokio::test]

@@ -91,6 +91,20 @@ pub struct Response<'a> {
 }
 
 impl Response<'_> {
+    /// What stands around a result and an id.
+    const AROUND: usize = r#"{"jsonrpc":"2.0","result":,"id":}"#.len();
+    /// What most errors fit into.
+    const ERROR: usize = 160;
+
+    /// The response's JSON. That of a result takes exactly the memory that it needs.
+    pub fn to_json(&self) -> Vec<u8> {
+        let outcome = self.outcome.map_or(Self::ERROR, <[u8]>::len);
+        let id = self.id.as_ref().map_or("null", Id::get).len();
+        let mut out = Vec::with_capacity(Self::AROUND + outcome + id);
+        self.write(&mut out);
+        out
+    }
+
     /// Appends the response's JSON to `out`.
     pub fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(br#"{"jsonrpc":"2.0","#);
@@ -197,7 +211,10 @@ mod tests {
         );
         let request = parse(r#"{"jsonrpc":"2.0","method":"m","id":"x"}"#).unwrap();
         out.clear();
-        Response { id: request.id, outcome: Ok(b"[1]") }.write(&mut out);
+        let response = Response { id: request.id, outcome: Ok(b"[1]") };
+        response.write(&mut out);
         assert_eq!(std::str::from_utf8(&out).unwrap(), r#"{"jsonrpc":"2.0","result":[1],"id":"x"}"#);
+        let whole = response.to_json();
+        assert_eq!((&whole, whole.capacity()), (&out, out.len()));
     }
 }

@@ -22,4 +22,5 @@ pub use id::{ClusterId, InvalidId, NodeId};
 pub use ndjson::{NDJSON, StreamLine};
 pub use node_info::{NodeInfo, NodeStatus, ServiceHealth, ServiceSummary, UnixMillis};
 pub use role::{Capability, InvalidCapability, Role, UnknownRole};
+pub use shape::definition_name;
 pub use target::{Many, One, ParseTargetError, Target};

@@ -12,13 +12,33 @@ mod canonical;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
 pub(super) use canonical::Canonical;
 
 /// Keywords that only people read, and what says nothing about which JSON fits.
-const SAYS_NOTHING: [&str; 10] =
-    ["title", "description", "examples", "$schema", "$comment", "$defs", "default", "deprecated", "readOnly", "writeOnly"];
+const SAYS_NOTHING: [&str; 11] = [
+    "contentMediaType",
+    "title",
+    "description",
+    "examples",
+    "$schema",
+    "$comment",
+    "$defs",
+    "default",
+    "deprecated",
+    "readOnly",
+    "writeOnly",
+];
+
+/// Keywords that stand for conditions by themselves.
+const COMBINES: [&str; 4] = ["$ref", "anyOf", "oneOf", "allOf"];
+
+/// Keywords that are understood beside a type, or beside the values that stand for one.
+const OF_VALUES: &str = "type const enum format minimum maximum exclusiveMinimum exclusiveMaximum multipleOf \
+    pattern minLength maxLength contentEncoding items prefixItems minItems maxItems uniqueItems contains \
+    properties required additionalProperties unevaluatedProperties patternProperties propertyNames minProperties maxProperties dependentRequired";
 
 /// Keywords that are left as they are: they must be the same, or be absent where values are read.
 pub(super) type Rules = BTreeMap<String, String>;
@@ -78,7 +98,7 @@ impl Shape {
     fn of_keywords(map: &Map<String, Value>) -> Self {
         let mut conditions = Vec::new();
         if let Some(path) = map.get("$ref").and_then(Value::as_str) {
-            conditions.push(path.strip_prefix("#/$defs/").map_or_else(|| opaque(map), |name| Self::Named(name.to_owned())));
+            conditions.push(definition_name(path).map_or_else(|| opaque(map), Self::Named));
         }
         for name in ["anyOf", "oneOf"] {
             if let Some(choices) = map.get(name).and_then(Value::as_array) {
@@ -88,7 +108,11 @@ impl Shape {
         if let Some(parts) = map.get("allOf").and_then(Value::as_array) {
             conditions.extend(parts.iter().map(Self::of));
         }
-        conditions.extend(Self::of_values(map));
+        let values = Self::of_values(map);
+        if has_other_conditions(map, values.is_some()) {
+            return opaque(map);
+        }
+        conditions.extend(values);
         conditions.into_iter().reduce(|a, b| a.and(b, map)).unwrap_or_else(|| if is_open(map) { Self::Any } else { opaque(map) })
     }
 
@@ -175,6 +199,14 @@ impl Shape {
         }
     }
 
+    /// The same without null among its choices.
+    pub(super) fn without_null(self) -> Self {
+        match self {
+            Self::OneOf(choices) => Self::one_of(choices.into_iter().filter(|choice| *choice != Self::Null)),
+            other => other,
+        }
+    }
+
     /// What fits both. `whole` is where they stand, should that not be something that is understood here.
     fn and(self, other: Self, whole: &Map<String, Value>) -> Self {
         match (self, other) {
@@ -230,9 +262,36 @@ impl Shape {
     }
 }
 
+/// The name of the definition that a reference leads to: `#/$defs/NAME`, where NAME is a JSON pointer's part (RFC 6901, 3) in a URI's
+/// fragment (6), and so written with `~1`, `~0` and percents.
+///
+/// ```
+/// use p2p_client::protocol::definition_name;
+///
+/// assert_eq!(definition_name("#/$defs/Gr%C3%B6%C3%9Fe").as_deref(), Some("Größe"));
+/// assert_eq!(definition_name("#/$defs/a~1b%3Cc%3E").as_deref(), Some("a/b<c>"));
+/// assert_eq!(definition_name("https://example.org/schema"), None);
+/// ```
+pub fn definition_name(reference: &str) -> Option<String> {
+    let name = percent_decode_str(reference.strip_prefix("#/$defs/")?).decode_utf8_lossy();
+    Some(name.replace("~1", "/").replace("~0", "~"))
+}
+
 /// Whether nothing in a schema restricts what fits.
 fn is_open(map: &Map<String, Value>) -> bool {
-    map.keys().all(|key| SAYS_NOTHING.contains(&key.as_str()))
+    map.keys().all(|key| says_nothing(key))
+}
+
+/// Keywords for people and other programs, among them those of a vendor (OpenAPI, specification extensions).
+fn says_nothing(key: &str) -> bool {
+    SAYS_NOTHING.contains(&key) || key.starts_with("x-")
+}
+
+/// Whether there is a condition that is not understood here, or not where it stands: beside no type.
+fn has_other_conditions(map: &Map<String, Value>, has_values: bool) -> bool {
+    let is_understood = |key: &str| COMBINES.contains(&key) || (has_values && OF_VALUES.split(' ').any(|known| known == key));
+    let combines = map.keys().any(|key| COMBINES.contains(&key.as_str()));
+    (combines || has_values) && map.keys().any(|key| !says_nothing(key) && !is_understood(key))
 }
 
 fn opaque(map: &Map<String, Value>) -> Shape {
@@ -279,7 +338,7 @@ pub(super) fn whole(value: &Value) -> Option<i128> {
 fn canonical_schema(schema: &Value) -> String {
     match schema {
         Value::Object(map) => {
-            let keys = map.keys().filter(|key| !SAYS_NOTHING.contains(&key.as_str()));
+            let keys = map.keys().filter(|key| !says_nothing(key));
             object_json(keys, |key| match (key, &map[key]) {
                 // What stands below these are names that users chose: a field called `title` counts.
                 ("properties" | "patternProperties", Value::Object(names)) => {

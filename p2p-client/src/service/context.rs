@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
 use crate::{
     protocol::{CallerId, NodeId},
@@ -80,8 +80,7 @@ impl CallContext {
     }
 
     /// Where a method that streams puts its items as JSON; `None` where its caller asked for a single result, or takes them as they are.
-    /// (`#[service]` sees to that for methods that return `impl Stream`.)
-    pub fn items(&self) -> Option<&StreamSink> {
+    pub(crate) fn items(&self) -> Option<&StreamSink> {
         self.stream.as_ref().and_then(|stream| stream.sink())
     }
 
@@ -95,6 +94,11 @@ impl CallContext {
         if let Some(stream) = &self.stream {
             stream.open();
         }
+    }
+
+    /// Where the node says that it stops, if it does say so.
+    pub(crate) fn stopping(&self) -> Option<watch::Receiver<bool>> {
+        self.node.stopping()
     }
 
     pub(crate) fn is_stream_open(&self) -> bool {

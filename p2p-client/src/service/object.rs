@@ -38,7 +38,7 @@ pub trait HostedService: Send + Sync + 'static {
     /// The service's full description.
     fn describe(&self) -> ServiceDescriptor;
 
-    /// The fingerprint of its description.
+    /// The fingerprint of its description. Typed calls on the same node compare it each time: whatever is not made by the macros keeps it.
     fn fingerprint(&self) -> Fingerprint {
         self.describe().fingerprint()
     }

@@ -65,7 +65,7 @@ impl Default for PoolConfig {
 }
 
 /// One HTTP/2 frame's most bytes, and the windows of a stream and of a connection: large bodies need them.
-const FRAME: u32 = 1 << 20;
+const FRAME: u32 = 256 << 10;
 const STREAM_WINDOW: u32 = 16 << 20;
 const CONNECTION_WINDOW: u32 = 32 << 20;
 /// Bounds what a peer's response headers may make us hold.

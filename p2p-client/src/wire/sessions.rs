@@ -129,6 +129,9 @@ struct Table {
     closed: bool,
 }
 
+/// An attempt to find a way to a peer, by those who wait for it. It has no sender any more once it was aborted.
+type Attempt = watch::Receiver<Option<Result<Way, NoWay>>>;
+
 /// What there is for one peer.
 struct Slot {
     state: State,
@@ -138,7 +141,7 @@ struct Slot {
 }
 
 enum State {
-    Connecting { authority: Arc<str>, outcome: watch::Receiver<Option<Result<Way, NoWay>>>, attempt: AbortHandle },
+    Connecting { authority: Arc<str>, outcome: Attempt, attempt: AbortHandle },
     Open(Session),
     Plain { until: Instant },
     Failed { until: Instant, last: NoWay },
@@ -178,13 +181,24 @@ impl Sessions {
                 Look::There(way) => return Ok((way, false)),
                 Look::Wait(until) => sleep_until(until).await,
                 Look::Failed(error) => return Err(error),
-                Look::Coming(mut outcome) => {
-                    return match outcome.wait_for(Option::is_some).await.as_deref() {
-                        Ok(Some(Ok(way))) => Ok((way.clone(), true)),
-                        Ok(Some(Err(error))) => Err(error.clone()),
-                        Ok(None) | Err(_) => Err(NoWay::Cut),
-                    };
-                }
+                Look::Coming(attempt) => return self.outcome(&peer.node_id, attempt).await,
+            }
+        }
+    }
+
+    /// What an attempt ends with, or the one that took its place.
+    async fn outcome(&self, peer: &NodeId, mut attempt: Attempt) -> Result<(Way, bool), NoWay> {
+        loop {
+            match attempt.wait_for(Option::is_some).await.as_deref() {
+                Ok(Some(Ok(way))) => return Ok((way.clone(), true)),
+                Ok(Some(Err(error))) => return Err(error.clone()),
+                Ok(None) | Err(_) => {}
+            }
+            // It was aborted: because of another address, or for good.
+            match self.inner.table().slots.get(peer).map(|slot| &slot.state) {
+                Some(State::Connecting { outcome, .. }) if !outcome.same_channel(&attempt) => attempt = outcome.clone(),
+                Some(State::Open(session)) => return Ok((Way::Session(session.clone()), true)),
+                _ => return Err(NoWay::Cut),
             }
         }
     }
@@ -220,12 +234,16 @@ impl Sessions {
         Look::Coming(self.start(peer, failures, turn, &mut table))
     }
 
-    /// Starts an attempt in a task of its own, so that it does not end when whoever wanted it first gives up.
-    fn start(&self, peer: &PeerRef, failures: u32, turn: u64, table: &mut Table) -> watch::Receiver<Option<Result<Way, NoWay>>> {
+    /// Starts an attempt in a task of its own, so that it does not end when whoever wanted it first gives up. One to another address of the
+    /// same peer ends.
+    fn start(&self, peer: &PeerRef, failures: u32, turn: u64, table: &mut Table) -> Attempt {
         let (report, outcome) = watch::channel(None);
         let attempt = tokio::spawn(attempt(Arc::downgrade(&self.inner), peer.clone(), report)).abort_handle();
         let state = State::Connecting { authority: peer.authority.clone(), outcome: outcome.clone(), attempt };
-        table.slots.insert(peer.node_id.clone(), Slot { state, used: AtomicU64::new(turn), failures });
+        let old = table.slots.insert(peer.node_id.clone(), Slot { state, used: AtomicU64::new(turn), failures });
+        if let Some(Slot { state: State::Connecting { attempt, .. }, .. }) = old {
+            attempt.abort();
+        }
         table.make_room(self.inner.config.max_peers, &peer.node_id);
         outcome
     }
@@ -319,7 +337,7 @@ impl fmt::Debug for Sessions {
 /// What a look into the table says.
 enum Look {
     There(Way),
-    Coming(watch::Receiver<Option<Result<Way, NoWay>>>),
+    Coming(Attempt),
     Wait(Instant),
     Failed(NoWay),
 }
@@ -380,19 +398,22 @@ impl Inner {
         });
     }
 
-    /// Notes how an attempt ended, unless its place was given to another one meanwhile.
-    fn settle(self: &Arc<Self>, peer: &PeerRef, outcome: &Result<Way, NoWay>) {
+    /// Notes how an attempt ended, unless it was cut, or its place given to another one, at the very moment when it ended: it was not aborted
+    /// any more then, and what it opened is not to be used.
+    fn settle(self: &Arc<Self>, peer: &NodeId, report: &Report, outcome: &Result<Way, NoWay>) {
         let mut table = self.table();
-        if let Ok(Way::Session(session)) = outcome {
-            if table.closed {
-                return session.leave("this node is stopping");
+        let is_it =
+            |slot: &Slot| matches!(&slot.state, State::Connecting { outcome, .. } if outcome.same_channel(&report.subscribe()));
+        if table.closed || !table.slots.get(peer).is_some_and(is_it) {
+            if let Ok(Way::Session(session)) = outcome {
+                session.cut(Ended::Closed("nobody waits for this session any more".to_owned()));
             }
-            self.watch(&mut table, session);
-        }
-        let Some(slot) = table.slots.get_mut(&peer.node_id) else { return };
-        if !matches!(&slot.state, State::Connecting { authority, .. } if *authority == peer.authority) {
             return;
         }
+        if let Ok(Way::Session(session)) = outcome {
+            self.watch(&mut table, session);
+        }
+        let Some(slot) = table.slots.get_mut(peer) else { return };
         slot.state = match outcome {
             Ok(Way::Session(session)) => State::Open(session.clone()),
             Ok(Way::Plain) => State::Plain { until: Instant::now() + self.config.plain_for },
@@ -435,14 +456,17 @@ impl Inner {
     }
 }
 
-async fn attempt(inner: Weak<Inner>, peer: PeerRef, report: watch::Sender<Option<Result<Way, NoWay>>>) {
+/// The other end of an [`Attempt`].
+type Report = watch::Sender<Option<Result<Way, NoWay>>>;
+
+async fn attempt(inner: Weak<Inner>, peer: PeerRef, report: Report) {
     let Some(inner) = inner.upgrade() else { return };
     let limit = inner.config.connect_timeout;
     let outcome = match timeout(limit, inner.open(&peer)).await {
         Ok(outcome) => outcome,
         Err(_) => Err(NoWay::Dial(Arc::new(DialError::TimedOut { authority: peer.authority.to_string(), after: limit }))),
     };
-    inner.settle(&peer, &outcome);
+    inner.settle(&peer.node_id, &report, &outcome);
     report.send_replace(Some(outcome));
 }
 

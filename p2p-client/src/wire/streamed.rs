@@ -10,8 +10,9 @@ use bytes::{Bytes, BytesMut};
 use futures::Stream;
 use http::Response;
 use hyper::body::{Body, Incoming};
+use tokio::time::timeout;
 
-use super::http::{Lost, SendFailure, collect};
+use super::http::{Lost, RequestLimits, SendFailure, collect};
 
 /// A response's body that is read as it comes. Dropping it ends the request at the other end.
 pub struct Streamed {
@@ -25,12 +26,17 @@ impl Streamed {
         Self { body, _held: Box::new(held) }
     }
 
-    /// Reads all of it, at most `limit` bytes.
+    /// Reads all of it, within these bounds.
     ///
     /// # Errors
-    /// [`Lost`]: it broke off, or is larger.
-    pub async fn whole(self, limit: usize) -> Result<Bytes, SendFailure> {
-        collect(Response::new(self.body), limit).await.map(Response::into_body)
+    /// [`Lost`]: it broke off, is larger, or took longer.
+    pub async fn whole(self, limits: RequestLimits) -> Result<Bytes, SendFailure> {
+        let reading = collect(Response::new(self.body), limits.max_response);
+        let response = match limits.timeout {
+            None => reading.await,
+            Some(after) => timeout(after, reading).await.unwrap_or_else(|_| Err(Lost::TimedOut { after }.into())),
+        };
+        response.map(Response::into_body)
     }
 
     /// Its lines as they come, without their ends, each of at most `limit` bytes.
@@ -177,6 +183,14 @@ mod tests {
         let error = lines.next().await.unwrap().unwrap_err();
         assert!(!error.is_not_sent(), "{error}");
         assert!(lines.next().await.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_stands_still_is_read_for_as_long_as_there_is_time() {
+        let (body, mut server) = response().await;
+        write(&mut server, "begun").await;
+        let error = body.whole(RequestLimits::within(Duration::from_secs(2))).await.unwrap_err();
+        assert_eq!(error.to_string(), "sent, but no response came: the peer took longer than 2000 ms");
     }
 
     #[tokio::test]

@@ -8,15 +8,18 @@
 /// Of two costs, the drawn host's has to be lower by this factor (4/5) to be worth leaving the turn: below that it is noise.
 const WORTH_IT: (u64, u64) = (5, 4);
 
-/// Chooses among `candidates`, which gives the same ones each time it is called. `turn` is one more with each call, `random` any number.
+/// Chooses among `candidates`, which gives the same ones each time it is called. `turn` is one more with each call of anything, `random` any number.
 pub(super) fn choose<T, C: Iterator<Item = T>>(
     candidates: impl Fn() -> C,
-    turn: usize,
+    turn: u64,
     random: impl FnOnce() -> usize,
     cost: impl Fn(&T) -> u64,
 ) -> Option<T> {
     let count = candidates().count();
-    let first = turn.checked_rem(count)?;
+    if count == 0 {
+        return None;
+    }
+    let first = place(turn, count);
     if count == 1 {
         return candidates().next();
     }
@@ -30,6 +33,17 @@ pub(super) fn choose<T, C: Iterator<Item = T>>(
     Some(if is_better { drawn } else { in_turn })
 }
 
+/// Whose turn it is of so many.
+///
+/// Turns are counted for all services together: the remainder would send a service that is called every second time to every second host.
+/// The multiples of the golden ratio are spread evenly over the unit interval, and so are those of every other or every third one
+/// (D. Knuth, "The Art of Computer Programming" 3, 6.4).
+#[allow(clippy::cast_possible_truncation, reason = "it is less than `count`")]
+fn place(turn: u64, count: usize) -> usize {
+    const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+    ((u128::from(turn.wrapping_mul(GOLDEN)) * count as u128) >> 64) as usize
+}
+
 #[cfg(test)]
 mod tests {
     use std::{cmp::Reverse, collections::BinaryHeap, time::Duration};
@@ -40,8 +54,26 @@ mod tests {
 
     use super::*;
 
-    /// A host of a simulation: how long its calls take; `None` for one that cannot be reached.
-    type Host = Option<Duration>;
+    /// A host of a simulation.
+    #[derive(Clone, Copy)]
+    enum Host {
+        /// Its calls take so long.
+        Well(Duration),
+        /// It says after so long that something is wrong with it.
+        Faulty(Duration),
+        /// It cannot be reached.
+        Away,
+    }
+    use Host::{Away, Faulty, Well};
+
+    impl Host {
+        fn time(self) -> Duration {
+            match self {
+                Well(time) | Faulty(time) => time,
+                Away => MS / 10,
+            }
+        }
+    }
 
     const MS: Duration = Duration::from_millis(1);
 
@@ -60,9 +92,10 @@ mod tests {
                 let load: &PeerLoad = &loads[host];
                 load.end();
                 match hosts[host] {
-                    Some(took) if is_sample => load.measure(took, now),
-                    Some(_) => {}
-                    None => load.fail(now),
+                    Well(took) if is_sample => load.measure(took, now),
+                    Well(_) => {}
+                    Faulty(took) => load.measure_fault(took, now),
+                    Away => load.fail(now),
                 }
             }
             turn += 1;
@@ -70,7 +103,7 @@ mod tests {
                 choose(|| 0..hosts.len(), turn, || random.random::<u32>() as usize, |host| loads[*host].cost(now)).unwrap();
             served[host] += 1;
             let is_sample = loads[host].begin(now);
-            free.push(Reverse((now + hosts[host].unwrap_or(MS / 10), caller, Some((host, is_sample)))));
+            free.push(Reverse((now + hosts[host].time(), caller, Some((host, is_sample)))));
         }
         served
     }
@@ -84,15 +117,29 @@ mod tests {
     #[test]
     fn equal_hosts_share_evenly() {
         for callers in [1, 16] {
-            let shares = shares(&calls(&[Some(MS); 4], callers, 5_000 * MS));
+            let shares = shares(&calls(&[Well(MS); 4], callers, 5_000 * MS));
             assert!(shares.iter().all(|share| (0.24..0.26).contains(share)), "{callers} callers: {shares:?}");
+        }
+    }
+
+    #[test]
+    fn services_that_are_called_in_turn_share_evenly_each() {
+        for (services, hosts) in [(2, 2), (2, 4), (3, 3), (4, 2), (6, 3), (7, 7)] {
+            let mut served = vec![vec![0_u32; hosts]; services];
+            for turn in 0..1_000 * services {
+                let host = choose(|| 0..hosts, turn as u64, || 0, |_| 1).unwrap();
+                served[turn % services][host] += 1;
+            }
+            let fair = 1_000 / u32::try_from(hosts).unwrap();
+            let is_fair = |calls: &u32| calls.abs_diff(fair) <= 10;
+            assert!(served.iter().flatten().all(is_fair), "{services} services on {hosts} hosts: {served:?}");
         }
     }
 
     #[test]
     fn a_slow_host_gets_fewer_calls() {
         for callers in [1, 16] {
-            let shares = shares(&calls(&[Some(MS), Some(20 * MS), Some(MS)], callers, 5_000 * MS));
+            let shares = shares(&calls(&[Well(MS), Well(20 * MS), Well(MS)], callers, 5_000 * MS));
             assert!(shares[1] < 0.05, "{callers} callers: {shares:?}");
             assert!(shares[1] > 0.0, "it is not forgotten: {shares:?}");
             assert!((shares[0] - shares[2]).abs() < 0.2, "{callers} callers: {shares:?}");
@@ -101,8 +148,17 @@ mod tests {
 
     #[test]
     fn a_host_that_fails_at_once_does_not_draw_calls_by_being_fast() {
-        let shares = shares(&calls(&[Some(MS), None, Some(MS)], 16, 5_000 * MS));
+        let shares = shares(&calls(&[Well(MS), Away, Well(MS)], 16, 5_000 * MS));
         assert!(shares[1] < 0.01, "{shares:?}");
+    }
+
+    #[test]
+    fn a_host_that_answers_at_once_that_it_cannot_does_not_draw_calls_either() {
+        for callers in [1, 16, 100] {
+            let shares = shares(&calls(&[Well(5 * MS), Faulty(MS / 20)], callers, 20_000 * MS));
+            assert!(shares[1] < 0.05, "{callers} callers: {shares:?}");
+            assert!(shares[1] > 0.0, "it is asked again whether it is well: {shares:?}");
+        }
     }
 
     #[test]
@@ -116,10 +172,11 @@ mod tests {
     fn the_two_that_are_compared_are_never_one() {
         for (turn, random) in (0..4).flat_map(|turn| (0..9).map(move |random| (turn, random))) {
             // Everybody is better than the one whose turn it is.
-            let chosen = choose(|| 0..4_usize, turn, || random, |host| if *host == turn { 10 } else { 1 });
-            assert_ne!(chosen, Some(turn));
-            let kept = choose(|| 0..4_usize, turn, || random, |host| if *host == turn { 10 } else { 9 });
-            assert_eq!(kept, Some(turn), "a difference that small is noise");
+            let in_turn = place(turn, 4);
+            let chosen = choose(|| 0..4_usize, turn, || random, |host| if *host == in_turn { 10 } else { 1 });
+            assert_ne!(chosen, Some(in_turn));
+            let kept = choose(|| 0..4_usize, turn, || random, |host| if *host == in_turn { 10 } else { 9 });
+            assert_eq!(kept, Some(in_turn), "a difference that small is noise");
         }
     }
 }

@@ -6,7 +6,7 @@
 use std::{any::Any, borrow::Cow, collections::BTreeSet, future::Future, sync::Arc, time::Duration};
 
 use p2p_client::{
-    protocol::{ErrorCode, MethodDescriptor, ParamDescriptor, RpcError, ServiceDescriptor},
+    protocol::{ErrorCode, Fingerprint, MethodDescriptor, ParamDescriptor, RpcError, ServiceDescriptor},
     service::{CallContext, HostedService, MethodSpec, MethodStats, ParamSpec, Params, Result, ServeFuture, ServiceSpec},
 };
 use serde::Serialize;
@@ -29,6 +29,7 @@ type Handler = dyn Fn(CallContext, DescribedCall) -> ServeFuture<'static> + Send
 pub(super) struct DescribedService {
     spec: ServiceSpec,
     descriptor: ServiceDescriptor,
+    fingerprint: Fingerprint,
     handler: Box<Handler>,
     stats: Box<[MethodStats]>,
 }
@@ -50,7 +51,7 @@ impl DescribedService {
         });
         let spec = spec(&descriptor);
         let stats = descriptor.methods.iter().map(|_| MethodStats::default()).collect();
-        Ok(Self { spec, descriptor, handler, stats })
+        Ok(Self { spec, fingerprint: descriptor.fingerprint(), descriptor, handler, stats })
     }
 }
 
@@ -159,6 +160,10 @@ impl HostedService for DescribedService {
         self.descriptor.clone()
     }
 
+    fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
+    }
+
     fn serve<'a>(&'a self, index: usize, cx: &'a CallContext, params: Params<'a>) -> ServeFuture<'a> {
         let (Some(method), Some(spec)) = (self.descriptor.methods.get(index), self.spec.methods.get(index)) else {
             return p2p_client::__private::no_such_method("registered at run time", cx, params);
@@ -175,5 +180,21 @@ impl HostedService for DescribedService {
 
     fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kept_fingerprint_is_that_of_the_description() {
+        let text =
+            r#"{"format":1,"name":"kv","version":"1.0.0","methods":[{"name":"get","params":[],"result":{},"access":"nodes"}]}"#;
+        let descriptor: ServiceDescriptor = serde_json::from_str(text).unwrap();
+        let fingerprint = descriptor.fingerprint();
+        let service = DescribedService::new(descriptor, |_, _| async { Ok(1) }).unwrap();
+        assert_eq!(service.fingerprint(), fingerprint);
+        assert_eq!(service.describe().fingerprint(), fingerprint);
     }
 }

@@ -46,6 +46,11 @@ impl Descriptors {
         self.known.get_or(fingerprint, self.fetch(host, service, fingerprint, within)).await
     }
 
+    /// The same, if it is there already.
+    pub(crate) fn known(&self, fingerprint: Fingerprint) -> Option<Arc<ServiceDescriptor>> {
+        self.known.there(fingerprint)
+    }
+
     async fn fetch(
         &self,
         host: &Peer,
@@ -83,6 +88,11 @@ impl Known {
         fetch: impl Future<Output = Result<Arc<ServiceDescriptor>, Failure>>,
     ) -> Result<Arc<ServiceDescriptor>, Failure> {
         self.place(fingerprint).get_or_try_init(|| fetch).await.cloned()
+    }
+
+    fn there(&self, fingerprint: Fingerprint) -> Option<Arc<ServiceDescriptor>> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(&fingerprint)?.get().cloned()
     }
 
     fn place(&self, fingerprint: Fingerprint) -> Arc<OnceCell<Arc<ServiceDescriptor>>> {

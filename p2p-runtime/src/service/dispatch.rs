@@ -99,6 +99,11 @@ impl Dispatcher {
         Self { cx, caller }
     }
 
+    /// See [`NodeCaller::end_streams`].
+    pub(crate) fn end_streams(&self) {
+        self.caller.end_streams();
+    }
+
     /// Serves a call, and gives the result's JSON.
     ///
     /// # Errors
@@ -188,51 +193,50 @@ impl Dispatcher {
         RpcError::new(ErrorCode::UNAVAILABLE, text)
     }
 
-    /// Sends the call on, and on to the next node that fits where it surely did not run.
+    /// Sends the call on, and on to the next node that fits where it surely did not run, or may run twice.
     async fn forward_one(&self, call: &Inbound<'_>, one: One) -> Result<Vec<u8>, RpcError> {
         let mut head = head(call, Target::One(one));
-        let mut last = None;
+        let mut route = self.caller.resolve(&head);
+        let mut failed = None;
         loop {
-            let peer = match self.caller.resolve(&head) {
+            let peer = match route {
                 // What comes by name was not made with any version in mind: the host refuses what it does not know.
                 Ok(Route::Peer(peer) | Route::Differing(peer, _)) => peer,
                 Ok(Route::Here(hosted)) => return self.serve(&hosted, head.method.method(), call).await,
-                Err(failure) => return Err(told(last.unwrap_or(failure), call)),
+                Err(nobody) => return Err(told(failed.unwrap_or(nobody), call)),
             };
             match self.send(call, &head, &peer).await {
                 Ok(json) => return Ok(json),
-                Err(failure) if failure.surely_not_run() => {
-                    last = Some(failure);
-                    head.tried.push(peer.node_id);
+                Err(failure) => {
+                    let next = head.elsewhere(&*self.caller, peer, failure, &mut failed).await;
+                    route = next.map_err(|failure| told(failure, call))?;
                 }
-                Err(failure) => return Err(told(failure, call)),
             }
         }
     }
 
-    /// Opens a stream at another node, and at the next that fits where it surely was not opened.
+    /// Opens a stream at another node, and at the next that fits where it surely was not opened, or may be opened twice.
     async fn open_there(&self, call: &Inbound<'_>, one: One) -> Result<Opened, RpcError> {
         let mut head = head(call, Target::One(one));
-        let mut last = None;
+        let mut route = self.caller.resolve(&head);
+        let mut failed = None;
         loop {
-            let peer = match self.caller.resolve(&head) {
+            let peer = match route {
                 // As above: the host refuses what it does not know.
                 Ok(Route::Peer(peer) | Route::Differing(peer, _)) => peer,
                 Ok(Route::Here(hosted)) => return self.open_here(&hosted, head.method.method(), call).await,
-                Err(failure) => return Err(told(last.unwrap_or(failure), call)),
+                Err(nobody) => return Err(told(failed.unwrap_or(nobody), call)),
             };
-            let failure = match self.open_at(call, &head, &peer).await {
+            match self.open_at(call, &head, &peer).await {
                 Ok(Opened::Items(items)) => return Ok(Opened::Items(retold(items, &call.caller))),
                 Ok(Opened::Answered(json)) => {
                     return Ok(Opened::Answered(checked(json, &peer).map_err(|failure| told(failure, call))?));
                 }
-                Err(failure) => failure,
-            };
-            if !failure.surely_not_run() {
-                return Err(told(failure, call));
+                Err(failure) => {
+                    let next = head.elsewhere(&*self.caller, peer, failure, &mut failed).await;
+                    route = next.map_err(|failure| told(failure, call))?;
+                }
             }
-            last = Some(failure);
-            head.tried.push(peer.node_id);
         }
     }
 
@@ -402,6 +406,7 @@ fn head(call: &Inbound<'_>, target: Target) -> Head {
         chain: Some(Arc::new(Chain { deadline: Some(call.patience()), trace: call.trace, origin: Some(origin) })),
         headers: Headers::default(),
         tried: Vec::new(),
+        is_first_try: true,
     }
 }
 

@@ -4,7 +4,7 @@ use std::{any::Any, borrow::Cow, future::Future, sync::Arc};
 
 use p2p_client::{
     codec::Plain,
-    protocol::{Access, ErrorCode, MethodDescriptor, ParamDescriptor, RpcError, ServiceDescriptor},
+    protocol::{Access, ErrorCode, Fingerprint, MethodDescriptor, ParamDescriptor, RpcError, ServiceDescriptor},
     service::{CallContext, HostedService, MethodSpec, MethodStats, Params, Result, ServeFuture, ServiceSpec, method_of},
 };
 use schemars::{JsonSchema, generate::SchemaSettings};
@@ -27,6 +27,7 @@ pub(super) struct DynamicMethod {
 /// A service put together at run time. Adding a method makes a new one, which shares the others' counters.
 pub(super) struct DynamicService {
     spec: ServiceSpec,
+    fingerprint: Fingerprint,
     methods: Vec<DynamicMethod>,
 }
 
@@ -95,7 +96,7 @@ impl DynamicService {
             methods: Cow::Owned(Vec::new()),
             roles: Cow::Borrowed(&[]),
         };
-        Self { spec, methods: Vec::new() }
+        Self::of(spec, Vec::new())
     }
 
     /// The service with one method more, or another in the place of the one of that name.
@@ -113,7 +114,28 @@ impl DynamicService {
         }
         let mut spec = self.spec.clone();
         spec.methods = methods.iter().map(|method| method.spec.clone()).collect();
-        Self { spec, methods }
+        Self::of(spec, methods)
+    }
+
+    fn of(spec: ServiceSpec, methods: Vec<DynamicMethod>) -> Self {
+        let fingerprint = describe(&spec, &methods).fingerprint();
+        Self { spec, fingerprint, methods }
+    }
+}
+
+fn describe(spec: &ServiceSpec, methods: &[DynamicMethod]) -> ServiceDescriptor {
+    let mut definitions = Definitions::new();
+    let described = methods
+        .iter()
+        .map(|method| definitions::add(&mut definitions, method.description.clone(), &method.definitions))
+        .collect();
+    ServiceDescriptor {
+        format: ServiceDescriptor::FORMAT,
+        name: spec.name.clone(),
+        version: spec.version.clone(),
+        description: Cow::Borrowed(""),
+        methods: described,
+        definitions,
     }
 }
 
@@ -123,18 +145,11 @@ impl HostedService for DynamicService {
     }
 
     fn describe(&self) -> ServiceDescriptor {
-        let mut definitions = Definitions::new();
-        let methods = self.methods.iter();
-        let methods = methods.map(|method| definitions::add(&mut definitions, method.description.clone(), &method.definitions));
-        let methods = methods.collect();
-        ServiceDescriptor {
-            format: ServiceDescriptor::FORMAT,
-            name: self.spec.name.clone(),
-            version: self.spec.version.clone(),
-            description: Cow::Borrowed(""),
-            methods,
-            definitions,
-        }
+        describe(&self.spec, &self.methods)
+    }
+
+    fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
     }
 
     fn serve<'a>(&'a self, index: usize, cx: &'a CallContext, params: Params<'a>) -> ServeFuture<'a> {
@@ -150,5 +165,24 @@ impl HostedService for DynamicService {
 
     fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kept_fingerprint_is_that_of_the_description_with_every_method() {
+        let method = |name| method("kv", name, |_, (): ()| async { Ok(1_u32) });
+        let mut seen = Vec::new();
+        let empty = DynamicService::new("kv");
+        let one = empty.with(method("get"));
+        let two = one.with(method("put"));
+        for service in [empty, one, two] {
+            assert_eq!(service.fingerprint(), service.describe().fingerprint());
+            assert!(!seen.contains(&service.fingerprint()), "a method more is another version");
+            seen.push(service.fingerprint());
+        }
     }
 }

@@ -12,6 +12,7 @@ use p2p_client::{
     call::{Failure, Head},
     protocol::{Fingerprint, ServiceDescriptor, compatibility::Fit},
     proxy::Peer,
+    service::{HostedService, LazyDescriptor},
 };
 use rustc_hash::FxHashMap;
 use tokio::time::Instant;
@@ -54,6 +55,14 @@ impl Versions {
             }
         };
         Ok(verdict.get(head.method.method()).cloned().unwrap_or_else(|| Arc::new(Fit::AsItIs)))
+    }
+
+    /// The same for another version on this node, whose description is at hand.
+    pub(super) fn fit_here(&self, method: &str, own: &LazyDescriptor, hosted: &dyn HostedService) -> Arc<Fit> {
+        let pair = (own.fingerprint(), hosted.fingerprint());
+        let known = self.verdicts.load().get(&pair).cloned();
+        let verdict = known.unwrap_or_else(|| self.keep(pair, verdict(own.get(), &hosted.describe())));
+        verdict.get(method).cloned().unwrap_or_else(|| Arc::new(Fit::AsItIs))
     }
 
     fn keep(&self, pair: (Fingerprint, Fingerprint), verdict: Verdict) -> Arc<Verdict> {

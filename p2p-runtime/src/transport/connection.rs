@@ -1,6 +1,6 @@
 //! One HTTP connection, from its first byte to its end.
 
-use std::{convert::Infallible, future::Future, io, pin::Pin, sync::Arc};
+use std::{convert::Infallible, future::Future, io, sync::Arc};
 
 use http_body_util::Either;
 use hyper::{
@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     handler::{HttpHandler, Origin},
     limits::ListenerLimits,
+    own_wakes::OwnWakes,
     timer::ConnectionTimer,
 };
 
@@ -56,19 +57,22 @@ pub(super) async fn serve_http(
         stream
     };
     let windows = if origin.peer.is_some() { FOR_NODES } else { FOR_OTHERS };
-    let origin = Arc::new(origin);
+    let shared = Arc::new((handler, origin));
     let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
-        let (handler, origin) = (handler.clone(), origin.clone());
-        async move { Ok::<_, Infallible>(handler.answer(&origin, request.map(Either::Left)).await) }
+        let shared = shared.clone();
+        async move {
+            let (handler, origin) = &*shared;
+            Ok::<_, Infallible>(handler.answer(origin, request.map(Either::Left)).await)
+        }
     });
     let stream = TokioIo::new(stream);
     // The protocol is agreed on in the handshake, so that nothing has to be guessed (which nothing would time).
     let ended = if http2 {
         let connection = Box::pin(http2_builder(limits, &windows).serve_connection(stream, service));
-        until_stopped(connection, http2::Connection::graceful_shutdown, &stop).await
+        until_stopped(connection, |connection| connection.as_mut().graceful_shutdown(), &stop).await
     } else {
-        let connection = Box::pin(http1_builder(limits).serve_connection(stream, service));
-        until_stopped(connection, http1::Connection::graceful_shutdown, &stop).await
+        let connection = OwnWakes::new(Box::pin(http1_builder(limits).serve_connection(stream, service)));
+        until_stopped(connection, |connection| connection.get_mut().as_mut().graceful_shutdown(), &stop).await
     };
     if let Err(error) = ended {
         tracing::debug!(?remote, %error, "HTTP connection ended with an error");
@@ -76,15 +80,15 @@ pub(super) async fn serve_http(
 }
 
 /// Runs a connection, and tells it to take no more requests once `stop` is cancelled.
-async fn until_stopped<C: Future>(
-    mut connection: Pin<Box<C>>,
-    wind_down: impl FnOnce(Pin<&mut C>),
+async fn until_stopped<C: Future + Unpin>(
+    mut connection: C,
+    wind_down: impl FnOnce(&mut C),
     stop: &CancellationToken,
 ) -> C::Output {
     tokio::select! {
         ended = &mut connection => ended,
         () = stop.cancelled() => {
-            wind_down(connection.as_mut());
+            wind_down(&mut connection);
             connection.await
         }
     }

@@ -159,8 +159,7 @@ pub(crate) fn unavailable() -> Response<Body> {
 
 /// An HTTP error whose body is a JSON-RPC error response.
 pub(crate) fn error_response(status: StatusCode, error: &RpcError) -> Response<Body> {
-    let mut body = Vec::new();
-    envelope::Response { id: None, outcome: Err(error) }.write(&mut body);
+    let body = envelope::Response { id: None, outcome: Err(error) }.to_json();
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

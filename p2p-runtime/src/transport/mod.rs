@@ -16,6 +16,7 @@ mod limits;
 mod listener;
 mod memory;
 mod node_http2;
+mod own_wakes;
 mod timer;
 pub mod tls;
 #[cfg(unix)]
@@ -32,5 +33,6 @@ pub use memory::{MemoryHost, MemoryNetwork};
 #[cfg(test)]
 pub(crate) use node_http2::NoSessions;
 pub use node_http2::SessionAcceptor;
+pub(crate) use own_wakes::take_frame;
 #[cfg(unix)]
 pub use unix::{UnixSocket, UnixSocketError, serve_unix};

@@ -2,7 +2,11 @@
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
-use axum::{Json, extract::State};
+use axum::{
+    Json,
+    extract::{Request, State},
+    response::{IntoResponse, Response},
+};
 use http::StatusCode;
 use p2p_client::protocol::{ErrorCode, NodeId, Role, RpcError};
 use serde::{Deserialize, Serialize};
@@ -11,8 +15,12 @@ use crate::identity::TokenOptions;
 
 use super::{
     requester::{Refusal, Requester},
+    rpc::{BodyLimits, read_body_within},
     state::WebState,
 };
+
+/// The largest request for a token, in bytes.
+const MAX_REQUEST: usize = 16 * 1024;
 
 /// `POST /admin/token`: what the token is to allow.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -48,18 +56,31 @@ pub struct LeaveReply {
 pub(super) async fn create_token(
     State(state): State<Arc<WebState>>,
     requester: Requester,
-    Json(request): Json<TokenRequest>,
-) -> Result<Json<TokenReply>, Refusal> {
+    request: Request,
+) -> Result<Response, Refusal> {
     requester.must_be_operator("/admin/token")?;
     let Some(issuer) = &state.issuer else {
         let text = "this node issues no tokens; run `p2p token create` on a coordinator";
         return Err(Refusal(StatusCode::CONFLICT, RpcError::new(ErrorCode::INVALID_REQUEST, text)));
     };
+    let limits = BodyLimits { max: MAX_REQUEST, ..state.body_limits };
+    let body = match read_body_within(request.into_body(), limits).await {
+        Ok(body) => body,
+        Err(error) => return Ok(error.into_response()),
+    };
+    let request: TokenRequest = serde_json::from_slice(&body).map_err(|error| unreadable(&error))?;
     let token = issuer.create_token(TokenOptions::from(request)).await.map_err(internal)?;
     tracing::info!(target: "p2p::audit", caller = %requester.caller, token = %token.id(), "made a join token");
     let me = state.cx.membership().and_then(|membership| membership.members().get(state.cx.node_id()).cloned());
     let authority = me.map(|me| me.authority()).unwrap_or_default();
-    Ok(Json(TokenReply { token: token.reveal().to_string(), authority }))
+    Ok(Json(TokenReply { token: token.reveal().to_string(), authority }).into_response())
+}
+
+fn unreadable(error: &serde_json::Error) -> Refusal {
+    let text = format!(
+        "the body asks for no token ({error}); it looks like {{\"role\": \"worker\", \"ttl_seconds\": 3600, \"uses\": 1}}"
+    );
+    Refusal(StatusCode::BAD_REQUEST, RpcError::new(ErrorCode::INVALID_REQUEST, text))
 }
 
 impl From<TokenRequest> for TokenOptions {

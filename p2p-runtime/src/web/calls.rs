@@ -1,9 +1,9 @@
 //! Calls over HTTP: JSON-RPC at `/rpc`, and one route for each method.
 
-use std::{error::Error, pin::pin, sync::Arc, time::Duration};
+use std::{borrow::Cow, error::Error, pin::pin, sync::Arc, time::Duration};
 
 use axum::{
-    extract::{Path, Request, State},
+    extract::{Path, Request, State, rejection::PathRejection},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
@@ -19,6 +19,7 @@ use p2p_client::{
     protocol::{ErrorCode, ParseTargetError, RpcError, Target, envelope::Request as RpcRequest},
     service::{Params, Trace},
 };
+use percent_encoding::percent_decode_str;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
@@ -29,7 +30,7 @@ use crate::{
 
 use super::{
     catalogue::{DISCOVER, discover},
-    headers,
+    headers::CallHeaders,
     requester::{Refusal, Requester},
     rpc::{self, RpcDispatch, read_body_within},
     running::RunningRequest,
@@ -89,7 +90,7 @@ async fn stream_or_answer(
     let json = match calls.state.running.unless_cut(opening).await.ok_or_else(cut_off)? {
         Ok(Opened::Items(items)) => {
             let id = call.id.map(|id| id.get().to_owned());
-            return Ok(form.response(id, items, calls.running(running)).map(Either::Right));
+            return Ok(form.response(id, items, calls.running(&call.method, running)).map(Either::Right));
         }
         Ok(Opened::Answered(json)) => rpc::response(call.id, Ok(&json)),
         Err(error) => rpc::response(call.id, Err(&error)),
@@ -121,10 +122,11 @@ pub(super) async fn only_post() -> impl IntoResponse {
 /// `POST /rpc/{service}/{method}`: the body is the params, the answer is the result.
 pub(super) async fn one_method(
     State(state): State<Arc<WebState>>,
-    Path((service, method)): Path<(String, String)>,
+    path: Result<Path<(String, String)>, PathRejection>,
     requester: Requester,
     request: Request,
 ) -> Result<Response, Response> {
+    let Path((service, method)) = path.map_err(|unread| refused(unreadable_path(&unread)))?;
     let running = state.running.enter().ok_or_else(unavailable)?;
     let (parts, body) = request.into_parts();
     let (calls, body) = Calls::read(&state, requester, &parts.uri, &parts.headers, body).await?;
@@ -133,13 +135,18 @@ pub(super) async fn one_method(
     if let Some(form) = Form::accepted(&parts.headers) {
         let opening = pin!(calls.open(&path, params));
         return match state.running.unless_cut(opening).await.ok_or_else(cut_off)?.map_err(refused)? {
-            Opened::Items(items) => Ok(form.response(None, items, calls.running(running))),
+            Opened::Items(items) => Ok(form.response(None, items, calls.running(&path, running))),
             Opened::Answered(json) => Ok(([(CONTENT_TYPE, "application/json")], json).into_response()),
         };
     }
     let answering = pin!(calls.call(&path, params));
     let answered = state.running.unless_cut(answering).await.ok_or_else(cut_off)?;
     Ok(([(CONTENT_TYPE, "application/json")], answered.map_err(refused)?).into_response())
+}
+
+fn unreadable_path(unread: &PathRejection) -> RpcError {
+    let text = format!("the path names no method ({unread}); write /rpc/service/method, such as /rpc/system/get_system_info");
+    RpcError::new(ErrorCode::INVALID_REQUEST, text)
 }
 
 /// The answer to a request that did not end before the node did. What it asked for has begun, and may have had its effect.
@@ -175,11 +182,12 @@ impl<'a> Calls<'a> {
     {
         let received = Instant::now();
         let invalid = |text: String| error_response(StatusCode::BAD_REQUEST, &RpcError::new(ErrorCode::INVALID_REQUEST, text));
-        let target = target(uri.query(), headers).map_err(invalid)?;
-        let timeout = headers::timeout(headers).map_err(invalid)?;
+        let headers = CallHeaders::of(headers);
+        let target = target(uri.query(), &headers).map_err(invalid)?;
+        let timeout = headers.timeout().map_err(invalid)?;
         let body = read_body_within(body, state.body_limits).await.map_err(IntoResponse::into_response)?;
-        let trace = headers::trace(headers);
-        let origin = requester.from_node.then(|| headers::origin(headers)).flatten();
+        let trace = headers.trace();
+        let origin = requester.from_node.then(|| headers.origin()).flatten();
         Ok((Self { state, requester, target, received, timeout, trace, origin }, body))
     }
 
@@ -204,8 +212,9 @@ impl<'a> Calls<'a> {
         }
     }
 
-    fn running(&self, this: RunningRequest) -> Running {
-        Running { requests: self.state.running.clone(), _this: this }
+    fn running(&self, path: &str, this: RunningRequest) -> Running {
+        let stopped = p2p_client::call::ended_by_stop(path, self.state.cx.node_id(), &self.requester.caller);
+        Running { stream: self.state.running.stream(this), stopped }
     }
 }
 
@@ -220,35 +229,16 @@ impl RpcDispatch for Calls<'_> {
 }
 
 /// Where the call is to go: `?on=`, or the header.
-fn target(query: Option<&str>, headers: &HeaderMap) -> Result<Option<Target>, String> {
-    let mut pairs = query.into_iter().flat_map(|query| query.split('&')).filter_map(|pair| pair.split_once('='));
-    let from_query = pairs.find(|(name, _)| *name == "on").map(|(_, value)| unescaped(value));
-    let text = match from_query {
-        Some(text) => Some(text),
-        None => headers::on(headers)?.map(str::to_owned),
+fn target(query: Option<&str>, headers: &CallHeaders<'_>) -> Result<Option<Target>, String> {
+    // Plus signs stand for themselves (RFC 3986, 3.4): a capability may hold some, and no target holds a space.
+    let decoded = |text| percent_decode_str(text).decode_utf8_lossy();
+    let pairs = query.into_iter().flat_map(|query| query.split('&')).map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    let mut pairs = pairs.map(|(name, value)| (decoded(name), decoded(value)));
+    let text = match pairs.find(|(name, _)| name == "on") {
+        Some((_, value)) => Some(value),
+        None => headers.on()?.map(Cow::Borrowed),
     };
     text.map(|text| text.parse().map_err(|error: ParseTargetError| error.to_string())).transpose()
-}
-
-/// Undoes percent-encoding (RFC 3986, section 2.1). What is no encoding stays as it is, and is refused by what reads it.
-fn unescaped(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut plain = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        let code = (bytes[at] == b'%').then(|| text.get(at + 1..at + 3)).flatten();
-        match code.and_then(|code| u8::from_str_radix(code, 16).ok()) {
-            Some(byte) => {
-                plain.push(byte);
-                at += 3;
-            }
-            None => {
-                plain.push(bytes[at]);
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8_lossy(&plain).into_owned()
 }
 
 /// The HTTP status that says of an error what HTTP can say: the table of docs/documents.md.

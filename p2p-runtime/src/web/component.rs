@@ -1,13 +1,15 @@
 //! The component `web_server`: opens the routes once the services run, on the network and on the node's own socket.
 
 use std::{
+    convert::Infallible,
+    future::pending,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use p2p_client::service::Result;
-use tokio::task::JoinHandle;
+use tokio::{task::JoinHandle, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -25,6 +27,9 @@ use super::{
 
 /// How long running requests may take when the node stops.
 pub(crate) const GRACE: Duration = Duration::from_secs(10);
+
+/// How long streams may stay open when the node stops. Most of them would never end; a short one may be about to.
+pub(crate) const STREAM_GRACE: Duration = Duration::from_secs(1);
 
 /// Opens and closes the routes.
 pub(crate) struct WebServerComponent {
@@ -61,6 +66,24 @@ impl WebServerComponent {
     }
 }
 
+impl WebServerComponent {
+    /// Waits for what runs. Streams that are still open after a while are ended, for the sake of which nobody else has to wait. Gives how many
+    /// requests, and sessions with calls, had to be cut off.
+    async fn finish(&self) -> (usize, usize) {
+        let finished = async { tokio::join!(self.state.running.finish(GRACE), self.state.sessions.retire(GRACE)) };
+        let ending_streams = async {
+            sleep(STREAM_GRACE).await;
+            self.state.dispatcher.end_streams();
+            self.state.running.end_streams();
+            pending::<Infallible>().await
+        };
+        tokio::select! {
+            left = finished => left,
+            never = ending_streams => match never {},
+        }
+    }
+}
+
 impl Component for WebServerComponent {
     fn name(&self) -> &'static str {
         "web_server"
@@ -87,7 +110,7 @@ impl Component for WebServerComponent {
         self.handler.set(last_routes(self.state.clone()));
         self.local.clear();
         self.calls.close();
-        let (requests, sessions) = tokio::join!(self.state.running.finish(GRACE), self.state.sessions.retire(GRACE));
+        let (requests, sessions) = self.finish().await;
         self.handler.clear();
         if requests + sessions > 0 {
             tracing::warn!(requests, sessions, "what did not end in time was cut off");

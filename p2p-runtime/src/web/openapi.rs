@@ -22,7 +22,7 @@ pub fn openapi(services: &[ServiceDescriptor], about: &About) -> Value {
             );
         }
     }
-    schemas.insert("Error".to_owned(), error(&json!(true)));
+    schemas.insert("Error".to_owned(), error(&json!({})));
     let tags: Vec<_> = services.iter().map(tag).collect();
     json!({
         "openapi": "3.1.0",
@@ -50,8 +50,6 @@ fn operation(service: &ServiceDescriptor, method: &MethodDescriptor, components:
     let mut operation = json!({
         "operationId": format!("{}.{}", service.name, method.name),
         "tags": [service.name],
-        "summary": first_line(&method.description),
-        "description": method.description,
         "parameters": [{ "$ref": "#/components/parameters/on" }, { "$ref": "#/components/parameters/timeout" }],
         "requestBody": request_body(method, components),
         "responses": responses(method, components),
@@ -60,6 +58,10 @@ fn operation(service: &ServiceDescriptor, method: &MethodDescriptor, components:
         "x-p2p-read-only": method.read_only,
         "x-p2p-detached": method.detached,
     });
+    if !method.description.is_empty() {
+        operation["summary"] = first_line(&method.description).into();
+        operation["description"] = method.description.clone().into();
+    }
     if let Some(timeout) = method.timeout_ms {
         operation["x-p2p-timeout-ms"] = timeout.into();
     }
@@ -85,7 +87,10 @@ fn responses(method: &MethodDescriptor, components: &Components) -> Value {
     if let Some(own) = &method.error {
         responses.insert("422".to_owned(), response("The method's own error, in `data`.", &own_error(&components.schema(own))));
     }
-    responses.insert("default".to_owned(), json!({ "$ref": "#/components/responses/Error" }));
+    // Status by status, and not as the default: programs that write clients take that for something else than an error.
+    for status in ["400", "403", "404", "4XX", "5XX"] {
+        responses.insert(status.to_owned(), json!({ "$ref": "#/components/responses/Error" }));
+    }
     responses.into()
 }
 
@@ -141,8 +146,8 @@ fn parameters() -> Value {
         "on": {
             "name": "on",
             "in": "query",
-            "description": "Where the call is to go: `node=ID`, `role=ROLE`, `capability=LABEL` or `any`. With `all`, `others`, or `all,role=ROLE` \
-                            and the like every node that fits is asked; then the answer is an object of each node's `result` or `error`.",
+            "description": "Where the call is to go: `node=ID`, `role=ROLE`, `capability=LABEL` or `any`. What is answered \
+                            is the result of the one node that was asked.",
             "schema": { "type": "string", "default": "any" },
         },
         "timeout": {

@@ -29,8 +29,6 @@ fn method(service: &ServiceDescriptor, method: &MethodDescriptor, components: &C
     let params: Vec<_> = first.into_iter().chain(last).map(|each| param(each, components)).collect();
     let mut described = json!({
         "name": format!("{}/{}", service.name, method.name),
-        "summary": first_line(&method.description),
-        "description": method.description,
         "tags": [{ "name": service.name, "description": service.description }],
         "paramStructure": if in_order { "either" } else { "by-name" },
         "params": params,
@@ -40,6 +38,10 @@ fn method(service: &ServiceDescriptor, method: &MethodDescriptor, components: &C
         "x-p2p-read-only": method.read_only,
         "x-p2p-detached": method.detached,
     });
+    if !method.description.is_empty() {
+        described["summary"] = first_line(&method.description).into();
+        described["description"] = method.description.clone().into();
+    }
     if let Some(timeout) = method.timeout_ms {
         described["x-p2p-timeout-ms"] = timeout.into();
     }

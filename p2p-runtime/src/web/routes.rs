@@ -5,7 +5,7 @@
 //! | `POST /rpc`, `POST /rpc/{service}/{method}` | anyone; each method says whom it is for |
 //! | `GET /health` | anyone |
 //! | `GET /services`, `GET /cluster/nodes` | as the configuration says; otherwise nodes and operators |
-//! | `GET /openapi.json`, `GET /openrpc.json` | the same |
+//! | `GET /openapi.json`, `GET /openapi-3.0.json`, `GET /openrpc.json` | the same |
 //! | `GET /internal/descriptor/{service}` | nodes |
 //! | `GET /internal/ca-cert`, `POST /internal/cert-request` | anyone: joining proves itself |
 //! | `GET /internal/session/body/{ticket}` | the node whose call the result answers |
@@ -32,6 +32,7 @@ pub(super) fn routes(state: Arc<WebState>) -> Router {
         .route("/services", get(documents::services))
         .route("/cluster/nodes", get(documents::cluster_nodes))
         .route("/openapi.json", get(catalogue::openapi_json))
+        .route("/openapi-3.0.json", get(catalogue::openapi_3_0_json))
         .route("/openrpc.json", get(catalogue::openrpc_json))
         .route(&format!("{DESCRIPTOR_PATH}/{{service}}"), get(catalogue::descriptor))
         .route(&format!("{BODY_PATH}/{{ticket}}"), get(bodies::fetch))

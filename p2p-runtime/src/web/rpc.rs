@@ -6,13 +6,21 @@
 //! within bounds is [`read_body`]'s matter.
 
 mod body;
+mod straight;
 
-use std::{fmt, future::Future};
+use std::{
+    fmt,
+    future::Future,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+};
 
 use futures::{StreamExt, future::BoxFuture, stream};
-use p2p_client::protocol::{
-    ErrorCode, RpcError,
-    envelope::{Id, Request, Response as Answer},
+use p2p_client::{
+    codec::is_deeper_than,
+    protocol::{
+        ErrorCode, RpcError,
+        envelope::{Id, Request, Response as Answer},
+    },
 };
 use serde::{
     Deserialize, Deserializer,
@@ -28,6 +36,8 @@ pub const MAX_DEPTH: usize = 127;
 pub const MAX_BATCH: usize = 1_000;
 /// How many requests of a batch run at a time.
 pub const BATCH_CONCURRENCY: usize = 64;
+/// How many bytes of answers a batch may have before its further calls are refused: 64 MiB.
+pub const MAX_BATCH_ANSWER: usize = 64 * 1024 * 1024;
 
 /// Executes calls.
 pub trait RpcDispatch: Sync {
@@ -65,7 +75,7 @@ pub trait RpcDispatch: Sync {
 pub async fn handle<D: RpcDispatch>(body: &[u8], dispatch: &D) -> Option<Vec<u8>> {
     match parse(body) {
         Ok(Message::Single(request)) => execute(Ok(request), dispatch).await,
-        Ok(Message::Batch(entries)) => execute_all(entries, dispatch).await,
+        Ok(Message::Batch(entries)) => execute_all(entries, dispatch, Room::of(MAX_BATCH_ANSWER)).await,
         Err(invalid) => Some(invalid.answer()),
     }
 }
@@ -80,17 +90,16 @@ pub(super) fn single(body: &[u8]) -> Option<Request<'_>> {
 
 /// The response to a request, with its id.
 pub(super) fn response(id: Option<Id<'_>>, outcome: Result<&[u8], &RpcError>) -> Vec<u8> {
-    let mut out = Vec::with_capacity(outcome.map_or(128, <[u8]>::len) + 64);
-    Answer { id, outcome }.write(&mut out);
-    out
+    Answer { id, outcome }.to_json()
 }
 
 /// Executes the requests of a batch, some at a time, and writes their responses in their order.
-async fn execute_all<D: RpcDispatch>(entries: Vec<&RawValue>, dispatch: &D) -> Option<Vec<u8>> {
+async fn execute_all<D: RpcDispatch>(entries: Vec<&RawValue>, dispatch: &D, room: Room) -> Option<Vec<u8>> {
+    let room = &room;
     // Boxed one by one: a closure over borrowed entries would not be general enough for the compiler to see it is `Send`.
     let mut waiting: Vec<BoxFuture<'_, Option<Vec<u8>>>> = Vec::with_capacity(entries.len());
     for entry in entries {
-        waiting.push(Box::pin(execute(parse_request(entry.get()), dispatch)));
+        waiting.push(Box::pin(execute_within(room, parse_request(entry.get()), dispatch)));
     }
     let mut answers = stream::iter(waiting).buffered(BATCH_CONCURRENCY);
     let mut out = Vec::new();
@@ -105,6 +114,41 @@ async fn execute_all<D: RpcDispatch>(entries: Vec<&RawValue>, dispatch: &D) -> O
     }
     out.push(b']');
     Some(out)
+}
+
+/// The room that the answers to a batch have. What runs already when it is full is answered all the same.
+struct Room {
+    max: usize,
+    taken: AtomicUsize,
+}
+
+impl Room {
+    fn of(max: usize) -> Self {
+        Self { max, taken: AtomicUsize::new(0) }
+    }
+
+    /// The answer to a call that there is no room to answer otherwise.
+    fn refused(&self, id: Id<'_>) -> Option<Vec<u8>> {
+        (self.taken.load(Relaxed) > self.max).then(|| {
+            let text = format!(
+                "not executed: what is answered to this batch takes more than {} bytes already; split the batch",
+                self.max
+            );
+            Answer { id: Some(id), outcome: Err(&RpcError::new(ErrorCode::INVALID_REQUEST, text)) }.to_json()
+        })
+    }
+}
+
+/// [`execute`], as long as there is room for the answer.
+async fn execute_within<D: RpcDispatch>(room: &Room, request: Result<Request<'_>, Invalid<'_>>, dispatch: &D) -> Option<Vec<u8>> {
+    if let Ok(Request { id: Some(id), .. }) = &request
+        && let Some(refused) = room.refused(*id)
+    {
+        return Some(refused);
+    }
+    let answer = execute(request, dispatch).await?;
+    room.taken.fetch_add(answer.len(), Relaxed);
+    Some(answer)
 }
 
 /// Reads a body that is nothing but params, as `POST /rpc/{service}/{method}` takes it. An empty body means no params.
@@ -128,10 +172,7 @@ async fn execute<D: RpcDispatch>(request: Result<Request<'_>, Invalid<'_>>, disp
     };
     let outcome = dispatch.call(&request.method, request.params).await;
     let id = request.id?;
-    let size = outcome.as_ref().map_or(128, Vec::len) + id.get().len() + 40;
-    let mut out = Vec::with_capacity(size);
-    Answer { id: Some(id), outcome: outcome.as_deref() }.write(&mut out);
-    Some(out)
+    Some(Answer { id: Some(id), outcome: outcome.as_deref() }.to_json())
 }
 
 /// What a body holds.
@@ -152,9 +193,7 @@ impl Invalid<'_> {
     }
 
     fn answer(&self) -> Vec<u8> {
-        let mut out = Vec::new();
-        Answer { id: self.id, outcome: Err(&self.error) }.write(&mut out);
-        out
+        Answer { id: self.id, outcome: Err(&self.error) }.to_json()
     }
 }
 
@@ -173,8 +212,10 @@ fn not_json(why: &dyn fmt::Display) -> RpcError {
 /// Makes text of a body, if it is UTF-8 without a byte order mark and not too deep.
 fn check_text(body: &[u8]) -> Result<&str, RpcError> {
     let refuse = |why: String| RpcError::new(ErrorCode::PARSE, why);
-    check_depth(body).map_err(|TooDeep| refuse(format!("the JSON is nested deeper than {MAX_DEPTH} levels")))?;
     let text = std::str::from_utf8(body).map_err(|error| refuse(format!("the body is not UTF-8: {error}")))?;
+    if is_deeper_than(text, MAX_DEPTH) {
+        return Err(refuse(format!("the JSON is nested deeper than {MAX_DEPTH} levels")));
+    }
     if text.starts_with('\u{feff}') {
         return Err(refuse("the body begins with a byte order mark; JSON is sent without one".into()));
     }
@@ -192,6 +233,9 @@ fn is_structured(params: &RawValue) -> bool {
 
 fn parse(body: &[u8]) -> Result<Message<'_>, Invalid<'_>> {
     let text = check_text(body)?;
+    if let Some(request) = straight::request(text) {
+        return Ok(Message::Single(request));
+    }
     if !begins_with(text, '[') {
         return parse_request(text).map(Message::Single);
     }
@@ -288,34 +332,6 @@ impl<'de: 'a, 'a> Deserialize<'de> for Batch<'a> {
         }
         deserializer.deserialize_seq(Entries)
     }
-}
-
-struct TooDeep;
-
-/// Refuses what is nested deeper than [`MAX_DEPTH`]. What is no JSON may pass; it is found out later.
-fn check_depth(body: &[u8]) -> Result<(), TooDeep> {
-    // Few brackets cannot be deep, and counting them is much faster than following them.
-    if body.iter().filter(|byte| matches!(byte, b'[' | b'{')).count() <= MAX_DEPTH {
-        return Ok(());
-    }
-    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
-    for byte in body {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
-            _ if in_string => {}
-            b'[' | b'{' => {
-                depth += 1;
-                if depth > MAX_DEPTH {
-                    return Err(TooDeep);
-                }
-            }
-            b']' | b'}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -12,6 +12,9 @@ use tokio_util::{
 pub(crate) struct RunningRequests {
     count: TaskTracker,
     cut: CancellationToken,
+    /// Responses that are streams. They may be open for days, and nobody waits for those that do not end when they are told to.
+    streams: TaskTracker,
+    end_streams: CancellationToken,
 }
 
 /// One of them, until it is dropped.
@@ -19,9 +22,30 @@ pub(crate) struct RunningRequest {
     _counted: TaskTrackerToken,
 }
 
+/// One of those that are streams, until it is dropped.
+pub(crate) struct RunningStream {
+    _counted: TaskTrackerToken,
+    end: CancellationToken,
+}
+
+impl RunningStream {
+    /// Waits for what comes next of the stream, unless it is to end before that.
+    pub(crate) async fn unless_ended<F: Future>(&self, next: F) -> Option<F::Output> {
+        self.end.run_until_cancelled(next).await
+    }
+}
+
+/// How long what was cut off has to notice it.
+const TO_NOTICE: Duration = Duration::from_secs(1);
+
 impl RunningRequests {
     pub(crate) fn new() -> Self {
-        Self { count: TaskTracker::new(), cut: CancellationToken::new() }
+        Self {
+            count: TaskTracker::new(),
+            cut: CancellationToken::new(),
+            streams: TaskTracker::new(),
+            end_streams: CancellationToken::new(),
+        }
     }
 
     /// Counts one, unless no more are taken.
@@ -41,16 +65,48 @@ impl RunningRequests {
         }
     }
 
-    /// Takes no more, waits until there are none, and cuts off those that are left after `grace`. Gives how many that were.
+    /// Counts a request as a stream from now on: it is open.
+    pub(crate) fn stream(&self, running: RunningRequest) -> RunningStream {
+        let stream = RunningStream { _counted: self.streams.token(), end: self.end_streams.clone() };
+        drop(running);
+        stream
+    }
+
+    /// Has the streams end that are open, and those that will be.
+    pub(crate) fn end_streams(&self) {
+        self.end_streams.cancel();
+    }
+
+    /// Takes no more, waits until there are none, and cuts off those that are left after `grace`, streams sooner where they were told to
+    /// end. Gives how many requests were cut off.
     pub(crate) async fn finish(&self, grace: Duration) -> usize {
         self.count.close();
+        self.streams.close();
+        let (left, ()) = tokio::join!(self.finish_requests(grace), self.finish_streams(grace));
+        left
+    }
+
+    /// Streams whose readers have stopped reading do not even notice that they are to end.
+    async fn finish_streams(&self, grace: Duration) {
+        let told = async {
+            let _told = tokio::time::timeout(grace, self.end_streams.cancelled()).await;
+            self.end_streams();
+            tokio::time::sleep(TO_NOTICE).await;
+        };
+        tokio::select! {
+            () = self.streams.wait() => {}
+            () = told => {}
+        }
+    }
+
+    async fn finish_requests(&self, grace: Duration) -> usize {
         if tokio::time::timeout(grace, self.count.wait()).await.is_ok() {
             return 0;
         }
         let left = self.count.len();
         self.cut.cancel();
         // They end as soon as they are looked at; the bound is for one that blocks its thread.
-        let _ended = tokio::time::timeout(Duration::from_secs(1), self.count.wait()).await;
+        let _ended = tokio::time::timeout(TO_NOTICE, self.count.wait()).await;
         left
     }
 }
@@ -90,6 +146,35 @@ mod tests {
         let finished = tokio::spawn(async move { finishing.finish(Duration::from_secs(10)).await });
         drop(running);
         assert_eq!(finished.await.unwrap(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn streams_that_are_open_are_waited_for_only_until_they_are_told_to_end() {
+        for reads in [true, false] {
+            let requests = RunningRequests::new();
+            let stream = requests.stream(requests.enter().unwrap());
+            let finishing = tokio::spawn({
+                let requests = requests.clone();
+                async move { requests.finish(Duration::from_secs(10)).await }
+            });
+            let reading = tokio::spawn(async move {
+                if reads {
+                    stream.unless_ended(pending::<()>()).await
+                } else {
+                    let _held = stream;
+                    pending().await
+                }
+            });
+            tokio::task::yield_now().await;
+            assert!(!finishing.is_finished());
+            let began = tokio::time::Instant::now();
+            requests.end_streams();
+            assert_eq!(finishing.await.unwrap(), 0);
+            assert_eq!(began.elapsed().as_secs(), u64::from(!reads), "one that nobody reads does not notice");
+            if reads {
+                assert_eq!(reading.await.unwrap(), None);
+            }
+        }
     }
 
     #[tokio::test]

@@ -4,15 +4,16 @@
 //! POST /rpc, Accept -> Form -> Dispatcher::open -> items -> a piece of the body for each -> how it ended
 //! ```
 //! Each item is fetched when the client takes it: a client that reads slowly slows the method down, on whichever node that runs, and one that
-//! goes away ends it. The last piece tells how the stream ended, so that a body which was cut is told from one that is complete.
+//! goes away ends it. The last piece tells how the stream ended, so that a body which was cut is told from one that is complete. While nothing comes,
+//! an event stream says so from time to time: proxies close what is silent, and browsers do not notice that it is gone.
 
-use std::{convert::Infallible, pin::pin};
+use std::{convert::Infallible, time::Duration};
 
 use axum::body::Body;
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 use http::{
-    HeaderMap, HeaderValue, Response,
+    HeaderMap, HeaderName, HeaderValue, Response,
     header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE},
 };
 use p2p_client::{
@@ -20,11 +21,16 @@ use p2p_client::{
     protocol::{NDJSON, RpcError},
 };
 use serde::Serialize;
+use tokio::time::timeout;
 
-use super::running::{RunningRequest, RunningRequests};
+use super::running::RunningStream;
 
 /// The media type of Server-Sent Events.
 const EVENT_STREAM: &str = "text/event-stream";
+/// How long an event stream is silent at most.
+const QUIET: Duration = Duration::from_secs(15);
+/// Asks nginx, and those that follow it, to pass each piece on as it comes.
+const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// In which form items are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +68,15 @@ impl Form {
         match self {
             Self::Lines => NDJSON,
             Self::Events => EVENT_STREAM,
+        }
+    }
+
+    /// What says that the stream goes on though there is no item; in lines of JSON nothing can.
+    fn heartbeat(self) -> Option<Bytes> {
+        match self {
+            // A comment (HTML, 9.2.6): clients pass it over.
+            Self::Events => Some(Bytes::from_static(b":\n\n")),
+            Self::Lines => None,
         }
     }
 
@@ -108,14 +123,15 @@ impl Form {
         let mut response = Response::new(Body::from_stream(pieces.map(Ok::<_, Infallible>)));
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(self.media_type()));
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response.headers_mut().insert(BUFFERING, HeaderValue::from_static("no"));
         response
     }
 }
 
-/// A request that is being answered, and what cuts it off when the node stops.
+/// A stream that is open, and what its reader is told when the node stops.
 pub(super) struct Running {
-    pub(super) requests: RunningRequests,
-    pub(super) _this: RunningRequest,
+    pub(super) stream: RunningStream,
+    pub(super) stopped: Failure,
 }
 
 /// A stream that is being sent.
@@ -129,15 +145,38 @@ struct Sending {
 impl Sending {
     /// The next piece of the body, and what sends the one after it.
     async fn next(mut self) -> (Bytes, Option<Self>) {
-        let item = self.running.requests.unless_cut(pin!(self.items.next())).await;
-        let failure = match item {
-            Some(Some(Ok(json))) => return (self.form.item(&json), Some(self)),
-            Some(None) => return (self.form.end(self.id.as_deref(), Ok(())), None),
-            Some(Some(Err(failure))) => failure,
-            None => Failure::Lost("the node stopped before the stream ended".to_owned()),
+        let heard = {
+            let (form, items) = (self.form, &mut self.items);
+            self.running.stream.unless_ended(hear(form, items)).await
+        };
+        let failure = match heard {
+            Some(Heard::Nothing(heartbeat)) => return (heartbeat, Some(self)),
+            Some(Heard::Item(Ok(json))) => return (self.form.item(&json), Some(self)),
+            Some(Heard::End) => return (self.form.end(self.id.as_deref(), Ok(())), None),
+            Some(Heard::Item(Err(failure))) => failure,
+            None => self.running.stopped.clone(),
         };
         (self.form.end(self.id.as_deref(), Err(&failure.into_rpc())), None)
     }
+}
+
+/// What came of waiting for an item.
+enum Heard {
+    Item(Result<Bytes, Failure>),
+    End,
+    /// Nothing yet, and this is to be said meanwhile.
+    Nothing(Bytes),
+}
+
+async fn hear(form: Form, items: &mut Items) -> Heard {
+    let next = match form.heartbeat() {
+        None => items.next().await,
+        Some(heartbeat) => match timeout(QUIET, items.next()).await {
+            Ok(next) => next,
+            Err(_) => return Heard::Nothing(heartbeat),
+        },
+    };
+    next.map_or(Heard::End, Heard::Item)
 }
 
 /// An error's JSON, which cannot fail: its `data` is JSON already.
@@ -148,9 +187,65 @@ fn json(error: &impl Serialize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use http_body_util::BodyExt;
     use p2p_client::protocol::ErrorCode;
+    use tokio::{sync::mpsc, time::Instant};
 
-    use super::*;
+    use super::{super::running::RunningRequests, *};
+
+    /// A body that sends what the sender is given.
+    fn quiet(form: Form) -> (mpsc::UnboundedSender<Result<Bytes, Failure>>, RunningRequests, Body) {
+        let (sender, mut receiver) = mpsc::unbounded_channel();
+        let items = stream::poll_fn(move |cx| receiver.poll_recv(cx)).boxed();
+        let requests = RunningRequests::new();
+        let stopped = Failure::Lost("the node is stopping and has ended the stream".to_owned());
+        let running = Running { stream: requests.stream(requests.enter().unwrap()), stopped };
+        (sender, requests, form.response(None, items, running).into_body())
+    }
+
+    async fn piece(body: &mut Body) -> Option<Bytes> {
+        body.frame().await.map(|frame| frame.unwrap().into_data().unwrap())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_event_stream_that_is_quiet_says_every_15_s_that_it_goes_on() {
+        let (items, _requests, mut body) = quiet(Form::Events);
+        let began = Instant::now();
+        for beats in 1..=2 {
+            assert_eq!(piece(&mut body).await.unwrap(), ":\n\n");
+            assert_eq!(began.elapsed(), beats * Duration::from_secs(15));
+        }
+        items.send(Ok(Bytes::from_static(b"1"))).unwrap();
+        assert_eq!(piece(&mut body).await.unwrap(), "data: 1\n\n");
+        drop(items);
+        assert_eq!(piece(&mut body).await.unwrap(), "event: end\ndata: null\n\n");
+        assert_eq!(piece(&mut body).await, None);
+        assert_eq!(began.elapsed(), Duration::from_secs(30));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lines_say_nothing_while_there_is_nothing() {
+        let (_items, _requests, mut body) = quiet(Form::Lines);
+        assert!(timeout(Duration::from_hours(1), piece(&mut body)).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_quiet_stream_that_is_ended_says_that_it_failed() {
+        let (_items, requests, mut body) = quiet(Form::Events);
+        assert_eq!(piece(&mut body).await.unwrap(), ":\n\n");
+        requests.end_streams();
+        let last = String::from_utf8(piece(&mut body).await.unwrap().into()).unwrap();
+        assert!(last.starts_with("event: failed\n") && last.contains("the node is stopping and has ended the stream"), "{last}");
+        assert_eq!(piece(&mut body).await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_quiet_stream_whose_client_goes_away_ends() {
+        let (items, _requests, mut body) = quiet(Form::Events);
+        assert_eq!(piece(&mut body).await.unwrap(), ":\n\n");
+        drop(body);
+        items.closed().await;
+    }
 
     fn accepted(values: &[&'static str]) -> Option<Form> {
         let mut headers = HeaderMap::new();

@@ -26,6 +26,8 @@ struct Inner {
     sent: Mutex<Vec<(String, String)>>,
     /// Whom it was tried to reach, in order.
     tried: Mutex<Vec<NodeId>>,
+    /// Which of those messages were what their call began with.
+    first_tries: Mutex<Vec<bool>>,
 }
 
 #[derive(Clone)]
@@ -114,6 +116,11 @@ impl Cluster {
         self.0.tried.lock().unwrap().iter().map(ToString::to_string).collect()
     }
 
+    /// Which of the messages to nodes that were tried were what their call began with.
+    pub(crate) fn first_tries(&self) -> Vec<bool> {
+        self.0.first_tries.lock().unwrap().clone()
+    }
+
     /// Path and params of each message that was sent, in order.
     pub(crate) fn sent(&self) -> Vec<(String, String)> {
         self.0.sent.lock().unwrap().clone()
@@ -172,6 +179,7 @@ impl OnNode {
         let json = str::from_utf8(body).unwrap();
         let node = self.cluster.0.nodes.lock().unwrap()[to].clone();
         self.cluster.0.tried.lock().unwrap().push(to.clone());
+        self.cluster.0.first_tries.lock().unwrap().push(head.is_first_try);
         if node.line == Line::Cut {
             return Err(Failure::NotSent(format!("{to} cannot be reached")));
         }
@@ -219,6 +227,17 @@ impl Caller for OnNode {
             Target::Many(Many::All) => Ok(self.legs(head, |_, _| true)),
             other => Err(Failure::NoRoute(format!("nobody fits {other}"))),
         }
+    }
+
+    fn may_run_twice<'a>(&'a self, head: &'a Head, lost_at: &'a Peer, next: &'a Route) -> BoxFuture<'a, bool> {
+        let (service, method) = (head.method.service(), head.method.method());
+        let says_so = |hosted: &Arc<dyn HostedService>| hosted.method(method).is_some_and(|spec| spec.idempotent);
+        let by_id = |id: &NodeId| self.cluster.hosted(id.as_str(), service).is_some_and(|hosted| says_so(&hosted));
+        let next = match next {
+            Route::Here(hosted) => says_so(hosted),
+            Route::Peer(peer) | Route::Differing(peer, _) => by_id(&peer.node_id),
+        };
+        Box::pin(std::future::ready(next && by_id(&lost_at.node_id)))
     }
 
     fn send<'a>(&'a self, head: &'a Head, to: &'a Peer, body: &'a [u8]) -> Sending<'a> {

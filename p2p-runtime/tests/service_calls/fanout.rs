@@ -119,7 +119,12 @@ async fn a_node_that_fails_is_in_the_result_and_takes_nothing_from_the_others() 
     assert_eq!(by_node["boss"].as_ref().unwrap(), "boss: 0");
     assert!(matches!(by_node["one"], Err(CallError::Internal(text)) if text == "no number here"));
     assert!(matches!(by_node["two"], Err(CallError::Transport { may_have_run: false, .. })));
-    assert!(answers.all_ok().is_err());
+    let error = answers.all_ok().unwrap_err();
+    let mut failed: Vec<_> = error.failed().iter().map(|(node, error)| format!("{node}: {error}")).collect();
+    failed.sort();
+    assert_eq!(failed, ["one: no number here", "two: two cannot be reached; the call was not sent"]);
+    let text = error.to_string();
+    assert!(text.starts_with("number/get was to succeed on 3 of 3 nodes, and 2 failed: "), "{text}");
 }
 
 #[tokio::test]
@@ -127,7 +132,9 @@ async fn a_fan_out_to_nobody_says_so() {
     let cluster = Cluster::default().node("alone", Role::Coordinator).serve("alone", Number(Some(1)));
     let answers = cluster.proxy("alone").number().on_all(Role::Worker).get(0).await;
     assert!(answers.is_empty());
-    assert!(matches!(answers.all_ok(), Err(CallError::NoRoute(_))));
+    let error = answers.all_ok().unwrap_err();
+    assert_eq!(error.to_string(), "number/get was to succeed on 1, and no node fits the target and hosts the service");
+    assert_eq!((error.asked(), error.wanted()), (0, 1));
 }
 
 #[tokio::test]

@@ -2,6 +2,8 @@
 
 use p2p_client::{call::CallError, protocol::Role};
 use p2p_runtime::{prelude::Result, service};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize, Serializer, ser::Error as _};
 use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
@@ -92,4 +94,36 @@ fn the_description_shows_defaults_and_what_is_required() {
     assert_eq!(params, [("text", true), ("copies", false), ("title", false), ("paperSizes", false), ("type", false)]);
     assert_eq!(print.params[1].schema["default"], json!(2));
     assert_eq!(print.params[3].schema["default"], json!(["a4"]));
+}
+
+/// A value that has no JSON.
+#[derive(Deserialize, JsonSchema)]
+struct Unsayable;
+
+impl Serialize for Unsayable {
+    fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        Err(S::Error::custom("there are no words for it"))
+    }
+}
+
+#[derive(Default)]
+struct Listener;
+
+#[service]
+impl Listener {
+    #[service_method]
+    async fn tell(&self, what: Unsayable) -> Result<()> {
+        let Unsayable = what;
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_parameter_that_does_not_serialise_is_the_callers_mistake_and_not_tried_again() {
+    let cluster = Cluster::default().node("here", Role::Worker).node("there", Role::Worker).serve("there", Listener);
+    let error = cluster.proxy("here").listener().tell(Unsayable).retry(3).await.unwrap_err();
+    assert!(matches!(error, CallError::InvalidParams(_)), "{error:?}");
+    assert!(!error.is_safe_to_retry());
+    assert_eq!(error.to_string(), "a parameter does not serialise: there are no words for it");
+    assert!(cluster.tried().is_empty());
 }

@@ -133,3 +133,38 @@ async fn a_pause_that_would_outlast_the_call_is_not_begun() {
     );
     assert_eq!(began.elapsed(), Duration::ZERO);
 }
+
+#[tokio::test(start_paused = true)]
+async fn only_what_a_call_begins_with_is_its_first_try() {
+    let cluster = two_hosts();
+    cluster.cut_off("a");
+    cluster.cut_off("b");
+    cluster.proxy("caller").tally().add().retry(1).await.unwrap_err();
+    assert_eq!(cluster.tried(), ["a", "b", "a", "b"]);
+    assert_eq!(cluster.first_tries(), [true, false, false, false], "the pause was waited for, too");
+}
+
+#[tokio::test]
+async fn a_call_by_name_whose_answer_was_lost_goes_on_where_its_method_is_idempotent() {
+    let cluster = two_hosts();
+    cluster.lose_answers_of("a");
+    assert_eq!(cluster.proxy("caller").call("tally/set", ()).await.unwrap().get(), "1");
+    assert_eq!(cluster.tried(), ["a", "b"]);
+}
+
+#[tokio::test]
+async fn a_call_by_name_that_may_have_run_is_made_nowhere_else_where_its_method_is_not_idempotent() {
+    let cluster = two_hosts();
+    cluster.lose_answers_of("a");
+    let error = cluster.proxy("caller").call("tally/add", ()).retry(5).await.unwrap_err();
+    assert!(matches!(&error, CallError::Transport { reason, may_have_run: true } if reason == "a was lost"), "{error}");
+    assert_eq!(cluster.tried(), ["a"]);
+}
+
+#[tokio::test]
+async fn a_call_by_name_that_was_lost_at_the_only_host_is_told_as_lost() {
+    let cluster = two_hosts();
+    cluster.lose_answers_of("a");
+    let error = cluster.proxy("caller").call("tally/set", ()).on("a").await.unwrap_err();
+    assert!(matches!(&error, CallError::Transport { reason, may_have_run: true } if reason == "a was lost"), "{error}");
+}

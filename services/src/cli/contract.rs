@@ -61,7 +61,8 @@ struct ExportArgs {
 
 /// Says what changed since the file was written, and what it does to callers of the old version
 ///
-/// The exit status is 0 when all changes are compatible, 1 when one is breaking or unclear, 2 when a file cannot be used.
+/// The exit status is 0 when all changes are compatible, 1 when one is breaking or unclear, 2 when a file or the running
+/// node cannot be read.
 #[derive(Args)]
 #[command(after_help = "\
 Example:
@@ -101,7 +102,7 @@ struct Change {
     service: String,
     /// Empty where the service as a whole changed.
     method: String,
-    effect: &'static str,
+    effect: String,
     #[serde(rename = "change")]
     text: String,
 }
@@ -118,7 +119,9 @@ pub(super) async fn run(args: ContractArgs, invocation: &Invocation) -> Result<(
             let old = Contracts::read(&args.old)?;
             let new = match &args.new {
                 Some(path) => Contracts::read(path)?,
-                None if args.running => Contracts::running(invocation).await?,
+                None if args.running => {
+                    Contracts::running(invocation).await.map_err(|error| CliError::NotCompared(Box::new(error)))?
+                }
                 None => Contracts::of_program(),
             };
             report(&changes(&old, &new), invocation.format)
@@ -177,8 +180,11 @@ fn said(error: &io::Error) -> String {
 
 /// What changed, service by service; the harmful first.
 fn changes(old: &Contracts, new: &Contracts) -> Vec<Change> {
-    let change = |service: &ServiceDescriptor, method: Option<String>, effect, text| {
-        (effect, Change { service: service.name.to_string(), method: method.unwrap_or_default(), effect: told(effect), text })
+    let change = |service: &ServiceDescriptor, method: Option<String>, effect: Effect, text| {
+        (
+            effect,
+            Change { service: service.name.to_string(), method: method.unwrap_or_default(), effect: effect.to_string(), text },
+        )
     };
     let mut found = Vec::new();
     for service in &old.services {
@@ -195,14 +201,6 @@ fn changes(old: &Contracts, new: &Contracts) -> Vec<Change> {
     found.into_iter().map(|(_, change)| change).collect()
 }
 
-fn told(effect: Effect) -> &'static str {
-    match effect {
-        Effect::Compatible => "compatible",
-        Effect::Unclear => "unclear",
-        Effect::Breaking => "breaking",
-    }
-}
-
 fn report(changes: &[Change], format: Format) -> Result<(), CliError> {
     match format {
         Format::Json => {
@@ -211,7 +209,7 @@ fn report(changes: &[Change], format: Format) -> Result<(), CliError> {
         }
         Format::Table if changes.is_empty() => output::line("nothing changed that callers could notice"),
         Format::Table => {
-            let row = |it: &Change| [it.effect.to_owned(), it.service.clone(), it.method.clone(), it.text.clone()];
+            let row = |it: &Change| [it.effect.clone(), it.service.clone(), it.method.clone(), it.text.clone()];
             output::line(output::table(["EFFECT", "SERVICE", "METHOD", "CHANGE"], changes.iter().map(row)));
         }
     }
@@ -239,7 +237,9 @@ mod tests {
         ]);
         let rows: Vec<_> =
             changes(&old, &new).into_iter().map(|change| (change.effect, change.service, change.method, change.text)).collect();
-        let row = |effect, service: &str, method: &str, change: &str| (effect, service.into(), method.into(), change.to_owned());
+        let row = |effect: &str, service: &str, method: &str, change: &str| {
+            (effect.to_owned(), service.into(), method.into(), change.to_owned())
+        };
         assert_eq!(
             rows,
             [

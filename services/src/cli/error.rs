@@ -93,6 +93,9 @@ pub(super) enum CliError {
     /// A file of contracts cannot be used.
     #[error("{} cannot be compared: {why}; `p2p contract export` writes such a file", .path.display())]
     BadContract { path: PathBuf, why: String },
+    /// What the running node hosts cannot be compared, as it cannot be asked.
+    #[error(transparent)]
+    NotCompared(Box<Self>),
     /// Callers of the old version would fail.
     #[error(
         "{harmful} of {changes} changes can break callers of the old version; keep what they use, or give the service a new name"
@@ -106,7 +109,8 @@ pub(super) enum CliError {
 impl CliError {
     /// The exit status that says it.
     pub(super) fn status(&self) -> i32 {
-        if matches!(self, Self::BadContract { .. }) { 2 } else { 1 }
+        // A check that was not made is told from one that found something.
+        if matches!(self, Self::BadContract { .. } | Self::NotCompared(_)) { 2 } else { 1 }
     }
 }
 

@@ -1,6 +1,6 @@
 //! A method's signature in one line, from its JSON Schemas: `greet(name: string, loud?: boolean) -> Greeting`.
 
-use p2p_client::protocol::MethodDescriptor;
+use p2p_client::protocol::{MethodDescriptor, definition_name};
 use serde_json::Value;
 
 /// The signature.
@@ -17,7 +17,7 @@ pub(super) fn of(method: &MethodDescriptor) -> String {
 fn kind(schema: &Value) -> String {
     let text = |name: &str| schema.get(name).and_then(Value::as_str);
     if let Some(path) = text("$ref") {
-        return path.rsplit('/').next().unwrap_or(path).to_owned();
+        return definition_name(path).unwrap_or_else(|| path.to_owned());
     }
     for name in ["anyOf", "oneOf"] {
         if let Some(kinds) = schema.get(name).and_then(Value::as_array) {
@@ -52,6 +52,7 @@ mod tests {
         for (schema, name) in [
             (json!({"type": "string"}), "string"),
             (json!({"$ref": "#/$defs/Greeting"}), "Greeting"),
+            (json!({"$ref": "#/$defs/Gr%C3%B6%C3%9Fe"}), "Größe"),
             (json!({"type": "array", "items": {"$ref": "#/$defs/Disk"}}), "Disk[]"),
             (json!({"type": ["string", "null"]}), "string | null"),
             (json!({"type": "array", "items": {"type": ["string", "null"]}}), "(string | null)[]"),

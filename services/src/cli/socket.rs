@@ -140,7 +140,7 @@ impl<'a> Socket<'a> {
         if head.headers.get(CONTENT_TYPE).is_some_and(|form| form == NDJSON) {
             return Ok(Reading::Items(body.lines(MAX_LINE)));
         }
-        let body = body.whole(RequestLimits::default().max_response).await.map_err(|source| self.no_answer(source))?;
+        let body = body.whole(RequestLimits::default()).await.map_err(|source| self.no_answer(source))?;
         accepted(head.status, body).map(Reading::Answer)
     }
 

@@ -76,6 +76,17 @@ fn a_running_node_is_compared_and_exported_by_its_socket() {
 }
 
 #[test]
+fn where_no_node_runs_to_compare_with_the_status_is_2_and_for_an_export_1() {
+    let folders = Folders::new();
+    folders.init("head");
+    let file = folders.file("old.json", &exported().to_string());
+    let checked = folders.run("head", &["contract", "check", file.to_str().unwrap(), "--running"]).error(2);
+    assert!(checked.starts_with("no node is running in "), "{checked}");
+    let exported = folders.run("head", &["contract", "export", "--running"]).error(1);
+    assert_eq!(exported, checked);
+}
+
+#[test]
 fn a_file_that_cannot_be_used_ends_with_status_2_and_says_why() {
     let folders = Folders::new();
     let missing = {

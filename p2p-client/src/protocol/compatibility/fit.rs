@@ -62,6 +62,9 @@ impl Fit {
                 Concerns::Retyped(param) if is_breaking => {
                     rules.push(Rule { param, what: What::NotSet(format!("{}; {UPDATE}", matter.text)) });
                 }
+                Concerns::Unfit(param) => {
+                    rules.push(Rule { param, what: What::NotLeftOut(format!("{}; {UPDATE}", matter.text)) });
+                }
                 Concerns::Gone(param) => {
                     let why = format!("it has no parameter `{param}`, which is set here; leave it out, or update the host");
                     rules.push(Rule { param, what: What::NotSet(why) });

@@ -12,10 +12,13 @@ mod reading;
 
 use std::fmt;
 
-use super::{Access, MethodDescriptor, ParamDescriptor, ServiceDescriptor, shape::exact_json};
+use super::{
+    Access, MethodDescriptor, ParamDescriptor, ServiceDescriptor,
+    shape::{Shape, exact_json},
+};
 
 pub use fit::{Fit, NoFit};
-use reading::Reading;
+use reading::{Reading, worst};
 
 /// What a difference does to callers of one version at hosts of the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -121,6 +124,8 @@ enum Concerns {
     Added(String),
     /// Calls that leave the parameter out, as what they mean equals their own default, which is this JSON.
     Default(String, String),
+    /// Calls that leave the parameter out, as what they mean equals their own default, which the host does not take.
+    Unfit(String),
     /// None before it is sent: the host decides.
     Host,
 }
@@ -140,6 +145,7 @@ fn matters(
         }
     }
     found.extend(other.params.iter().filter(|theirs| method.params.iter().all(|param| param.name != theirs.name)).map(added));
+    found.extend(reordered(method, other));
     found.extend(given(caller, method, host, other));
     found.extend(errors(caller, method, host, other));
     found.extend(promises(method, other));
@@ -193,7 +199,11 @@ fn changed(
     theirs: &ParamDescriptor,
 ) -> Vec<Matter> {
     let name = mine.name.to_string();
-    let differences = Reading::new(host, caller).differences(&theirs.schema, &mine.schema);
+    let own_shape = Shape::of(&mine.schema);
+    // Nothing is left out, not sent as null.
+    let sent = if !mine.required && mine.default().is_none() { own_shape.without_null() } else { own_shape };
+    let differences = Reading::new(host, caller).between(&Shape::of(&theirs.schema), &sent);
+    let is_retyped = worst(&differences) == Effect::Breaking;
     let typed =
         |(effect, text)| Matter { concerns: Concerns::Retyped(name.clone()), effect, text: format!("parameter `{name}`{text}") };
     let mut found: Vec<_> = differences.into_iter().map(typed).collect();
@@ -201,6 +211,12 @@ fn changed(
     if let Some(own) = own
         && other.as_ref() != Some(&own)
     {
+        let takes_own = || worst(&Reading::new(host, caller).between(&Shape::of(&theirs.schema), &Shape::Literal(own.clone())));
+        if is_retyped && takes_own() == Effect::Breaking {
+            let text = format!("the default of the parameter `{name}` was {own}, which is not taken any more");
+            found.push(Matter { concerns: Concerns::Unfit(name), effect: Effect::Breaking, text });
+            return found;
+        }
         let now = other.unwrap_or_else(|| "none".to_owned());
         let text = format!("the default of the parameter `{name}` was {own}, and is {now}; callers go on with theirs");
         found.push(Matter { concerns: Concerns::Default(name, own), effect: Effect::Compatible, text });
@@ -209,6 +225,20 @@ fn changed(
         found.push(Matter { concerns: Concerns::Required(name), effect: Effect::Breaking, text });
     }
     found
+}
+
+/// Parameters that stand in other places. Proxies send them by name, and so no call is held back for it.
+fn reordered(method: &MethodDescriptor, other: &MethodDescriptor) -> Option<Matter> {
+    let place = |name: &str| other.params.iter().position(|theirs| theirs.name == name);
+    let has_moved = |(at, param): (usize, &ParamDescriptor)| place(&param.name).is_some_and(|there| there != at);
+    // Where one is gone, that is said already, and what follows it has moved for that reason.
+    let is_complete = method.params.iter().all(|param| place(&param.name).is_some());
+    let moved = is_complete && method.params.iter().enumerate().any(has_moved);
+    moved.then(|| Matter {
+        concerns: Concerns::Host,
+        effect: Effect::Unclear,
+        text: "its parameters stand in another order, which callers by position notice".to_owned(),
+    })
 }
 
 /// What is said of the method beside its types. The host decides about access, and so no call is held back for it.

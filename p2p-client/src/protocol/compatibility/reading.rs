@@ -3,6 +3,7 @@
 use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet},
+    rc::Rc,
 };
 
 use serde_json::Value;
@@ -15,52 +16,53 @@ use crate::protocol::{
 use super::Effect;
 
 /// How deep types are followed. Those that hold themselves end earlier, where both come to what was compared already.
-const MAX_DEPTH: usize = 64;
+const MAX_DEPTH: usize = 256;
+/// How many comparisons are made in all. Variants that look alike are compared each with each, at each level again.
+const MAX_STEPS: usize = 10_000;
 
 /// A difference, and what it is of as a path: `.address.port: …`.
 pub(super) type Found = (Effect, String);
 
-/// Pairs of definitions: what is read, what is written.
-type Asked = BTreeSet<(String, String)>;
+/// What is read and what is written, where at least one of them has a name.
+type Asked = BTreeSet<Rc<(Shape, Shape)>>;
 
 /// Compares what is read with what is written.
 pub(super) struct Reading<'a> {
     reader: &'a BTreeMap<String, Value>,
     writer: &'a BTreeMap<String, Value>,
-    /// Pairs of definitions that are being compared, or were: what they hold of themselves is no new question.
+    /// Pairs that are being compared, or were: what they hold of themselves is no new question.
     asked: Asked,
+    steps_left: usize,
 }
 
 impl<'a> Reading<'a> {
     pub(super) fn new(reader: &'a ServiceDescriptor, writer: &'a ServiceDescriptor) -> Self {
-        Self { reader: &reader.definitions, writer: &writer.definitions, asked: Asked::new() }
+        Self { reader: &reader.definitions, writer: &writer.definitions, asked: Asked::new(), steps_left: MAX_STEPS }
     }
 
     /// What of the JSON that `writer` describes is not as `reader` describes it.
-    pub(super) fn differences(mut self, reader: &Value, writer: &Value) -> Vec<Found> {
-        self.compare(&Shape::of(reader), &Shape::of(writer), "", MAX_DEPTH)
+    pub(super) fn differences(self, reader: &Value, writer: &Value) -> Vec<Found> {
+        self.between(&Shape::of(reader), &Shape::of(writer))
+    }
+
+    /// The same, of shapes.
+    pub(super) fn between(mut self, reader: &Shape, writer: &Shape) -> Vec<Found> {
+        self.compare(reader, writer, "", MAX_DEPTH)
     }
 
     fn compare(&mut self, reader: &Shape, writer: &Shape, path: &str, depth: usize) -> Vec<Found> {
-        if depth == 0 {
-            return Vec::new();
+        if depth == 0 || self.steps_left == 0 {
+            return vec![(Effect::Unclear, format!("{path}: its types hold too many others to be compared"))];
         }
         let depth = depth - 1;
+        self.steps_left -= 1;
         match (reader, writer) {
-            (Shape::Named(reads), Shape::Named(gives)) => {
-                if !self.asked.insert((reads.clone(), gives.clone())) {
+            (Shape::Named(_), _) | (_, Shape::Named(_)) => {
+                let pair = Rc::new((behind(self.reader, reader).into_owned(), behind(self.writer, writer).into_owned()));
+                if !self.asked.insert(pair.clone()) {
                     return Vec::new();
                 }
-                let (reader, writer) = (named(self.reader, reads), named(self.writer, gives));
-                self.compare(&reader, &writer, path, depth)
-            }
-            (Shape::Named(reads), _) => {
-                let reader = named(self.reader, reads);
-                self.compare(&reader, writer, path, depth)
-            }
-            (_, Shape::Named(gives)) => {
-                let writer = named(self.writer, gives);
-                self.compare(reader, &writer, path, depth)
+                self.compare(&pair.0, &pair.1, path, depth)
             }
             (Shape::Any, _) | (_, Shape::Never) => Vec::new(),
             (Shape::Opaque(reads), Shape::Opaque(gives)) if reads == gives => Vec::new(),
@@ -88,7 +90,7 @@ impl<'a> Reading<'a> {
 
     /// Of several shapes that are read, the one that comes nearest to what is written.
     fn nearest(&mut self, taken: &[Shape], writer: &Shape, path: &str, depth: usize) -> Vec<Found> {
-        let mut likely: Vec<_> = taken.iter().filter(|one| may_be(&self.read(one), writer)).collect();
+        let mut likely: Vec<_> = taken.iter().filter(|one| may_be(&behind(self.reader, one), writer)).collect();
         // Where it can be none, it is told as a whole, unless there is only one that it could have been meant for.
         let with_parts: Vec<_> = taken.iter().filter(|shape| !matches!(shape, Shape::Null | Shape::Literal(_))).collect();
         if likely.is_empty() {
@@ -113,6 +115,9 @@ impl<'a> Reading<'a> {
             self.asked.clone_from(&before);
             let found = self.compare(one, writer, path, depth);
             let weight = |found: &Vec<Found>| (worst(found), found.len());
+            if found.is_empty() {
+                return found;
+            }
             if best.as_ref().is_none_or(|(best, _)| weight(&found) < weight(best)) {
                 best = Some((found, self.asked.clone()));
             }
@@ -120,14 +125,6 @@ impl<'a> Reading<'a> {
         let (found, asked) = best.unwrap_or((Vec::new(), before));
         self.asked = asked;
         found
-    }
-
-    /// A shape that is read, behind its name.
-    fn read<'s>(&self, shape: &'s Shape) -> Cow<'s, Shape> {
-        match shape {
-            Shape::Named(name) => Cow::Owned(named(self.reader, name)),
-            plain => Cow::Borrowed(plain),
-        }
     }
 
     fn objects(&mut self, reader: &Shape, writer: &Shape, path: &str, depth: usize) -> Vec<Found> {
@@ -167,7 +164,9 @@ impl<'a> Reading<'a> {
                 }
             });
         }
-        if !matches!(**gives_others, Shape::Any | Shape::Never) {
+        // Fields of a struct that the schema does not name are never given; the values of a map are, whatever they are.
+        let is_map = gives.is_empty() && !matches!(**reads_others, Shape::Never);
+        if !matches!(**gives_others, Shape::Never) && (is_map || !matches!(**gives_others, Shape::Any)) {
             found.extend(self.compare(reads_others, gives_others, &format!("{path}.*"), depth));
         }
         found
@@ -195,11 +194,16 @@ fn may_be(reader: &Shape, writer: &Shape) -> bool {
     }
 }
 
-fn named(definitions: &BTreeMap<String, Value>, name: &str) -> Shape {
-    definitions.get(name).map_or_else(|| Shape::Opaque(format!("{name:?}")), Shape::of)
+/// A shape, behind its name if it has one.
+fn behind<'s>(definitions: &BTreeMap<String, Value>, shape: &'s Shape) -> Cow<'s, Shape> {
+    match shape {
+        Shape::Named(name) => Cow::Owned(definitions.get(name).map_or_else(|| Shape::Opaque(format!("{name:?}")), Shape::of)),
+        plain => Cow::Borrowed(plain),
+    }
 }
 
-fn worst(found: &[Found]) -> Effect {
+/// What the worst of these differences does.
+pub(super) fn worst(found: &[Found]) -> Effect {
     found.iter().map(|(effect, _)| *effect).max().unwrap_or(Effect::Compatible)
 }
 

@@ -275,3 +275,159 @@ fn items_are_compared_as_results_are() {
     let found = compare(&two, &one);
     assert_eq!((found[0].effect, found[0].text.as_str()), (Effect::Breaking, "item.y: the field is required, and not given"));
 }
+
+/// A service that gives a `Node`, which holds `links` of its own kind and a value of this type.
+fn linked(links: usize, value: &Value) -> ServiceDescriptor {
+    let mut fields = serde_json::Map::from_iter([("value".to_owned(), value.clone())]);
+    for number in 0..links {
+        fields.insert(format!("next{number}"), json!({"anyOf": [{"$ref": "#/$defs/Node"}, {"type": "null"}]}));
+    }
+    let mut service = service(&[], json!({"$ref": "#/$defs/Node"}));
+    service.definitions.insert("Node".into(), object(&["value"], fields.into()));
+    service
+}
+
+#[test]
+fn a_type_that_holds_itself_many_times_differs_once() {
+    let found = compare(&linked(6, &text()), &linked(6, &json!({"type": "boolean"})));
+    let texts: Vec<_> = found.iter().map(|found| found.text.as_str()).collect();
+    assert_eq!(texts, ["result.value: a boolean is given where text is expected"]);
+}
+
+#[test]
+fn what_is_too_much_to_compare_is_unclear_and_ends_soon() {
+    // At each level two variants that nothing tells apart, each of which holds the next level.
+    let levels = |leaf: &str| {
+        let mut service = service(&[], json!({"$ref": "#/$defs/L0"}));
+        for level in 0..40 {
+            let next = json!({"$ref": format!("#/$defs/L{}", level + 1)});
+            let variants = [object(&["x"], json!({"x": next, "a": text()})), object(&["x"], json!({"x": next, "b": text()}))];
+            service.definitions.insert(format!("L{level}"), json!({"anyOf": variants}));
+        }
+        service.definitions.insert("L40".into(), json!({"type": leaf}));
+        service
+    };
+    let found = compare(&levels("string"), &levels("boolean"));
+    assert!(found.iter().any(|found| found.effect > Effect::Compatible), "{found:?}");
+    let deep = |levels: usize| (0..levels).fold(text(), |inner, _| json!({"type": "array", "items": inner}));
+    assert_eq!(results(deep(200), deep(200)), []);
+    let found = results(deep(300), deep(300));
+    assert_eq!((found.len(), found[0].0), (1, Effect::Unclear), "{found:?}");
+    assert!(found[0].1.ends_with(": its types hold too many others to be compared"), "{found:?}");
+}
+
+#[test]
+fn a_map_whose_values_become_anything_is_breaking() {
+    let map = |values: Value| json!({"type": "object", "additionalProperties": values});
+    assert_eq!(
+        results(map(json!({"type": "integer"})), map(json!(true))),
+        [(Effect::Breaking, "result.*: anything is given where a whole number is expected".into())]
+    );
+    assert_eq!(results(map(json!(true)), map(json!({"type": "integer"}))), []);
+    let closed = json!({"type": "object", "properties": {"a": text()}, "additionalProperties": false});
+    assert_eq!(results(closed, json!({"type": "object"})).iter().map(|found| found.0).max(), Some(Effect::Compatible));
+}
+
+#[test]
+fn a_parameter_that_may_no_longer_be_null_is_compatible_where_it_may_be_left_out() {
+    let (nullable, defaulted) = (json!({"type": ["string", "null"]}), json!({"type": "string", "default": "x"}));
+    assert_eq!(params(&[("a", nullable.clone(), false)], &[("a", defaulted.clone(), false)]), []);
+    assert_eq!(fitted(&[("a", nullable.clone(), false)], &[("a", defaulted, false)], r#"{"a":"y"}"#), Ok(r#"{"a":"y"}"#.into()));
+    let required = params(&[("a", nullable.clone(), false)], &[("a", text(), true)]);
+    assert_eq!(required, [(Effect::Breaking, "the parameter `a` is required now".into())]);
+    // Null that is a value like any other is sent.
+    let sent = params(&[("a", nullable, true)], &[("a", text(), true)]);
+    assert_eq!(sent, [(Effect::Breaking, "parameter `a`: null is given where text is expected".into())]);
+    let inside = |kind: Value| [("a", json!({"type": "array", "items": kind}), false)];
+    assert_eq!(params(&inside(json!({"type": ["string", "null"]})), &inside(text()))[0].0, Effect::Breaking);
+}
+
+#[test]
+fn a_default_that_the_host_does_not_take_is_not_sent() {
+    let with = |schema: Value| [("n", schema, false)];
+    let (text, number) = (json!({"type": "string", "default": "x"}), json!({"type": "integer", "default": 1}));
+    for body in ["{}", r#"{"n":"y"}"#] {
+        assert!(fitted(&with(text.clone()), &with(number.clone()), body).is_err(), "{body}");
+    }
+    assert_eq!(
+        fitted(&with(text), &with(number), "{}"),
+        Err("the default of the parameter `n` was \"x\", which is not taken any more; update the older of the two".into())
+    );
+    // A narrower type may take it all the same.
+    let (word, byte) = (
+        json!({"type": "integer", "format": "uint16", "default": 7}),
+        json!({"type": "integer", "format": "uint8", "default": 8}),
+    );
+    assert_eq!(fitted(&with(word), &with(byte), "{}"), Ok(r#"{"n":7}"#.into()));
+}
+
+#[test]
+fn parameters_in_other_places_are_noticed_by_position_only() {
+    let moved = (Effect::Unclear, "its parameters stand in another order, which callers by position notice".to_owned());
+    let (ab, ba) = ([("a", text(), true), ("b", text(), true)], [("b", text(), true), ("a", text(), true)]);
+    assert_eq!(params(&ab, &ba), std::slice::from_ref(&moved));
+    assert_eq!(Fit::of(&service(&ab, json!(true)), &service(&ba, json!(true)), "m"), Fit::AsItIs);
+    assert!(params(&ab, &[("a", text(), true), ("c", text(), false), ("b", text(), true)]).contains(&moved));
+    assert_eq!(params(&ab, &[("a", text(), true), ("b", text(), true), ("c", text(), false)]).len(), 1);
+    assert_eq!(params(&ab, &[("b", text(), true)]).len(), 1, "what follows one that is gone has moved for that reason");
+}
+
+#[test]
+fn a_condition_that_is_not_understood_is_not_passed_over() {
+    let plain = object(&["x"], json!({"x": text()}));
+    for (name, condition) in [
+        ("not", json!({"required": ["y"]})),
+        ("dependentSchemas", json!({"x": {"required": ["y"]}})),
+        ("if", json!({"required": ["y"]})),
+    ] {
+        let mut ruled = plain.clone();
+        ruled[name] = condition;
+        let found = results(ruled.clone(), plain.clone());
+        assert_eq!(found, [(Effect::Unclear, "result: its schema changed in a way that cannot be compared".into())], "{name}");
+        assert_eq!(results(ruled.clone(), ruled.clone()), []);
+        assert_ne!(service(&[], ruled).fingerprint(), service(&[], plain.clone()).fingerprint(), "{name}");
+    }
+    let beside_no_type = json!({"$ref": "#/$defs/X", "minLength": 2});
+    assert_eq!(results(beside_no_type, json!({"$ref": "#/$defs/X"}))[0].0, Effect::Unclear);
+    let mut annotated = plain.clone();
+    annotated["x-of-a-vendor"] = json!(1);
+    assert_eq!(results(annotated, plain), []);
+}
+
+mod names {
+    use schemars::{JsonSchema, schema_for};
+
+    use super::*;
+
+    #[derive(JsonSchema)]
+    #[allow(dead_code, reason = "only its schema is looked at")]
+    struct Größe {
+        meter: f64,
+    }
+
+    mod later {
+        #[derive(schemars::JsonSchema)]
+        #[allow(dead_code, reason = "only its schema is looked at")]
+        pub(super) struct Größe {
+            meter: String,
+        }
+    }
+
+    fn giving(schema: schemars::Schema) -> ServiceDescriptor {
+        let mut schema: Value = schema.into();
+        let definitions = schema.as_object_mut().unwrap().remove("$defs").unwrap();
+        let mut service = service(&[], schema);
+        service.definitions = serde_json::from_value(definitions).unwrap();
+        service
+    }
+
+    #[test]
+    fn a_type_whose_name_is_written_with_percents_is_found() {
+        let (old, new) = (giving(schema_for!(Vec<Größe>)), giving(schema_for!(Vec<later::Größe>)));
+        assert!(old.methods[0].result.to_string().contains("%C3%B6"), "schemars encodes it: {}", old.methods[0].result);
+        let found = compare(&old, &new);
+        let texts: Vec<_> = found.iter().map(|found| found.text.as_str()).collect();
+        assert_eq!(texts, ["result[].meter: text is given where a number is expected"]);
+        assert_ne!(old.fingerprint(), new.fingerprint());
+    }
+}

@@ -14,7 +14,7 @@ mod outcome;
 mod sink;
 
 pub use feed::{JsonItems, TakeItems, feed};
-pub(crate) use guard::GuardedStream;
+pub(crate) use guard::{GuardedStream, StreamCut};
 pub use handover::Handover;
 pub(crate) use handover::Produced;
 pub use outcome::{Results, StreamItem, StreamOf, StreamOutcome, Values};

@@ -2,7 +2,6 @@
 
 use std::{
     fmt,
-    future::poll_fn,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -39,16 +38,8 @@ impl From<Arc<Handover<Vec<u8>>>> for StreamSink {
 }
 
 impl StreamSink {
-    /// Sends an item's JSON, when there is room for it.
-    ///
-    /// # Errors
-    /// [`ItemError::NobodyListens`] once nobody takes the stream any more; [`ItemError::TooLong`].
-    pub async fn send(&self, item: Vec<u8>) -> Result<(), ItemError> {
-        let mut waiting = Some(item);
-        poll_fn(|cx| self.poll_send(&mut waiting, cx)).await
-    }
-
-    /// Sends what waits. Ready when it was taken.
+    /// Sends what waits. Ready when it was taken. Only what was made as JSON here may be sent: anything else would end the session, with
+    /// everybody's calls.
     pub(super) fn poll_send(&self, waiting: &mut Option<Vec<u8>>, cx: &mut Context<'_>) -> Poll<Result<(), ItemError>> {
         match (&self.0, waiting) {
             (To::Session(sink), Some(item)) => sink.poll_send(item, cx),

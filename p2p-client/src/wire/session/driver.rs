@@ -52,7 +52,7 @@ const BATCH: usize = 256;
 /// How long calls are polled right where they came in. After that they get tasks of their own until the next turn.
 const INLINE_BUDGET: Duration = Duration::from_micros(500);
 /// The most bytes that are handed to the connection at once: one HTTP/2 frame's.
-const MAX_CHUNK: usize = 1 << 20;
+const MAX_CHUNK: usize = super::connect::FRAME as usize;
 
 /// One end of a session's streams.
 pub struct Driver {
@@ -66,6 +66,8 @@ pub struct Driver {
     batch: Vec<Message>,
     events: Vec<Event<Waker>>,
     answers: Vec<(u64, Served)>,
+    /// How long calls have been polled in this turn, once one was.
+    inline: Option<Inline>,
     timer: Option<Pin<Box<Sleep>>>,
     /// Since when the connection has taken nothing of what waits.
     stalled: Option<Instant>,
@@ -84,6 +86,16 @@ pub enum Turn {
     Sent,
 }
 
+/// How much of what came in has its place in the batch.
+enum Gathered {
+    /// All of it.
+    All,
+    /// As much as one turn may take; the rest has to wait.
+    Enough,
+    /// All of it, and nothing will follow.
+    TheLast,
+}
+
 impl Driver {
     pub(super) fn new(shared: Arc<Shared>, serve: Arc<dyn Serve>, send: SendStream<Bytes>, receive: RecvStream) -> Self {
         let frames = FrameReader::new(shared.limits.max_message);
@@ -97,6 +109,7 @@ impl Driver {
             batch: Vec::new(),
             events: Vec::new(),
             answers: Vec::new(),
+            inline: None,
             timer: None,
             stalled: None,
             gathered: false,
@@ -119,6 +132,7 @@ impl Driver {
 
     fn turn(&mut self, cx: &mut Context<'_>) -> Result<Turn, Ended> {
         self.shared.driver.register(cx.waker());
+        self.inline = None;
         if let Some(reason) = self.shared.cut_reason() {
             return Err(reason);
         }
@@ -128,34 +142,43 @@ impl Driver {
         Ok(if sent { Turn::Sent } else { Turn::Idle })
     }
 
-    /// Takes what came in, at most [`BATCH`] messages a turn.
+    /// Takes what came in, at most [`BATCH`] messages a turn, however they were cut on their way.
     fn read(&mut self, cx: &mut Context<'_>) -> Result<(), Ended> {
+        let gathered = self.gather(cx);
+        // What came before the end, or before a broken rule, still counts.
+        self.handle_batch()?;
+        match gathered? {
+            Gathered::All => Ok(()),
+            Gathered::Enough => {
+                cx.waker().wake_by_ref();
+                Ok(())
+            }
+            // It has said its farewell, and fetches what it was told of.
+            Gathered::TheLast if self.shared.machine().waits_to_be_fetched() => Ok(self.frames.end()?),
+            Gathered::TheLast => Err(self.stream_ended()?),
+        }
+    }
+
+    /// Fills the batch from what came in.
+    fn gather(&mut self, cx: &mut Context<'_>) -> Result<Gathered, Ended> {
         loop {
             while self.batch.len() < BATCH
                 && let Some(frame) = self.frames.next()?
             {
                 self.batch.push(Message::parse(frame)?);
             }
-            let is_full = self.batch.len() >= BATCH;
-            self.handle_batch()?;
-            if is_full {
-                cx.waker().wake_by_ref();
-                return Ok(());
+            if self.batch.len() >= BATCH {
+                return Ok(Gathered::Enough);
             }
             match self.receive.poll_data(cx) {
-                Poll::Pending => return Ok(()),
+                Poll::Pending => return Ok(Gathered::All),
+                Poll::Ready(None) => return Ok(Gathered::TheLast),
+                Poll::Ready(Some(Err(error))) => return Err(broken(&error)),
                 Poll::Ready(Some(Ok(piece))) => {
                     let length = piece.len();
                     self.frames.push(piece);
                     self.receive.flow_control().release_capacity(length).map_err(|error| broken(&error))?;
                 }
-                Poll::Ready(Some(Err(error))) => return Err(broken(&error)),
-                // It has said its farewell, and fetches what it was told of.
-                Poll::Ready(None) if self.shared.machine().waits_to_be_fetched() => {
-                    self.frames.end()?;
-                    return Ok(());
-                }
-                Poll::Ready(None) => return Err(self.stream_ended()?),
             }
         }
     }
@@ -179,8 +202,12 @@ impl Driver {
         self.shared.used.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let mut machine = self.shared.machine();
         let taken = self.batch.drain(..).try_for_each(|message| machine.receive(message, &mut self.events));
-        let is_open = machine.is_open();
+        let (is_open, takes_no_more) = (machine.is_open(), machine.ended().is_some());
         drop(machine);
+        if takes_no_more {
+            // Whoever waits for leave to make a call has to look elsewhere.
+            self.shared.permits.close();
+        }
         if !is_open {
             self.shared.leaving.send_replace(true);
         }
@@ -194,17 +221,12 @@ impl Driver {
             return;
         }
         let mut freed = 0;
-        // The clock is looked at once a batch, and again after each call that is polled here.
-        let mut inline = None;
         let mut events = std::mem::take(&mut self.events);
         for event in events.drain(..) {
             match event {
                 Event::Wake(waker) => waker.wake(),
                 Event::Freed => freed += 1,
-                Event::Serve(call) => {
-                    let inline = inline.get_or_insert_with(Inline::begin);
-                    self.serve(call, inline);
-                }
+                Event::Serve(call) => self.serve(call),
                 Event::Cancel(id) => self.cancel(id),
                 Event::Credit(id) => self.shared.waiters.wake(id),
             }
@@ -214,8 +236,14 @@ impl Driver {
         self.send_answers();
     }
 
-    fn serve(&mut self, call: Incoming, inline: &mut Inline) {
+    fn serve(&mut self, mut call: Incoming) {
+        // The clock is looked at once a turn, and again after each call that is polled here.
+        let inline = self.inline.get_or_insert_with(Inline::begin);
         let (id, credit) = (call.id, call.credit);
+        if credit.is_some() {
+            // It lives as long as its stream does.
+            call.detach();
+        }
         let items = credit.map(|_| ItemSink::new(self.shared.clone(), id));
         let serve = &self.serve;
         let Ok(mut serving) = catch_unwind(AssertUnwindSafe(|| serve.serve(call, inline.now, items))) else {
@@ -234,7 +262,7 @@ impl Driver {
             }
         }
         // Before the task begins, since it may end before we could note it.
-        self.shared.machine().serving(id, credit);
+        self.shared.machine().serving(id);
         let shared = self.shared.clone();
         let task = tokio::spawn(async move {
             let served = AssertUnwindSafe(serving);
@@ -313,7 +341,7 @@ impl Driver {
         let is_congested = machine.is_congested();
         drop(machine);
         if !is_congested {
-            self.shared.waiters.wake_all();
+            self.shared.waiters.wake_for_room();
         }
         self.handle_events();
         true
@@ -369,7 +397,7 @@ impl Driver {
             self.shared.machine().tick(now, &mut self.events);
             self.handle_events();
             // Those that have not even been sent look at the time themselves.
-            self.shared.waiters.wake_all();
+            self.shared.waiters.wake_for_room();
             let machine = self.shared.machine();
             // There is something to send, or it was the last thing that a session which is left was kept for.
             if machine.waiting() > waiting || !machine.is_open() {
@@ -402,7 +430,13 @@ impl Driver {
 
     /// Tells everyone that it is over, and the other end why, where that is its fault.
     fn end(&mut self, ended: &Ended) {
-        self.shared.machine().end(ended, &mut self.events);
+        let mut machine = self.shared.machine();
+        if !matches!(ended, Ended::Violation(_)) {
+            // The connection never got it, and now never will.
+            machine.was_not_sent(std::mem::take(&mut self.unsent).len());
+        }
+        machine.end(ended, &mut self.events);
+        drop(machine);
         self.handle_events();
         self.shared.permits.close();
         self.shared.waiters.wake_all();

@@ -156,7 +156,7 @@ impl End {
         if self.served.is_multiple_of(2) {
             self.machine.answer(call.id, Ok(b"1".to_vec()), self.late);
         } else {
-            self.machine.serving(call.id, call.credit);
+            self.machine.serving(call.id);
             self.working.push(call.id);
         }
     }

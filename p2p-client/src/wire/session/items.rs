@@ -68,8 +68,12 @@ impl ItemSink {
         match machine.send_item(self.id, item) {
             ItemSent::Gone => Poll::Ready(Err(ItemError::NobodyListens)),
             ItemSent::TooLong => Poll::Ready(Err(ItemError::TooLong { size: item.len() })),
-            ItemSent::Wait => {
-                self.shared.waiters.add_items(self.id, cx.waker().clone());
+            ItemSent::NoCredit => {
+                self.shared.waiters.add_without_credit(self.id, cx.waker());
+                Poll::Pending
+            }
+            ItemSent::NoRoom => {
+                self.shared.waiters.add_items(self.id, cx.waker());
                 Poll::Pending
             }
             ItemSent::Sent => {
@@ -80,6 +84,12 @@ impl ItemSink {
                 Poll::Ready(Ok(()))
             }
         }
+    }
+}
+
+impl Drop for ItemSink {
+    fn drop(&mut self) {
+        self.shared.waiters.forget(self.id);
     }
 }
 

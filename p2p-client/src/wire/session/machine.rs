@@ -58,12 +58,14 @@ pub struct Machine<W> {
     free: Vec<u32>,
     /// Calls that the other end has not answered.
     owed: u32,
+    /// How many of those are streams.
+    streams: u32,
     /// Calls ever made.
     made: u64,
     /// No call's time runs out before this.
     next_deadline: Option<Instant>,
     serving: ById,
-    /// Calls handed out to be served at once that are not in `serving` yet.
+    /// Calls without credit that were handed out to be served, and are not in `serving` yet.
     handed_out: u32,
     /// Calls that wait until what is to be sent has become less.
     backlog: VecDeque<Incoming>,
@@ -92,6 +94,7 @@ impl<W> Machine<W> {
             calls: Vec::new(),
             free: Vec::new(),
             owed: 0,
+            streams: 0,
             made: 0,
             next_deadline: None,
             serving: HashMap::default(),
@@ -124,10 +127,7 @@ impl<W> Machine<W> {
             Message::Open { id } => self.open_came(id, events),
             Message::Item { id, item } => self.item_came(id, item, events),
             Message::Credit { id, n } => {
-                if let Some(serving) = self.serving.get_mut(&id) {
-                    serving.credit = serving.credit.saturating_add(n);
-                    events.push(Event::Credit(id));
-                }
+                self.credit_came(id, n, events);
                 Ok(())
             }
             Message::GoAway { taken, reason } => {
@@ -171,10 +171,14 @@ impl<W> Machine<W> {
         while !self.is_congested()
             && let Some(call) = self.backlog.pop_front()
         {
-            self.handed_out += 1;
-            events.push(Event::Serve(call));
+            self.hand_out(call, events);
         }
         chunk.freeze()
+    }
+
+    /// Says that the last bytes that were taken have not been sent, and will not be: the session is about to [`end`](Self::end).
+    pub fn was_not_sent(&mut self, bytes: usize) {
+        self.taken -= bytes as u64;
     }
 
     // ---- time, and the end
@@ -252,6 +256,11 @@ impl<W> Machine<W> {
     /// Whether no call is open in either direction, and nothing waits to be sent or fetched.
     pub fn is_quiet(&self) -> bool {
         self.owed == 0 && self.unanswered() == 0 && self.out.is_empty() && self.parked.is_empty()
+    }
+
+    /// How many calls of this end may be unanswered at a time.
+    pub fn peer_calls(&self) -> u32 {
+        self.peer_calls
     }
 
     /// Calls of this end that are not answered.

@@ -129,6 +129,11 @@ impl Incoming {
         self.params.as_ref().map(|span| self.text(span))
     }
 
+    /// Gives up what the message was read with: a message is a part of what came in at once, all of which is kept for as long as the part is.
+    pub fn detach(&mut self) {
+        self.frame = Bytes::copy_from_slice(&self.frame);
+    }
+
     /// The spans were found in text, on its boundaries.
     fn text(&self, span: &Range<usize>) -> &str {
         self.frame.get(span.clone()).and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default()

@@ -110,10 +110,11 @@ impl Session {
         send: SendStream<Bytes>,
         receive: RecvStream,
     ) -> (Self, Driver) {
-        let permits = usize::try_from(peer_calls).unwrap_or(Semaphore::MAX_PERMITS).min(Semaphore::MAX_PERMITS);
+        let machine = Machine::new(limits.clone(), peer_calls, first_ticket());
+        let permits = usize::try_from(machine.peer_calls()).unwrap_or(Semaphore::MAX_PERMITS).min(Semaphore::MAX_PERMITS);
         let shared = Arc::new(Shared {
             peer,
-            machine: Mutex::new(Machine::new(limits.clone(), peer_calls, first_ticket())),
+            machine: Mutex::new(machine),
             limits,
             driver: AtomicWaker::new(),
             permits: Semaphore::new(permits),
@@ -144,10 +145,11 @@ impl Session {
     }
 
     /// Makes a call whose method may stream. The deadline holds until the stream is open ([`ItemStream::opened`]); after that nothing
-    /// limits it but its own end, that of the session, and the caller, who drops it.
+    /// limits it but its own end, that of the session, and the caller, who drops it. Of the calls that the other end takes at a time, at most
+    /// half are streams.
     ///
     /// # Errors
-    /// The outcome of a call that was not sent.
+    /// The outcome of a call that was not sent; [`Outcome::Busy`] where too many streams are open.
     pub async fn open(&self, call: &Outgoing<'_>, deadline: Instant) -> Result<ItemStream, Outcome> {
         let key = self.begin(call, deadline).await?;
         Ok(ItemStream::new(self.shared.clone(), key))
@@ -161,11 +163,11 @@ impl Session {
         if machine.is_congested() {
             return None;
         }
-        let was_empty = machine.waiting() == 0;
+        let needs_driver = needs_driver(&machine, deadline);
         let key = machine.begin(call, deadline, None).ok()?;
         drop(machine);
         permit.forget();
-        if was_empty {
+        if needs_driver {
             self.shared.driver.wake();
         }
         Some(InFlight { shared: self.shared.clone(), key: Some(key) })
@@ -182,8 +184,8 @@ impl Session {
             },
         }
         let mut permit = Permit(Some(&self.shared));
-        let mut looked = false;
-        let key = poll_fn(|cx| self.shared.poll_begin(call, deadline, &mut looked, cx)).await?;
+        let mut place = None;
+        let key = poll_fn(|cx| self.shared.poll_begin(call, deadline, &mut place, cx)).await?;
         permit.0 = None;
         Ok(key)
     }
@@ -284,33 +286,33 @@ impl Shared {
         &self,
         call: &Outgoing<'_>,
         deadline: Instant,
-        looked: &mut bool,
+        place: &mut Option<waiters::Place>,
         cx: &Context<'_>,
     ) -> Poll<Result<CallKey, Outcome>> {
         let mut machine = self.machine();
         // It can only be late where it had to wait.
-        if std::mem::replace(looked, true) && deadline <= Instant::now() {
+        if place.is_some() && deadline <= Instant::now() {
             return Poll::Ready(Err(Outcome::Deadline));
         }
         if machine.is_congested() && machine.ended().is_none() {
             machine.wake_at(deadline);
-            self.waiters.add_call(cx.waker().clone());
+            self.waiters.add_call(place, cx.waker());
             drop(machine);
             self.driver.wake();
             return Poll::Pending;
         }
-        let was_empty = machine.waiting() == 0;
+        let needs_driver = needs_driver(&machine, deadline);
         let begun = machine.begin(call, deadline, cx.waker().clone());
         drop(machine);
         match begun {
             Ok(key) => {
-                // Whoever finds something there has woken the driver already, or it is about to take it.
-                if was_empty {
+                if needs_driver {
                     self.driver.wake();
                 }
                 Poll::Ready(Ok(key))
             }
             Err(Refused::Ended(ended)) => Poll::Ready(Err(Outcome::NotSent(ended))),
+            Err(Refused::TooManyStreams { open }) => Poll::Ready(Err(Outcome::Busy { streams: open })),
             Err(Refused::TooManyCalls) => {
                 let ended = Ended::Closed("the peer has too much to do".to_owned());
                 Poll::Ready(Err(Outcome::NotSent(ended)))
@@ -376,6 +378,13 @@ impl Shared {
     fn answer_if_serving(&self, id: u64, error: RpcError) {
         self.answer(id, Served { outcome: Err(error), deadline: Instant::now() });
     }
+}
+
+/// Whether the driver has to be woken for a call that is about to begin. Whoever finds something that waits to be sent has been preceded by
+/// one who woke it for that; but where the other end does not read, that may wait for long, and the driver has to learn of a time that runs
+/// out sooner than any before.
+fn needs_driver(machine: &Machine<Waker>, deadline: Instant) -> bool {
+    machine.waiting() == 0 || machine.next_deadline().is_none_or(|next| deadline < next)
 }
 
 /// Leave to make one call, given back unless the call was made.

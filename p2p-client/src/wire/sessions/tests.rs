@@ -15,7 +15,7 @@ use super::{
         session::{
             Outcome,
             message::Answer,
-            tests::support::{Serves, Service, accept, call, in_time, let_others_run, result, soon},
+            tests::support::{Pair, Serves, Service, accept, call, in_time, let_others_run, result, soon},
         },
     },
     *,

@@ -3,7 +3,7 @@
 use futures::{StreamExt, stream};
 use http::{HeaderValue, header};
 use p2p_client::{
-    call::{Failure, Head, Items, Opened, Opening},
+    call::{Failure, Head, Items, Opened, Opening, UnderWay, Verdict},
     protocol::{CallerId, NDJSON, StreamLine},
     proxy::Peer,
     wire::{
@@ -15,7 +15,10 @@ use p2p_client::{
 };
 use tokio::time::Instant;
 
-use super::{NodeCaller, ended, failed, longest, message, of, read};
+use super::{
+    NodeCaller,
+    send::{failed, longest, message, of, read},
+};
 
 /// How many items of a stream may be on their way to this node. The method waits while they are not taken.
 const CREDIT: u32 = 64;
@@ -37,12 +40,20 @@ impl NodeCaller {
     ) -> Result<Opened, Failure> {
         let mut under_way = self.count(head, to);
         under_way.is_unlike_others();
-        let opened = self.open_by(caller, head, to, body, is_said).await;
-        ended(under_way, &opened);
+        let opened = self.open_by(caller, head, to, body, is_said, &mut under_way).await;
+        under_way.ended(Verdict::of_result(&opened));
         opened
     }
 
-    async fn open_by(&self, caller: &CallerId, head: &Head, to: &Peer, body: &[u8], is_said: bool) -> Result<Opened, Failure> {
+    async fn open_by(
+        &self,
+        caller: &CallerId,
+        head: &Head,
+        to: &Peer,
+        body: &[u8],
+        is_said: bool,
+        under_way: &mut UnderWay,
+    ) -> Result<Opened, Failure> {
         if longest(head, body) > MAX_INLINE || !head.headers.is_empty() {
             return self.open_lines(caller, head, to, body, is_said).await;
         }
@@ -52,7 +63,12 @@ impl NodeCaller {
         loop {
             let (way, is_fresh) = match self.sessions.there(&to.node_id) {
                 Some(way) => (way, false),
-                None => self.open_way(head, to).await?,
+                None => {
+                    under_way.connects();
+                    let opened = self.open_way(head, to).await?;
+                    under_way.is_connected();
+                    opened
+                }
             };
             let Way::Session(session) = way else { return self.open_lines(caller, head, to, body, is_said).await };
             call.timeout = is_said.then(|| head.deadline.saturating_duration_since(Instant::now()));
@@ -64,6 +80,10 @@ impl NodeCaller {
                 },
             };
             match outcome {
+                busy @ Outcome::Busy { .. } => {
+                    under_way.is_held_back();
+                    return self.read_outcome(head, to, busy).await.map(Opened::Answered);
+                }
                 // As for a call with one result: a fresh session tells how things are.
                 Outcome::NotSent(_) if !is_fresh => self.sessions.forget(&session),
                 outcome => return self.read_outcome(head, to, outcome).await.map(Opened::Answered),
@@ -81,7 +101,9 @@ impl NodeCaller {
         if parts.headers.get(header::CONTENT_TYPE).is_some_and(|form| form == NDJSON) {
             return Ok(Opened::Items(of_lines(body.lines(MAX_LINE), to)));
         }
-        let whole = body.whole(RequestLimits::default().max_response).await;
+        // It is the answer to a call after all, and the deadline of that holds.
+        let rest = RequestLimits::within(head.deadline.saturating_duration_since(Instant::now()));
+        let whole = body.whole(rest).await;
         let whole = whole.map_err(|failure| failed(&failure, head, to, left))?;
         read(&http::Response::from_parts(parts, whole), to).map(Opened::Answered)
     }
@@ -104,6 +126,7 @@ fn broken_off(outcome: Outcome, to: &Peer, path: &str) -> Failure {
         Outcome::Answered(Answer::Error(error)) => Failure::Answered(error),
         Outcome::Answered(_) => Failure::Lost(of(to, &"it ended its stream with a large result, where there is none")),
         Outcome::Lost(ended) | Outcome::NotSent(ended) => Failure::Lost(of(to, &ended)),
+        Outcome::Busy { .. } => Failure::Lost(of(to, &"it ended its stream as one that was never opened")),
         Outcome::Deadline => Failure::Deadline(path.to_owned()),
     }
 }

@@ -3,13 +3,13 @@
 use std::{error::Error, pin::pin, task::Poll, time::Duration};
 
 use axum::{body::Body, response::IntoResponse};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{Response, StatusCode};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Body as HttpBody;
 use p2p_client::protocol::{ErrorCode, RpcError};
 use tokio::time::timeout;
 
-use crate::transport::error_response;
+use crate::transport::{error_response, take_frame};
 
 /// The largest body that is taken unless said otherwise: 4 MiB.
 pub const DEFAULT_MAX_BODY: usize = 4 * 1024 * 1024;
@@ -79,7 +79,7 @@ impl IntoResponse for BodyError {
 /// ```
 pub async fn read_body<B>(body: B, max: usize) -> Result<Bytes, BodyError>
 where
-    B: hyper::body::Body,
+    B: HttpBody<Data = Bytes>,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     read_body_within(body, BodyLimits { max, ..BodyLimits::default() }).await
@@ -91,33 +91,71 @@ where
 /// [`BodyError`], which makes its own HTTP response.
 pub async fn read_body_within<B>(body: B, limits: BodyLimits) -> Result<Bytes, BodyError>
 where
-    B: hyper::body::Body,
+    B: HttpBody<Data = Bytes>,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let too_large = BodyError::TooLarge { limit: limits.max };
     if body.size_hint().lower() > limits.max as u64 {
-        return Err(too_large);
+        return Err(BodyError::TooLarge { limit: limits.max });
     }
-    let mut reading = pin!(Limited::new(body, limits.max).collect());
+    let mut reading = pin!(whole(body, limits.max));
     // Most bodies are there with their head already, and a timer would cost more than reading them.
-    let read = match futures::poll!(reading.as_mut()) {
-        Poll::Ready(read) => Ok(read),
-        Poll::Pending => timeout(limits.timeout, reading).await,
-    };
-    match read {
-        Ok(Ok(whole)) => Ok(whole.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large),
-        Ok(Err(error)) => Err(BodyError::Broken(error)),
-        Err(_) => Err(BodyError::TooSlow { after: limits.timeout }),
+    match futures::poll!(reading.as_mut()) {
+        Poll::Ready(read) => read,
+        Poll::Pending => timeout(limits.timeout, reading).await.unwrap_or(Err(BodyError::TooSlow { after: limits.timeout })),
     }
+}
+
+/// The data of a body. What comes in one piece is not copied; what comes in many is put together, as a piece that is kept takes many times its
+/// size where clients make them small.
+async fn whole<B>(body: B, max: usize) -> Result<Bytes, BodyError>
+where
+    B: HttpBody<Data = Bytes>,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let mut body = pin!(body);
+    let Some(first) = data(&mut body).await? else { return Ok(Bytes::new()) };
+    if first.len() > max {
+        return Err(BodyError::TooLarge { limit: max });
+    }
+    if body.is_end_stream() {
+        return Ok(first);
+    }
+    let mut read = BytesMut::from(&*first);
+    while let Some(piece) = data(&mut body).await? {
+        if piece.len() > max - read.len() {
+            return Err(BodyError::TooLarge { limit: max });
+        }
+        read.extend_from_slice(&piece);
+    }
+    Ok(read.freeze())
+}
+
+/// The next piece of data, if any follows. Trailers are passed over.
+async fn data<B>(body: &mut B) -> Result<Option<Bytes>, BodyError>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    while let Some(frame) = take_frame(body).await {
+        if let Ok(piece) = frame.map_err(|error| BodyError::Broken(error.into()))?.into_data() {
+            return Ok(Some(piece));
+        }
+    }
+    Ok(None)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::convert::Infallible;
+    use std::{
+        convert::Infallible,
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering},
+        },
+    };
 
-    use futures::stream;
-    use http_body_util::StreamBody;
+    use futures::{StreamExt, stream};
+    use http_body_util::{BodyExt, Full, StreamBody};
     use hyper::body::Frame;
 
     use super::*;
@@ -131,6 +169,35 @@ mod tests {
         assert_eq!(response.status(), 413);
         let said = response.into_body().collect().await.unwrap().to_bytes();
         assert!(said.starts_with(br#"{"jsonrpc":"2.0","error":{"code":-32600,"message":"the body is larger than 5"#));
+    }
+
+    #[tokio::test]
+    async fn a_body_in_many_small_pieces_takes_no_more_than_its_bytes() {
+        // Each piece keeps something else alive, as a piece of a connection's buffer does.
+        struct Kept {
+            _alive: Arc<()>,
+        }
+        impl AsRef<[u8]> for Kept {
+            fn as_ref(&self) -> &[u8] {
+                b"x"
+            }
+        }
+        let alive = Arc::new(());
+        let most = Arc::new(AtomicUsize::new(0));
+        let (counted, seen) = (alive.clone(), most.clone());
+        let parts = stream::iter(0..1_000).map(move |_| {
+            seen.fetch_max(Arc::strong_count(&counted), Ordering::SeqCst);
+            Ok::<_, Infallible>(Frame::data(Bytes::from_owner(Kept { _alive: counted.clone() })))
+        });
+        assert_eq!(read_body(StreamBody::new(parts), 1_000).await.unwrap(), "x".repeat(1_000));
+        let most = most.load(Ordering::SeqCst);
+        assert!(most <= 4, "{most} are held at a time");
+    }
+
+    #[tokio::test]
+    async fn a_body_in_one_piece_is_not_copied() {
+        let sent = Bytes::from(vec![b'x'; 100]);
+        assert_eq!(read_body(Full::new(sent.clone()), 100).await.unwrap().as_ptr(), sent.as_ptr());
     }
 
     #[tokio::test(start_paused = true)]

@@ -268,6 +268,25 @@ async fn a_batch_runs_side_by_side_but_not_without_bound_and_is_answered_in_orde
     assert_eq!(dispatch.most.into_inner(), BATCH_CONCURRENCY);
 }
 
+#[tokio::test]
+async fn past_the_room_for_its_answers_a_batch_is_refused_unexecuted_and_notifications_still_run() {
+    let examples = Examples::default();
+    let call = |id: u64| format!(r#"{{"jsonrpc":"2.0","method":"get_data","id":{id}}}"#);
+    let batch = format!(r#"[{},{},{},{{"jsonrpc":"2.0","method":"update"}}]"#, call(1), call(2), call(3));
+    let Ok(Message::Batch(entries)) = parse(batch.as_bytes()) else { panic!("no batch") };
+    let one = r#"{"jsonrpc":"2.0","result":["hello",5],"id":1}"#.len();
+    let answer = execute_all(entries, &examples, Room::of(2 * one - 1)).await.unwrap();
+    let answers: Vec<Value> = serde_json::from_slice(&answer).unwrap();
+    assert_eq!(answers[..2], [result(1, json!(["hello", 5])), result(2, json!(["hello", 5]))]);
+    assert_eq!(error_of(&answers[2]), (-32600, json!(3)));
+    let said = answers[2]["error"]["message"].as_str().unwrap();
+    assert_eq!(
+        said,
+        format!("not executed: what is answered to this batch takes more than {} bytes already; split the batch", 2 * one - 1)
+    );
+    assert_eq!(*examples.called.lock().unwrap(), ["get_data", "get_data", "update"]);
+}
+
 #[test]
 fn a_body_of_params_is_an_object_or_an_array_or_nothing() {
     assert!(params(b" ").unwrap().is_none());

@@ -26,6 +26,11 @@ pub enum Outcome {
     Lost(Ended),
     /// Its time ran out.
     Deadline,
+    /// It was not sent: so many streams are open at the other end from here, which is as many as may be. Other calls can still be made.
+    Busy {
+        /// How many streams that are.
+        streams: u32,
+    },
 }
 
 /// What there is for the caller of a call.
@@ -61,6 +66,11 @@ impl CallKey {
 pub enum Refused {
     /// As many calls are unanswered as the other end takes; wait for [`Event::Freed`].
     TooManyCalls,
+    /// As many of them are streams as may be; calls with one answer are to find room as well.
+    TooManyStreams {
+        /// How many that are.
+        open: u32,
+    },
     /// The session takes no further calls.
     Ended(Ended),
 }
@@ -117,6 +127,9 @@ impl<W> Machine<W> {
         if self.owed >= self.peer_calls {
             return Err(Refused::TooManyCalls);
         }
+        if call.credit.is_some() && self.streams >= self.max_streams() {
+            return Err(Refused::TooManyStreams { open: self.streams });
+        }
         let place = self.free_place().ok_or(Refused::TooManyCalls)?;
         self.made += 1;
         let id = (self.made << PLACE_BITS) | u64::from(place);
@@ -124,6 +137,7 @@ impl<W> Machine<W> {
         call.write(id, &mut self.out);
         self.written += (self.out.len() - before) as u64;
         self.owed += 1;
+        self.streams += u32::from(call.credit.is_some());
         self.wake_at(deadline);
         let stream = call
             .credit
@@ -135,6 +149,11 @@ impl<W> Machine<W> {
             None => self.calls.push(slot),
         }
         Ok(CallKey(id))
+    }
+
+    /// A stream may last for days, and occupies the place of a call at the other end.
+    fn max_streams(&self) -> u32 {
+        (self.peer_calls / 2).max(1)
     }
 
     fn free_place(&mut self) -> Option<u32> {
@@ -245,7 +264,8 @@ impl<W> Machine<W> {
                 items.waiting.push_back(item);
                 events.push(Event::Wake(waker));
             }
-            Waiter::Looking => items.waiting.push_back(item),
+            // Its caller is behind. A slice would keep all that was read with it, for as long as that lasts.
+            Waiter::Looking => items.waiting.push_back(Bytes::copy_from_slice(&item)),
             // Nobody wants it any more.
             kept @ (Waiter::Gone | Waiter::Ready(_)) => slot.waiter = kept,
         }
@@ -267,6 +287,7 @@ impl<W> Machine<W> {
         let slot = &mut self.calls[place];
         slot.is_owed = false;
         self.owed -= 1;
+        self.streams -= u32::from(slot.stream.is_some());
         match std::mem::replace(&mut slot.waiter, Waiter::Gone) {
             Waiter::Waiting(waker) => {
                 slot.waiter = Waiter::Ready(outcome);

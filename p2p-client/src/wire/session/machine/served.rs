@@ -1,6 +1,9 @@
 //! The calls of the other end: from [`Event::Serve`] to [`answer`](Machine::answer).
 
-use std::{collections::HashMap, hash::BuildHasherDefault};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    hash::BuildHasherDefault,
+};
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -68,10 +71,28 @@ impl<W> Machine<W> {
         if self.is_congested() {
             self.backlog.push_back(call);
         } else {
-            self.handed_out += 1;
-            events.push(Event::Serve(call));
+            self.hand_out(call, events);
         }
         Ok(())
+    }
+
+    /// Has a call served. One whose caller wants a stream is never over at once, and more credit for it may come in the same batch.
+    pub(super) fn hand_out(&mut self, call: Incoming, events: &mut Vec<Event<W>>) {
+        match call.credit {
+            Some(credit) => drop(self.serving.insert(call.id, Serving { credit, is_open: false })),
+            None => self.handed_out += 1,
+        }
+        events.push(Event::Serve(call));
+    }
+
+    pub(super) fn credit_came(&mut self, id: u64, n: u32, events: &mut Vec<Event<W>>) {
+        if let Some(serving) = self.serving.get_mut(&id) {
+            serving.credit = serving.credit.saturating_add(n);
+            events.push(Event::Credit(id));
+        } else if let Some(Incoming { credit: Some(credit), .. }) = self.backlog.iter_mut().find(|call| call.id == id) {
+            *credit = credit.saturating_add(n);
+        }
+        // Otherwise it has been answered, and the answer is on its way.
     }
 
     /// Calls of the other end that we have not answered.
@@ -89,10 +110,13 @@ impl<W> Machine<W> {
         // Otherwise it has been answered, and the answer is on its way.
     }
 
-    /// Says that a call did not end at once, and is being served: it may be cancelled from now on.
-    pub fn serving(&mut self, id: u64, credit: Option<u32>) {
-        self.handed_out = self.handed_out.saturating_sub(1);
-        self.serving.insert(id, Serving { credit: credit.unwrap_or(0), is_open: false });
+    /// Says that a call did not end at once, and is being served: it may be cancelled from now on. (One whose caller wants a stream may be that
+    /// since it was handed out.)
+    pub fn serving(&mut self, id: u64) {
+        if let Entry::Vacant(vacant) = self.serving.entry(id) {
+            vacant.insert(Serving { credit: 0, is_open: false });
+            self.handed_out = self.handed_out.saturating_sub(1);
+        }
     }
 
     /// Answers a call that was served, with a result of at most [`MAX_INLINE`] bytes (larger ones are parked until `until`) or an error.
@@ -150,7 +174,8 @@ impl<W> Machine<W> {
         match self.serving.get_mut(&id) {
             None => ItemSent::Gone,
             Some(_) if item.len() > MAX_INLINE => ItemSent::TooLong,
-            Some(serving) if serving.credit == 0 || congested => ItemSent::Wait,
+            Some(serving) if serving.credit == 0 => ItemSent::NoCredit,
+            Some(_) if congested => ItemSent::NoRoom,
             Some(serving) => {
                 serving.credit -= 1;
                 self.write(|out| write_item(id, item, out));
@@ -182,7 +207,9 @@ pub enum ItemSent {
     /// It is on its way.
     Sent,
     /// There is no credit; wait for [`Event::Credit`].
-    Wait,
+    NoCredit,
+    /// Too much waits to be sent; wait until some of it was taken.
+    NoRoom,
     /// Nobody wants it any more.
     Gone,
     /// It is larger than [`MAX_INLINE`], which the other end would not take.

@@ -240,3 +240,13 @@ fn a_method_with_escapes_in_it_is_read_as_what_it_says() {
     assert_eq!(call(r#"{"jsonrpc":"2.0","id":1,"method":"kv\/get\u00e9","params":{}}"#).method(), "kv/geté");
     assert_eq!(call(r#"{"jsonrpc":"2.0","id":1,"method":"kv/geté","params":{}}"#).method(), "kv/geté");
 }
+
+#[test]
+fn a_call_that_is_detached_says_the_same_and_does_not_keep_what_it_was_read_with() {
+    let read = Bytes::from_static(br#"--{"jsonrpc":"2.0","id":1,"method":"a/b","credit":3,"params":{"x":1}}--"#);
+    let Ok(Message::Call(mut call)) = Message::parse(read.slice(2..read.len() - 2)) else { panic!("it is a call") };
+    assert!(read.as_ptr_range().contains(&call.params().unwrap().as_ptr()));
+    call.detach();
+    assert_eq!((call.method(), call.params(), call.credit), ("a/b", Some(r#"{"x":1}"#), Some(3)));
+    assert!(!read.as_ptr_range().contains(&call.params().unwrap().as_ptr()));
+}

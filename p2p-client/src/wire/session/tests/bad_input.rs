@@ -150,7 +150,7 @@ async fn a_peer_that_never_reads_has_its_session_ended_and_memory_stays_bounded(
     let lost = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Lost(Ended::NotReading(_)))).count();
     let not_sent = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::NotSent(Ended::NotReading(_)))).count();
     assert_eq!(lost + not_sent, 100, "{outcomes:?}");
-    assert!((1..30).contains(&lost), "{lost} were handed to the connection");
+    assert_eq!(lost, 1, "the others were not whole when the window was full");
     assert_eq!(session.shared.machine().waiting(), 0);
     drop(peer);
 }

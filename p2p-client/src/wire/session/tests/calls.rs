@@ -195,3 +195,18 @@ async fn an_end_that_serves_nobody_says_so() {
     assert_eq!(error.code, ErrorCode::UNAVAILABLE);
     assert_eq!(error.message, "a/b cannot be called here: this end of the session only calls");
 }
+
+#[tokio::test]
+async fn calls_that_came_with_a_slow_one_in_frames_of_their_own_do_not_wait_for_each_other() {
+    let (_session, service, mut peer) = RawPeer::new(SessionLimits::default(), 1).await;
+    for id in 1..=8 {
+        peer.say(format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"slow","params":{{}}}}"#));
+    }
+    for _ in 0..8 {
+        peer.next().await.unwrap();
+    }
+    let mut tasks = service.tasks.lock().unwrap().clone();
+    tasks.sort_unstable_by_key(ToString::to_string);
+    tasks.dedup();
+    assert_eq!(tasks.len(), 8);
+}

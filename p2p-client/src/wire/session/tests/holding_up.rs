@@ -100,7 +100,10 @@ async fn calls_that_come_in_wait_while_their_peer_does_not_read_the_answers() {
     let limits = SessionLimits { max_waiting: 100_000, max_calls: 500, ..SessionLimits::default() };
     let (session, _service, mut peer) = RawPeer::new(limits, 2).await;
     let mut ask = |id: u32| peer.say(format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"large","params":[50000]}}"#));
-    (1..=10).for_each(&mut ask);
+    // The first two fill the window, and what is handed to the connection.
+    (1..=2).for_each(&mut ask);
+    let_others_run().await;
+    (3..=10).for_each(&mut ask);
     let_others_run().await;
     let waiting = session.shared.machine().waiting();
     assert!((100_000..=510_000).contains(&waiting), "{waiting} bytes wait");
@@ -110,4 +113,50 @@ async fn calls_that_come_in_wait_while_their_peer_does_not_read_the_answers() {
     for _ in 0..400 {
         assert!(matches!(peer.next().await, Some(Message::Answer { answer: Answer::Result(_), .. })));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_holds_behind_later_ones_while_the_other_end_does_not_read() {
+    let (session, _service, peer) = RawPeer::new(SessionLimits::default(), 1_024).await;
+    // More than its window: from now on nothing is taken any more.
+    let big = format!("\"{}\"", "x".repeat(60_000));
+    let _stalled: Vec<_> = (0..2).map(|_| spawn_call(&session, "a/b", &big)).collect();
+    let_others_run().await;
+    let began = Instant::now();
+    let patient = {
+        let session = session.clone();
+        tokio::spawn(async move { session.call(&call("a/b", "1"), began + Duration::from_secs(20)).await })
+    };
+    let_others_run().await;
+    let outcome = session.call(&call("a/b", "2"), began + Duration::from_secs(1)).await;
+    assert!(matches!(outcome, Outcome::Deadline), "{outcome:?}");
+    assert_eq!(began.elapsed().as_secs(), 1);
+    // The same of a call that is begun without waiting for its turn.
+    let third = call("a/b", "3");
+    let outcome = session.start(&third, began + Duration::from_secs(2)).unwrap().await;
+    assert!(matches!(outcome, Outcome::Deadline), "{outcome:?}");
+    assert_eq!(began.elapsed().as_secs(), 2);
+    assert!(matches!(soon(patient).await.unwrap(), Outcome::Deadline));
+    drop(peer);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_turn_learns_at_once_that_the_other_end_leaves() {
+    let (session, _service, mut peer) = RawPeer::new(SessionLimits::default(), 1).await;
+    let first = spawn_call(&session, "a/b", "1");
+    let id = peer.next_call().await.id;
+    let second = spawn_call(&session, "a/b", "2");
+    let_others_run().await;
+    peer.say(br#"{"jsonrpc":"2.0","method":"$/goaway","params":{"taken":1,"reason":"it restarts"}}"#);
+    let outcome = soon(second).await.unwrap();
+    assert!(matches!(&outcome, Outcome::NotSent(Ended::Left(why)) if why == "it restarts"), "{outcome:?}");
+    assert!(!first.is_finished());
+    peer.say(format!(r#"{{"jsonrpc":"2.0","id":{id},"result":1}}"#));
+    assert_eq!(result(soon(first).await.unwrap()), "1");
+}
+
+#[tokio::test]
+async fn no_more_calls_are_let_through_than_there_are_places_for_whatever_the_other_end_takes() {
+    let (session, _service, _peer) = RawPeer::new(SessionLimits::default(), u32::MAX).await;
+    assert_eq!(session.shared.permits.available_permits(), 1 << 16);
 }

@@ -121,3 +121,68 @@ async fn an_item_that_the_other_end_would_not_take_is_an_error_of_its_sender() {
     assert_eq!(error.message, format!("an item of {size} bytes, where 65536 are taken; send it in parts"));
     assert!(pair.works().await);
 }
+
+#[tokio::test(start_paused = true)]
+async fn credit_that_comes_together_with_its_call_counts() {
+    let (_session, _service, mut peer) = RawPeer::new(SessionLimits::default(), 1).await;
+    let mut together = bytes::BytesMut::new();
+    Outgoing { credit: Some(1), ..call("count", "3") }.write(1, &mut together);
+    crate::wire::session::message::write_credit(1, 2, &mut together);
+    peer.send(together);
+    for expected in ["0", "1", "2"] {
+        assert!(matches!(peer.next().await, Some(Message::Item { id: 1, item }) if item == expected));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn credit_counts_for_a_stream_that_waits_to_be_begun() {
+    let limits = SessionLimits { max_waiting: 50_000, ..SessionLimits::default() };
+    let (session, _service, mut peer) = RawPeer::new(limits, 1).await;
+    // More than the window, and as much again: what comes after it has to wait.
+    for id in 1..=4 {
+        peer.say(format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"large","params":[60000]}}"#));
+        let_others_run().await;
+    }
+    assert!(session.shared.machine().is_congested());
+    peer.say(br#"{"jsonrpc":"2.0","id":5,"method":"count","credit":1,"params":3}"#);
+    peer.say(br#"{"jsonrpc":"2.0","method":"$/credit","params":{"id":5,"n":2}}"#);
+    let_others_run().await;
+    for _ in 1..=4 {
+        assert!(matches!(peer.next().await, Some(Message::Answer { .. })));
+    }
+    for expected in ["0", "1", "2"] {
+        assert!(matches!(peer.next().await, Some(Message::Item { id: 5, item }) if item == expected));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn open_streams_leave_room_for_calls() {
+    let pair = Pair::within(SessionLimits { max_calls: 4, ..SessionLimits::default() }).await;
+    let mut streams = Vec::new();
+    for _ in 0..2 {
+        let mut stream = open(&pair.client, "open_and_wait", "1", 1).await;
+        assert!(matches!(soon(stream.opened()).await, StreamOpening::Open));
+        streams.push(stream);
+    }
+    let third = pair.client.open(&Outgoing { credit: Some(1), ..call("open_and_wait", "1") }, in_time()).await;
+    assert!(matches!(third, Err(Outcome::Busy { streams: 2 })), "{third:?}");
+    assert!(pair.works().await && pair.client.is_open());
+    drop(streams.pop());
+    Service::reached(&pair.at_server.dropped, 1).await;
+    let_others_run().await;
+    let mut third = open(&pair.client, "open_and_wait", "1", 1).await;
+    assert!(matches!(soon(third.opened()).await, StreamOpening::Open));
+}
+
+#[tokio::test]
+async fn nothing_is_kept_of_a_stream_that_waited_for_credit_when_it_has_ended() {
+    let pair = Pair::new().await;
+    let items = open(&pair.client, "count", "100", 2).await;
+    while pair.server.shared.waiters.count() != (0, 0, 1) {
+        tokio::task::yield_now().await;
+    }
+    drop(items);
+    Service::reached(&pair.at_server.dropped, 1).await;
+    let_others_run().await;
+    assert_eq!(pair.server.shared.waiters.count(), (0, 0, 0));
+}

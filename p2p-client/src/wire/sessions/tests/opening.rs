@@ -185,9 +185,30 @@ async fn a_peer_with_a_new_address_is_tried_there_at_once() {
     assert_eq!(*peers.dials.lock().unwrap(), ["a:8001", "elsewhere:8001"]);
     peers.gate.add_permits(2);
     let (old, new) = (session(soon(old).await.unwrap()), session(soon(new).await.unwrap()));
-    // Who waited for the old one may use it; those who come later find the new one.
-    assert!(echoes(&old).await);
+    assert!(old.is(&new), "who waited for the old address gets what came of the new one");
+    assert!(echoes(&new).await);
     assert!(open(&pool, "a").await.is(&new));
+    assert_eq!(pool.inner.table().living[&node("a")].len(), 1, "the other attempt has ended");
+}
+
+#[tokio::test]
+async fn a_session_that_was_opened_while_its_attempt_was_cut_is_not_kept() {
+    let peers = Peers::new();
+    peers.gate.forget_permits(1_000);
+    let pool = peers.pool(SessionsConfig::default());
+    let waiting = tokio::spawn({
+        let pool = pool.clone();
+        async move { pool.way(&peer("a")).await }
+    });
+    let_others_run().await;
+    pool.cut(&node("a"), "its certificate was revoked");
+    assert!(matches!(soon(waiting).await.unwrap(), Err(NoWay::Cut)));
+    // Its task was at the very end on another thread, where nothing aborts it.
+    let opened = Pair::new().await.client;
+    let (report, _outcome) = watch::channel(None);
+    pool.inner.settle(&node("a"), &report, &Ok(Way::Session(opened.clone())));
+    assert!(pool.there(&node("a")).is_none() && pool.inner.table().living.is_empty());
+    assert!(matches!(soon(opened.ended()).await, Ended::Closed(why) if why == "nobody waits for this session any more"));
 }
 
 #[tokio::test]

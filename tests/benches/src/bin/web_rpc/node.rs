@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::password;
 
 /// What the measured method answers: about 240 bytes of JSON with the envelope.
-#[derive(Serialize, Deserialize, JsonSchema)]
+#[derive(Serialize, Deserialize, JsonSchema, Message)]
 pub(crate) struct Seen {
     id: u64,
     name: String,

@@ -40,7 +40,7 @@ fn who_leaves_counts_the_calls_that_it_took_and_takes_no_further_ones() {
 fn a_session_is_done_when_both_have_left_and_everything_is_answered() {
     let mut machine = machine();
     receive(&mut machine, call_of(1)).unwrap();
-    machine.serving(1, None);
+    machine.serving(1);
     let key = machine.begin(&PLAIN, later(), 1).unwrap();
     machine.leave("it stops");
     sent(&mut machine);
@@ -110,7 +110,7 @@ fn the_end_cancels_what_is_served_and_forgets_what_waits() {
     let mut machine = machine();
     for id in 1..=2 {
         receive(&mut machine, call_of(id)).unwrap();
-        machine.serving(id, None);
+        machine.serving(id);
     }
     receive(&mut machine, call_of(3)).unwrap();
     machine.answer(3, Ok(vec![b'1'; MAX_INLINE + 1]), later());

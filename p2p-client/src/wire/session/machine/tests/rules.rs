@@ -52,7 +52,7 @@ fn one_call_more_than_was_allowed_breaks_a_rule_and_one_that_was_answered_makes_
     let mut machine = machine();
     for id in 1..=4 {
         receive(&mut machine, call_of(id)).unwrap();
-        machine.serving(id, None);
+        machine.serving(id);
     }
     machine.answer(2, Ok(b"1".to_vec()), later());
     receive(&mut machine, call_of(5)).unwrap();
@@ -97,8 +97,8 @@ fn calls_that_come_while_too_much_waits_to_be_sent_begin_when_it_has_become_less
     let begun: Vec<_> = events.iter().map(|event| if let Event::Serve(call) = event { call.id } else { 0 }).collect();
     assert_eq!(begun, [2, 4]);
     // All of them count, also those that waited.
-    machine.serving(2, None);
-    machine.serving(4, None);
+    machine.serving(2);
+    machine.serving(4);
     receive(&mut machine, call_of(5)).unwrap();
     receive(&mut machine, call_of(6)).unwrap();
     assert_eq!(receive(&mut machine, call_of(7)).unwrap_err(), Violation::TooManyCalls { limit: 4 });
@@ -110,11 +110,11 @@ fn cancelling_what_is_unknown_or_answered_changes_nothing() {
     let cancel = |id: u64| message(&format!(r#"{{"jsonrpc":"2.0","method":"$/cancel","params":{{"id":{id}}}}}"#));
     assert!(receive(&mut machine, cancel(1)).unwrap().is_empty());
     receive(&mut machine, call_of(1)).unwrap();
-    machine.serving(1, None);
+    machine.serving(1);
     machine.answer(1, Ok(b"1".to_vec()), later());
     assert!(receive(&mut machine, cancel(1)).unwrap().is_empty());
     receive(&mut machine, call_of(2)).unwrap();
-    machine.serving(2, None);
+    machine.serving(2);
     assert!(matches!(receive(&mut machine, cancel(2)).unwrap()[..], [Event::Cancel(2)]));
 }
 

@@ -23,7 +23,7 @@ fn serving(credit: u32) -> Machine<u32> {
     let call = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"a/b","credit":{credit},"params":{{}}}}"#);
     let events = receive(&mut machine, message(&call)).unwrap();
     assert!(matches!(&events[..], [Event::Serve(call)] if call.credit == Some(credit)));
-    machine.serving(1, Some(credit));
+    machine.serving(1);
     machine
 }
 
@@ -104,11 +104,11 @@ fn a_server_sends_as_many_items_as_there_is_credit_for() {
     let mut machine = serving(2);
     assert_eq!(machine.send_item(1, b"0"), ItemSent::Sent);
     assert_eq!(machine.send_item(1, b"1"), ItemSent::Sent);
-    assert_eq!(machine.send_item(1, b"2"), ItemSent::Wait);
+    assert_eq!(machine.send_item(1, b"2"), ItemSent::NoCredit);
     assert_eq!(sent(&mut machine).len(), 2);
     assert!(matches!(receive(&mut machine, credit(1, 1)).unwrap()[..], [Event::Credit(1)]));
     assert_eq!(machine.send_item(1, b"2"), ItemSent::Sent);
-    assert_eq!(machine.send_item(1, b"3"), ItemSent::Wait);
+    assert_eq!(machine.send_item(1, b"3"), ItemSent::NoCredit);
     machine.answer(1, Ok(b"null".to_vec()), later());
     assert_eq!(machine.send_item(1, b"3"), ItemSent::Gone);
 }
@@ -117,8 +117,8 @@ fn a_server_sends_as_many_items_as_there_is_credit_for() {
 fn a_call_that_gives_no_credit_gets_no_items() {
     let mut machine = machine();
     receive(&mut machine, call_of(1)).unwrap();
-    machine.serving(1, None);
-    assert_eq!(machine.send_item(1, b"0"), ItemSent::Wait);
+    machine.serving(1);
+    assert_eq!(machine.send_item(1, b"0"), ItemSent::NoCredit);
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn items_wait_while_too_much_waits_to_be_sent() {
     machine.limits.max_waiting = 1_000;
     let big = vec![b'1'; 1_000];
     assert_eq!(machine.send_item(1, &big), ItemSent::Sent);
-    assert_eq!(machine.send_item(1, &big), ItemSent::Wait);
+    assert_eq!(machine.send_item(1, &big), ItemSent::NoRoom);
     assert!(machine.waiting() < 1_200);
     machine.take_output(usize::MAX, &mut Vec::new());
     assert_eq!(machine.send_item(1, &big), ItemSent::Sent);
@@ -189,4 +189,42 @@ fn a_server_says_once_that_a_stream_is_open_and_only_while_it_serves_it() {
     sent(&mut machine);
     machine.open_stream(1);
     assert!(sent(&mut machine).is_empty());
+}
+
+#[test]
+fn streams_take_half_of_what_the_other_end_takes_and_no_more() {
+    let mut machine = machine();
+    let keys = [opened(&mut machine, 1), opened(&mut machine, 1)];
+    let stream = Outgoing { credit: Some(1), ..PLAIN };
+    assert_eq!(machine.begin(&stream, later(), 1).unwrap_err(), Refused::TooManyStreams { open: 2 });
+    machine.begin(&PLAIN, later(), 1).unwrap();
+    // One that was given up occupies its place until the other end has ended it.
+    machine.abandon(keys[0]);
+    assert_eq!(machine.begin(&stream, later(), 1).unwrap_err(), Refused::TooManyStreams { open: 2 });
+    receive(&mut machine, message(&format!(r#"{{"jsonrpc":"2.0","id":{},"result":null}}"#, keys[0].id()))).unwrap();
+    machine.begin(&stream, later(), 1).unwrap();
+}
+
+#[test]
+fn an_end_that_takes_a_single_call_takes_a_single_stream() {
+    let mut machine = Machine::<u32>::new(SessionLimits::default(), 1, 0);
+    let key = opened(&mut machine, 1);
+    receive(&mut machine, message(&format!(r#"{{"jsonrpc":"2.0","id":{},"result":null}}"#, key.id()))).unwrap();
+    opened(&mut machine, 1);
+}
+
+#[test]
+fn an_item_whose_caller_is_behind_does_not_keep_what_it_was_read_with() {
+    let mut machine = machine();
+    let key = opened(&mut machine, 4);
+    let read = Bytes::from(format!(r#"{{"jsonrpc":"2.0","method":"$/item","params":{{"id":{},"item":1}}}}"#, key.id()));
+    for _ in 0..2 {
+        receive(&mut machine, Message::parse(read.clone()).unwrap()).unwrap();
+    }
+    let mut is_slice = || {
+        let Progress::Item(item) = look(&mut machine, key) else { panic!("an item is missing") };
+        read.as_ptr_range().contains(&item.as_ptr())
+    };
+    assert!(is_slice(), "the first is about to be taken");
+    assert!(!is_slice());
 }

@@ -77,8 +77,15 @@ struct Work {
     label: u32,
     /// How many items were sent.
     items: u32,
-    /// It found no credit or room, and waits to be told of some.
-    waits: bool,
+    /// What it found none of, and waits to be told of.
+    waits: Option<ItemSent>,
+}
+
+impl Work {
+    /// There is some of what it waits for, if it is that.
+    fn goes_on_after(&mut self, found: ItemSent) {
+        self.waits = self.waits.filter(|waits| *waits != found);
+    }
 }
 
 impl World {
@@ -164,6 +171,7 @@ impl World {
                 end.pending.insert(label, Pending { key, deadline, items: 0 });
                 self.plans.push((style, reply));
             }
+            Err(Refused::TooManyStreams { open }) => assert_eq!(open, (self.max_calls / 2).max(1)),
             Err(Refused::TooManyCalls) => assert_eq!(end.permits, 0),
             Err(Refused::Ended(_)) => assert!(end.machine.ended().is_some()),
         }
@@ -175,7 +183,7 @@ impl World {
         let chunk = side.machine.take_output(max, &mut events);
         side.wire.extend_from_slice(&chunk);
         if !side.machine.is_congested() {
-            side.working.values_mut().for_each(|work| work.waits = false);
+            side.working.values_mut().for_each(|work| work.goes_on_after(ItemSent::NoRoom));
         }
         self.handle(end, events);
     }
@@ -211,8 +219,8 @@ impl World {
                     if matches!(self.plans[label as usize].0, Style::AtOnce) {
                         answers.push((call.id, label));
                     } else {
-                        end.machine.serving(call.id, call.credit);
-                        end.working.insert(call.id, Work { label, items: 0, waits: false });
+                        end.machine.serving(call.id);
+                        end.working.insert(call.id, Work { label, items: 0, waits: None });
                     }
                 }
                 Event::Cancel(id) => {
@@ -223,7 +231,7 @@ impl World {
                 }
                 Event::Credit(id) => {
                     if let Some(work) = end.working.get_mut(&id) {
-                        work.waits = false;
+                        work.goes_on_after(ItemSent::NoCredit);
                     }
                 }
             }
@@ -239,10 +247,10 @@ impl World {
         if let Style::Stream { items, .. } = self.plans[work.label as usize].0
             && work.items < items
         {
-            if !work.waits {
+            if work.waits.is_none() {
                 match end.machine.send_item(id, work.items.to_string().as_bytes()) {
                     ItemSent::Sent => work.items += 1,
-                    ItemSent::Wait => work.waits = true,
+                    nothing @ (ItemSent::NoCredit | ItemSent::NoRoom) => work.waits = Some(nothing),
                     gone => panic!("a call is being served until it is answered, and not {gone:?}"),
                 }
             }
@@ -309,6 +317,7 @@ impl World {
                 }
             }
             Outcome::NotSent(_) | Outcome::Lost(_) => {}
+            Outcome::Busy { .. } => panic!("a call that was refused was never begun"),
         }
     }
 
@@ -357,7 +366,7 @@ impl World {
                     idle &= self.ends[at].wire.is_empty();
                     self.deliver(at, usize::MAX);
                     for id in self.ends[at].working.keys().copied().collect::<Vec<_>>() {
-                        idle &= self.ends[at].working[&id].waits;
+                        idle &= self.ends[at].working[&id].waits.is_some();
                         self.work(at, id);
                     }
                 }

@@ -1,0 +1,186 @@
+//! Serving a call from JSON by what this node hosts, for whoever made it.
+
+use std::{future::poll_fn, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt};
+use tokio::time::Instant;
+
+use crate::{
+    protocol::{CallerId, ErrorCode, NodeId, RpcError},
+    service::{
+        CallContext, Chain, Cut, Guarded, HostedService, MethodSpec, Params, Running, RunningStream, ServiceSpec, StreamSink,
+        stream::{GuardedStream, Handover, Produced, StreamCut},
+    },
+};
+
+use super::{CallOptions, Failure, Opened};
+
+/// Serves one call from JSON: access was checked, the rest is done here. The call runs under its deadline, is counted, and keeps a
+/// panic within it. The items of a method that streams go where the context says, and it answers null after the last one. A `detached`
+/// method runs on when the caller stops waiting, that is, when this future is dropped.
+///
+/// # Errors
+/// What the method answered, or that it panicked or ran out of time.
+pub async fn serve_guarded(
+    service: &Arc<dyn HostedService>,
+    method: &MethodSpec,
+    cx: &CallContext,
+    params: Params<'_>,
+    began: Instant,
+) -> Result<Vec<u8>, RpcError> {
+    if method.streams {
+        let ended = Box::pin(serve_stream(&**service, method, cx, params, began)).await;
+        return ended.map(|()| b"null".to_vec());
+    }
+    if !method.detached {
+        return serve_attached(&**service, method, cx, params, began).await;
+    }
+    Box::pin(serve_detached(service, method, cx, params, began)).await
+}
+
+async fn serve_detached(
+    service: &Arc<dyn HostedService>,
+    method: &MethodSpec,
+    cx: &CallContext,
+    params: Params<'_>,
+    began: Instant,
+) -> Result<Vec<u8>, RpcError> {
+    let (service, method, cx) = (service.clone(), method.clone(), cx.clone());
+    let json = params.json().map(str::to_owned);
+    let running = tokio::spawn(async move { serve_attached(&*service, &method, &cx, Params::new(json.as_deref()), began).await });
+    running.await.unwrap_or_else(|_| Err(RpcError::new(ErrorCode::CANCELLED, "the node is stopping")))
+}
+
+async fn serve_attached(
+    service: &dyn HostedService,
+    method: &MethodSpec,
+    cx: &CallContext,
+    params: Params<'_>,
+    began: Instant,
+) -> Result<Vec<u8>, RpcError> {
+    let mut running = begin(service, method, began);
+    let deadline = limit(cx.deadline(), Some(method), began);
+    if deadline <= began {
+        return Err(cut_error(Cut::Deadline, &method.path)); // nobody waits any more; it is not even begun
+    }
+    let outcome = Guarded::new(service.serve(method.index, cx, params), deadline).await;
+    match outcome {
+        Ok(Ok(json)) => {
+            if let Some(running) = &mut running {
+                running.succeed();
+            }
+            Ok(json)
+        }
+        Ok(Err(error)) => Err(error),
+        Err(cut) => Err(cut_error(cut, &method.path)),
+    }
+}
+
+/// Opens the stream of a method from JSON: access was checked, the rest is done here. A method that does not stream answers as ever. The
+/// stream is counted as one call, from here to its end; its opening runs under the deadline; a panic stays within it.
+///
+/// # Errors
+/// What the method answered instead of opening its stream, or that it panicked or ran out of time.
+pub async fn open_guarded(
+    service: &Arc<dyn HostedService>,
+    method: &MethodSpec,
+    cx: CallContext,
+    params: Params<'_>,
+    began: Instant,
+) -> Result<Opened, RpcError> {
+    if !method.streams {
+        return serve_guarded(service, method, &cx, params, began).await.map(|json| Opened::Answered(json.into()));
+    }
+    let items: Arc<Handover<Vec<u8>>> = Handover::new();
+    let cx = cx.with_items(Some(StreamSink::from(items.clone())));
+    let state = cx.stream_state();
+    let (service, method, json) = (service.clone(), method.clone(), params.json().map(str::to_owned));
+    let serving = async move { serve_stream(&*service, &method, &cx, Params::new(json.as_deref()), began).await };
+    let mut produced = Produced::new(items, state, serving);
+    poll_fn(|cx| produced.poll_open(cx)).await?;
+    Ok(Opened::Items(produced.map_ok(Bytes::from).map_err(Failure::Answered).boxed()))
+}
+
+/// Runs a method that streams to its end. Its items go where the context says.
+async fn serve_stream(
+    service: &dyn HostedService,
+    method: &MethodSpec,
+    cx: &CallContext,
+    params: Params<'_>,
+    began: Instant,
+) -> Result<(), RpcError> {
+    if cx.items().is_none() {
+        return Err(crate::service::stream::not_asked_for(&method.path));
+    }
+    let mut running = RunningStream::new(begin(service, method, began), cx);
+    let deadline = limit(cx.deadline(), Some(method), began);
+    if deadline <= began {
+        return Err(RpcError::new(ErrorCode::DEADLINE, format!("{} did not answer in time", method.path)));
+    }
+    match GuardedStream::new(service.serve(method.index, cx, params), deadline, cx).await {
+        Ok(ended) => ended.map(drop).inspect_err(|_| running.fail()),
+        Err(cut) => Err(stream_cut(cut, &method.path, cx, &mut running).into_rpc()),
+    }
+}
+
+/// What the caller of a stream is told that was cut. That the node stops is no error of the method.
+pub(super) fn stream_cut(cut: StreamCut, path: &str, cx: &CallContext, running: &mut RunningStream<'_>) -> Failure {
+    match cut {
+        StreamCut::Call(cut) => {
+            running.fail();
+            cut_error(cut, path).into()
+        }
+        StreamCut::Stopping => ended_by_stop(path, cx.node(), cx.caller()),
+    }
+}
+
+/// What the caller of an open stream is told whose node stops. Who has no name is told none.
+pub fn ended_by_stop(path: &str, node: &NodeId, caller: &CallerId) -> Failure {
+    let node = if *caller == CallerId::Anonymous { "the node".to_owned() } else { format!("node {node}") };
+    Failure::Lost(format!("{node} is stopping and has ended the stream {path}; open it again, at another node"))
+}
+
+fn begin<'a>(service: &'a dyn HostedService, method: &MethodSpec, began: Instant) -> Option<Running<'a>> {
+    method.track_metrics.then(|| service.stats(method.index).map(|stats| stats.begin(began))).flatten()
+}
+
+pub(super) fn cut_error(cut: Cut, path: &str) -> RpcError {
+    match cut {
+        Cut::Deadline => RpcError::new(ErrorCode::DEADLINE, format!("{path} did not answer in time")),
+        Cut::Panicked => RpcError::new(ErrorCode::INTERNAL, format!("{path} panicked; its node's log says where")),
+    }
+}
+
+/// The refusal of a method that a hosted service lacks; it lists those that there are.
+pub fn unknown_method(service: &dyn HostedService, name: &str) -> RpcError {
+    unknown_method_of(service.spec(), name)
+}
+
+/// The same, of a service whose tables are known.
+pub(crate) fn unknown_method_of(spec: &ServiceSpec, name: &str) -> RpcError {
+    let known: Vec<_> = spec.methods.iter().map(|method| method.name.as_ref()).collect();
+    RpcError::new(
+        ErrorCode::METHOD_NOT_FOUND,
+        format!("service {} has no method {name}; it has: {}", spec.name, known.join(", ")),
+    )
+}
+
+/// When a call's caller stops waiting: after the time that it was given, or else the method's own, or else 30 seconds; and not after the
+/// call around it.
+pub(super) fn deadline(began: Instant, given: Option<Duration>, method: Option<&MethodSpec>, chain: Option<&Chain>) -> Instant {
+    let timeout = given.or_else(|| method.and_then(|method| method.timeout)).unwrap_or(CallOptions::DEFAULT_TIMEOUT);
+    let own = after(began, timeout);
+    chain.and_then(|chain| chain.deadline).map_or(own, |outer| own.min(outer))
+}
+
+/// A caller's deadline, or a method's own limit where that is earlier: whichever node serves the call, it ends then.
+pub(crate) fn limit(deadline: Instant, method: Option<&MethodSpec>, began: Instant) -> Instant {
+    method.and_then(|method| method.timeout).map_or(deadline, |own| deadline.min(after(began, own)))
+}
+
+/// A time in the future; where it lies beyond what the clock can say, one in thirty years.
+fn after(began: Instant, timeout: Duration) -> Instant {
+    const LONG: Duration = Duration::from_hours(30 * 365 * 24);
+    began.checked_add(timeout).unwrap_or_else(|| began + LONG)
+}

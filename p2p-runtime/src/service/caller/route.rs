@@ -1,0 +1,168 @@
+//! Where calls go: targets, resolved against what this node hosts and against the membership's view.
+
+use std::{collections::BTreeSet, sync::atomic::Ordering::Relaxed};
+
+use p2p_client::{
+    call::{Failure, Head},
+    protocol::{ErrorCode, Many, NodeId, NodeInfo, NodeStatus, One, RpcError, ServiceHealth, ServiceSummary},
+    proxy::{Leg, Peer, Route},
+};
+
+use super::{super::choice::choose, NodeCaller, random};
+
+impl NodeCaller {
+    /// Whom one result is asked of, without regard to where this call came from.
+    pub(super) fn choose(&self, head: &Head, one: &One) -> Result<Route, Failure> {
+        let service = head.method.service();
+        let here = || {
+            self.here(head).ok_or_else(|| {
+                let hosted = self.cx.registry().names().join(", ");
+                no_route(format!("node {} does not host {service}; it hosts: {hosted}", self.cx.node_id()))
+            })
+        };
+        match one {
+            One::Any => match self.here(head) {
+                Some(route) => Ok(route),
+                None => self.best(head, "member", |_| true),
+            },
+            One::Node(id) if id == self.cx.node_id() => here(),
+            One::Node(id) => self.named(head, id),
+            One::NoSuchNode(text) => Err(no_route(format!("{text:?} is no node id; an id looks like \"worker-123\""))),
+            One::Role(role) if *role == self.cx.role() && self.here(head).is_some() => here(),
+            One::Role(role) => self.best(head, role.as_str(), |info| info.role == *role),
+            One::Capability(label) => {
+                let fits = |info: &NodeInfo| info.capabilities.contains(label);
+                let mine = self.members().is_some_and(|members| members.get(self.cx.node_id()).is_some_and(|me| fits(me)));
+                match self.here(head).filter(|_| mine) {
+                    Some(route) => Ok(route),
+                    None => self.best(head, &format!("node with the capability {label}"), fits),
+                }
+            }
+        }
+    }
+
+    /// The object on this node, unless it was tried already.
+    fn here(&self, head: &Head) -> Option<Route> {
+        let hosted = self.cx.registry().get(head.method.service())?;
+        (!head.tried.contains(self.cx.node_id())).then_some(Route::Here(hosted))
+    }
+
+    /// A node that was asked for by its id.
+    fn named(&self, head: &Head, id: &NodeId) -> Result<Route, Failure> {
+        let members = self.members().ok_or_else(not_yet)?;
+        let Some((info, peer)) = members.peer(id) else {
+            let known: Vec<_> = members.iter().map(|info| info.node_id.to_string()).collect();
+            return Err(no_route(format!("no member is called {id}; the members are: {}", known.join(", "))));
+        };
+        if !info.is_callable() {
+            let state = if info.status == NodeStatus::Left { "has left" } else { "is dead" };
+            return Err(no_route(format!("node {id} {state}; calls go to members that are alive")));
+        }
+        if head.tried.contains(id) {
+            return Err(no_route(format!("node {id} could not be reached")));
+        }
+        let service = head.method.service();
+        let Some(hosted) = info.services.get(service) else {
+            let hosts: Vec<_> = info.services.keys().map(String::as_str).collect();
+            return Err(no_route(format!("node {id} does not host {service}; it hosts: {}", hosts.join(", "))));
+        };
+        Ok(self.way(head, peer, hosted))
+    }
+
+    /// The best of the members that fit: those that are alive and well before all others, and of them the less busy one of two.
+    fn best(&self, head: &Head, wanted: &str, fits: impl Fn(&NodeInfo) -> bool) -> Result<Route, Failure> {
+        let members = self.members().ok_or_else(not_yet)?;
+        let service = head.method.service();
+        let hosts = || {
+            members.peers().filter_map(|(info, peer)| {
+                let hosted = info.services.get(service)?;
+                let may_be_asked =
+                    info.is_callable() && info.node_id != *self.cx.node_id() && !head.tried.contains(&info.node_id) && fits(info);
+                may_be_asked.then_some((info, hosted, peer))
+            })
+        };
+        let well = || {
+            let is_well = |info: &NodeInfo, health| info.status == NodeStatus::Alive && health != ServiceHealth::Unhealthy;
+            hosts().filter(move |(info, hosted, _)| is_well(info, hosted.health))
+        };
+        let turn = self.turn.fetch_add(1, Relaxed);
+        let cost = |(_, _, peer): &(_, _, &Peer)| self.loads.cost(&peer.node_id, head.began);
+        if let Some((_, hosted, peer)) = choose(well, turn, random, cost).or_else(|| choose(hosts, turn, random, cost)) {
+            return Ok(self.way(head, peer, hosted));
+        }
+        Err(if self.is_known(service) {
+            no_route(format!("no {wanted} that is alive hosts {service}"))
+        } else {
+            self.not_hosted(service)
+        })
+    }
+
+    /// The way to a host: as it is where its version of the service is the caller's, or is known to understand the caller's calls.
+    fn way(&self, head: &Head, peer: &Peer, hosted: &ServiceSummary) -> Route {
+        match head.method.spec().and_then(|spec| spec.descriptor) {
+            Some(own) if own.fingerprint() != hosted.fingerprint => {
+                if self.versions.is_as_it_is(own.fingerprint(), hosted.fingerprint, head.method.method()) {
+                    Route::Peer(peer.clone())
+                } else {
+                    Route::Differing(peer.clone(), hosted.fingerprint)
+                }
+            }
+            _ => Route::Peer(peer.clone()),
+        }
+    }
+
+    fn is_known(&self, service: &str) -> bool {
+        let by_members = self.members().is_some_and(|members| members.iter().any(|info| info.services.contains_key(service)));
+        by_members || self.cx.registry().get(service).is_some()
+    }
+
+    fn not_hosted(&self, service: &str) -> Failure {
+        let mut known = self.cx.registry().names();
+        if let Some(members) = self.members() {
+            known.extend(members.iter().filter(|info| info.is_callable()).flat_map(|info| info.services.keys().cloned()));
+        }
+        known.sort();
+        known.dedup();
+        let text = format!("no node of the cluster hosts a service {service:?}; there are: {}", known.join(", "));
+        Failure::Answered(RpcError::new(ErrorCode::METHOD_NOT_FOUND, text))
+    }
+
+    pub(super) fn everyone(&self, head: &Head, many: &Many) -> Result<Vec<Leg>, Failure> {
+        if let Many::Nodes(ids) = many {
+            // Each once, however often it was named: a call is not to run twice.
+            let ids: BTreeSet<&NodeId> = ids.iter().collect();
+            let leg = |id: &NodeId| Leg { node_id: id.clone(), route: self.choose(head, &One::Node(id.clone())) };
+            return Ok(ids.into_iter().map(leg).collect());
+        }
+        let members = self.members().ok_or_else(not_yet)?;
+        let me = self.cx.node_id();
+        let fits = |info: &NodeInfo| match many {
+            Many::All | Many::Nodes(_) => true,
+            Many::Others => info.node_id != *me,
+            Many::Role(role) => info.role == *role,
+            Many::Capability(label) => info.capabilities.contains(label),
+        };
+        let service = head.method.service();
+        let mut legs = Vec::new();
+        for (info, peer) in members.peers().filter(|(info, _)| info.is_callable() && fits(info)) {
+            let route = if info.node_id == *me {
+                self.here(head)
+            } else {
+                info.services.get(service).map(|hosted| self.way(head, peer, hosted))
+            };
+            legs.extend(route.map(|route| Leg { node_id: info.node_id.clone(), route: Ok(route) }));
+        }
+        if legs.is_empty() && !self.is_known(service) {
+            return Err(self.not_hosted(service));
+        }
+        Ok(legs)
+    }
+}
+
+pub(super) fn no_route(text: String) -> Failure {
+    Failure::NoRoute(text)
+}
+
+pub(super) fn not_yet() -> Failure {
+    Failure::NotSent("the node is not part of the cluster yet; wait until it runs".to_owned())
+}

@@ -1,0 +1,282 @@
+//! Sending calls: on the peer's session, or by HTTP.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use http::{HeaderName, HeaderValue, Request, StatusCode, header::CONTENT_TYPE};
+use http_body_util::Full;
+use p2p_client::{
+    call::{Failure, Head, Settle, UnderWay, Verdict},
+    protocol::{
+        CallerId, ErrorCode, NodeId, RpcError,
+        envelope::{Reply, write_request},
+    },
+    proxy::Peer,
+    service::Trace,
+    wire::{
+        http::{RequestLimits, SendFailure},
+        session::{
+            InFlight, MAX_INLINE, Outcome,
+            message::{Answer, Outgoing},
+        },
+        sessions::Way,
+    },
+};
+use rand::RngExt;
+use tokio::time::{Instant, timeout_at};
+
+use crate::web::{BODY_PATH, headers};
+
+use super::{NodeCaller, with_random};
+
+impl NodeCaller {
+    /// Counts a call to a peer, from now on.
+    pub(super) fn count(&self, head: &Head, to: &Peer) -> UnderWay {
+        let is_member = |id: &NodeId| self.members().is_some_and(|members| members.get(id).is_some());
+        let mut call = self.loads.begin(&to.node_id, head.began, is_member);
+        if !head.is_first_try {
+            call.is_unlike_others();
+        }
+        call
+    }
+
+    /// Sends a call in this node's own name, or in nobody's: a forwarder's certificate lends nothing to a caller without a name.
+    ///
+    /// Unless the deadline `is_said`, the other node is not told of it, and goes by the method's own limit.
+    pub(crate) async fn send_for(
+        &self,
+        caller: &CallerId,
+        head: &Head,
+        to: &Peer,
+        body: &[u8],
+        is_said: bool,
+    ) -> Result<Bytes, Failure> {
+        let mut under_way = self.count(head, to);
+        let answer = self.send_by(caller, head, to, body, is_said, &mut under_way).await;
+        under_way.ended(Verdict::of_result(&answer));
+        answer
+    }
+
+    async fn send_by(
+        &self,
+        caller: &CallerId,
+        head: &Head,
+        to: &Peer,
+        body: &[u8],
+        is_said: bool,
+        under_way: &mut UnderWay,
+    ) -> Result<Bytes, Failure> {
+        // Headers are for what stands between nodes and reads HTTP; large bodies would hold up the small ones.
+        // (What is rare stands in boxes of its own here and below, so that what is not stays small.)
+        if longest(head, body) > MAX_INLINE || !head.headers.is_empty() {
+            under_way.is_unlike_others();
+            return Box::pin(self.post(caller, head, to, body, is_said)).await;
+        }
+        let path = head.method.path();
+        let mut call = message(head, &path, body, caller);
+        loop {
+            let (way, is_fresh) = match self.sessions.there(&to.node_id) {
+                Some(way) => (way, false),
+                None => {
+                    under_way.connects();
+                    let opened = Box::pin(self.open_way(head, to)).await?;
+                    under_way.is_connected();
+                    opened
+                }
+            };
+            let Way::Session(session) = way else {
+                return Box::pin(self.post(caller, head, to, body, is_said)).await;
+            };
+            call.timeout = is_said.then(|| head.deadline.saturating_duration_since(Instant::now()));
+            match session.call(&call, head.deadline).await {
+                Outcome::NotSent(_) if !is_fresh => {
+                    // It may have been about to end for long; a fresh one tells how things are.
+                    self.sessions.forget(&session);
+                }
+                outcome => return self.read_outcome(head, to, outcome).await,
+            }
+        }
+    }
+
+    /// Makes a call at once, where there is a session at hand and nothing about the call is unusual.
+    pub(super) fn start(&self, head: &Head, to: &Peer, body: &[u8]) -> Option<InFlight> {
+        if longest(head, body) > MAX_INLINE || !head.headers.is_empty() || !head.is_first_try {
+            return None;
+        }
+        let Some(Way::Session(session)) = self.sessions.there(&to.node_id) else { return None };
+        let path = head.method.path();
+        // At its first try a call was begun just now.
+        let timeout = Some(head.deadline.saturating_duration_since(head.began));
+        session.start(&Outgoing { timeout, ..message(head, &path, body, &self.identity) }, head.deadline)
+    }
+
+    pub(super) async fn read_outcome(&self, head: &Head, to: &Peer, outcome: Outcome) -> Result<Bytes, Failure> {
+        match outcome {
+            Outcome::Answered(Answer::Result(json)) => Ok(json),
+            Outcome::Answered(Answer::Error(error)) => Err(Failure::Answered(error)),
+            Outcome::Answered(Answer::Body { ticket, .. }) => Box::pin(self.fetch(head, to, ticket)).await,
+            Outcome::Deadline => Err(Failure::Deadline(head.method.path().into_owned())),
+            Outcome::Lost(ended) => Err(Failure::Lost(of(to, &ended))),
+            Outcome::NotSent(ended) => Err(Failure::NotSent(of(to, &ended))),
+            Outcome::Busy { streams } => {
+                let why =
+                    format!("{streams} streams of this node are open there, as many as may be; end some, or open it elsewhere");
+                Err(Failure::NotSent(of(to, &why)))
+            }
+        }
+    }
+
+    pub(super) async fn open_way(&self, head: &Head, to: &Peer) -> Result<(Way, bool), Failure> {
+        match timeout_at(head.deadline, self.sessions.way(to)).await {
+            Ok(Ok(way)) => Ok(way),
+            Ok(Err(no_way)) => Err(Failure::NotSent(of(to, &no_way))),
+            Err(_) => Err(Failure::Deadline(head.method.path().into_owned())),
+        }
+    }
+
+    /// Fetches a result that was too large for the session.
+    async fn fetch(&self, head: &Head, to: &Peer, ticket: u64) -> Result<Bytes, Failure> {
+        let request = Request::get(format!("{BODY_PATH}/{ticket}")).body(Full::default());
+        let request = request.map_err(|error| Failure::Lost(error.to_string()))?;
+        let left = head.deadline.saturating_duration_since(Instant::now());
+        let response = self.pool.request(to, request, RequestLimits::within(left)).await;
+        // The call has run, whatever happens to its result.
+        match response {
+            Ok(response) if response.status() == StatusCode::OK => Ok(response.into_body()),
+            Ok(response) => Err(Failure::Lost(of(to, &format_args!("the result could not be fetched ({})", response.status())))),
+            Err(failure) => match failed(&failure, head, to, left) {
+                Failure::NotSent(reason) => Err(Failure::Lost(reason)),
+                other => Err(other),
+            },
+        }
+    }
+
+    /// Sends a call as an HTTP request of its own.
+    async fn post(&self, caller: &CallerId, head: &Head, to: &Peer, body: &[u8], is_said: bool) -> Result<Bytes, Failure> {
+        let left = head.deadline.saturating_duration_since(Instant::now());
+        let request = Self::request(caller, head, is_said.then_some(left), body)?;
+        let response = self
+            .pool
+            .request(to, request, RequestLimits::within(left))
+            .await
+            .map_err(|failure| failed(&failure, head, to, left))?;
+        read(&response, to)
+    }
+
+    pub(super) fn request(
+        caller: &CallerId,
+        head: &Head,
+        left: Option<Duration>,
+        body: &[u8],
+    ) -> Result<Request<Full<Bytes>>, Failure> {
+        let path = head.method.path();
+        let mut envelope = Vec::with_capacity(body.len() + path.len() + 64);
+        write_request(&mut envelope, 1, &path, body);
+        let mut request =
+            Request::post("/rpc").body(Full::new(envelope.into())).map_err(|error| Failure::NotSent(error.to_string()))?;
+        let sent = request.headers_mut();
+        for (name, value) in head.headers.iter() {
+            let (name, value) = header(name, value)?;
+            sent.append(name, value);
+        }
+        sent.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(left) = left {
+            sent.insert(headers::TIMEOUT_MS, u64::try_from(left.as_millis()).unwrap_or(u64::MAX).into());
+        }
+        let trace = head.trace().unwrap_or_else(new_trace);
+        if let Ok(trace) = HeaderValue::try_from(trace.to_string()) {
+            sent.insert(headers::TRACEPARENT, trace);
+        }
+        if let Some(origin) = head.origin().and_then(|origin| HeaderValue::try_from(&**origin).ok()) {
+            sent.insert(headers::ORIGIN, origin);
+        }
+        if *caller == CallerId::Anonymous {
+            sent.insert(headers::CALLER, HeaderValue::from_static(headers::ANONYMOUS));
+        }
+        Ok(request)
+    }
+}
+
+impl Settle for NodeCaller {
+    fn settle<'a>(
+        &'a self,
+        head: &'a Head,
+        to: &'a Peer,
+        body: &'a [u8],
+        outcome: Outcome,
+    ) -> BoxFuture<'a, Result<Bytes, Failure>> {
+        match outcome {
+            Outcome::NotSent(_) => Box::pin(self.send_for(&self.identity, head, to, body, true)),
+            outcome => Box::pin(self.read_outcome(head, to, outcome)),
+        }
+    }
+}
+
+/// A call's message, its time limit aside.
+pub(super) fn message<'a>(head: &'a Head, path: &'a str, body: &'a [u8], caller: &CallerId) -> Outgoing<'a> {
+    Outgoing {
+        method: path,
+        params: body,
+        timeout: None,
+        trace: Some(head.trace().unwrap_or_else(new_trace)),
+        is_anonymous: *caller == CallerId::Anonymous,
+        origin: head.origin().map(|origin| &**origin),
+        credit: None,
+    }
+}
+
+/// How long a call's message can become, what is of fixed size aside. The method and the origin may be anything that somebody outside
+/// wrote, of which JSON makes six bytes for one; a message that is too long would end the session, with everybody's calls.
+pub(super) fn longest(head: &Head, body: &[u8]) -> usize {
+    let texts = head.method.service().len() + head.method.method().len() + head.origin().map_or(0, |origin| origin.len());
+    body.len() + 6 * texts.saturating_sub(USUAL_TEXTS)
+}
+
+/// How many bytes of a method's path and an origin have their place in every message, beside the largest body.
+const USUAL_TEXTS: usize = 1_024;
+
+/// A header that the caller added. One that cannot be sent to this peer cannot be sent to any.
+fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), Failure> {
+    let hopeless = |text: String| Failure::Answered(RpcError::new(ErrorCode::INVALID_PARAMS, text));
+    let name = HeaderName::try_from(name).map_err(|_| hopeless(format!("{name:?} is no header name")))?;
+    if name.as_str().starts_with("p2p-") {
+        return Err(hopeless(format!("headers that begin with p2p- are the protocol's own; rename {name}")));
+    }
+    let value = HeaderValue::try_from(value).map_err(|_| hopeless(format!("the value of {name} cannot be sent")))?;
+    Ok((name, value))
+}
+
+/// A trace that continues nothing. Nobody must be kept from guessing it, so that its randomness need not be costly.
+fn new_trace() -> Trace {
+    Trace::root(with_random(RngExt::random))
+}
+
+/// What happened, and with whom.
+pub(super) fn of(to: &Peer, reason: &dyn std::fmt::Display) -> String {
+    format!("node {} at {}: {reason}", to.node_id, to.authority)
+}
+
+/// What a failed request means for the call.
+pub(super) fn failed(failure: &SendFailure, head: &Head, to: &Peer, left: Duration) -> Failure {
+    if left.is_zero() || head.deadline <= Instant::now() {
+        return Failure::Deadline(head.method.path().into_owned());
+    }
+    match failure {
+        SendFailure::NotSent { reason } => Failure::NotSent(of(to, reason)),
+        SendFailure::Lost { reason } => Failure::Lost(of(to, reason)),
+    }
+}
+
+/// The result's JSON of a response.
+pub(super) fn read(response: &http::Response<Bytes>, from: &Peer) -> Result<Bytes, Failure> {
+    let body = response.body();
+    match serde_json::from_slice::<Reply<'_>>(body) {
+        Ok(Reply { error: Some(error), .. }) => Err(Failure::Answered(error)),
+        Ok(Reply { result: Some(result), .. }) => Ok(body.slice_ref(result.get().as_bytes())),
+        _ if response.status() == StatusCode::SERVICE_UNAVAILABLE => {
+            Err(Failure::NotSent(format!("node {} is starting or stopping", from.node_id)))
+        }
+        _ => Err(Failure::Lost(format!("node {} answered {} and no JSON-RPC response", from.node_id, response.status()))),
+    }
+}
