@@ -2,8 +2,8 @@
 //!
 //! `cargo run --release -p p2p-bench --bin codec [rounds]`
 //!
-//! The message is that of a small call's result, some 240 bytes; the params are those of a small call, read into a struct by serde_json. Dispatch
-//! may cost at most 200 ns more than that, however the params are written.  Long strings are given in
+//! The message is that of a small call's result, some 240 bytes; the params are those of a small call, read into a struct by `serde_json`.
+//! Dispatch may cost at most 200 ns more than that, however the params are written. Long strings are given in
 //! gigabytes a second. Rounds are short and many, and the least disturbed one of each way counts. Both ways write the same bytes
 //! and read the same values, which is checked before anything is timed.
 
