@@ -408,6 +408,7 @@ impl Mailer {
         Ok(())
     }
 
+    /// Has nothing to send.
     #[service_method]
     async fn send(&self) -> Result<()> {
         Ok(())
