@@ -11,15 +11,15 @@ pub use serde_json::Result as JsonResult;
 
 pub use crate::__mocks as mocks;
 #[cfg(any(test, feature = "testing"))]
-pub use crate::testing::{Answer, Expectation, MockCall, ServiceMock};
+pub use crate::testing::{Answer, Expectation, MockCall, ServiceMock, StreamAnswer};
 pub use crate::{
     call::{Call, Codec, Here, Streaming},
     codec::{Form, Message, Plain, Probe, Reader, ViaMessage, ViaSerde, absent, item_probe, result_probe, write_key},
     protocol::{Access, Many, One, Role, ServiceDescriptor},
     proxy::{Anywhere, OnMany, OnOne, OneTarget, Proxy, ProxyCore, TargetKind},
     service::{
-        CallContext, DefaultJson, Definition, Describe, Failed, HostedService, LazyDescriptor, Local, MethodSpec, Outcome,
-        ParamSpec, Params, ServeFuture, ServiceSpec, StreamOutcome,
+        CallContext, DefaultJson, Definition, Describe, Failed, HostedService, LazyDescriptor, Local, MethodSpec, NoDefault,
+        Outcome, ParamForms, ParamSpec, Params, ServeFuture, ServiceSpec, StreamOutcome, WithDefault,
         stream::{JsonItems, Results, StreamOf, TakeItems, Values, feed},
     },
 };
@@ -34,6 +34,15 @@ pub trait Contract<T> {
     fn spec() -> &'static ServiceSpec;
     /// The host as a node keeps it.
     fn local(host: Arc<T>) -> Arc<dyn HostedService>;
+}
+
+/// A method's params as values.
+///
+/// # Errors
+/// When they do not fit the method; the text names the parameter.
+#[inline]
+pub fn read<V>(forms: impl ParamForms<V>, params: Params<'_>, method: &MethodSpec) -> Result<V, RpcError> {
+    forms.read(params, &method.params)
 }
 
 /// A method's return value as a response: the JSON of its value, in its type's form, or what a caller outside is told of its failure.

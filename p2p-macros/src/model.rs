@@ -7,11 +7,11 @@ mod method;
 mod names;
 mod param;
 mod rename;
+mod self_type;
 mod stream;
 
-use proc_macro2::{Span, TokenStream};
-use quote::{ToTokens, quote};
-use syn::{Attribute, Expr, Ident, LitStr, Type, spanned::Spanned};
+use proc_macro2::Span;
+use syn::{Attribute, Expr, FnArg, Ident, LitStr, Path, ReturnType, Signature, Type, spanned::Spanned};
 
 pub(crate) use self::{
     method::{Access, Method},
@@ -21,7 +21,7 @@ pub(crate) use self::{
 };
 use crate::{
     errors::{Errors, nearest},
-    parse::{Function, Item, Kind, ServiceArgs},
+    parse::{Function, Item, Kind, ServiceArgs, last_segment_is},
 };
 
 /// A service, or a contract.
@@ -38,7 +38,7 @@ pub(crate) struct Service {
 #[derive(Default)]
 pub(crate) struct Hooks {
     /// `async fn new(cx: &Context)`, or what `init = …` names.
-    pub(crate) constructor: Option<TokenStream>,
+    pub(crate) constructor: Option<Constructor>,
     /// `async fn initialize(&self)`, and whether it takes the context.
     pub(crate) initialize: Option<Hook>,
     /// `async fn cleanup(&self)`, and whether it takes the context.
@@ -47,9 +47,19 @@ pub(crate) struct Hooks {
     pub(crate) health: Option<Hook>,
 }
 
+/// What makes a service.
+pub(crate) enum Constructor {
+    /// `async fn new(cx: &Context)` of the type itself; where its return type stands.
+    New(Span),
+    /// What `init = …` names.
+    Init(Path),
+}
+
+/// A function that the node calls, and where its return type stands.
 #[derive(Clone, Copy)]
 pub(crate) struct Hook {
     pub(crate) takes_context: bool,
+    pub(crate) returns: Span,
 }
 
 /// A role, as an identifier of the enum `Role`.
@@ -64,13 +74,14 @@ impl Service {
         let mut hooks = Hooks::default();
         for function in &item.block.functions {
             if is_contract || function.attribute("service_method").is_some() {
-                methods.extend(Method::read(function, is_contract, errors));
+                let function = self_type::named(function, &item.kind, errors);
+                methods.extend(Method::read(&function, is_contract, errors));
             } else {
                 hooks.note(function, errors);
             }
         }
         if let Some(init) = &args.init {
-            hooks.constructor = Some(init.to_token_stream());
+            hooks.constructor = Some(Constructor::Init(init.clone()));
         }
         check_unique(&methods, errors);
         check_not_empty(item, is_contract, type_name, errors);
@@ -106,10 +117,12 @@ impl Hooks {
     /// Sees whether a function that is no service method is one that the node calls.
     pub(crate) fn note(&mut self, function: &Function, errors: &mut Errors) {
         let signature = &function.signature;
-        let takes = signature.inputs.len();
-        let is_hook = ["new", "initialize", "cleanup", "health"].iter().any(|name| signature.ident == name);
-        if let Some(condition) = function.conditions().next().filter(|_| is_hook) {
-            let name = &signature.ident;
+        let name = signature.ident.to_string();
+        let is_new = name == "new" && is_constructor(signature);
+        if !is_new && !["initialize", "cleanup", "health"].contains(&name.as_str()) {
+            return;
+        }
+        if let Some(condition) = function.conditions().next() {
             errors.at(
                 condition,
                 format_args!(
@@ -118,27 +131,46 @@ impl Hooks {
             );
             return;
         }
-        match signature.ident.to_string().as_str() {
-            "new" if signature.asyncness.is_some() && takes == 1 && signature.receiver().is_none() => {
-                self.constructor = Some(quote!(Self::new));
-            }
-            "initialize" => self.initialize = hook(function, "Result<()>", errors),
-            "cleanup" => self.cleanup = hook(function, "Result<()>", errors),
-            "health" => self.health = hook(function, "Health", errors),
-            _ => {}
+        match name.as_str() {
+            "initialize" => self.initialize = hook(signature, "Result<()>", errors),
+            "cleanup" => self.cleanup = hook(signature, "Result<()>", errors),
+            "health" => self.health = hook(signature, "Health", errors),
+            _ => self.constructor = Some(Constructor::New(return_type(signature))),
         }
     }
 }
 
-fn hook(function: &Function, returns: &str, errors: &mut Errors) -> Option<Hook> {
-    let signature = &function.signature;
-    let takes = signature.inputs.len();
-    if signature.asyncness.is_none() || signature.receiver().is_none() || !(1..=2).contains(&takes) {
+/// `async fn new(cx: &Context)`: any other `new` is the user's own, to make what is handed to `.serve(…)`.
+fn is_constructor(signature: &Signature) -> bool {
+    let takes_context = signature.inputs.len() == 1 && signature.inputs.first().is_some_and(is_context);
+    signature.asyncness.is_some() && takes_context
+}
+
+/// `cx: &Context`, by its last segment: the type itself is checked by the compiler, where it is used.
+fn is_context(input: &FnArg) -> bool {
+    let FnArg::Typed(argument) = input else { return false };
+    let Type::Reference(reference) = param::ungrouped(&argument.ty) else { return false };
+    reference.mutability.is_none()
+        && matches!(param::ungrouped(&reference.elem), Type::Path(path) if last_segment_is(&path.path, "Context"))
+}
+
+fn hook(signature: &Signature, returns: &str, errors: &mut Errors) -> Option<Hook> {
+    let takes_context = signature.inputs.len() == 2 && signature.inputs.last().is_some_and(is_context);
+    let takes_no_other = signature.inputs.len() == 1 || takes_context;
+    if signature.asyncness.is_none() || signature.receiver().is_none() || !takes_no_other {
         let name = &signature.ident;
-        errors.at(name, format_args!("`{name}` is called by the node; write `async fn {name}(&self) -> {returns}`, or with `cx: &Context` after `&self`"));
+        errors.at(name, format_args!("`{name}` is called by the node; write `async fn {name}(&self) -> {returns}`, or with `cx: &Context` after `&self`; or rename it, where the node is not to call it"));
         return None;
     }
-    Some(Hook { takes_context: takes == 2 })
+    Some(Hook { takes_context, returns: return_type(signature) })
+}
+
+/// Where a return type stands, or else the function's name.
+fn return_type(signature: &Signature) -> Span {
+    match &signature.output {
+        ReturnType::Type(_, written) => written.span(),
+        ReturnType::Default => signature.ident.span(),
+    }
 }
 
 fn check_unique(methods: &[Method], errors: &mut Errors) {

@@ -130,13 +130,15 @@ pub use p2p_macros::service_method;
 /// | `roles = [coordinator, worker]` | which nodes host it | all |
 /// | `init = path` | an `async fn(&Context) -> Result<Self>` that makes it | `Self::new`, if it is one, else `Default` |
 /// | `proxy = "…"`, `accessor = "…"`, `mock = "…"` | names of generated items | `GreeterProxy`, `greeter`, `MockGreeter` |
+/// | `host = "MemoryAsKv"` | on `impl Kv for Memory`: a type by which that hosting is named, as in `.serve::<_, MemoryAsKv>(memory)`, where a type hosts several contracts | |
 /// | `crate = "…"` | where this crate is | `::p2p_runtime` |
 ///
 /// # How a service is made
 /// By `async fn new(cx: &Context) -> Result<Self>` if the block has one, else by `Default`, else not at all: then it has to be
-/// handed to [`serve`](node::NodeBuilder::serve). `async fn initialize(&self)` runs before it takes calls, `async fn cleanup(&self)`
+/// handed to [`serve`](node::NodeBuilder::serve). (A `new` that takes anything else is the type's own affair.) A type that hosts several contracts is made
+/// once. `async fn initialize(&self)` runs before it takes calls, `async fn cleanup(&self)`
 /// after the last one. `async fn health(&self) -> Health` says how well it is, every 10 seconds ([`Health`](service::Health)). All three
-/// may take `cx: &Context`. The host of a contract has the trait [`Lifecycle`](service::Lifecycle) for that.
+/// may take `cx: &Context`. The host of a contract has the trait [`Lifecycle`](service::Lifecycle) for that; a service of its own can have it, too.
 ///
 /// # What is counted
 /// Calls, errors and times of each method, without a word. `cx.metrics()` has counters, gauges and timers of the service's own

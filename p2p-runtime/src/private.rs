@@ -6,7 +6,7 @@ pub use p2p_client::__private::*;
 pub use crate::{
     context::Context,
     service::{
-        DefaultProbe, ExpectedService, Hosted, Hosting, LifecycleProbe, ServiceEntry, ViaDefault, ViaLifecycle, ViaNoDefault,
-        ViaNoLifecycle,
+        ConstructorOutcome, DefaultProbe, ExpectedService, HealthOutcome, HookOutcome, Hosted, Hosting, LifecycleProbe,
+        ServiceEntry, ViaDefault, ViaLifecycle, ViaNoDefault, ViaNoLifecycle, made_once,
     },
 };

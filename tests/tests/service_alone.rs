@@ -101,6 +101,13 @@ impl Notes {
         Ok(futures::stream::iter(names))
     }
 
+    /// Counts how often it was called.
+    #[service_method]
+    async fn counted(&self, cx: &CallContext) -> Result<()> {
+        cx.metrics().counter("asked").add(1);
+        Ok(())
+    }
+
     /// Breaks.
     #[service_method]
     async fn break_down(&self) -> Result<()> {
@@ -287,6 +294,61 @@ async fn a_call_that_leaves_a_service_without_mocks_says_how_to_give_it_one() {
     assert!(error.to_string().contains(said), "{error}");
 }
 
+fn shown<T, E: std::fmt::Display>(answers: impl IntoIterator<Item = (NodeId, Result<T, E>)>) -> Vec<(String, Option<String>)> {
+    answers.into_iter().map(|(node, answer)| (node.to_string(), answer.err().map(|error| error.to_string()))).collect()
+}
+
+#[tokio::test]
+async fn a_fan_out_from_elsewhere_reaches_the_service_only_where_its_node_is_meant() {
+    let tested = started().await;
+    let proxy = tested.proxy_as(CallerId::Operator);
+    for many in [Many::All, Role::Worker.into(), Many::Nodes(vec!["tested".parse().unwrap()])] {
+        assert_eq!(shown(proxy.notes().on_all(many).who().await), [("tested".to_owned(), None)]);
+    }
+    for many in [Many::Others, Role::Coordinator.into()] {
+        let error = proxy.notes().on_all(many.clone()).who().await.all_ok().unwrap_err();
+        let said = format!("only the service that is tested can be called so, on node tested, and not {many}");
+        assert!(error.to_string().contains(&said), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn each_node_that_a_fan_out_names_is_told_of_once_whether_or_not_it_is_there() {
+    let tested = started().await;
+    let names = || Many::Nodes(["worker-9", "tested", "worker-9"].map(|id| id.parse().unwrap()).to_vec());
+    for (proxy, said) in [
+        (tested.proxy(), "leaves the service, which is tested alone"),
+        (tested.proxy_as(CallerId::Operator), "only the service that is tested can be called so"),
+    ] {
+        let answers = shown(proxy.notes().on_all(names()).who().await);
+        assert_eq!(answers.iter().map(|(node, _)| node.as_str()).collect::<Vec<_>>(), ["tested", "worker-9"]);
+        assert_eq!(answers[0].1, None);
+        assert!(answers[1].1.as_ref().is_some_and(|error| error.contains(said)), "{answers:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_mock_of_the_service_that_is_tested_does_not_answer_for_its_node() {
+    let beside = MockNotes::new();
+    beside.on_who(|call| Ok(("a mock".to_owned(), call.node().to_string())));
+    let mocked = Proxy::mock().with(&beside).proxy();
+    let tested = ServiceTester::new(Notes::default()).calling(mocked).start().await.unwrap();
+    let names = Many::Nodes(["tested", "worker-9"].map(|id| id.parse().unwrap()).to_vec());
+    let answers = tested.proxy().notes().on_all(names).who().await;
+    let shown: Vec<_> = answers.into_iter().map(|(node, answer)| (node.to_string(), answer.unwrap().0)).collect();
+    assert_eq!(shown.len(), 2, "{shown:?}");
+    assert!(shown[0].0 == "tested" && shown[0].1 != "a mock", "{shown:?}");
+    assert_eq!(shown[1], ("worker-9".to_owned(), "a mock".to_owned()));
+}
+
+#[tokio::test]
+async fn what_a_service_counts_of_its_own_is_found_in_its_context() {
+    let tested = started().await;
+    tested.proxy().notes().counted().await.unwrap();
+    tested.proxy_as(CallerId::Operator).notes().counted().await.unwrap();
+    assert_eq!(tested.context().metrics("notes").snapshot().counters["asked"], 2);
+}
+
 /// A contract and its host are tested in the same way, by the contract's proxy.
 #[service]
 trait Ping {
@@ -346,6 +408,7 @@ impl Mailer {
         Ok(())
     }
 
+    /// Sends nothing.
     #[service_method]
     async fn send(&self) -> Result<()> {
         Ok(())

@@ -64,7 +64,8 @@ pub enum CallError<E = NoError> {
 }
 
 impl<E> CallError<E> {
-    /// Whether the same call can be made again without the risk that it runs twice: it surely did not run.
+    /// Whether making the same call again may help, and cannot run it twice: nobody took it, and somebody may the next time. (Of the others, some
+    /// may have run, and some would only be refused again.)
     pub fn is_safe_to_retry(&self) -> bool {
         match self {
             Self::Transport { may_have_run, .. } => !may_have_run,
@@ -187,6 +188,31 @@ mod tests {
         ] {
             let forwarded = Failure::Answered(failure.into_rpc());
             let error = CallError::<NoError>::from_failure(forwarded, "a/b");
+            assert_eq!(error.is_safe_to_retry(), safe, "{error}");
+        }
+    }
+
+    #[test]
+    fn only_a_call_that_nobody_took_may_be_made_again_with_hope_and_without_risk() {
+        let text = || "why".to_owned();
+        let transport = |may_have_run| CallError::Transport { reason: text(), may_have_run };
+        let unknown = CallError::UnknownService { message: text(), data: None };
+        let deadline = CallError::from_failure(Failure::Deadline("a/b".into()), "a/b");
+        for (error, safe) in [
+            (transport(false), true),
+            (CallError::NoRoute(text()), true),
+            (transport(true), false),
+            (deadline, false),
+            (CallError::Cancelled, false),
+            (unknown, false),
+            (CallError::Internal(text()), false),
+            // Surely not run, and of no use to repeat.
+            (CallError::Denied(text()), false),
+            (CallError::NotFound(text()), false),
+            (CallError::Incompatible(text()), false),
+            (CallError::InvalidParams(text()), false),
+        ] {
+            let error: CallError<NoError> = error;
             assert_eq!(error.is_safe_to_retry(), safe, "{error}");
         }
     }

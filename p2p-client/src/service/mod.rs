@@ -12,6 +12,7 @@ mod lazy_descriptor;
 mod metrics;
 mod object;
 mod outcome;
+mod param_tuple;
 mod parameter;
 mod params;
 mod spec;
@@ -29,6 +30,8 @@ pub use lazy_descriptor::LazyDescriptor;
 pub use metrics::{Counter, Gauge, MAX_METRIC_NAME, MAX_METRICS, Metrics, MetricsSnapshot, Timer, TimerSnapshot, Timing};
 pub use object::{Definition, HostedService, Local, ServeFuture};
 pub use outcome::{Failed, NoError, Outcome, ServiceError};
+#[doc(hidden)]
+pub use param_tuple::{NoDefault, ParamForm, ParamForms, WithDefault};
 pub use parameter::Parameter;
 pub use params::{DefaultJson, ObjectWriter, ParamError, Params, Slots, Straight};
 pub use spec::{MethodSpec, ParamSpec, ServiceSpec};

@@ -1,17 +1,20 @@
-//! What a mock's closure may return: a result, or a future of one.
+//! What a mock's closure may return: a result, or for a method that streams, a stream; or a future of one.
 
 use std::future::{Future, ready};
 
-use futures::{FutureExt, future::BoxFuture};
+use bytes::Bytes;
+use futures::{FutureExt, Stream, StreamExt, future::BoxFuture};
+use serde::Serialize;
 
 use crate::{
-    call::{CallError, Failure},
+    call::{CallError, Failure, Opened},
     protocol::{ErrorCode, RpcError},
-    service::{Outcome, ServiceError},
+    service::{Outcome, ServiceError, StreamOutcome},
+    wire::session::{ItemError, MAX_INLINE},
 };
 
-/// An answer that is being given: the result's JSON, or how the call failed.
-pub type Answering = BoxFuture<'static, Result<Vec<u8>, Failure>>;
+/// An answer that is being given: the result's JSON, or the JSON of the items; or how the call failed.
+pub type Answering = BoxFuture<'static, Result<Opened, Failure>>;
 
 /// What a mock can answer for a method that returns `R`: what the method's caller gets, `Result<T, CallError<E>>`, or a future of that.
 ///
@@ -53,10 +56,122 @@ impl<R: Outcome + 'static, F: Future<Output = Result<R::Ok, CallError<R::Err>>> 
     }
 }
 
-fn encode<R: Outcome>(result: Result<R::Ok, CallError<R::Err>>) -> Result<Vec<u8>, Failure> {
+fn encode<R: Outcome>(result: Result<R::Ok, CallError<R::Err>>) -> Result<Opened, Failure> {
     let value = result.map_err(failure)?;
-    serde_json::to_vec(&value)
-        .map_err(|error| RpcError::new(ErrorCode::INTERNAL, format!("the result does not serialise: {error}")).into())
+    json(&value, "the result").map(Opened::Answered)
+}
+
+fn json(value: &impl Serialize, what: &str) -> Result<Bytes, Failure> {
+    match serde_json::to_vec(value) {
+        Ok(json) => Ok(json.into()),
+        Err(error) => Err(RpcError::new(ErrorCode::INTERNAL, format!("{what} does not serialise: {error}")).into()),
+    }
+}
+
+/// What a mock can answer for a method that streams: `Ok` of a stream, or the error of opening it; or a future of that.
+///
+/// The stream's items are the values that the method's caller gets; or results of them, `Result<T, CallError<E>>`, for a stream that breaks:
+/// it ends with its first error. `M` tells these forms apart ([`Now`] or [`Later`], [`Whole`] or [`Breaking`]) and is found by the compiler.
+/// A stream without items says of which type they would be: `stream::empty::<u64>()`; so does one that is never opened:
+/// `Err::<stream::Empty<u64>, _>(…)`.
+///
+/// ```
+/// # use futures::{StreamExt, stream};
+/// # use p2p_client::{call::CallError, proxy::Proxy, service, service::{Result, Stream}};
+/// #[service]
+/// pub trait Counter {
+///     #[service_method(read_only)]
+///     async fn count(&self, from: u64) -> Result<impl Stream<Item = u64>>;
+/// }
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// let counter = MockCounter::new();
+/// let proxy = Proxy::mock().with(&counter).proxy();
+/// counter.on_count(|_, from| Ok(stream::iter(from..))).once();
+/// counter.on_count(|_, from| Ok(stream::iter([Ok(from), Err(CallError::Cancelled)])));
+///
+/// assert_eq!(proxy.counter().count(3).await?.take(2).map(Result::unwrap).collect::<Vec<_>>().await, [3, 4]);
+/// let broken: Vec<_> = proxy.counter().count(3).await?.collect().await;
+/// assert!(matches!(broken[..], [Ok(3), Err(CallError::Cancelled)]));
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "a mock cannot stream with `{Self}`",
+    label = "not a stream of what the caller of the method gets",
+    note = "return `Ok(stream)` or `Err(CallError::…)`, or a future of that; the stream's items are values, or `Result<T, CallError<E>>` for one that breaks"
+)]
+pub trait StreamAnswer<K, O, M> {
+    /// Begins to answer.
+    fn begin(self) -> Answering;
+}
+
+/// Marks a stream whose items are values.
+#[derive(Debug)]
+pub enum Whole {}
+
+/// Marks a stream whose items are results: it may break.
+#[derive(Debug)]
+pub enum Breaking {}
+
+impl<K, O: StreamOutcome<K>, S: Stream<Item = O::Value> + Send + 'static> StreamAnswer<K, O, (Now, Whole)>
+    for Result<S, CallError<O::Err>>
+{
+    fn begin(self) -> Answering {
+        ready(opened(self.map(|items| items.map(Ok)))).boxed()
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<K, O, S> StreamAnswer<K, O, (Now, Breaking)> for Result<S, CallError<O::Err>>
+where
+    O: StreamOutcome<K>,
+    S: Stream<Item = Result<O::Value, CallError<O::Err>>> + Send + 'static,
+{
+    fn begin(self) -> Answering {
+        ready(opened(self)).boxed()
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<K, O, S, F> StreamAnswer<K, O, (Later, Whole)> for F
+where
+    O: StreamOutcome<K>,
+    S: Stream<Item = O::Value> + Send + 'static,
+    F: Future<Output = Result<S, CallError<O::Err>>> + Send + 'static,
+{
+    fn begin(self) -> Answering {
+        self.map(|answer| opened(answer.map(|items| items.map(Ok)))).boxed()
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<K, O, S, F> StreamAnswer<K, O, (Later, Breaking)> for F
+where
+    O: StreamOutcome<K>,
+    S: Stream<Item = Result<O::Value, CallError<O::Err>>> + Send + 'static,
+    F: Future<Output = Result<S, CallError<O::Err>>> + Send + 'static,
+{
+    fn begin(self) -> Answering {
+        self.map(opened).boxed()
+    }
+}
+
+fn opened<T: Serialize + 'static, E: ServiceError>(
+    answer: Result<impl Stream<Item = Result<T, CallError<E>>> + Send + 'static, CallError<E>>,
+) -> Result<Opened, Failure> {
+    Ok(Opened::Items(answer.map_err(failure)?.map(item).boxed()))
+}
+
+/// An item as a session would carry it.
+fn item<T: Serialize, E: ServiceError>(item: Result<T, CallError<E>>) -> Result<Bytes, Failure> {
+    let json = json(&item.map_err(failure)?, "an item of the stream")?;
+    if json.len() > MAX_INLINE {
+        let error = ItemError::TooLong { size: json.len() };
+        return Err(RpcError::new(ErrorCode::INTERNAL, error.to_string()).into());
+    }
+    Ok(json)
 }
 
 /// The failure that the seam reports, so that the caller is told of this error.

@@ -2,12 +2,14 @@
 
 use std::{collections::BTreeSet, fmt, sync::Arc};
 
+use bytes::Bytes;
 use tokio::time::sleep_until;
 
 use crate::{
-    call::{Failure, Head, Opening, Sending, limit},
+    call::{Failure, Head, Opened, Opening, Sending, limit},
     protocol::{CallerId, Capability, ErrorCode, Many, NodeId, One, Role, RpcError, Target},
     proxy::{Caller, Leg, Peer, Proxy, Route},
+    service::stream::not_asked_for,
 };
 
 use super::ServiceMock;
@@ -206,16 +208,25 @@ impl MockCaller {
         })
     }
 
-    async fn answer(&self, head: &Head, to: &Peer, body: &[u8]) -> Result<bytes::Bytes, Failure> {
+    /// The answer, under the limit that a call and the opening of a stream have alike.
+    async fn answer(&self, head: &Head, to: &Peer, body: &[u8]) -> Result<Opened, Failure> {
         let params = std::str::from_utf8(body).map_err(|error| Failure::NotSent(error.to_string()))?;
         let answering = self.mock_of(head)?.answer(head, &self.node(head, to), params)?;
         let deadline = limit(head.deadline, head.method.spec(), head.began);
         tokio::select! {
             biased;
-            answer = answering => answer.map(bytes::Bytes::from),
+            answer = answering => answer,
             // Within a block, so that an answer which is at hand needs no timer.
             () = async { sleep_until(deadline).await } => Err(Failure::Deadline(head.method.path().into_owned())),
         }
+    }
+}
+
+/// The result of a call whose caller takes one.
+fn one_result(opened: Opened, head: &Head) -> Result<Bytes, Failure> {
+    match opened {
+        Opened::Answered(json) => Ok(json),
+        Opened::Items(_) => Err(not_asked_for(&head.method.path()).into()),
     }
 }
 
@@ -252,15 +263,12 @@ impl Caller for MockCaller {
     }
 
     fn send<'a>(&'a self, head: &'a Head, to: &'a Peer, body: &'a [u8]) -> Sending<'a> {
-        let answering: futures::future::BoxFuture<'a, _> = Box::pin(self.answer(head, to, body));
+        let answering: futures::future::BoxFuture<'a, _> =
+            Box::pin(async move { one_result(self.answer(head, to, body).await?, head) });
         answering.into()
     }
 
-    fn open<'a>(&'a self, head: &'a Head, _: &'a Peer, _: &'a [u8]) -> Opening<'a> {
-        let text = format!(
-            "mocks answer once, and {} was to stream; test what takes its items with a ServiceTester or a TestCluster",
-            head.method.path()
-        );
-        Box::pin(std::future::ready(Err(RpcError::new(ErrorCode::INTERNAL, text).into())))
+    fn open<'a>(&'a self, head: &'a Head, to: &'a Peer, body: &'a [u8]) -> Opening<'a> {
+        Box::pin(self.answer(head, to, body))
     }
 }

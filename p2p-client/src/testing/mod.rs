@@ -45,8 +45,7 @@
 //! ```
 //! Params and results go through JSON, as they do between nodes. Access is not checked: that is the host's, and tested there.
 //!
-//! Methods that stream have no mock yet: there is no `on_…` for them, and to open one is an error that says so. Test what takes their items
-//! with `ServiceTester` or `TestCluster`, of p2p-runtime.
+//! Methods that stream are answered with a stream: `counter.on_count(|_, from| Ok(stream::iter(from..)))`; see [`StreamAnswer`].
 
 mod answer;
 mod call;
@@ -55,7 +54,7 @@ mod service_mock;
 #[cfg(test)]
 mod tests;
 
-pub use answer::{Answer, Answering, Later, Now};
+pub use answer::{Answer, Answering, Breaking, Later, Now, StreamAnswer, Whole};
 pub use call::MockCall;
 pub use cluster::MockCluster;
 pub use service_mock::{Expectation, ServiceMock, Unmet};

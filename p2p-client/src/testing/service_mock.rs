@@ -100,28 +100,42 @@ impl ServiceMock {
         &self.0.spec.name
     }
 
-    /// Notes a call, and begins the answer of the first expectation that fits it.
+    /// Notes a call, and begins the answer of the first expectation that fits it. Of a call that has none, [`verify`](Self::verify) tells.
     pub(super) fn answer(&self, head: &Head, node: &MockNode, params: &str) -> Result<Answering, Failure> {
         let call = MockCall::new(head, &node.id, params.to_owned());
-        let closure = self.note(head, node, &call)?;
+        let (place, closure) = self.note(head, node, &call)?;
         // Not under the mock's own lock: a closure may look at the mock, or add to it.
         let mut closure = lock(&closure);
-        closure(call, Params::new(Some(params))).map_err(Failure::Answered)
+        closure(call.clone(), Params::new(Some(params))).map_err(|error| self.take_back(place, &call, error))
     }
 
-    fn note(&self, head: &Head, node: &MockNode, call: &MockCall) -> Result<Arc<Mutex<Closure>>, Failure> {
+    /// A call whose params do not fit used no expectation up, and had no answer.
+    fn take_back(&self, place: usize, call: &MockCall, error: RpcError) -> Failure {
+        let mut state = self.state();
+        if let Some(rule) = state.rules.get_mut(place) {
+            rule.answered -= 1;
+        }
+        let text = format!("{} got {} with {}: {}", self.0.name, call.path(), call.params_json(), error.message);
+        state.unanswered.push(text);
+        Failure::Answered(error)
+    }
+
+    /// Notes a call, and uses the first expectation that fits it: its place, and what it answers with.
+    fn note(&self, head: &Head, node: &MockNode, call: &MockCall) -> Result<(usize, Arc<Mutex<Closure>>), Failure> {
         let mut state = self.state();
         state.calls.push(call.clone());
         let name = head.method.method();
         let Some(method) = self.0.spec.methods.iter().find(|method| method.name == name) else {
-            return Err(unknown_method_of(self.0.spec, name).into());
+            let error = unknown_method_of(self.0.spec, name);
+            state.unanswered.push(error.message.clone());
+            return Err(error.into());
         };
         // What was said of a target goes before what was said of all; else the first said is the first used.
         let fitting = |wants_target: bool| move |rule: &Rule| rule.at.is_some() == wants_target && rule.fits(method.index, node);
         let place = state.rules.iter().position(fitting(true)).or_else(|| state.rules.iter().position(fitting(false)));
-        if let Some(rule) = place.and_then(|place| state.rules.get_mut(place)) {
+        if let Some((place, rule)) = place.and_then(|place| Some((place, state.rules.get_mut(place)?))) {
             rule.answered += 1;
-            return Ok(rule.closure.clone());
+            return Ok((place, rule.closure.clone()));
         }
         let text = self.no_answer(&state, method.index, call);
         state.unanswered.push(text.clone());

@@ -1,6 +1,6 @@
 use std::{future::pending, sync::Arc, time::Duration};
 
-use futures::StreamExt;
+use futures::{Stream, StreamExt, stream};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -270,6 +270,22 @@ async fn a_call_by_name_is_answered_as_well_and_its_params_are_checked() {
 }
 
 #[tokio::test]
+async fn a_call_that_could_not_be_answered_uses_nothing_up_and_is_told_when_the_mock_is_verified() {
+    let (kv, proxy) = kv();
+    let once = kv.on_get(|_, key| Ok(Some(key))).once();
+    proxy.call("kv/get", json!({ "name": "x" })).await.unwrap_err();
+    assert_eq!(once.answered(), 0);
+    proxy.call("kv/got", json!({})).await.unwrap_err();
+    proxy.kv().get("x").await.unwrap();
+    assert_eq!(
+        kv.verify().unwrap_err().to_string(),
+        "MockKv was not called as the test said:\n  \
+         MockKv got kv/get with {\"name\":\"x\"}: unknown parameter `name`; this method takes: key\n  \
+         service kv has no method got; it has: get, set, move"
+    );
+}
+
+#[tokio::test]
 #[should_panic(expected = "the test says so")]
 async fn a_closure_that_panics_fails_its_test() {
     let (kv, proxy) = kv();
@@ -280,24 +296,115 @@ async fn a_closure_that_panics_fails_its_test() {
 /// Counts, and says how far.
 #[service]
 pub(crate) trait Counter {
+    #[service_method(timeout = "5s")]
+    async fn count(&self, from: u64) -> Result<impl Stream<Item = u64>>;
+
     #[service_method]
-    async fn count(&self, from: u64) -> Result<impl futures::Stream<Item = u64>>;
+    async fn parts(&self) -> Result<impl Stream<Item = Result<String, Full>>, Full>;
 
     #[service_method]
     async fn end(&self) -> Result<u64>;
 }
 
-#[tokio::test]
-async fn a_method_that_streams_has_no_mock_and_the_others_of_its_service_have() {
+fn counter() -> (MockCounter, Proxy) {
     let counter = MockCounter::new();
     let proxy = Proxy::mock().with(&counter).proxy();
-    let wanted = "mocks answer once, and counter/count was to stream";
-    for opened in [proxy.counter().count(3).await.err(), proxy.open("counter/count", json!({ "from": 3 })).await.err()] {
-        assert!(matches!(&opened, Some(CallError::Internal(text)) if text.contains(wanted)), "{opened:?}");
-    }
-    // Of each method the lines stand at its place, so that this one is told of and not the other.
+    (counter, proxy)
+}
+
+#[tokio::test]
+async fn a_method_that_streams_is_answered_with_a_stream_and_its_calls_are_noted() {
+    let (counter, proxy) = counter();
+    counter.on_count(|_, from| Ok(stream::iter(from..))).once();
+    counter.on_count(|_, from| async move { Ok(stream::iter([from])) }).once();
+    counter.on_count(|_, _| Ok(stream::empty::<u64>()));
+    let first: Vec<_> = proxy.counter().count(3).await.unwrap().take(3).map(|item| item.unwrap()).collect().await;
+    assert_eq!(first, [3, 4, 5]);
+    let later: Vec<_> = proxy.counter().on("far-away").count(7).await.unwrap().map(|item| item.unwrap()).collect().await;
+    assert_eq!(later, [7]);
+    assert!(proxy.counter().count(0).await.unwrap().next().await.is_none());
+    let calls = counter.calls();
+    assert_eq!((calls[0].path(), calls[0].params()), ("counter/count", json!({ "from": 3 })));
+    assert_eq!(calls[1].node().as_str(), "far-away");
+    counter.verify().unwrap();
+}
+
+#[tokio::test]
+async fn a_mock_can_refuse_to_open_a_stream_with_the_services_own_error() {
+    let (counter, proxy) = counter();
+    counter.on_parts(|_| Err::<stream::Empty<String>, _>(CallError::Service(Full { kept: 1 })));
+    assert!(matches!(proxy.counter().parts().await, Err(CallError::Service(Full { kept: 1 }))));
+}
+
+#[tokio::test]
+async fn an_error_among_a_mocks_items_ends_the_stream() {
+    let (counter, proxy) = counter();
+    counter
+        .on_parts(|_| Ok(stream::iter([Ok("a".to_owned()), Err(CallError::Service(Full { kept: 2 })), Ok("b".to_owned())])))
+        .once();
+    counter.on_parts(|_| async { Ok(stream::iter([Ok("a".to_owned()), Err(CallError::Cancelled)])) });
+    let mut parts = proxy.counter().parts().await.unwrap();
+    assert_eq!(parts.next().await.unwrap().unwrap(), "a");
+    assert!(matches!(parts.next().await, Some(Err(CallError::Service(Full { kept: 2 })))));
+    assert!(parts.next().await.is_none());
+    let broken: Vec<_> = proxy.counter().parts().await.unwrap().collect().await;
+    assert!(matches!(&broken[..], [Ok(_), Err(CallError::Cancelled)]), "{broken:?}");
+}
+
+#[tokio::test]
+async fn an_item_of_a_mock_may_be_as_long_as_one_of_a_node() {
+    let (counter, proxy) = counter();
+    counter.on_parts(|_| Ok(stream::iter([64 * 1024 - 2, 64 * 1024 - 1].map(|length| "x".repeat(length)))));
+    let mut parts = proxy.counter().parts().await.unwrap();
+    assert!(parts.next().await.unwrap().is_ok());
+    let error = parts.next().await.unwrap().unwrap_err();
+    assert_eq!(error.to_string(), "an item of 65537 bytes, where 65536 are taken; send it in parts");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mock_that_does_not_open_its_stream_runs_into_the_methods_own_limit() {
+    let (counter, proxy) = counter();
+    counter.on_count(|_, _| pending::<std::result::Result<stream::Empty<u64>, CallError>>());
+    let began = tokio::time::Instant::now();
+    let error = proxy.counter().count(1).await.unwrap_err();
+    assert!(matches!(&error, CallError::Deadline { method, .. } if method == "counter/count"), "{error}");
+    assert_eq!(began.elapsed(), Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn dropping_the_stream_drops_that_of_the_mock() {
+    let (counter, proxy) = counter();
+    let (held, mut dropped) = tokio::sync::oneshot::channel::<()>();
+    let mut held = Some(held);
+    counter.on_count(move |_, from| {
+        let held = held.take();
+        Ok(stream::iter(from..).map(move |number| if held.is_some() { number } else { 0 }))
+    });
+    let mut numbers = proxy.counter().count(5).await.unwrap();
+    assert_eq!(numbers.next().await.unwrap().unwrap(), 5);
+    assert!(futures::poll!(&mut dropped).is_pending());
+    drop(numbers);
+    dropped.await.unwrap_err();
+}
+
+#[tokio::test]
+async fn a_stream_is_mocked_by_name_as_well_and_asked_as_one_result_it_is_refused_as_on_a_node() {
+    let (counter, proxy) = counter();
+    counter.on_count(|_, from| Ok(stream::iter([from])));
+    let items: Vec<_> = proxy.open("counter/count", json!({ "from": 3 })).await.unwrap().collect().await;
+    assert_eq!(items[0].as_ref().unwrap().get(), "3");
+    let error = proxy.call("counter/count", json!({ "from": 3 })).await.unwrap_err();
+    assert!(error.to_string().contains("counter/count streams its items: ask for them"), "{error}");
+}
+
+#[tokio::test]
+async fn a_stream_of_which_nothing_was_said_fails_with_the_line_to_write() {
+    let (counter, proxy) = counter();
+    let said = "say one before the call: mock.on_count(|call, from| Ok(…))";
+    let error = proxy.counter().count(3).await.unwrap_err();
+    assert!(error.to_string().ends_with(said), "{error}");
+    assert!(counter.verify().unwrap_err().to_string().ends_with(said));
+    // Of each method the lines stand at its place.
     let forgotten = proxy.counter().end().await.unwrap_err();
     assert!(forgotten.to_string().contains("mock.on_end(|call| Ok(…))"), "{forgotten}");
-    counter.on_end(|_| Ok(7));
-    assert_eq!(proxy.counter().end().await.unwrap(), 7);
 }

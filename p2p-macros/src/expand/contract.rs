@@ -11,10 +11,11 @@ use crate::{
 };
 
 use super::{
-    at,
-    descriptor::{self, owned_type},
-    dispatch::{self, Callee, arguments, value_names},
-    forms, mock, proxy,
+    at, block, definition,
+    dispatch::{Callee, arguments, value_names},
+    mock,
+    params::types,
+    proxy,
     stream::{self, StreamTypes},
 };
 
@@ -23,41 +24,40 @@ pub(super) fn contract(item: &Item, service: &Service, name: &Ident, root: &Path
         errors.at(parameter, "a contract cannot be generic, as its name on the wire stands for one set of types");
     }
     if !errors.is_empty() {
-        return TokenStream::new();
+        return proxy::without_methods(service, name, root);
     }
     let users = trait_item(item, service, root);
     let proxy = proxy::proxy(service, name, root);
-    let object_type = syn::parse_quote!(dyn __Object);
-    let proxy_methods = proxy::methods(service, &object_type, Callee::Contract, root);
-    let (imports, tables) = (forms::imports(root), descriptor::tables(service, &object_type, root));
-    let object = object(service, name, root);
-    let definition = dispatch::definition(service, &object_type, Callee::Contract, root);
-    let (mock, mock_methods) = (mock::mock(service, name, root), mock::methods(service, &object_type, root));
-    let proxy_name = &service.names.proxy;
+    let mock = mock::mock(service, name, root);
+    let block = block(root, |root| {
+        let object = object(service, name, root);
+        let definition = definition(service, &syn::parse_quote!(dyn __Object), Callee::Contract, root);
+        let contract = held(service, name, root);
+        quote!(#object #definition #contract)
+    });
     quote! {
         #users
         #proxy
         #mock
-        const _: () = {
-            #imports
-            #tables
-            #object
-            #definition
-            #mock_methods
-            #proxy_methods
+        #block
+    }
+}
 
-            #[automatically_derived]
-            impl<__Host: #name> #root::__private::Contract<__Host> for #proxy_name {
-                fn spec() -> &'static #root::__private::ServiceSpec {
-                    &__SERVICE
-                }
-
-                fn local(host: ::std::sync::Arc<__Host>) -> ::std::sync::Arc<dyn #root::__private::HostedService> {
-                    let object: ::std::sync::Arc<dyn __Object> = host;
-                    ::std::sync::Arc::new(#root::__private::Local::<dyn __Object>::new(object))
-                }
+/// How a host of the contract is held.
+fn held(service: &Service, name: &Ident, root: &Path) -> TokenStream {
+    let proxy = &service.names.proxy;
+    quote! {
+        #[automatically_derived]
+        impl<__Host: #name> #root::Contract<__Host> for #proxy {
+            fn spec() -> &'static #root::ServiceSpec {
+                &__SERVICE
             }
-        };
+
+            fn local(host: ::std::sync::Arc<__Host>) -> ::std::sync::Arc<dyn #root::HostedService> {
+                let object: ::std::sync::Arc<dyn __Object> = host;
+                ::std::sync::Arc::new(#root::Local::<dyn __Object>::new(object))
+            }
+        }
     }
 }
 
@@ -84,28 +84,51 @@ fn trait_item(item: &Item, service: &Service, root: &Path) -> TokenStream {
         quote!(#(#attributes)* #signature;)
     });
     let plus = (!supertraits.is_empty()).then(|| quote!(+));
+    let where_clause = &item.generics.where_clause;
     let proxy = &service.names.proxy;
     quote! {
         #(#attributes)*
-        #visibility #keyword #name: #supertraits #plus ::core::marker::Send + ::core::marker::Sync + 'static {
+        #visibility #keyword #name: #supertraits #plus ::core::marker::Send + ::core::marker::Sync + 'static #where_clause {
             #(#others)*
             #(#methods)*
 
             #[doc(hidden)]
-            fn __p2p_contract_spec() -> &'static #root::__private::ServiceSpec
+            fn __put_service_on_this_trait() -> &'static #root::ServiceSpec
             where
                 Self: ::core::marker::Sized,
             {
-                <#proxy as #root::__private::Contract<Self>>::spec()
+                <#proxy as #root::Contract<Self>>::spec()
             }
 
             #[doc(hidden)]
-            fn __p2p_contract_local(self: ::std::sync::Arc<Self>) -> ::std::sync::Arc<dyn #root::__private::HostedService>
+            fn __p2p_contract_local(self: ::std::sync::Arc<Self>) -> ::std::sync::Arc<dyn #root::HostedService>
             where
                 Self: ::core::marker::Sized,
             {
-                <#proxy as #root::__private::Contract<Self>>::local(self)
+                <#proxy as #root::Contract<Self>>::local(self)
             }
+        }
+    }
+}
+
+/// What hosts of a contract with a mistake ask for all the same, so that they do not complain of its absence. It is never compiled to
+/// more than types: the mistake ends the build.
+pub(super) fn hidden_on_mistake(root: &Path) -> TokenStream {
+    quote! {
+        #[doc(hidden)]
+        fn __put_service_on_this_trait() -> &'static #root::ServiceSpec
+        where
+            Self: ::core::marker::Sized,
+        {
+            ::core::unreachable!()
+        }
+
+        #[doc(hidden)]
+        fn __p2p_contract_local(self: ::std::sync::Arc<Self>) -> ::std::sync::Arc<dyn #root::HostedService>
+        where
+            Self: ::core::marker::Sized,
+        {
+            ::core::unreachable!()
         }
     }
 }
@@ -124,7 +147,7 @@ fn object(service: &Service, name: &Ident, root: &Path) -> TokenStream {
             None => (context, called),
             Some(items) => {
                 let kind = StreamTypes::of(method, items, root).kind;
-                (None, quote_spanned!(at(ident)=> #root::__private::feed::<#kind, _>(cx, items, #called)))
+                (None, quote_spanned!(at(ident)=> #root::feed::<#kind, _>(cx, items, #called)))
             }
         };
         quote_spanned! {at(ident)=>
@@ -152,22 +175,22 @@ fn object(service: &Service, name: &Ident, root: &Path) -> TokenStream {
 }
 
 fn object_signature(method: &Method, root: &Path) -> TokenStream {
-    let Method { ident, conditions, outcome, params, .. } = method;
-    let types = params.iter().map(|param| owned_type(param, root));
+    let Method { ident, conditions, outcome, .. } = method;
+    let types = types(method, root);
     let (items, outcome) = match &method.items {
         None => (None, quote!(#outcome)),
         Some(items) => {
             let StreamTypes { value, error, .. } = StreamTypes::of(method, items, root);
-            let taker = quote_spanned!(at(&items.written)=> items: &'a dyn #root::__private::TakeItems<#value>);
-            (Some(taker), quote!(::core::result::Result<(), #root::__private::Failed<#error>>))
+            let taker = quote_spanned!(at(&items.written)=> items: &'a dyn #root::TakeItems<#value>);
+            (Some(taker), quote!(::core::result::Result<(), #root::Failed<#error>>))
         }
     };
     quote_spanned! {at(ident)=>
         #(#conditions)*
         fn #ident<'a>(
             &'a self,
-            cx: &'a #root::__private::CallContext,
-            values: (#(#types,)*),
+            cx: &'a #root::CallContext,
+            values: #types,
             #items
         ) -> ::core::pin::Pin<::std::boxed::Box<dyn ::core::future::Future<Output = #outcome> + ::core::marker::Send + 'a>>
     }

@@ -6,7 +6,7 @@ use syn::{Ident, Path, Type};
 
 use crate::model::{Method, Service};
 
-use super::{at, descriptor::owned_type};
+use super::{at, params::owned_type};
 
 /// `trait __Defaults`, on the service's own type, as a default may say `Self`. Nothing where there are no defaults.
 pub(super) fn defaults(service: &Service, object: &Type, root: &Path) -> TokenStream {

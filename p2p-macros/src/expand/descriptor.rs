@@ -4,9 +4,9 @@ use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::{Path, Type};
 
-use crate::model::{Access, Method, Param, Passing, RoleWord, Service};
+use crate::model::{Access, Method, RoleWord, Service};
 
-use super::{at, defaults, place::Places, stream::StreamTypes, text};
+use super::{at, defaults, params::owned_type, place::Places, stream::StreamTypes, text};
 
 /// `__METHODS`, `__SERVICE` and `__DESCRIPTOR`; `object` is whose `Definition` describes the service.
 pub(super) fn tables(service: &Service, object: &Type, root: &Path) -> TokenStream {
@@ -27,14 +27,14 @@ pub(super) fn tables(service: &Service, object: &Type, root: &Path) -> TokenStre
     let (counted, count) = (places.items(service), places.count(service));
     quote! {
         #counted
-        static __DESCRIPTOR: #root::__private::LazyDescriptor =
-            #root::__private::LazyDescriptor::new(<#object as #root::__private::Definition>::describe);
-        static __METHODS: [#root::__private::MethodSpec; #count] = [#(#methods),*];
-        static __SERVICE: #root::__private::ServiceSpec = #root::__private::ServiceSpec {
-            name: #root::__private::Cow::Borrowed(#name),
-            version: #root::__private::Cow::Borrowed(#version),
-            methods: #root::__private::Cow::Borrowed(&__METHODS),
-            roles: #root::__private::Cow::Borrowed(&[#(#roles),*]),
+        static __DESCRIPTOR: #root::LazyDescriptor =
+            #root::LazyDescriptor::new(<#object as #root::Definition>::describe);
+        static __METHODS: [#root::MethodSpec; #count] = [#(#methods),*];
+        static __SERVICE: #root::ServiceSpec = #root::ServiceSpec {
+            name: #root::Cow::Borrowed(#name),
+            version: #root::Cow::Borrowed(#version),
+            methods: #root::Cow::Borrowed(&__METHODS),
+            roles: #root::Cow::Borrowed(&[#(#roles),*]),
         };
     }
 }
@@ -51,8 +51,8 @@ pub(super) fn describe(service: &Service, object: &Type, root: &Path) -> TokenSt
         }
     });
     quote! {
-        fn describe() -> #root::__private::ServiceDescriptor {
-            let mut __service = #root::__private::Describe::new(&__SERVICE, #description);
+        fn describe() -> #root::ServiceDescriptor {
+            let mut __service = #root::Describe::new(&__SERVICE, #description);
             #(#methods)*
             __service.finish()
         }
@@ -64,7 +64,7 @@ fn method_spec(service: &Service, index: &TokenStream, method: &Method, root: &P
     let path = text(&format!("{}/{}", service.names.service, method.wire_name));
     let params = method.params.iter().map(|param| {
         let name = text(&param.wire_name);
-        quote!(#root::__private::ParamSpec { name: #root::__private::Cow::Borrowed(#name) })
+        quote!(#root::ParamSpec { name: #root::Cow::Borrowed(#name) })
     });
     let access = access(&method.access, root);
     let Method { idempotent, read_only, detached, track_metrics, .. } = method;
@@ -77,12 +77,12 @@ fn method_spec(service: &Service, index: &TokenStream, method: &Method, root: &P
         None => quote!(::core::option::Option::None),
     };
     quote! {
-        #root::__private::MethodSpec {
-            service: #root::__private::Cow::Borrowed(#service_name),
-            name: #root::__private::Cow::Borrowed(#name),
-            path: #root::__private::Cow::Borrowed(#path),
+        #root::MethodSpec {
+            service: #root::Cow::Borrowed(#service_name),
+            name: #root::Cow::Borrowed(#name),
+            path: #root::Cow::Borrowed(#path),
             index: #index,
-            params: #root::__private::Cow::Borrowed(&[#(#params),*]),
+            params: #root::Cow::Borrowed(&[#(#params),*]),
             access: #access,
             idempotent: #idempotent,
             read_only: #read_only,
@@ -97,23 +97,23 @@ fn method_spec(service: &Service, index: &TokenStream, method: &Method, root: &P
 
 fn access(access: &Access, root: &Path) -> TokenStream {
     match access {
-        Access::Nodes => quote!(#root::__private::Access::Nodes),
-        Access::Public => quote!(#root::__private::Access::Public),
-        Access::Anonymous => quote!(#root::__private::Access::Anonymous),
+        Access::Nodes => quote!(#root::Access::Nodes),
+        Access::Public => quote!(#root::Access::Public),
+        Access::Anonymous => quote!(#root::Access::Anonymous),
         Access::Scope(scope) => {
             let scope = text(scope);
-            quote!(#root::__private::Access::Scope(#root::__private::Cow::Borrowed(#scope)))
+            quote!(#root::Access::Scope(#root::Cow::Borrowed(#scope)))
         }
         Access::Role(role) => {
             let role = role_path(role, root);
-            quote!(#root::__private::Access::Role(#role))
+            quote!(#root::Access::Role(#role))
         }
     }
 }
 
 pub(super) fn role_path(role: &RoleWord, root: &Path) -> TokenStream {
     let word = &role.0;
-    quote!(#root::__private::Role::#word)
+    quote!(#root::Role::#word)
 }
 
 fn describe_method(index: &TokenStream, method: &Method, object: &Type, root: &Path) -> TokenStream {
@@ -133,7 +133,7 @@ fn describe_method(index: &TokenStream, method: &Method, object: &Type, root: &P
         let default = match &param.default {
             Some(_) => {
                 let default = defaults::function(object, method, place);
-                quote!(#root::__private::to_value(&#default()))
+                quote!(#root::to_value(&#default()))
             }
             None => quote!(::core::option::Option::None),
         };
@@ -143,16 +143,5 @@ fn describe_method(index: &TokenStream, method: &Method, object: &Type, root: &P
     quote_spanned! {at(&method.outcome)=>
         __service.#described(&__METHODS[#index], #description);
         #(#params)*
-    }
-}
-
-/// The type that a parameter has on its way: what it is, or what a borrowed one is borrowed from.
-pub(super) fn owned_type(param: &Param, root: &Path) -> TokenStream {
-    match &param.passing {
-        Passing::Text | Passing::Owned => {
-            let written = &param.written;
-            quote!(#written)
-        }
-        Passing::Borrowed(inner) => quote_spanned!(at(inner)=> <#inner as #root::__private::ToOwned>::Owned),
     }
 }

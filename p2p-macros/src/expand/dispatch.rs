@@ -2,14 +2,14 @@
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
-use syn::{Ident, Path, Type};
+use syn::{Ident, Path, Type, ext::IdentExt};
 
-use crate::model::{Items, Method, Param, Passing, Service};
+use crate::model::{Items, Method, Passing, Service};
 
 use super::{
-    at, defaults,
-    descriptor::{self, owned_type},
-    forms::{form, key, located, result_form},
+    at, defaults, descriptor,
+    forms::{located, result_form},
+    params::forms,
     place::Places,
     stream::{StreamTypes, fed},
     text,
@@ -24,61 +24,69 @@ pub(super) enum Callee {
     Contract,
 }
 
-/// `impl Definition for Greeter`
+/// `impl Definition for Greeter`, and a function for each method: what is compiled again after a change of one are not all of them.
 ///
 /// Its local names begin with `__`, as the users' defaults are written among them.
 pub(super) fn definition(service: &Service, object: &Type, callee: Callee, root: &Path) -> TokenStream {
     let places = Places::of(service);
-    let arms = service.methods.iter().enumerate().map(|(index, method)| arm(places, index, method, object, callee, root));
+    let methods = service.methods.iter().enumerate();
+    let functions = methods.clone().map(|(index, method)| served(places, index, method, object, callee, root));
+    let arms = methods.map(|(index, method)| {
+        let (conditions, name) = (&method.conditions, serve_name(method));
+        let pattern = places.pattern(index, &method.ident);
+        quote!(#(#conditions)* #pattern => #name(self, __cx, __params),)
+    });
     let describe = descriptor::describe(service, object, root);
     let defaults = defaults::defaults(service, object, root);
     let none = text(&service.names.service);
     quote! {
         #defaults
+        #(#functions)*
 
-        #[allow(deprecated)]
         #[automatically_derived]
-        impl #root::__private::Definition for #object {
-            const SPEC: &'static #root::__private::ServiceSpec = &__SERVICE;
+        impl #root::Definition for #object {
+            const SPEC: &'static #root::ServiceSpec = &__SERVICE;
 
             #describe
 
             fn serve<'a>(
                 &'a self,
                 __index: usize,
-                __cx: &'a #root::__private::CallContext,
-                __params: #root::__private::Params<'a>,
-            ) -> #root::__private::ServeFuture<'a> {
-                let __object = self;
+                __cx: &'a #root::CallContext,
+                __params: #root::Params<'a>,
+            ) -> #root::ServeFuture<'a> {
                 match __index {
                     #(#arms)*
-                    _ => #root::__private::no_such_method(#none, __cx, __params),
+                    _ => #root::no_such_method(#none, __cx, __params),
                 }
             }
         }
     }
 }
 
-fn arm(places: Places, index: usize, method: &Method, object: &Type, callee: Callee, root: &Path) -> TokenStream {
-    let (pattern, index) = (places.pattern(index, &method.ident), places.place(index, &method.ident));
-    let conditions = &method.conditions;
-    let names = value_names(method);
-    let values = if method.params.is_empty() {
-        quote!(__params.split(&__METHODS[#index].params)?;)
-    } else {
-        values(&index, method, object, &names, root)
-    };
+/// The function that serves one method.
+fn served(places: Places, index: usize, method: &Method, object: &Type, callee: Callee, root: &Path) -> TokenStream {
+    let index = places.place(index, &method.ident);
+    let (conditions, name, names, forms) = (&method.conditions, serve_name(method), value_names(method), forms(method));
     let encoded = match &method.items {
         None => encoded_result(method, callee, &names, root),
         Some(items) => encoded_items(method, items, callee, &names, root),
     };
+    let located = located(root, at(&method.ident));
     quote_spanned! {at(&method.ident)=>
         #(#conditions)*
-        #pattern => ::std::boxed::Box::pin(async move {
-            #values
-            #encoded
-        }),
+        #[allow(deprecated)]
+        fn #name<'a>(__object: &'a #object, __cx: &'a #root::CallContext, __params: #root::Params<'a>) -> #root::ServeFuture<'a> {
+            ::std::boxed::Box::pin(async move {
+                let (#(#names,)*) = #located::read(#forms, __params, &__METHODS[#index])?;
+                #encoded
+            })
+        }
     }
+}
+
+fn serve_name(method: &Method) -> Ident {
+    format_ident!("__serve_{}", method.ident.unraw())
 }
 
 /// The result's JSON.
@@ -88,7 +96,7 @@ fn encoded_result(method: &Method, callee: Callee, names: &[Ident], root: &Path)
     let form = result_form(outcome, root);
     let located = located(root, at(outcome));
     let returned = quote_spanned!(at(&method.ident)=> #call.await);
-    quote_spanned!(at(outcome)=> #located::__private::encode_outcome::<#outcome>(#form, #returned))
+    quote_spanned!(at(outcome)=> #located::encode_outcome::<#outcome>(#form, #returned))
 }
 
 /// The items' JSON, to where the context says; then null.
@@ -98,53 +106,9 @@ fn encoded_items(method: &Method, items: &Items, callee: Callee, names: &[Ident]
     let call = fed(method, &types, callee, (&quote!(__object), &quote!(__cx), &quote!(&__items)), names, root);
     let located = located(root, at(outcome));
     quote_spanned! {at(&method.ident)=>
-        let __items = #located::__private::json_items::<#kind, #outcome, _>(#form, __cx)?;
-        #located::__private::encode_end(#call.await)
+        let __items = #located::json_items::<#kind, #outcome, _>(#form, __cx)?;
+        #located::encode_end(#call.await)
     }
-}
-
-/// Binds the parameters to these names: read straight where they stand as a proxy writes them, else one by one from their slots. Defaults
-/// are made last, and once.
-fn values(index: &TokenStream, method: &Method, object: &Type, names: &[Ident], root: &Path) -> TokenStream {
-    let straight = method.params.iter().map(|param| {
-        let owned = owned_type(param, root);
-        let (form, key, take) = (form(&owned, root), key(param), take(param));
-        quote_spanned!(at(&param.written)=> __params.#take::<#owned>(#form, #key)?)
-    });
-    let (slots, defaults) = (from_slots(method, root), with_defaults(method, object, names));
-    quote! {
-        let (#(#names,)*) = match __params.straight(|__params| ::core::option::Option::Some((#(#straight,)*))) {
-            ::core::option::Option::Some(__values) => __values,
-            ::core::option::Option::None => {
-                let mut __slots = __params.split(&__METHODS[#index].params)?;
-                #slots
-            }
-        };
-        #defaults
-    }
-}
-
-/// The parameters as a tuple, taken one by one from `__slots`.
-pub(super) fn from_slots(method: &Method, root: &Path) -> TokenStream {
-    let slots = method.params.iter().enumerate().map(|(place, param)| {
-        let (owned, take) = (owned_type(param, root), take(param));
-        quote_spanned!(at(&param.written)=> __slots.#take::<#owned>(#place)?)
-    });
-    quote!((#(#slots,)*))
-}
-
-/// Puts defaults in the place of parameters that were not given.
-pub(super) fn with_defaults(method: &Method, object: &Type, names: &[Ident]) -> TokenStream {
-    let defaults = method.params.iter().zip(names).enumerate().filter_map(|(place, (param, name))| {
-        let default = param.default.is_some().then(|| defaults::function(object, method, place))?;
-        Some(quote_spanned!(at(&param.written)=> let #name = #name.unwrap_or_else(#default);))
-    });
-    quote!(#(#defaults)*)
-}
-
-/// How a parameter is taken: with a default, whether it was given is to be known.
-fn take(param: &Param) -> Ident {
-    format_ident!("{}", if param.default.is_some() { "take_given" } else { "take" })
 }
 
 /// The expression that calls the method with owned values of these names.
@@ -175,7 +139,7 @@ pub(super) fn arguments(method: &Method, cx: &TokenStream, names: &[Ident], root
         .map(|(param, name)| match &param.passing {
             Passing::Text | Passing::Owned => quote!(#name),
             Passing::Borrowed(inner) => {
-                quote_spanned!(at(inner)=> <_ as #root::__private::Borrow<#inner>>::borrow(&#name))
+                quote_spanned!(at(inner)=> <_ as #root::Borrow<#inner>>::borrow(&#name))
             }
         })
         .collect();

@@ -1,34 +1,38 @@
 //! How a node gets a service object: its registration, its making, its lifecycle.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
-use syn::{Path, Type};
+use syn::{Ident, Path, Type, spanned::Spanned};
 
 use crate::{
     errors::Errors,
-    model::{self, Hook, Hooks, Service},
-    parse::{Item, ServiceArgs},
+    model::{self, Constructor, Hook, Hooks, RoleWord, Service},
+    parse::{Item, ServiceArgs, last_segment_is},
 };
 
-use super::{at, descriptor::role_path};
+use super::{at, block, descriptor::role_path, forms::located};
 
 /// For `impl Greeter`.
 pub(super) fn own_host(service: &Service, object: &Type, root: &Path) -> TokenStream {
-    let initialize = hook(&quote!(initialize), service.hooks.initialize, root);
-    let cleanup = hook(&quote!(cleanup), service.hooks.cleanup, root);
-    let health = hook(&quote!(health), service.hooks.health, root);
+    let initialize = hook(&quote!(initialize), &quote!(HookOutcome), service.hooks.initialize, root);
+    let cleanup = hook(&quote!(cleanup), &quote!(HookOutcome), service.hooks.cleanup, root);
+    let health = hook(&quote!(health), &quote!(HealthOutcome), service.hooks.health, root);
     let registration = registration(object, &service.hooks, &quote!(()), &quote!(|| &__SERVICE), &quote!(&[]), root);
     quote! {
         #[automatically_derived]
-        impl #root::__private::Hosted<()> for #object {
-            fn spec() -> &'static #root::__private::ServiceSpec {
+        impl #root::Hosted<()> for #object {
+            fn spec() -> &'static #root::ServiceSpec {
                 &__SERVICE
             }
 
-            fn host(self: ::std::sync::Arc<Self>) -> #root::__private::Hosting {
-                let hosting = #root::__private::Hosting::new(::std::sync::Arc::new(
-                    #root::__private::Local::<#object>::new(::core::clone::Clone::clone(&self)),
+            fn host(self: ::std::sync::Arc<Self>) -> #root::Hosting {
+                #[allow(unused_imports, reason = "one of the two is chosen by what the type implements")]
+                use #root::{ViaLifecycle as _, ViaNoLifecycle as _};
+                let hosting = #root::Hosting::new(::std::sync::Arc::new(
+                    #root::Local::<#object>::new(::core::clone::Clone::clone(&self)),
                 ));
+                // What stands in the service's own block goes before the same of `Lifecycle`.
+                let hosting = (&#root::LifecycleProbe(::core::clone::Clone::clone(&self))).hooks(hosting);
                 #initialize
                 #cleanup
                 #health
@@ -39,16 +43,19 @@ pub(super) fn own_host(service: &Service, object: &Type, root: &Path) -> TokenSt
     }
 }
 
-/// `let hosting = hosting.initialize(…)`
-fn hook(name: &TokenStream, hook: Option<Hook>, root: &Path) -> TokenStream {
-    let Some(Hook { takes_context }) = hook else { return TokenStream::new() };
+/// `let hosting = hosting.initialize(…)`; `outcome` is the trait of what it may return, which is asked for where that stands.
+fn hook(name: &TokenStream, outcome: &TokenStream, hook: Option<Hook>, root: &Path) -> TokenStream {
+    let Some(Hook { takes_context, returns }) = hook else { return TokenStream::new() };
     let argument = takes_context.then(|| quote!(&cx));
     let context = if takes_context { quote!(cx) } else { quote!(_) };
+    let span = returns.resolved_at(Span::call_site());
+    let root_there = located(root, span);
+    let outcome = quote_spanned!(span=> #root_there::#outcome::settled(object.#name(#argument).await));
     quote! {
         let object = ::core::clone::Clone::clone(&self);
-        let hosting = hosting.#name(move |#context: #root::__private::Context| {
+        let hosting = hosting.#name(move |#context: #root::Context| {
             let object = ::core::clone::Clone::clone(&object);
-            ::std::boxed::Box::pin(async move { object.#name(#argument).await })
+            ::std::boxed::Box::pin(async move { #outcome })
         });
     }
 }
@@ -73,51 +80,92 @@ pub(super) fn contract_host(
             errors.at(given, format_args!("`{word}` is the contract's to say; the host says roles and init"));
         }
     }
+    if let Some(attribute) = item.attributes.iter().find(|attribute| last_segment_is(attribute.path(), "async_trait")) {
+        errors.at(attribute, "#[async_trait] is not needed here, and would write the methods in another form; take it away");
+    }
     for function in &item.block.functions {
         if let Some(attribute) = function.attribute("service_method") {
             errors
                 .at(attribute, "access, timeouts and names stand in the contract, on its method; the host only writes the body");
         }
     }
-    let roles: Vec<_> = model::roles(&args.roles, errors).iter().map(|role| role_path(role, root)).collect();
-    let hooks = Hooks { constructor: args.init.as_ref().map(|path| quote!(#path)), ..Hooks::default() };
+    let roles = model::roles(&args.roles, errors);
+    let hooks = Hooks { constructor: args.init.clone().map(Constructor::Init), ..Hooks::default() };
+    let marker = args.host.as_ref().and_then(|name| {
+        let parsed = name.parse::<Ident>().ok();
+        if parsed.is_none() {
+            errors.at(name, "not the name of a Rust item; write host = \"MemoryAsKv\"");
+        }
+        parsed
+    });
     if !errors.is_empty() {
         return TokenStream::new();
     }
     let users = item.without_ours();
-    // At the contract's name, so that it is pointed at when it is none.
-    let spec = quote_spanned!(at(contract)=> __p2p_contract_spec);
-    let local = quote_spanned!(at(contract)=> __p2p_contract_local);
-    let (impl_generics, _, where_clause) = item.generics.split_for_impl();
-    let is_generic = item.generics.params.iter().any(|parameter| !matches!(parameter, syn::GenericParam::Lifetime(_)));
-    let registration = (!is_generic).then(|| {
-        registration(object, &hooks, &quote!(__Marker), &quote!(<#object as #contract>::#spec), &quote!(&[#(#roles),*]), root)
+    let (name, named) = match marker {
+        Some(name) => {
+            let marker = marker_type(&name);
+            (name, Some(quote!(#[allow(unreachable_pub)] #marker)))
+        }
+        None => (Ident::new("__Marker", Span::call_site()), None),
+    };
+    let block = block(root, |root| {
+        let unnamed = named.is_none().then(|| marker_type(&name));
+        let hosting = hosting_of_contract(item, contract, object, &name, &hooks, &roles, root);
+        quote!(#unnamed #hosting)
     });
     quote! {
         // Methods are async because callers may be far away, whether or not this one waits for anything.
         #[allow(clippy::unused_async)]
         #users
-        const _: () = {
-            /// Tells this contract's hosting from that of another contract on the same type.
-            pub struct __Marker;
+        #named
+        #block
+    }
+}
 
-            #[automatically_derived]
-            impl #impl_generics #root::__private::Hosted<__Marker> for #object #where_clause {
-                fn spec() -> &'static #root::__private::ServiceSpec {
-                    <#object as #contract>::#spec()
-                }
+fn marker_type(name: &Ident) -> TokenStream {
+    quote! {
+        /// Tells this contract's hosting from that of another contract on the same type.
+        #[::core::prelude::v1::derive(::core::fmt::Debug)]
+        pub struct #name;
+    }
+}
 
-                fn host(self: ::std::sync::Arc<Self>) -> #root::__private::Hosting {
-                    #[allow(unused_imports, reason = "one of the two is chosen by what the type implements")]
-                    use #root::__private::{ViaLifecycle as _, ViaNoLifecycle as _};
-                    let hosting = #root::__private::Hosting::new(
-                        <#object as #contract>::#local(::core::clone::Clone::clone(&self)),
-                    );
-                    (&#root::__private::LifecycleProbe(self)).hooks(hosting)
-                }
+fn hosting_of_contract(
+    item: &Item,
+    contract: &Path,
+    object: &Type,
+    marker: &Ident,
+    hooks: &Hooks,
+    roles: &[RoleWord],
+    root: &Path,
+) -> TokenStream {
+    let roles = roles.iter().map(|role| role_path(role, root));
+    // At the contract's name, so that it is pointed at when it is none.
+    let spec = quote_spanned!(at(contract)=> __put_service_on_this_trait);
+    let local = quote_spanned!(at(contract)=> __p2p_contract_local);
+    let (impl_generics, _, where_clause) = item.generics.split_for_impl();
+    let is_generic = item.generics.params.iter().any(|parameter| !matches!(parameter, syn::GenericParam::Lifetime(_)));
+    let registration = (!is_generic).then(|| {
+        registration(object, hooks, &quote!(#marker), &quote!(<#object as #contract>::#spec), &quote!(&[#(#roles),*]), root)
+    });
+    quote! {
+        #[automatically_derived]
+        impl #impl_generics #root::Hosted<#marker> for #object #where_clause {
+            fn spec() -> &'static #root::ServiceSpec {
+                <#object as #contract>::#spec()
             }
-            #registration
-        };
+
+            fn host(self: ::std::sync::Arc<Self>) -> #root::Hosting {
+                #[allow(unused_imports, reason = "one of the two is chosen by what the type implements")]
+                use #root::{ViaLifecycle as _, ViaNoLifecycle as _};
+                let hosting = #root::Hosting::new(
+                    <#object as #contract>::#local(::core::clone::Clone::clone(&self)),
+                );
+                (&#root::LifecycleProbe(self)).hooks(hosting)
+            }
+        }
+        #registration
     }
 }
 
@@ -130,25 +178,30 @@ fn registration(
     roles: &TokenStream,
     root: &Path,
 ) -> TokenStream {
+    let constructed = |called: TokenStream, span: Span| {
+        let span = span.resolved_at(Span::call_site());
+        let root = located(root, span);
+        let made = quote_spanned!(span=> #root::ConstructorOutcome::<#object>::settled(#called(cx).await)?);
+        quote!(::core::option::Option::Some(::std::sync::Arc::<#object>::new(#made)))
+    };
     let make = match &hooks.constructor {
-        Some(constructor) => {
-            let constructor = if constructor.to_string() == "Self :: new" { quote!(<#object>::new) } else { constructor.clone() };
-            quote_spanned! {at(object)=>
-                ::core::option::Option::Some(::std::sync::Arc::<#object>::new(#constructor(cx).await?))
-            }
-        }
+        Some(Constructor::New(returns)) => constructed(quote_spanned!(*returns=> <#object>::new), *returns),
+        Some(Constructor::Init(path)) => constructed(quote!(#path), path.span()),
         None => quote! {{
             #[allow(unused_imports, reason = "one of the two is chosen by what the type implements")]
-            use #root::__private::{ViaDefault as _, ViaNoDefault as _};
+            use #root::{ViaDefault as _, ViaNoDefault as _};
             let _ = cx;
-            (&#root::__private::DefaultProbe::<#object>::new()).make()
+            (&#root::DefaultProbe::<#object>::new()).make()
         }},
     };
     quote! {
-        #root::__private::inventory::submit! {
-            #root::__private::ServiceEntry::new(::core::module_path!(), #spec, #roles, |cx| ::std::boxed::Box::pin(async move {
-                let object: ::core::option::Option<::std::sync::Arc<#object>> = #make;
-                ::core::result::Result::Ok(object.map(<#object as #root::__private::Hosted<#marker>>::host))
+        #root::inventory::submit! {
+            #root::ServiceEntry::new(::core::module_path!(), #spec, #roles, |cx| ::std::boxed::Box::pin(async move {
+                let made = #root::made_once::<#object>(cx, async move {
+                    let object: ::core::option::Option<::std::sync::Arc<#object>> = #make;
+                    ::core::result::Result::Ok(object)
+                });
+                ::core::result::Result::Ok(made.await?.map(|made| made.hosted(<#object as #root::Hosted<#marker>>::host)))
             }))
         }
     }

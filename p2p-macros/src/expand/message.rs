@@ -34,7 +34,7 @@ pub(crate) fn message(input: &TokenStream, entry: Entry) -> TokenStream {
 fn implementation(message: &Message, root: &Path) -> TokenStream {
     let ident = &message.ident;
     let (write, read) = match &message.body {
-        Body::BySerde => (quote!(#root::__private::Plain.write(self, __out)), quote!(#root::__private::Plain.read(__reader))),
+        Body::BySerde => (quote!(#root::Plain.write(self, __out)), quote!(#root::Plain.read(__reader))),
         Body::Struct(parts) => (write_struct(parts, root), read_struct(parts, root)),
         Body::Enum(variants) => (write_enum(variants, root), read_enum(variants, root)),
     };
@@ -42,9 +42,9 @@ fn implementation(message: &Message, root: &Path) -> TokenStream {
     let params: Vec<Ident> = generics.type_params().map(|param| param.ident.clone()).collect();
     if !params.is_empty() {
         let bounds = &mut generics.make_where_clause().predicates;
-        bounds.extend(params.iter().map(|param| -> syn::WherePredicate { syn::parse_quote!(#param: #root::__private::Message) }));
+        bounds.extend(params.iter().map(|param| -> syn::WherePredicate { syn::parse_quote!(#param: #root::Message) }));
         // serde's own bounds may be others.
-        bounds.push(syn::parse_quote!(Self: #root::__private::Serialize + #root::__private::DeserializeOwned));
+        bounds.push(syn::parse_quote!(Self: #root::Serialize + #root::DeserializeOwned));
     }
     let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
     let imports = forms::imports(root);
@@ -54,15 +54,15 @@ fn implementation(message: &Message, root: &Path) -> TokenStream {
 
             #[allow(deprecated, unreachable_code, unused_variables, clippy::all, clippy::pedantic)]
             #[automatically_derived]
-            impl #impl_generics #root::__private::Message for #ident #type_generics #where_clause {
+            impl #impl_generics #root::Message for #ident #type_generics #where_clause {
                 fn write(
                     &self,
                     __out: &mut ::std::vec::Vec<u8>,
-                ) -> #root::__private::JsonResult<()> {
+                ) -> #root::JsonResult<()> {
                     #write
                 }
 
-                fn read(__reader: &mut #root::__private::Reader<'_>) -> ::core::option::Option<Self> {
+                fn read(__reader: &mut #root::Reader<'_>) -> ::core::option::Option<Self> {
                     #read
                 }
             }
@@ -204,7 +204,7 @@ impl<'a> Writing<'a> {
             // A member that may be left out stands alone: what is written before it was settled by then.
             Before::None => self.literal(&key[1..]),
             Before::Some => self.literal(key),
-            Before::Perhaps => self.statement(quote!(#root::__private::write_key(__out, #with_comma);)),
+            Before::Perhaps => self.statement(quote!(#root::write_key(__out, #with_comma);)),
         }
     }
 }
@@ -334,7 +334,7 @@ fn read(ty: &Type, root: &Path) -> TokenStream {
 fn absent(field: &Field, root: &Path) -> TokenStream {
     let (ty, member) = (&field.ty, &field.member);
     match &field.absent {
-        Absent::Nothing => quote!(#root::__private::absent::<#ty>()?),
+        Absent::Nothing => quote!(#root::absent::<#ty>()?),
         Absent::Default => quote_spanned!(at(ty)=> ::core::default::Default::default()),
         Absent::Path(path) => quote!(#path()),
         Absent::OfWhole => quote!(<Self as ::core::default::Default>::default().#member),

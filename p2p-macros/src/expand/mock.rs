@@ -5,15 +5,16 @@
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
-use syn::{Ident, Path, Type, ext::IdentExt};
+use syn::{Ident, Path, ext::IdentExt};
 
 use crate::model::{Method, Service};
 
 use super::{
     at,
-    descriptor::owned_type,
-    dispatch::{from_slots, value_names, with_defaults},
+    dispatch::value_names,
+    params::{forms, owned_type},
     place::Places,
+    stream::StreamTypes,
     text,
 };
 
@@ -26,19 +27,19 @@ pub(super) fn mock(service: &Service, type_name: &Ident, root: &Path) -> TokenSt
         service.names.service
     ));
     quote! {
-        #root::__private::mocks! {
+        #root::mocks! {
             #[doc = #doc]
             #[allow(unreachable_pub, dead_code)]
             #[::core::prelude::v1::derive(::core::fmt::Debug, ::core::clone::Clone)]
             pub struct #mock {
-                mock: #root::__private::ServiceMock,
+                mock: #root::ServiceMock,
             }
         }
     }
 }
 
 /// How its answers are said.
-pub(super) fn methods(service: &Service, object: &Type, root: &Path) -> TokenStream {
+pub(super) fn methods(service: &Service, root: &Path) -> TokenStream {
     let mock = &service.names.mock;
     let name = text(&mock.to_string());
     let places = Places::of(service);
@@ -46,14 +47,10 @@ pub(super) fn methods(service: &Service, object: &Type, root: &Path) -> TokenStr
         let (conditions, line) = (&method.conditions, text(&line(method)));
         quote!(#(#conditions)* #line)
     });
-    // Those that stream have no mock yet. The lines are looked up by a method's place, and so there is one of each.
-    let mocked = service.methods.iter().enumerate().filter(|(_, method)| method.items.is_none());
-    let methods = mocked.map(|(index, method)| {
-        let place = places.place(index, &method.ident);
-        on(&place, method, object, root)
-    });
+    let methods = service.methods.iter().enumerate();
+    let methods = methods.map(|(index, method)| on(&places.place(index, &method.ident), method, root));
     quote! {
-        #root::__private::mocks! {
+        #root::mocks! {
             #[automatically_derived]
             impl ::core::default::Default for #mock {
                 fn default() -> Self {
@@ -63,7 +60,7 @@ pub(super) fn methods(service: &Service, object: &Type, root: &Path) -> TokenStr
 
             #[automatically_derived]
             impl ::core::ops::Deref for #mock {
-                type Target = #root::__private::ServiceMock;
+                type Target = #root::ServiceMock;
 
                 fn deref(&self) -> &Self::Target {
                     &self.mock
@@ -75,7 +72,7 @@ pub(super) fn methods(service: &Service, object: &Type, root: &Path) -> TokenStr
             impl #mock {
                 /// A mock that knows no answer yet.
                 pub fn new() -> Self {
-                    Self { mock: #root::__private::ServiceMock::new(&__SERVICE, #name, &[#(#lines),*]) }
+                    Self { mock: #root::ServiceMock::new(&__SERVICE, #name, &[#(#lines),*]) }
                 }
 
                 #(#methods)*
@@ -85,33 +82,36 @@ pub(super) fn methods(service: &Service, object: &Type, root: &Path) -> TokenStr
 }
 
 /// `on_greet`: says how a method answers.
-fn on(index: &TokenStream, method: &Method, object: &Type, root: &Path) -> TokenStream {
+fn on(index: &TokenStream, method: &Method, root: &Path) -> TokenStream {
     let on = on_name(method);
-    let (outcome, conditions) = (&method.outcome, &method.conditions);
-    let doc = text(&format!("Says what `{}` answers: the closure gets the call, then its params.", method.ident.unraw()));
+    let conditions = &method.conditions;
+    let (answer, what) = match &method.items {
+        None => {
+            let outcome = &method.outcome;
+            (quote!(#root::Answer::<#outcome, __M>), "answers")
+        }
+        Some(items) => {
+            let StreamTypes { kind, outcome, .. } = StreamTypes::of(method, items, root);
+            (quote!(#root::StreamAnswer::<#kind, #outcome, __M>), "streams")
+        }
+    };
+    let doc = text(&format!("Says what `{}` {what}: the closure gets the call, then its params.", method.ident.unraw()));
     let names = value_names(method);
     let types = method.params.iter().map(|param| owned_type(param, root));
-    let slots = from_slots(method, root);
-    let (slots_name, defaults) = if method.params.is_empty() {
-        (quote!(_), quote!())
-    } else {
-        (quote!(mut __slots), with_defaults(method, object, &names))
-    };
+    let forms = forms(method);
     quote_spanned! {at(&method.ident)=>
         #(#conditions)*
         #[doc = #doc]
         pub fn #on<__A, __M>(
             &self,
-            mut __answer: impl ::core::ops::FnMut(#root::__private::MockCall, #(#types),*) -> __A + ::core::marker::Send + 'static,
-        ) -> #root::__private::Expectation
+            mut __answer: impl ::core::ops::FnMut(#root::MockCall, #(#types),*) -> __A + ::core::marker::Send + 'static,
+        ) -> #root::Expectation
         where
-            __A: #root::__private::Answer<#outcome, __M>,
+            __A: #answer,
         {
             self.mock.expect(#index, move |__call, __params| {
-                let #slots_name = __params.split(&__METHODS[#index].params)?;
-                let (#(#names,)*) = #slots;
-                #defaults
-                ::core::result::Result::Ok(#root::__private::Answer::<#outcome, __M>::begin(__answer(__call, #(#names),*)))
+                let (#(#names,)*) = #root::read(#forms, __params, &__METHODS[#index])?;
+                ::core::result::Result::Ok(#answer::begin(__answer(__call, #(#names),*)))
             })
         }
     }

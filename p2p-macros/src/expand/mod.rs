@@ -12,6 +12,7 @@ mod host;
 mod json;
 mod message;
 mod mock;
+mod params;
 mod place;
 mod proxy;
 mod stream;
@@ -51,14 +52,22 @@ impl Entry {
             }
             parsed
         });
-        named.unwrap_or_else(|| {
+        let krate = named.unwrap_or_else(|| {
             let krate = Ident::new(self.krate, Span::call_site());
             syn::parse_quote!(::#krate)
-        })
+        });
+        syn::parse_quote!(#krate::__private)
     }
 }
 
-/// What `#[service]` makes of its item: the item, then what belongs to it; on mistakes, the item and the mistakes.
+/// A `const _` of generated items, and the path by which they name things: a short one, as each of its tokens is read again whenever a
+/// line of the user's crate changes.
+fn block(root: &Path, items: impl FnOnce(&Path) -> TokenStream) -> TokenStream {
+    let items = items(&syn::parse_quote!(__p));
+    quote!(const _: () = { use #root as __p; #items };)
+}
+
+/// What `#[service]` makes of its item: the item, then what belongs to it; on mistakes, the item, what others name of it, and the mistakes.
 pub(crate) fn service(args: TokenStream, item: &TokenStream, entry: Entry) -> TokenStream {
     let parsed = match syn::parse2::<Item>(item.clone()) {
         Ok(parsed) => parsed,
@@ -76,13 +85,21 @@ pub(crate) fn service(args: TokenStream, item: &TokenStream, entry: Entry) -> To
     match errors.into_tokens() {
         None => expanded,
         Some(told) => {
-            let users = parsed.without_ours();
-            quote!(#[allow(clippy::unused_async, dead_code)] #users #told)
+            let hidden = match &parsed.kind {
+                Kind::Contract { .. } => contract::hidden_on_mistake(&root),
+                Kind::Own { .. } | Kind::Host { .. } => TokenStream::new(),
+            };
+            let users = parsed.without_ours_but_with(&hidden);
+            quote!(#[allow(clippy::unused_async, dead_code)] #users #expanded #told)
         }
     }
 }
 
 fn expand(args: &ServiceArgs, item: &Item, entry: Entry, root: &Path, errors: &mut Errors) -> TokenStream {
+    if let Some(host) = args.host.as_ref().filter(|_| !matches!(item.kind, Kind::Host { .. })) {
+        errors
+            .at(host, "`host` names how a type hosts one of its contracts, and stands on `impl Contract for Type`; take it away");
+    }
     match &item.kind {
         Kind::Own { object, .. } if !entry.hosts => {
             errors.at(object, "a service is hosted by a node: take `service` from p2p_runtime or p2p_services; p2p_client's is for contracts (`trait`)");
@@ -112,23 +129,33 @@ fn own(args: &ServiceArgs, item: &Item, object: &Type, root: &Path, errors: &mut
     let Some(name) = errors.take(model::type_name(object)) else { return TokenStream::new() };
     let service = Service::read(args, item, &name, errors);
     if !errors.is_empty() {
-        return TokenStream::new();
+        return proxy::without_methods(&service, &name, root);
     }
     let users = item.without_ours();
     let proxy = proxy::proxy(&service, &name, root);
-    let proxy_methods = proxy::methods(&service, &syn::parse_quote!(#object), dispatch::Callee::Own, root);
-    let (imports, tables) = (forms::imports(root), descriptor::tables(&service, object, root));
-    let definition = dispatch::definition(&service, &syn::parse_quote!(#object), dispatch::Callee::Own, root);
-    let hosting = host::own_host(&service, object, root);
-    let (mock, mock_methods) = (mock::mock(&service, &name, root), mock::methods(&service, &syn::parse_quote!(#object), root));
+    let mock = mock::mock(&service, &name, root);
+    let block = block(root, |root| {
+        let generated = definition(&service, object, dispatch::Callee::Own, root);
+        let hosting = host::own_host(&service, object, root);
+        quote!(#generated #hosting)
+    });
     quote! {
         // Methods are async because callers may be far away, whether or not this one waits for anything.
         #[allow(clippy::unused_async)]
         #users
         #proxy
         #mock
-        const _: () = { #imports #tables #definition #mock_methods #proxy_methods #hosting };
+        #block
     }
+}
+
+/// What a service and a contract have in common of what stands in their `const _`: the tables, the dispatch, and the methods of the mock
+/// and of the proxy.
+fn definition(service: &Service, object: &Type, callee: dispatch::Callee, root: &Path) -> TokenStream {
+    let (imports, tables) = (forms::imports(root), descriptor::tables(service, object, root));
+    let (params, definition) = (params::params(service, object, root), dispatch::definition(service, object, callee, root));
+    let (mock_methods, proxy_methods) = (mock::methods(service, root), proxy::methods(service, object, callee, root));
+    quote!(#imports #tables #params #definition #mock_methods #proxy_methods)
 }
 
 /// Tokens less each `#[service_method…]` among them.

@@ -7,10 +7,10 @@ use syn::{Ident, Path, Type};
 use crate::model::{Method, Param, Passing, Service};
 
 use super::{
-    at, defaults,
-    descriptor::owned_type,
+    at,
     dispatch::{Callee, invoke, value_names},
-    forms::{form, key, result_form},
+    forms::result_form,
+    params::{forms, types},
     place::Places,
     stream::{StreamTypes, fed},
     text,
@@ -32,8 +32,8 @@ pub(super) fn proxy(service: &Service, type_name: &Ident, root: &Path) -> TokenS
         #[doc = #proxy_doc]
         #[allow(unreachable_pub)]
         #[::core::prelude::v1::derive(::core::fmt::Debug, ::core::clone::Clone)]
-        pub struct #proxy<K = #root::__private::Anywhere> {
-            core: #root::__private::ProxyCore<K>,
+        pub struct #proxy<K = #root::Anywhere> {
+            core: #root::ProxyCore<K>,
         }
 
         #[doc = #extension_doc]
@@ -45,18 +45,38 @@ pub(super) fn proxy(service: &Service, type_name: &Ident, root: &Path) -> TokenS
     }
 }
 
+/// The proxy of a service with a mistake: code that names it is not to complain as well.
+pub(super) fn without_methods(service: &Service, type_name: &Ident, root: &Path) -> TokenStream {
+    let (proxy, targets) = (proxy(service, type_name, root), targets(service, root));
+    quote!(#proxy #targets)
+}
+
 /// The proxy's methods, and the implementation of its extension trait.
 pub(super) fn methods(service: &Service, object: &Type, callee: Callee, root: &Path) -> TokenStream {
-    let names = &service.names;
-    let (proxy, extension, accessor) = (&names.proxy, &names.extension, &names.accessor);
-    let places = Places::of(service);
+    let (proxy, targets, places) = (&service.names.proxy, targets(service, root), Places::of(service));
     let methods = service.methods.iter().enumerate();
     let methods = methods.map(|(index, method)| call(&places.place(index, &method.ident), method, object, callee, root));
     quote! {
+        #targets
+
+        // A service's types are as visible as its users made them; its proxy can be named wherever they can.
+        #[allow(private_interfaces, private_bounds, unreachable_pub, deprecated)]
         #[automatically_derived]
-        impl #extension for #root::__private::Proxy {
+        impl<__K: #root::TargetKind> #proxy<__K> {
+            #(#methods)*
+        }
+    }
+}
+
+/// How the proxy is made, and aimed.
+fn targets(service: &Service, root: &Path) -> TokenStream {
+    let names = &service.names;
+    let (proxy, extension, accessor) = (&names.proxy, &names.extension, &names.accessor);
+    quote! {
+        #[automatically_derived]
+        impl #extension for #root::Proxy {
             fn #accessor(&self) -> #proxy {
-                #proxy { core: #root::__private::ProxyCore::new(self) }
+                #proxy { core: #root::ProxyCore::new(self) }
             }
         }
 
@@ -64,21 +84,14 @@ pub(super) fn methods(service: &Service, object: &Type, callee: Callee, root: &P
         #[automatically_derived]
         impl #proxy {
             /// The same service on one node of choice: a node id, a role, a capability.
-            pub fn on(&self, target: impl ::core::convert::Into<#root::__private::One>) -> #proxy<#root::__private::OnOne> {
+            pub fn on(&self, target: impl ::core::convert::Into<#root::One>) -> #proxy<#root::OnOne> {
                 #proxy { core: self.core.on(target) }
             }
 
             /// The same service on every node that fits: a role, a capability, a list of ids, all, others.
-            pub fn on_all(&self, target: impl ::core::convert::Into<#root::__private::Many>) -> #proxy<#root::__private::OnMany> {
+            pub fn on_all(&self, target: impl ::core::convert::Into<#root::Many>) -> #proxy<#root::OnMany> {
                 #proxy { core: self.core.on_all(target) }
             }
-        }
-
-        // A service's types are as visible as its users made them; its proxy can be named wherever they can.
-        #[allow(private_interfaces, private_bounds, unreachable_pub, deprecated)]
-        #[automatically_derived]
-        impl<__K: #root::__private::TargetKind> #proxy<__K> {
-            #(#methods)*
         }
     }
 }
@@ -88,38 +101,20 @@ fn call(index: &TokenStream, method: &Method, object: &Type, callee: Callee, roo
     let values = value_names(method);
     let inputs = params.iter().map(|param| input(param, root));
     let owned = params.iter().map(|param| into_owned(param, root));
-    let types = params.iter().map(|param| owned_type(param, root));
-    let writes = params.iter().enumerate().map(|(place, param)| {
-        let (key, place, owned) = (key(param), syn::Index::from(place), owned_type(param, root));
-        let form = form(&owned, root);
-        match &param.default {
-            None => quote_spanned!(at(&param.written)=> out.field::<#owned>(#form, #key, &params.#place)?;),
-            Some(_) => {
-                let default = defaults::function(object, method, place.index as usize);
-                quote_spanned! {at(&param.written)=> {
-                    static __DEFAULT: #root::__private::DefaultJson = #root::__private::DefaultJson::new();
-                    out.unless_default::<#owned>(#form, #key, &params.#place, &__DEFAULT, #default)?;
-                }}
-            }
-        }
-    });
+    let (types, forms) = (types(method, root), forms(method));
     let Answer { begin, reply, condition, generics, form, local } = match &method.items {
         None => one_result(method, callee, object, &values, root),
         Some(items) => stream(&StreamTypes::of(method, items, root), method, callee, object, &values, root),
     };
-    let (params_name, out_name) = if params.is_empty() { (quote!(_), quote!(_)) } else { (quote!(params), quote!(out)) };
     quote_spanned! {at(ident)=>
         #(#conditions)*
         #(#docs)*
         pub fn #ident(&self, #(#inputs),*) -> #reply #condition {
-            self.core.#begin::<#object, (#(#types,)*), #generics, _, _>(
+            self.core.#begin::<#object, #types, #generics, _, _>(
                 &__METHODS[#index],
                 (#(#owned,)*),
-                #root::__private::Codec {
-                    encode: |#params_name, #out_name| {
-                        #(#writes)*
-                        ::core::result::Result::Ok(())
-                    },
+                #root::Codec {
+                    encode: |params, out| #root::ParamForms::write(#forms, params, out),
                     decode: |json| #form.decode(json),
                 },
                 #local,
@@ -151,8 +146,8 @@ fn one_result(method: &Method, callee: Callee, object: &Type, values: &[Ident], 
     let takes_context = method.context_at.is_some() || matches!(callee, Callee::Contract);
     let context = takes_context.then(|| quote!(let cx = here.context();));
     let (ok, err) = (
-        quote_spanned!(at(outcome)=> <#outcome as #root::__private::Outcome>::Ok),
-        quote_spanned!(at(outcome)=> <#outcome as #root::__private::Outcome>::Err),
+        quote_spanned!(at(outcome)=> <#outcome as #root::Outcome>::Ok),
+        quote_spanned!(at(outcome)=> <#outcome as #root::Outcome>::Err),
     );
     Answer {
         begin: quote_spanned!(at(ident)=> call),
@@ -162,7 +157,7 @@ fn one_result(method: &Method, callee: Callee, object: &Type, values: &[Ident], 
         form: result_form(outcome, root),
         // At the method's own span, so that "future cannot be sent between threads" points there.
         local: quote_spanned! {at(ident)=>
-            |here: #root::__private::Here<#object>, (#(#values,)*)| async move {
+            |here: #root::Here<#object>, (#(#values,)*)| async move {
                 #context
                 here.run::<#outcome>(#invoked).await
             }
@@ -176,12 +171,12 @@ fn stream(types: &StreamTypes, method: &Method, callee: Callee, object: &Type, v
     let fed = fed(method, types, callee, (&quote!(here.object()), &quote!(&cx), &quote!(&*items)), values, root);
     Answer {
         begin: quote_spanned!(at(ident)=> open),
-        reply: quote_spanned!(at(ident)=> #root::__private::Call<#root::__private::Streaming<#value, #error>, #error>),
-        condition: quote_spanned!(at(ident)=> where __K: #root::__private::OneTarget),
+        reply: quote_spanned!(at(ident)=> #root::Call<#root::Streaming<#value, #error>, #error>),
+        condition: quote_spanned!(at(ident)=> where __K: #root::OneTarget),
         generics: quote_spanned!(at(outcome)=> #kind, #outcome),
         form: types.form(root),
         local: quote_spanned! {at(ident)=>
-            |here: #root::__private::Here<#object>, (#(#values,)*)| {
+            |here: #root::Here<#object>, (#(#values,)*)| {
                 let (items, stream) = here.stream::<#kind, #outcome>();
                 stream.run(async move {
                     let cx = here.context();
@@ -196,7 +191,7 @@ fn stream(types: &StreamTypes, method: &Method, callee: Callee, object: &Type, v
 fn input(param: &Param, root: &Path) -> TokenStream {
     let Param { ident, written, passing, .. } = param;
     match passing {
-        Passing::Text => quote!(#ident: impl ::core::convert::Into<#root::__private::String>),
+        Passing::Text => quote!(#ident: impl ::core::convert::Into<#root::String>),
         Passing::Owned | Passing::Borrowed(_) => quote!(#ident: #written),
     }
 }
@@ -207,7 +202,7 @@ fn into_owned(param: &Param, root: &Path) -> TokenStream {
         Passing::Text => quote!(::core::convert::Into::into(#ident)),
         Passing::Owned => quote!(#ident),
         Passing::Borrowed(inner) => {
-            quote_spanned!(at(inner)=> <#inner as #root::__private::ToOwned>::to_owned(#ident))
+            quote_spanned!(at(inner)=> <#inner as #root::ToOwned>::to_owned(#ident))
         }
     }
 }

@@ -28,14 +28,10 @@ impl StreamTypes {
     pub(super) fn of(method: &Method, items: &Items, root: &Path) -> Self {
         let written = &items.written;
         let span = at(written);
-        let kind = if items.are_results {
-            quote_spanned!(span=> #root::__private::Results)
-        } else {
-            quote_spanned!(span=> #root::__private::Values)
-        };
-        let outcome = named(&method.outcome, &syn::parse_quote_spanned!(span=> #root::__private::StreamOf<#written>));
-        let value = quote_spanned!(span=> <#outcome as #root::__private::StreamOutcome<#kind>>::Value);
-        let error = quote_spanned!(span=> <#outcome as #root::__private::StreamOutcome<#kind>>::Err);
+        let kind = if items.are_results { quote_spanned!(span=> #root::Results) } else { quote_spanned!(span=> #root::Values) };
+        let outcome = named(&method.outcome, &syn::parse_quote_spanned!(span=> #root::StreamOf<#written>));
+        let value = quote_spanned!(span=> <#outcome as #root::StreamOutcome<#kind>>::Value);
+        let error = quote_spanned!(span=> <#outcome as #root::StreamOutcome<#kind>>::Err);
         Self { kind, outcome, value, error }
     }
 
@@ -43,7 +39,7 @@ impl StreamTypes {
     pub(super) fn form(&self, root: &Path) -> TokenStream {
         let Self { kind, outcome, .. } = self;
         let root = located(root, at(outcome));
-        quote_spanned!(at(outcome)=> (&#root::__private::item_probe::<#kind, #outcome>()).form())
+        quote_spanned!(at(outcome)=> (&#root::item_probe::<#kind, #outcome>()).form())
     }
 }
 
@@ -91,7 +87,7 @@ pub(super) fn fed(
         Callee::Own => {
             let arguments = arguments(method, cx, names, root);
             let located = located(root, at(&types.outcome));
-            quote_spanned!(at(ident)=> #located::__private::feed::<#kind, _>(#cx, #to, #object.#ident(#(#arguments),*)))
+            quote_spanned!(at(ident)=> #located::feed::<#kind, _>(#cx, #to, #object.#ident(#(#arguments),*)))
         }
     }
 }

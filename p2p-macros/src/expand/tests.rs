@@ -105,7 +105,10 @@ fn methods_under_conditions_are_counted_by_the_compiler_and_expand_to_their_gold
 fn a_contract_expands_to_its_golden_file() {
     let item = quote! {
         /// Keeps values by key.
-        pub trait Kv: fmt::Debug {
+        pub trait Kv: fmt::Debug
+        where
+            Self: Keeps<Value>,
+        {
             /// What is kept under `key`.
             #[service_method(public, read_only, timeout = "500ms")]
             async fn get(&self, cx: &CallContext, key: &str) -> Result<Option<String>>;
@@ -188,6 +191,21 @@ fn a_service_with_a_mistake_expands_to_itself_and_the_mistake() {
         }
     };
     assert_golden("mistake", service(quote!(), &item, Entry::RUNTIME));
+}
+
+#[test]
+fn async_trait_on_the_host_of_a_contract_is_refused_by_its_last_segment() {
+    let item = quote! {
+        #[async_trait::async_trait]
+        impl Kv for Memory {
+            async fn get(&self) -> Result<()> {
+                Ok(())
+            }
+        }
+    };
+    let said = service(quote!(), &item, Entry::RUNTIME).to_string();
+    assert!(said.contains("#[async_trait] is not needed here"), "{said}");
+    assert!(!said.contains("Hosted"), "{said}");
 }
 
 #[test]

@@ -51,8 +51,8 @@ pub(crate) enum Access {
     Role(RoleWord),
 }
 
-/// What proxies have methods of.
-const RESERVED_METHODS: [&str; 4] = ["on", "on_all", "new", "clone"];
+/// What proxies have methods of, or are turned into other types by.
+const RESERVED_METHODS: [&str; 5] = ["on", "on_all", "clone", "into", "try_into"];
 
 /// How a service method is written, in a service and in a contract.
 const FORM: &str = "    #[service_method]\n    pub async fn greet(&self, name: String) -> Result<String> { … }";
@@ -67,7 +67,9 @@ impl Method {
         let args = function.attribute("service_method").map(|attribute| MethodArgs::read(attribute, errors)).unwrap_or_default();
         let wire_name = args.rename.as_ref().map_or_else(|| ident.unraw().to_string(), LitStr::value);
         check_wire_name(&wire_name, args.rename.as_ref().map_or(ident.span(), LitStr::span), errors);
-        if RESERVED_METHODS.contains(&ident.to_string().as_str()) {
+        if ident == "new" {
+            errors.at(&ident, "a service method cannot be called `new`, as that is what makes a service; rename it, and keep its name on the wire by #[service_method(rename = \"new\")]");
+        } else if RESERVED_METHODS.contains(&ident.to_string().as_str()) {
             errors.at(&ident, format_args!("a service method cannot be called `{ident}`, as proxies have a method of that name; rename it, and keep its name on the wire by #[service_method(rename = \"{ident}\")]"));
         }
         let (params, context_at) = read_params(function, errors);
@@ -131,7 +133,11 @@ fn check_shape(function: &Function, is_contract: bool, form: &str, errors: &mut 
         }
         Some(_) => {}
     }
-    if let Some(parameter) = signature.generics.params.first() {
+    let mut generics = signature.generics.params.iter();
+    if let Some(lifetime) = generics.clone().find(|parameter| matches!(parameter, syn::GenericParam::Lifetime(_))) {
+        errors.at(lifetime, "a service method names no lifetimes, as what is lent to it is lent for the call; leave the lifetime out: `&str`, `&[T]`, `&T`");
+    }
+    if let Some(parameter) = generics.find(|parameter| !matches!(parameter, syn::GenericParam::Lifetime(_))) {
         errors.at(parameter, "a service method cannot be generic, as callers on other machines name no types; take a concrete type, an enum, or JSON (serde_json::Value)");
     }
     for attribute in &function.attributes {
@@ -174,7 +180,17 @@ fn read_outcome(function: &Function, form: &str, errors: &mut Errors) -> Option<
             );
             None
         }
-        ReturnType::Type(_, written) if borrows_for_a_while(written) => {
+        ReturnType::Type(_, written) if stream::is_boxed(written) => {
+            errors.at(
+                written,
+                format_args!(
+                    "a stream needs no box here, and its items are published; write `impl Stream<Item = T>`:\n\n{}",
+                    stream::FORM
+                ),
+            );
+            None
+        }
+        ReturnType::Type(_, written) if borrows(written.to_token_stream()) => {
             errors.at(
                 written,
                 format_args!("a service method returns a value of its own, as it may travel; return the owned form, such as `String`:\n\n{form}"),
@@ -183,9 +199,4 @@ fn read_outcome(function: &Function, form: &str, errors: &mut Errors) -> Option<
         }
         ReturnType::Type(_, written) => Some(((**written).clone(), None)),
     }
-}
-
-/// Whether a return type holds a reference.
-fn borrows_for_a_while(written: &Type) -> bool {
-    borrows(written.to_token_stream())
 }

@@ -20,7 +20,8 @@ pub(crate) struct Names {
     pub(crate) mock: Ident,
 }
 
-const RESERVED_SERVICES: [&str; 5] = ["clone", "into", "borrow", "to_owned", "call"];
+/// What every proxy has methods of: its own, and those of traits that are in scope everywhere or often.
+const RESERVED_SERVICES: [&str; 9] = ["call", "open", "caller", "within", "clone", "into", "try_into", "to_owned", "borrow"];
 
 impl Names {
     pub(super) fn of(args: &ServiceArgs, type_name: &Ident, errors: &mut Errors) -> Self {
@@ -128,6 +129,19 @@ mod tests {
         ] {
             assert_eq!(snake_case(camel), snake);
         }
+    }
+
+    #[test]
+    fn no_service_is_called_as_what_every_proxy_has_a_method_of() {
+        for name in RESERVED_SERVICES {
+            let mut errors = Errors::default();
+            Names::of(&ServiceArgs::default(), &Ident::new(name, Span::call_site()), &mut errors);
+            let said = errors.into_tokens().unwrap_or_default().to_string();
+            assert!(said.contains(&format!("`proxy.{name}()` is a method that every proxy has")), "{name}: {said}");
+        }
+        let mut errors = Errors::default();
+        Names::of(&ServiceArgs::default(), &Ident::new("Opener", Span::call_site()), &mut errors);
+        assert!(errors.is_empty());
     }
 
     #[test]

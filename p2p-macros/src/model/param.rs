@@ -34,6 +34,9 @@ pub(crate) enum Passing {
     Borrowed(Box<Type>),
 }
 
+/// As many as there are tuples of parameters for, in p2p-client.
+const MOST: usize = 16;
+
 /// The parameters, and where `&CallContext` stands among the arguments, if it does.
 pub(super) fn read_params(function: &Function, errors: &mut Errors) -> (Vec<Param>, Option<usize>) {
     let mut params: Vec<Param> = Vec::new();
@@ -43,6 +46,14 @@ pub(super) fn read_params(function: &Function, errors: &mut Errors) -> (Vec<Para
         FnArg::Receiver(_) => None,
     });
     for (position, argument) in typed.enumerate() {
+        for attribute in
+            argument.attrs.iter().filter(|attribute| attribute.path().is_ident("cfg") || attribute.path().is_ident("cfg_attr"))
+        {
+            errors.at(
+                attribute,
+                "a parameter is there or not for all who call, and so under no condition; write two methods, under #[cfg(…)] and #[cfg(not(…))]",
+            );
+        }
         if is_call_context(&argument.ty, errors) {
             if context_at.replace(position).is_some() {
                 errors.at(argument, "a service method takes `cx: &CallContext` once, as there is one call; take this one away");
@@ -51,6 +62,12 @@ pub(super) fn read_params(function: &Function, errors: &mut Errors) -> (Vec<Para
             if params.iter().any(|earlier| earlier.wire_name == param.wire_name) {
                 let text = format!("two parameters are called `{}` on the wire; give each a name of its own", param.wire_name);
                 errors.at(argument, text);
+            }
+            if params.len() == MOST {
+                errors.at(
+                    argument,
+                    format_args!("a service method takes at most {MOST} parameters; make a struct of those that belong together"),
+                );
             }
             params.push(param);
         }
@@ -167,13 +184,23 @@ fn option_of_reference(path: &TypePath) -> bool {
     })
 }
 
-/// Whether a type holds a reference or names a lifetime.
+/// Whether a type holds a reference or names a lifetime. `'static` by itself is none that ends: `Cow<'static, str>` owns what it holds.
 pub(super) fn borrows(written: TokenStream) -> bool {
-    written.into_iter().any(|token| match token {
-        TokenTree::Punct(punct) => matches!(punct.as_char(), '&' | '\''),
-        TokenTree::Group(group) => borrows(group.stream()),
-        _ => false,
-    })
+    let mut tokens = written.into_iter();
+    while let Some(token) = tokens.next() {
+        let borrows = match token {
+            TokenTree::Punct(punct) if punct.as_char() == '\'' => {
+                !matches!(tokens.next(), Some(TokenTree::Ident(name)) if name == "static")
+            }
+            TokenTree::Punct(punct) => punct.as_char() == '&',
+            TokenTree::Group(group) => borrows(group.stream()),
+            _ => false,
+        };
+        if borrows {
+            return true;
+        }
+    }
+    false
 }
 
 /// Whether `impl` stands somewhere in a type.

@@ -16,7 +16,8 @@ pub(crate) struct Items {
 }
 
 /// How a method that streams is written.
-const FORM: &str = "    #[service_method]\n    pub async fn count(&self, from: u64) -> Result<impl Stream<Item = u64>> { … }";
+pub(super) const FORM: &str =
+    "    #[service_method]\n    pub async fn count(&self, from: u64) -> Result<impl Stream<Item = u64>> { … }";
 
 /// Looks for `impl Stream` in a return type.
 pub(super) fn find(outcome: &Type) -> syn::Result<Option<Items>> {
@@ -45,6 +46,27 @@ pub(super) fn find(outcome: &Type) -> syn::Result<Option<Items>> {
             Ok(Some(Items { written: item.clone(), are_results }))
         }
     }
+}
+
+/// Whether a return type holds a stream behind a pointer: `BoxStream<'static, T>`, `Pin<Box<dyn Stream<Item = T>>>`.
+pub(super) fn is_boxed(outcome: &Type) -> bool {
+    struct Boxed(bool);
+    impl<'ast> Visit<'ast> for Boxed {
+        fn visit_path(&mut self, path: &'ast syn::Path) {
+            self.0 |= last_segment_is(path, "BoxStream") || last_segment_is(path, "LocalBoxStream");
+            syn::visit::visit_path(self, path);
+        }
+
+        fn visit_type_trait_object(&mut self, object: &'ast syn::TypeTraitObject) {
+            let is_stream =
+                |bound: &TypeParamBound| matches!(bound, TypeParamBound::Trait(bound) if last_segment_is(&bound.path, "Stream"));
+            self.0 |= object.bounds.iter().any(is_stream);
+            syn::visit::visit_type_trait_object(self, object);
+        }
+    }
+    let mut boxed = Boxed(false);
+    boxed.visit_type(outcome);
+    boxed.0
 }
 
 /// Whether a parameter is written as a stream.

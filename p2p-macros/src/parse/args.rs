@@ -23,10 +23,12 @@ pub(crate) struct ServiceArgs {
     pub(crate) proxy: Option<LitStr>,
     pub(crate) accessor: Option<LitStr>,
     pub(crate) mock: Option<LitStr>,
+    pub(crate) host: Option<LitStr>,
     pub(crate) krate: Option<LitStr>,
 }
 
-const SERVICE_WORDS: [&str; 9] = ["name", "version", "description", "roles", "init", "proxy", "accessor", "mock", "crate"];
+const SERVICE_WORDS: [&str; 10] =
+    ["name", "version", "description", "roles", "init", "proxy", "accessor", "mock", "host", "crate"];
 
 impl ServiceArgs {
     pub(crate) fn read(tokens: TokenStream, errors: &mut Errors) -> Self {
@@ -39,6 +41,7 @@ impl ServiceArgs {
                 "proxy" => args.proxy = value.text(&word, "proxy = \"GreeterProxy\"", errors),
                 "accessor" => args.accessor = value.text(&word, "accessor = \"greeter\"", errors),
                 "mock" => args.mock = value.text(&word, "mock = \"MockGreeter\"", errors),
+                "host" => args.host = value.text(&word, "host = \"MemoryAsKv\"", errors),
                 "crate" => args.krate = value.text(&word, "crate = \"::p2p_runtime\"", errors),
                 "roles" => args.roles = value.words(&word, "roles = [coordinator, worker]", errors),
                 "init" => args.init = value.path(&word, "init = connect", errors),

@@ -38,6 +38,7 @@ pub(crate) struct Block {
 }
 
 /// One function.
+#[derive(Clone)]
 pub(crate) struct Function {
     pub(crate) attributes: Vec<Attribute>,
     pub(crate) visibility: Visibility,
@@ -121,8 +122,11 @@ impl Function {
         if ahead.call(Attribute::parse_outer).is_err() || ahead.parse::<Visibility>().is_err() {
             return false;
         }
-        while ahead.peek(Token![async]) || ahead.peek(Token![const]) || ahead.peek(Token![unsafe]) {
-            if ahead.parse::<TokenTree>().is_err() {
+        while ahead.peek(Token![async]) || ahead.peek(Token![const]) || ahead.peek(Token![unsafe]) || ahead.peek(Token![extern]) {
+            let is_extern = ahead.peek(Token![extern]);
+            if ahead.parse::<TokenTree>().is_err()
+                || (is_extern && ahead.peek(syn::LitStr) && ahead.parse::<TokenTree>().is_err())
+            {
                 return false;
             }
         }
@@ -171,6 +175,11 @@ impl Parse for Function {
 impl Item {
     /// The user's item as it goes back to the compiler, without our attributes.
     pub(crate) fn without_ours(&self) -> TokenStream {
+        self.without_ours_but_with(&TokenStream::new())
+    }
+
+    /// The same, with more at the end of its block.
+    pub(crate) fn without_ours_but_with(&self, more: &TokenStream) -> TokenStream {
         let Self { attributes, generics, kind, brace, block } = self;
         let functions = block.functions.iter().map(Function::without_ours);
         let others = &block.others;
@@ -185,7 +194,7 @@ impl Item {
             }
         });
         // With the user's own braces, so that errors about the block as a whole stand at the block.
-        brace.surround(&mut tokens, |inner| inner.append_all(quote!(#(#others)* #(#functions)*)));
+        brace.surround(&mut tokens, |inner| inner.append_all(quote!(#(#others)* #(#functions)* #more)));
         tokens
     }
 }

@@ -1,5 +1,8 @@
 /// Keeps values by key.
-pub trait Kv: fmt::Debug + ::core::marker::Send + ::core::marker::Sync + 'static {
+pub trait Kv: fmt::Debug + ::core::marker::Send + ::core::marker::Sync + 'static
+where
+    Self: Keeps<Value>,
+{
     /// What is kept under `key`.
     fn get(
         &self,
@@ -14,7 +17,7 @@ pub trait Kv: fmt::Debug + ::core::marker::Send + ::core::marker::Sync + 'static
         value: String,
     ) -> impl ::core::future::Future<Output = Result<(), Full>> + ::core::marker::Send;
     #[doc(hidden)]
-    fn __p2p_contract_spec() -> &'static ::p2p_client::__private::ServiceSpec
+    fn __put_service_on_this_trait() -> &'static ::p2p_client::__private::ServiceSpec
     where
         Self: ::core::marker::Sized,
     {
@@ -50,71 +53,12 @@ pub trait KvProxyExt {
     MockKv { mock : ::p2p_client::__private::ServiceMock, }
 }
 const _: () = {
-    #[allow(unused_imports, reason = "which of them are needed is for the types to say")]
-    use ::p2p_client::__private::{Form as _, ViaMessage as _, ViaSerde as _};
-    static __DESCRIPTOR: ::p2p_client::__private::LazyDescriptor = ::p2p_client::__private::LazyDescriptor::new(
-        <dyn __Object as ::p2p_client::__private::Definition>::describe,
-    );
-    static __METHODS: [::p2p_client::__private::MethodSpec; 2usize] = [
-        ::p2p_client::__private::MethodSpec {
-            service: ::p2p_client::__private::Cow::Borrowed("key_value"),
-            name: ::p2p_client::__private::Cow::Borrowed("get"),
-            path: ::p2p_client::__private::Cow::Borrowed("key_value/get"),
-            index: 0usize,
-            params: ::p2p_client::__private::Cow::Borrowed(
-                &[
-                    ::p2p_client::__private::ParamSpec {
-                        name: ::p2p_client::__private::Cow::Borrowed("key"),
-                    },
-                ],
-            ),
-            access: ::p2p_client::__private::Access::Public,
-            idempotent: true,
-            read_only: true,
-            detached: false,
-            track_metrics: true,
-            streams: false,
-            timeout: ::core::option::Option::Some(
-                ::core::time::Duration::from_millis(500u64),
-            ),
-            descriptor: ::core::option::Option::Some(&__DESCRIPTOR),
-        },
-        ::p2p_client::__private::MethodSpec {
-            service: ::p2p_client::__private::Cow::Borrowed("key_value"),
-            name: ::p2p_client::__private::Cow::Borrowed("put"),
-            path: ::p2p_client::__private::Cow::Borrowed("key_value/put"),
-            index: 1usize,
-            params: ::p2p_client::__private::Cow::Borrowed(
-                &[
-                    ::p2p_client::__private::ParamSpec {
-                        name: ::p2p_client::__private::Cow::Borrowed("key"),
-                    },
-                    ::p2p_client::__private::ParamSpec {
-                        name: ::p2p_client::__private::Cow::Borrowed("value"),
-                    },
-                ],
-            ),
-            access: ::p2p_client::__private::Access::Nodes,
-            idempotent: false,
-            read_only: false,
-            detached: false,
-            track_metrics: true,
-            streams: false,
-            timeout: ::core::option::Option::None,
-            descriptor: ::core::option::Option::Some(&__DESCRIPTOR),
-        },
-    ];
-    static __SERVICE: ::p2p_client::__private::ServiceSpec = ::p2p_client::__private::ServiceSpec {
-        name: ::p2p_client::__private::Cow::Borrowed("key_value"),
-        version: ::p2p_client::__private::Cow::Borrowed("2.0.0"),
-        methods: ::p2p_client::__private::Cow::Borrowed(&__METHODS),
-        roles: ::p2p_client::__private::Cow::Borrowed(&[]),
-    };
+    use ::p2p_client::__private as __p;
     pub trait __Object: ::core::marker::Send + ::core::marker::Sync + 'static {
         fn get<'a>(
             &'a self,
-            cx: &'a ::p2p_client::__private::CallContext,
-            values: (<str as ::p2p_client::__private::ToOwned>::Owned,),
+            cx: &'a __p::CallContext,
+            values: (<str as __p::ToOwned>::Owned,),
         ) -> ::core::pin::Pin<
             ::std::boxed::Box<
                 dyn ::core::future::Future<
@@ -124,7 +68,7 @@ const _: () = {
         >;
         fn put<'a>(
             &'a self,
-            cx: &'a ::p2p_client::__private::CallContext,
+            cx: &'a __p::CallContext,
             values: (String, String),
         ) -> ::core::pin::Pin<
             ::std::boxed::Box<
@@ -139,8 +83,8 @@ const _: () = {
     impl<__Host: Kv> __Object for __Host {
         fn get<'a>(
             &'a self,
-            cx: &'a ::p2p_client::__private::CallContext,
-            values: (<str as ::p2p_client::__private::ToOwned>::Owned,),
+            cx: &'a __p::CallContext,
+            values: (<str as __p::ToOwned>::Owned,),
         ) -> ::core::pin::Pin<
             ::std::boxed::Box<
                 dyn ::core::future::Future<
@@ -153,14 +97,14 @@ const _: () = {
                 <__Host as Kv>::get(
                         self,
                         cx,
-                        <_ as ::p2p_client::__private::Borrow<str>>::borrow(&__value_0),
+                        <_ as __p::Borrow<str>>::borrow(&__value_0),
                     )
                     .await
             })
         }
         fn put<'a>(
             &'a self,
-            cx: &'a ::p2p_client::__private::CallContext,
+            cx: &'a __p::CallContext,
             values: (String, String),
         ) -> ::core::pin::Pin<
             ::std::boxed::Box<
@@ -176,22 +120,132 @@ const _: () = {
             })
         }
     }
+    #[allow(unused_imports, reason = "which of them are needed is for the types to say")]
+    use __p::{Form as _, ViaMessage as _, ViaSerde as _};
+    static __DESCRIPTOR: __p::LazyDescriptor = __p::LazyDescriptor::new(
+        <dyn __Object as __p::Definition>::describe,
+    );
+    static __METHODS: [__p::MethodSpec; 2usize] = [
+        __p::MethodSpec {
+            service: __p::Cow::Borrowed("key_value"),
+            name: __p::Cow::Borrowed("get"),
+            path: __p::Cow::Borrowed("key_value/get"),
+            index: 0usize,
+            params: __p::Cow::Borrowed(
+                &[
+                    __p::ParamSpec {
+                        name: __p::Cow::Borrowed("key"),
+                    },
+                ],
+            ),
+            access: __p::Access::Public,
+            idempotent: true,
+            read_only: true,
+            detached: false,
+            track_metrics: true,
+            streams: false,
+            timeout: ::core::option::Option::Some(
+                ::core::time::Duration::from_millis(500u64),
+            ),
+            descriptor: ::core::option::Option::Some(&__DESCRIPTOR),
+        },
+        __p::MethodSpec {
+            service: __p::Cow::Borrowed("key_value"),
+            name: __p::Cow::Borrowed("put"),
+            path: __p::Cow::Borrowed("key_value/put"),
+            index: 1usize,
+            params: __p::Cow::Borrowed(
+                &[
+                    __p::ParamSpec {
+                        name: __p::Cow::Borrowed("key"),
+                    },
+                    __p::ParamSpec {
+                        name: __p::Cow::Borrowed("value"),
+                    },
+                ],
+            ),
+            access: __p::Access::Nodes,
+            idempotent: false,
+            read_only: false,
+            detached: false,
+            track_metrics: true,
+            streams: false,
+            timeout: ::core::option::Option::None,
+            descriptor: ::core::option::Option::Some(&__DESCRIPTOR),
+        },
+    ];
+    static __SERVICE: __p::ServiceSpec = __p::ServiceSpec {
+        name: __p::Cow::Borrowed("key_value"),
+        version: __p::Cow::Borrowed("2.0.0"),
+        methods: __p::Cow::Borrowed(&__METHODS),
+        roles: __p::Cow::Borrowed(&[]),
+    };
+    fn __params_of_get() -> impl __p::ParamForms<(<str as __p::ToOwned>::Owned,)> {
+        (
+            __p::NoDefault(
+                (&__p::Probe::<<str as __p::ToOwned>::Owned>::NEW).form(),
+                ",\"key\":",
+            ),
+        )
+    }
+    fn __params_of_put() -> impl __p::ParamForms<(String, String)> {
+        (
+            __p::NoDefault((&__p::Probe::<String>::NEW).form(), ",\"key\":"),
+            __p::NoDefault((&__p::Probe::<String>::NEW).form(), ",\"value\":"),
+        )
+    }
     #[allow(deprecated)]
+    fn __serve_get<'a>(
+        __object: &'a dyn __Object,
+        __cx: &'a __p::CallContext,
+        __params: __p::Params<'a>,
+    ) -> __p::ServeFuture<'a> {
+        ::std::boxed::Box::pin(async move {
+            let (__value_0,) = __p::read(
+                __params_of_get(),
+                __params,
+                &__METHODS[0usize],
+            )?;
+            __p::encode_outcome::<
+                Result<Option<String>>,
+            >(
+                (&__p::result_probe::<Result<Option<String>>>()).form(),
+                __Object::get(__object, __cx, (__value_0,)).await,
+            )
+        })
+    }
+    #[allow(deprecated)]
+    fn __serve_put<'a>(
+        __object: &'a dyn __Object,
+        __cx: &'a __p::CallContext,
+        __params: __p::Params<'a>,
+    ) -> __p::ServeFuture<'a> {
+        ::std::boxed::Box::pin(async move {
+            let (__value_0, __value_1) = __p::read(
+                __params_of_put(),
+                __params,
+                &__METHODS[1usize],
+            )?;
+            __p::encode_outcome::<
+                Result<(), Full>,
+            >(
+                (&__p::result_probe::<Result<(), Full>>()).form(),
+                __Object::put(__object, __cx, (__value_0, __value_1)).await,
+            )
+        })
+    }
     #[automatically_derived]
-    impl ::p2p_client::__private::Definition for dyn __Object {
-        const SPEC: &'static ::p2p_client::__private::ServiceSpec = &__SERVICE;
-        fn describe() -> ::p2p_client::__private::ServiceDescriptor {
-            let mut __service = ::p2p_client::__private::Describe::new(
-                &__SERVICE,
-                "Keeps values by key.",
-            );
+    impl __p::Definition for dyn __Object {
+        const SPEC: &'static __p::ServiceSpec = &__SERVICE;
+        fn describe() -> __p::ServiceDescriptor {
+            let mut __service = __p::Describe::new(&__SERVICE, "Keeps values by key.");
             __service
                 .method::<
                     Result<Option<String>>,
                 >(&__METHODS[0usize], "What is kept under `key`.");
             __service
                 .param::<
-                    <str as ::p2p_client::__private::ToOwned>::Owned,
+                    <str as __p::ToOwned>::Owned,
                 >("key", ::core::option::Option::None);
             __service.method::<Result<(), Full>>(&__METHODS[1usize], "");
             __service.param::<String>("key", ::core::option::Option::None);
@@ -201,131 +255,47 @@ const _: () = {
         fn serve<'a>(
             &'a self,
             __index: usize,
-            __cx: &'a ::p2p_client::__private::CallContext,
-            __params: ::p2p_client::__private::Params<'a>,
-        ) -> ::p2p_client::__private::ServeFuture<'a> {
-            let __object = self;
+            __cx: &'a __p::CallContext,
+            __params: __p::Params<'a>,
+        ) -> __p::ServeFuture<'a> {
             match __index {
-                0usize => {
-                    ::std::boxed::Box::pin(async move {
-                        let (__value_0,) = match __params
-                            .straight(|__params| ::core::option::Option::Some((
-                                __params
-                                    .take::<
-                                        <str as ::p2p_client::__private::ToOwned>::Owned,
-                                    >(
-                                        (&::p2p_client::__private::Probe::<
-                                            <str as ::p2p_client::__private::ToOwned>::Owned,
-                                        >::NEW)
-                                            .form(),
-                                        ",\"key\":",
-                                    )?,
-                            )))
-                        {
-                            ::core::option::Option::Some(__values) => __values,
-                            ::core::option::Option::None => {
-                                let mut __slots = __params
-                                    .split(&__METHODS[0usize].params)?;
-                                (
-                                    __slots
-                                        .take::<
-                                            <str as ::p2p_client::__private::ToOwned>::Owned,
-                                        >(0usize)?,
-                                )
-                            }
-                        };
-                        ::p2p_client::__private::encode_outcome::<
-                            Result<Option<String>>,
-                        >(
-                            (&::p2p_client::__private::result_probe::<
-                                Result<Option<String>>,
-                            >())
-                                .form(),
-                            __Object::get(__object, __cx, (__value_0,)).await,
-                        )
-                    })
-                }
-                1usize => {
-                    ::std::boxed::Box::pin(async move {
-                        let (__value_0, __value_1) = match __params
-                            .straight(|__params| ::core::option::Option::Some((
-                                __params
-                                    .take::<
-                                        String,
-                                    >(
-                                        (&::p2p_client::__private::Probe::<String>::NEW).form(),
-                                        ",\"key\":",
-                                    )?,
-                                __params
-                                    .take::<
-                                        String,
-                                    >(
-                                        (&::p2p_client::__private::Probe::<String>::NEW).form(),
-                                        ",\"value\":",
-                                    )?,
-                            )))
-                        {
-                            ::core::option::Option::Some(__values) => __values,
-                            ::core::option::Option::None => {
-                                let mut __slots = __params
-                                    .split(&__METHODS[1usize].params)?;
-                                (
-                                    __slots.take::<String>(0usize)?,
-                                    __slots.take::<String>(1usize)?,
-                                )
-                            }
-                        };
-                        ::p2p_client::__private::encode_outcome::<
-                            Result<(), Full>,
-                        >(
-                            (&::p2p_client::__private::result_probe::<
-                                Result<(), Full>,
-                            >())
-                                .form(),
-                            __Object::put(__object, __cx, (__value_0, __value_1)).await,
-                        )
-                    })
-                }
-                _ => ::p2p_client::__private::no_such_method("key_value", __cx, __params),
+                0usize => __serve_get(self, __cx, __params),
+                1usize => __serve_put(self, __cx, __params),
+                _ => __p::no_such_method("key_value", __cx, __params),
             }
         }
     }
-    ::p2p_client::__private::mocks! {
+    __p::mocks! {
         #[automatically_derived] impl ::core::default::Default for MockKv { fn default()
         -> Self { Self::new() } } #[automatically_derived] impl ::core::ops::Deref for
-        MockKv { type Target = ::p2p_client::__private::ServiceMock; fn deref(& self) ->
-        & Self::Target { & self.mock } } #[allow(unreachable_pub, dead_code,
-        private_interfaces, private_bounds)] #[automatically_derived] impl MockKv { #[doc
-        = r" A mock that knows no answer yet."] pub fn new() -> Self { Self { mock :
-        ::p2p_client::__private::ServiceMock::new(& __SERVICE, "MockKv", &
-        ["on_get(|call, key| Ok(…))", "on_put(|call, key, value| Ok(…))"]) } } #[doc
-        = "Says what `get` answers: the closure gets the call, then its params."] pub fn
+        MockKv { type Target = __p::ServiceMock; fn deref(& self) -> & Self::Target { &
+        self.mock } } #[allow(unreachable_pub, dead_code, private_interfaces,
+        private_bounds)] #[automatically_derived] impl MockKv { #[doc =
+        r" A mock that knows no answer yet."] pub fn new() -> Self { Self { mock :
+        __p::ServiceMock::new(& __SERVICE, "MockKv", & ["on_get(|call, key| Ok(…))",
+        "on_put(|call, key, value| Ok(…))"]) } } #[doc =
+        "Says what `get` answers: the closure gets the call, then its params."] pub fn
         on_get < __A, __M > (& self, mut __answer : impl
-        ::core::ops::FnMut(::p2p_client::__private::MockCall, < str as
-        ::p2p_client::__private::ToOwned > ::Owned) -> __A + ::core::marker::Send +
-        'static,) -> ::p2p_client::__private::Expectation where __A :
-        ::p2p_client::__private::Answer < Result < Option < String > >, __M >, { self
-        .mock.expect(0usize, move | __call, __params | { let mut __slots = __params
-        .split(& __METHODS[0usize].params) ?; let (__value_0,) = (__slots.take:: < < str
-        as ::p2p_client::__private::ToOwned > ::Owned > (0usize) ?,);
-        ::core::result::Result::Ok(::p2p_client::__private::Answer:: < Result < Option <
-        String > >, __M > ::begin(__answer(__call, __value_0))) }) } #[doc =
+        ::core::ops::FnMut(__p::MockCall, < str as __p::ToOwned > ::Owned) -> __A +
+        ::core::marker::Send + 'static,) -> __p::Expectation where __A : __p::Answer:: <
+        Result < Option < String > >, __M >, { self.mock.expect(0usize, move | __call,
+        __params | { let (__value_0,) = __p::read(__params_of_get(), __params, &
+        __METHODS[0usize]) ?; ::core::result::Result::Ok(__p::Answer:: < Result < Option
+        < String > >, __M > ::begin(__answer(__call, __value_0))) }) } #[doc =
         "Says what `put` answers: the closure gets the call, then its params."] pub fn
         on_put < __A, __M > (& self, mut __answer : impl
-        ::core::ops::FnMut(::p2p_client::__private::MockCall, String, String) -> __A +
-        ::core::marker::Send + 'static,) -> ::p2p_client::__private::Expectation where
-        __A : ::p2p_client::__private::Answer < Result < (), Full >, __M >, { self.mock
-        .expect(1usize, move | __call, __params | { let mut __slots = __params.split(&
-        __METHODS[1usize].params) ?; let (__value_0, __value_1,) = (__slots.take:: <
-        String > (0usize) ?, __slots.take:: < String > (1usize) ?,);
-        ::core::result::Result::Ok(::p2p_client::__private::Answer:: < Result < (), Full
-        >, __M > ::begin(__answer(__call, __value_0, __value_1))) }) } }
+        ::core::ops::FnMut(__p::MockCall, String, String) -> __A + ::core::marker::Send +
+        'static,) -> __p::Expectation where __A : __p::Answer:: < Result < (), Full >,
+        __M >, { self.mock.expect(1usize, move | __call, __params | { let (__value_0,
+        __value_1,) = __p::read(__params_of_put(), __params, & __METHODS[1usize]) ?;
+        ::core::result::Result::Ok(__p::Answer:: < Result < (), Full >, __M >
+        ::begin(__answer(__call, __value_0, __value_1))) }) } }
     }
     #[automatically_derived]
-    impl KvProxyExt for ::p2p_client::__private::Proxy {
+    impl KvProxyExt for __p::Proxy {
         fn key_value(&self) -> KvProxy {
             KvProxy {
-                core: ::p2p_client::__private::ProxyCore::new(self),
+                core: __p::ProxyCore::new(self),
             }
         }
     }
@@ -335,8 +305,8 @@ const _: () = {
         /// The same service on one node of choice: a node id, a role, a capability.
         pub fn on(
             &self,
-            target: impl ::core::convert::Into<::p2p_client::__private::One>,
-        ) -> KvProxy<::p2p_client::__private::OnOne> {
+            target: impl ::core::convert::Into<__p::One>,
+        ) -> KvProxy<__p::OnOne> {
             KvProxy {
                 core: self.core.on(target),
             }
@@ -344,8 +314,8 @@ const _: () = {
         /// The same service on every node that fits: a role, a capability, a list of ids, all, others.
         pub fn on_all(
             &self,
-            target: impl ::core::convert::Into<::p2p_client::__private::Many>,
-        ) -> KvProxy<::p2p_client::__private::OnMany> {
+            target: impl ::core::convert::Into<__p::Many>,
+        ) -> KvProxy<__p::OnMany> {
             KvProxy {
                 core: self.core.on_all(target),
             }
@@ -353,48 +323,38 @@ const _: () = {
     }
     #[allow(private_interfaces, private_bounds, unreachable_pub, deprecated)]
     #[automatically_derived]
-    impl<__K: ::p2p_client::__private::TargetKind> KvProxy<__K> {
+    impl<__K: __p::TargetKind> KvProxy<__K> {
         /// What is kept under `key`.
         pub fn get(
             &self,
             key: &str,
         ) -> __K::Reply<
-            <Result<Option<String>> as ::p2p_client::__private::Outcome>::Ok,
-            <Result<Option<String>> as ::p2p_client::__private::Outcome>::Err,
+            <Result<Option<String>> as __p::Outcome>::Ok,
+            <Result<Option<String>> as __p::Outcome>::Err,
         > {
             self.core
                 .call::<
                     dyn __Object,
-                    (<str as ::p2p_client::__private::ToOwned>::Owned,),
+                    (<str as __p::ToOwned>::Owned,),
                     Result<Option<String>>,
                     _,
                     _,
                 >(
                     &__METHODS[0usize],
-                    (<str as ::p2p_client::__private::ToOwned>::to_owned(key),),
-                    ::p2p_client::__private::Codec {
-                        encode: |params, out| {
-                            out.field::<
-                                    <str as ::p2p_client::__private::ToOwned>::Owned,
-                                >(
-                                (&::p2p_client::__private::Probe::<
-                                    <str as ::p2p_client::__private::ToOwned>::Owned,
-                                >::NEW)
-                                    .form(),
-                                ",\"key\":",
-                                &params.0,
-                            )?;
-                            ::core::result::Result::Ok(())
-                        },
+                    (<str as __p::ToOwned>::to_owned(key),),
+                    __p::Codec {
+                        encode: |params, out| __p::ParamForms::write(
+                            __params_of_get(),
+                            params,
+                            out,
+                        ),
                         decode: |json| {
-                            (&::p2p_client::__private::result_probe::<
-                                Result<Option<String>>,
-                            >())
+                            (&__p::result_probe::<Result<Option<String>>>())
                                 .form()
                                 .decode(json)
                         },
                     },
-                    |here: ::p2p_client::__private::Here<dyn __Object>, (__value_0,)| async move {
+                    |here: __p::Here<dyn __Object>, (__value_0,)| async move {
                         let cx = here.context();
                         here.run::<
                                 Result<Option<String>>,
@@ -405,11 +365,11 @@ const _: () = {
         }
         pub fn put(
             &self,
-            key: impl ::core::convert::Into<::p2p_client::__private::String>,
-            value: impl ::core::convert::Into<::p2p_client::__private::String>,
+            key: impl ::core::convert::Into<__p::String>,
+            value: impl ::core::convert::Into<__p::String>,
         ) -> __K::Reply<
-            <Result<(), Full> as ::p2p_client::__private::Outcome>::Ok,
-            <Result<(), Full> as ::p2p_client::__private::Outcome>::Err,
+            <Result<(), Full> as __p::Outcome>::Ok,
+            <Result<(), Full> as __p::Outcome>::Err,
         > {
             self.core
                 .call::<
@@ -424,36 +384,19 @@ const _: () = {
                         ::core::convert::Into::into(key),
                         ::core::convert::Into::into(value),
                     ),
-                    ::p2p_client::__private::Codec {
-                        encode: |params, out| {
-                            out.field::<
-                                    String,
-                                >(
-                                (&::p2p_client::__private::Probe::<String>::NEW).form(),
-                                ",\"key\":",
-                                &params.0,
-                            )?;
-                            out.field::<
-                                    String,
-                                >(
-                                (&::p2p_client::__private::Probe::<String>::NEW).form(),
-                                ",\"value\":",
-                                &params.1,
-                            )?;
-                            ::core::result::Result::Ok(())
-                        },
+                    __p::Codec {
+                        encode: |params, out| __p::ParamForms::write(
+                            __params_of_put(),
+                            params,
+                            out,
+                        ),
                         decode: |json| {
-                            (&::p2p_client::__private::result_probe::<
-                                Result<(), Full>,
-                            >())
+                            (&__p::result_probe::<Result<(), Full>>())
                                 .form()
                                 .decode(json)
                         },
                     },
-                    |
-                        here: ::p2p_client::__private::Here<dyn __Object>,
-                        (__value_0, __value_1)|
-                    async move {
+                    |here: __p::Here<dyn __Object>, (__value_0, __value_1)| async move {
                         let cx = here.context();
                         here.run::<
                                 Result<(), Full>,
@@ -464,17 +407,15 @@ const _: () = {
         }
     }
     #[automatically_derived]
-    impl<__Host: Kv> ::p2p_client::__private::Contract<__Host> for KvProxy {
-        fn spec() -> &'static ::p2p_client::__private::ServiceSpec {
+    impl<__Host: Kv> __p::Contract<__Host> for KvProxy {
+        fn spec() -> &'static __p::ServiceSpec {
             &__SERVICE
         }
         fn local(
             host: ::std::sync::Arc<__Host>,
-        ) -> ::std::sync::Arc<dyn ::p2p_client::__private::HostedService> {
+        ) -> ::std::sync::Arc<dyn __p::HostedService> {
             let object: ::std::sync::Arc<dyn __Object> = host;
-            ::std::sync::Arc::new(
-                ::p2p_client::__private::Local::<dyn __Object>::new(object),
-            )
+            ::std::sync::Arc::new(__p::Local::<dyn __Object>::new(object))
         }
     }
 };

@@ -8,28 +8,30 @@ where
     }
 }
 const _: () = {
+    use crate::p2p::__private as __p;
     /// Tells this contract's hosting from that of another contract on the same type.
+    #[::core::prelude::v1::derive(::core::fmt::Debug)]
     pub struct __Marker;
     #[automatically_derived]
-    impl<T: Store> crate::p2p::__private::Hosted<__Marker> for Cached<T>
+    impl<T: Store> __p::Hosted<__Marker> for Cached<T>
     where
         T: Clone,
     {
-        fn spec() -> &'static crate::p2p::__private::ServiceSpec {
-            <Cached<T> as Kv>::__p2p_contract_spec()
+        fn spec() -> &'static __p::ServiceSpec {
+            <Cached<T> as Kv>::__put_service_on_this_trait()
         }
-        fn host(self: ::std::sync::Arc<Self>) -> crate::p2p::__private::Hosting {
+        fn host(self: ::std::sync::Arc<Self>) -> __p::Hosting {
             #[allow(
                 unused_imports,
                 reason = "one of the two is chosen by what the type implements"
             )]
-            use crate::p2p::__private::{ViaLifecycle as _, ViaNoLifecycle as _};
-            let hosting = crate::p2p::__private::Hosting::new(
+            use __p::{ViaLifecycle as _, ViaNoLifecycle as _};
+            let hosting = __p::Hosting::new(
                 <Cached<
                     T,
                 > as Kv>::__p2p_contract_local(::core::clone::Clone::clone(&self)),
             );
-            (&crate::p2p::__private::LifecycleProbe(self)).hooks(hosting)
+            (&__p::LifecycleProbe(self)).hooks(hosting)
         }
     }
 };

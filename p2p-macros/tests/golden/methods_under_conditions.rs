@@ -31,8 +31,9 @@ pub trait MachineProxyExt {
     MockMachine { mock : ::p2p_runtime::__private::ServiceMock, }
 }
 const _: () = {
+    use ::p2p_runtime::__private as __p;
     #[allow(unused_imports, reason = "which of them are needed is for the types to say")]
-    use ::p2p_runtime::__private::{Form as _, ViaMessage as _, ViaSerde as _};
+    use __p::{Form as _, ViaMessage as _, ViaSerde as _};
     #[allow(non_camel_case_types, dead_code)]
     #[derive(::core::clone::Clone, ::core::marker::Copy)]
     enum __Place {
@@ -40,27 +41,27 @@ const _: () = {
         signal,
         uptime,
     }
-    static __DESCRIPTOR: ::p2p_runtime::__private::LazyDescriptor = ::p2p_runtime::__private::LazyDescriptor::new(
-        <Machine as ::p2p_runtime::__private::Definition>::describe,
+    static __DESCRIPTOR: __p::LazyDescriptor = __p::LazyDescriptor::new(
+        <Machine as __p::Definition>::describe,
     );
-    static __METHODS: [::p2p_runtime::__private::MethodSpec; {
+    static __METHODS: [__p::MethodSpec; {
         let __each: &[()] = &[#[cfg(unix)] (), ()];
         __each.len()
     }] = [
         #[cfg(unix)]
-        ::p2p_runtime::__private::MethodSpec {
-            service: ::p2p_runtime::__private::Cow::Borrowed("machine"),
-            name: ::p2p_runtime::__private::Cow::Borrowed("signal"),
-            path: ::p2p_runtime::__private::Cow::Borrowed("machine/signal"),
+        __p::MethodSpec {
+            service: __p::Cow::Borrowed("machine"),
+            name: __p::Cow::Borrowed("signal"),
+            path: __p::Cow::Borrowed("machine/signal"),
             index: (__Place::signal as usize),
-            params: ::p2p_runtime::__private::Cow::Borrowed(
+            params: __p::Cow::Borrowed(
                 &[
-                    ::p2p_runtime::__private::ParamSpec {
-                        name: ::p2p_runtime::__private::Cow::Borrowed("number"),
+                    __p::ParamSpec {
+                        name: __p::Cow::Borrowed("number"),
                     },
                 ],
             ),
-            access: ::p2p_runtime::__private::Access::Nodes,
+            access: __p::Access::Nodes,
             idempotent: false,
             read_only: false,
             detached: false,
@@ -69,13 +70,13 @@ const _: () = {
             timeout: ::core::option::Option::None,
             descriptor: ::core::option::Option::Some(&__DESCRIPTOR),
         },
-        ::p2p_runtime::__private::MethodSpec {
-            service: ::p2p_runtime::__private::Cow::Borrowed("machine"),
-            name: ::p2p_runtime::__private::Cow::Borrowed("uptime"),
-            path: ::p2p_runtime::__private::Cow::Borrowed("machine/uptime"),
+        __p::MethodSpec {
+            service: __p::Cow::Borrowed("machine"),
+            name: __p::Cow::Borrowed("uptime"),
+            path: __p::Cow::Borrowed("machine/uptime"),
             index: (__Place::uptime as usize),
-            params: ::p2p_runtime::__private::Cow::Borrowed(&[]),
-            access: ::p2p_runtime::__private::Access::Nodes,
+            params: __p::Cow::Borrowed(&[]),
+            access: __p::Access::Nodes,
             idempotent: false,
             read_only: false,
             detached: false,
@@ -85,18 +86,55 @@ const _: () = {
             descriptor: ::core::option::Option::Some(&__DESCRIPTOR),
         },
     ];
-    static __SERVICE: ::p2p_runtime::__private::ServiceSpec = ::p2p_runtime::__private::ServiceSpec {
-        name: ::p2p_runtime::__private::Cow::Borrowed("machine"),
-        version: ::p2p_runtime::__private::Cow::Borrowed("1.0.0"),
-        methods: ::p2p_runtime::__private::Cow::Borrowed(&__METHODS),
-        roles: ::p2p_runtime::__private::Cow::Borrowed(&[]),
+    static __SERVICE: __p::ServiceSpec = __p::ServiceSpec {
+        name: __p::Cow::Borrowed("machine"),
+        version: __p::Cow::Borrowed("1.0.0"),
+        methods: __p::Cow::Borrowed(&__METHODS),
+        roles: __p::Cow::Borrowed(&[]),
     };
+    #[cfg(unix)]
+    fn __params_of_signal() -> impl __p::ParamForms<(i32,)> {
+        (__p::NoDefault((&__p::Probe::<i32>::NEW).form(), ",\"number\":"),)
+    }
+    #[cfg(unix)]
     #[allow(deprecated)]
+    fn __serve_signal<'a>(
+        __object: &'a Machine,
+        __cx: &'a __p::CallContext,
+        __params: __p::Params<'a>,
+    ) -> __p::ServeFuture<'a> {
+        ::std::boxed::Box::pin(async move {
+            let (__value_0,) = __p::read(
+                __params_of_signal(),
+                __params,
+                &__METHODS[(__Place::signal as usize)],
+            )?;
+            __p::encode_outcome::<
+                Result<()>,
+            >(
+                (&__p::result_probe::<Result<()>>()).form(),
+                __object.signal(__value_0).await,
+            )
+        })
+    }
+    #[allow(deprecated)]
+    fn __serve_uptime<'a>(
+        __object: &'a Machine,
+        __cx: &'a __p::CallContext,
+        __params: __p::Params<'a>,
+    ) -> __p::ServeFuture<'a> {
+        ::std::boxed::Box::pin(async move {
+            let () = __p::read((), __params, &__METHODS[(__Place::uptime as usize)])?;
+            __p::encode_outcome::<
+                Result<u64>,
+            >((&__p::result_probe::<Result<u64>>()).form(), __object.uptime().await)
+        })
+    }
     #[automatically_derived]
-    impl ::p2p_runtime::__private::Definition for Machine {
-        const SPEC: &'static ::p2p_runtime::__private::ServiceSpec = &__SERVICE;
-        fn describe() -> ::p2p_runtime::__private::ServiceDescriptor {
-            let mut __service = ::p2p_runtime::__private::Describe::new(&__SERVICE, "");
+    impl __p::Definition for Machine {
+        const SPEC: &'static __p::ServiceSpec = &__SERVICE;
+        fn describe() -> __p::ServiceDescriptor {
+            let mut __service = __p::Describe::new(&__SERVICE, "");
             #[cfg(unix)]
             {
                 __service
@@ -109,93 +147,53 @@ const _: () = {
         fn serve<'a>(
             &'a self,
             __index: usize,
-            __cx: &'a ::p2p_runtime::__private::CallContext,
-            __params: ::p2p_runtime::__private::Params<'a>,
-        ) -> ::p2p_runtime::__private::ServeFuture<'a> {
-            let __object = self;
+            __cx: &'a __p::CallContext,
+            __params: __p::Params<'a>,
+        ) -> __p::ServeFuture<'a> {
             match __index {
                 #[cfg(unix)]
                 __place if __place == __Place::signal as usize => {
-                    ::std::boxed::Box::pin(async move {
-                        let (__value_0,) = match __params
-                            .straight(|__params| ::core::option::Option::Some((
-                                __params
-                                    .take::<
-                                        i32,
-                                    >(
-                                        (&::p2p_runtime::__private::Probe::<i32>::NEW).form(),
-                                        ",\"number\":",
-                                    )?,
-                            )))
-                        {
-                            ::core::option::Option::Some(__values) => __values,
-                            ::core::option::Option::None => {
-                                let mut __slots = __params
-                                    .split(&__METHODS[(__Place::signal as usize)].params)?;
-                                (__slots.take::<i32>(0usize)?,)
-                            }
-                        };
-                        ::p2p_runtime::__private::encode_outcome::<
-                            Result<()>,
-                        >(
-                            (&::p2p_runtime::__private::result_probe::<Result<()>>())
-                                .form(),
-                            __object.signal(__value_0).await,
-                        )
-                    })
+                    __serve_signal(self, __cx, __params)
                 }
                 __place if __place == __Place::uptime as usize => {
-                    ::std::boxed::Box::pin(async move {
-                        __params.split(&__METHODS[(__Place::uptime as usize)].params)?;
-                        ::p2p_runtime::__private::encode_outcome::<
-                            Result<u64>,
-                        >(
-                            (&::p2p_runtime::__private::result_probe::<Result<u64>>())
-                                .form(),
-                            __object.uptime().await,
-                        )
-                    })
+                    __serve_uptime(self, __cx, __params)
                 }
-                _ => ::p2p_runtime::__private::no_such_method("machine", __cx, __params),
+                _ => __p::no_such_method("machine", __cx, __params),
             }
         }
     }
-    ::p2p_runtime::__private::mocks! {
+    __p::mocks! {
         #[automatically_derived] impl ::core::default::Default for MockMachine { fn
         default() -> Self { Self::new() } } #[automatically_derived] impl
-        ::core::ops::Deref for MockMachine { type Target =
-        ::p2p_runtime::__private::ServiceMock; fn deref(& self) -> & Self::Target { &
-        self.mock } } #[allow(unreachable_pub, dead_code, private_interfaces,
-        private_bounds)] #[automatically_derived] impl MockMachine { #[doc =
-        r" A mock that knows no answer yet."] pub fn new() -> Self { Self { mock :
-        ::p2p_runtime::__private::ServiceMock::new(& __SERVICE, "MockMachine", &
-        [#[cfg(unix)] "on_signal(|call, number| Ok(…))", "on_uptime(|call| Ok(…))"])
-        } } #[cfg(unix)] #[doc =
+        ::core::ops::Deref for MockMachine { type Target = __p::ServiceMock; fn deref(&
+        self) -> & Self::Target { & self.mock } } #[allow(unreachable_pub, dead_code,
+        private_interfaces, private_bounds)] #[automatically_derived] impl MockMachine {
+        #[doc = r" A mock that knows no answer yet."] pub fn new() -> Self { Self { mock
+        : __p::ServiceMock::new(& __SERVICE, "MockMachine", & [#[cfg(unix)]
+        "on_signal(|call, number| Ok(…))", "on_uptime(|call| Ok(…))"]) } }
+        #[cfg(unix)] #[doc =
         "Says what `signal` answers: the closure gets the call, then its params."] pub fn
         on_signal < __A, __M > (& self, mut __answer : impl
-        ::core::ops::FnMut(::p2p_runtime::__private::MockCall, i32) -> __A +
-        ::core::marker::Send + 'static,) -> ::p2p_runtime::__private::Expectation where
-        __A : ::p2p_runtime::__private::Answer < Result < () >, __M >, { self.mock
-        .expect((__Place::signal as usize), move | __call, __params | { let mut __slots =
-        __params.split(& __METHODS[(__Place::signal as usize)].params) ?; let
-        (__value_0,) = (__slots.take:: < i32 > (0usize) ?,);
-        ::core::result::Result::Ok(::p2p_runtime::__private::Answer:: < Result < () >,
-        __M > ::begin(__answer(__call, __value_0))) }) } #[doc =
+        ::core::ops::FnMut(__p::MockCall, i32) -> __A + ::core::marker::Send + 'static,)
+        -> __p::Expectation where __A : __p::Answer:: < Result < () >, __M >, { self.mock
+        .expect((__Place::signal as usize), move | __call, __params | { let (__value_0,)
+        = __p::read(__params_of_signal(), __params, & __METHODS[(__Place::signal as
+        usize)]) ?; ::core::result::Result::Ok(__p::Answer:: < Result < () >, __M >
+        ::begin(__answer(__call, __value_0))) }) } #[doc =
         "Says what `uptime` answers: the closure gets the call, then its params."] pub fn
         on_uptime < __A, __M > (& self, mut __answer : impl
-        ::core::ops::FnMut(::p2p_runtime::__private::MockCall,) -> __A +
-        ::core::marker::Send + 'static,) -> ::p2p_runtime::__private::Expectation where
-        __A : ::p2p_runtime::__private::Answer < Result < u64 >, __M >, { self.mock
-        .expect((__Place::uptime as usize), move | __call, __params | { let _ = __params
-        .split(& __METHODS[(__Place::uptime as usize)].params) ?; let () = ();
-        ::core::result::Result::Ok(::p2p_runtime::__private::Answer:: < Result < u64 >,
-        __M > ::begin(__answer(__call,))) }) } }
+        ::core::ops::FnMut(__p::MockCall,) -> __A + ::core::marker::Send + 'static,) ->
+        __p::Expectation where __A : __p::Answer:: < Result < u64 >, __M >, { self.mock
+        .expect((__Place::uptime as usize), move | __call, __params | { let () =
+        __p::read((), __params, & __METHODS[(__Place::uptime as usize)]) ?;
+        ::core::result::Result::Ok(__p::Answer:: < Result < u64 >, __M >
+        ::begin(__answer(__call,))) }) } }
     }
     #[automatically_derived]
-    impl MachineProxyExt for ::p2p_runtime::__private::Proxy {
+    impl MachineProxyExt for __p::Proxy {
         fn machine(&self) -> MachineProxy {
             MachineProxy {
-                core: ::p2p_runtime::__private::ProxyCore::new(self),
+                core: __p::ProxyCore::new(self),
             }
         }
     }
@@ -205,8 +203,8 @@ const _: () = {
         /// The same service on one node of choice: a node id, a role, a capability.
         pub fn on(
             &self,
-            target: impl ::core::convert::Into<::p2p_runtime::__private::One>,
-        ) -> MachineProxy<::p2p_runtime::__private::OnOne> {
+            target: impl ::core::convert::Into<__p::One>,
+        ) -> MachineProxy<__p::OnOne> {
             MachineProxy {
                 core: self.core.on(target),
             }
@@ -214,8 +212,8 @@ const _: () = {
         /// The same service on every node that fits: a role, a capability, a list of ids, all, others.
         pub fn on_all(
             &self,
-            target: impl ::core::convert::Into<::p2p_runtime::__private::Many>,
-        ) -> MachineProxy<::p2p_runtime::__private::OnMany> {
+            target: impl ::core::convert::Into<__p::Many>,
+        ) -> MachineProxy<__p::OnMany> {
             MachineProxy {
                 core: self.core.on_all(target),
             }
@@ -223,14 +221,14 @@ const _: () = {
     }
     #[allow(private_interfaces, private_bounds, unreachable_pub, deprecated)]
     #[automatically_derived]
-    impl<__K: ::p2p_runtime::__private::TargetKind> MachineProxy<__K> {
+    impl<__K: __p::TargetKind> MachineProxy<__K> {
         #[cfg(unix)]
         pub fn signal(
             &self,
             number: i32,
         ) -> __K::Reply<
-            <Result<()> as ::p2p_runtime::__private::Outcome>::Ok,
-            <Result<()> as ::p2p_runtime::__private::Outcome>::Err,
+            <Result<()> as __p::Outcome>::Ok,
+            <Result<()> as __p::Outcome>::Err,
         > {
             self.core
                 .call::<
@@ -242,24 +240,17 @@ const _: () = {
                 >(
                     &__METHODS[(__Place::signal as usize)],
                     (number,),
-                    ::p2p_runtime::__private::Codec {
-                        encode: |params, out| {
-                            out.field::<
-                                    i32,
-                                >(
-                                (&::p2p_runtime::__private::Probe::<i32>::NEW).form(),
-                                ",\"number\":",
-                                &params.0,
-                            )?;
-                            ::core::result::Result::Ok(())
-                        },
+                    __p::Codec {
+                        encode: |params, out| __p::ParamForms::write(
+                            __params_of_signal(),
+                            params,
+                            out,
+                        ),
                         decode: |json| {
-                            (&::p2p_runtime::__private::result_probe::<Result<()>>())
-                                .form()
-                                .decode(json)
+                            (&__p::result_probe::<Result<()>>()).form().decode(json)
                         },
                     },
-                    |here: ::p2p_runtime::__private::Here<Machine>, (__value_0,)| async move {
+                    |here: __p::Here<Machine>, (__value_0,)| async move {
                         here.run::<Result<()>>(here.object().signal(__value_0)).await
                     },
                 )
@@ -267,8 +258,8 @@ const _: () = {
         pub fn uptime(
             &self,
         ) -> __K::Reply<
-            <Result<u64> as ::p2p_runtime::__private::Outcome>::Ok,
-            <Result<u64> as ::p2p_runtime::__private::Outcome>::Err,
+            <Result<u64> as __p::Outcome>::Ok,
+            <Result<u64> as __p::Outcome>::Err,
         > {
             self.core
                 .call::<
@@ -280,51 +271,56 @@ const _: () = {
                 >(
                     &__METHODS[(__Place::uptime as usize)],
                     (),
-                    ::p2p_runtime::__private::Codec {
-                        encode: |_, _| { ::core::result::Result::Ok(()) },
+                    __p::Codec {
+                        encode: |params, out| __p::ParamForms::write((), params, out),
                         decode: |json| {
-                            (&::p2p_runtime::__private::result_probe::<Result<u64>>())
-                                .form()
-                                .decode(json)
+                            (&__p::result_probe::<Result<u64>>()).form().decode(json)
                         },
                     },
-                    |here: ::p2p_runtime::__private::Here<Machine>, ()| async move {
+                    |here: __p::Here<Machine>, ()| async move {
                         here.run::<Result<u64>>(here.object().uptime()).await
                     },
                 )
         }
     }
     #[automatically_derived]
-    impl ::p2p_runtime::__private::Hosted<()> for Machine {
-        fn spec() -> &'static ::p2p_runtime::__private::ServiceSpec {
+    impl __p::Hosted<()> for Machine {
+        fn spec() -> &'static __p::ServiceSpec {
             &__SERVICE
         }
-        fn host(self: ::std::sync::Arc<Self>) -> ::p2p_runtime::__private::Hosting {
-            let hosting = ::p2p_runtime::__private::Hosting::new(
+        fn host(self: ::std::sync::Arc<Self>) -> __p::Hosting {
+            #[allow(
+                unused_imports,
+                reason = "one of the two is chosen by what the type implements"
+            )]
+            use __p::{ViaLifecycle as _, ViaNoLifecycle as _};
+            let hosting = __p::Hosting::new(
                 ::std::sync::Arc::new(
-                    ::p2p_runtime::__private::Local::<
-                        Machine,
-                    >::new(::core::clone::Clone::clone(&self)),
+                    __p::Local::<Machine>::new(::core::clone::Clone::clone(&self)),
                 ),
             );
+            let hosting = (&__p::LifecycleProbe(::core::clone::Clone::clone(&self)))
+                .hooks(hosting);
             let object = ::core::clone::Clone::clone(&self);
             let hosting = hosting
-                .health(move |_: ::p2p_runtime::__private::Context| {
+                .health(move |_: __p::Context| {
                     let object = ::core::clone::Clone::clone(&object);
-                    ::std::boxed::Box::pin(async move { object.health().await })
+                    ::std::boxed::Box::pin(async move {
+                        __p::HealthOutcome::settled(object.health().await)
+                    })
                 });
             hosting
         }
     }
-    ::p2p_runtime::__private::inventory::submit! {
-        ::p2p_runtime::__private::ServiceEntry::new(::core::module_path!(), || &
-        __SERVICE, & [], | cx | ::std::boxed::Box::pin(async move { let object :
-        ::core::option::Option < ::std::sync::Arc < Machine >> = {
-        #[allow(unused_imports, reason =
-        "one of the two is chosen by what the type implements")] use
-        ::p2p_runtime::__private:: { ViaDefault as _, ViaNoDefault as _ }; let _ = cx; (&
-        ::p2p_runtime::__private::DefaultProbe:: < Machine > ::new()).make() };
-        ::core::result::Result::Ok(object.map(< Machine as
-        ::p2p_runtime::__private::Hosted < () >> ::host)) }))
+    __p::inventory::submit! {
+        __p::ServiceEntry::new(::core::module_path!(), || & __SERVICE, & [], | cx |
+        ::std::boxed::Box::pin(async move { let made = __p::made_once:: < Machine > (cx,
+        async move { let object : ::core::option::Option < ::std::sync::Arc < Machine >>
+        = { #[allow(unused_imports, reason =
+        "one of the two is chosen by what the type implements")] use __p:: { ViaDefault
+        as _, ViaNoDefault as _ }; let _ = cx; (& __p::DefaultProbe:: < Machine >
+        ::new()).make() }; ::core::result::Result::Ok(object) });
+        ::core::result::Result::Ok(made. await ? .map(| made | made.hosted(< Machine as
+        __p::Hosted < () >> ::host))) }))
     }
 };

@@ -53,43 +53,44 @@ pub trait GreeterProxyExt {
     MockGreeter { mock : ::p2p_runtime::__private::ServiceMock, }
 }
 const _: () = {
+    use ::p2p_runtime::__private as __p;
     #[allow(unused_imports, reason = "which of them are needed is for the types to say")]
-    use ::p2p_runtime::__private::{Form as _, ViaMessage as _, ViaSerde as _};
-    static __DESCRIPTOR: ::p2p_runtime::__private::LazyDescriptor = ::p2p_runtime::__private::LazyDescriptor::new(
-        <Greeter as ::p2p_runtime::__private::Definition>::describe,
+    use __p::{Form as _, ViaMessage as _, ViaSerde as _};
+    static __DESCRIPTOR: __p::LazyDescriptor = __p::LazyDescriptor::new(
+        <Greeter as __p::Definition>::describe,
     );
-    static __METHODS: [::p2p_runtime::__private::MethodSpec; 3usize] = [
-        ::p2p_runtime::__private::MethodSpec {
-            service: ::p2p_runtime::__private::Cow::Borrowed("greeter"),
-            name: ::p2p_runtime::__private::Cow::Borrowed("greet"),
-            path: ::p2p_runtime::__private::Cow::Borrowed("greeter/greet"),
+    static __METHODS: [__p::MethodSpec; 3usize] = [
+        __p::MethodSpec {
+            service: __p::Cow::Borrowed("greeter"),
+            name: __p::Cow::Borrowed("greet"),
+            path: __p::Cow::Borrowed("greeter/greet"),
             index: 0usize,
-            params: ::p2p_runtime::__private::Cow::Borrowed(
+            params: __p::Cow::Borrowed(
                 &[
-                    ::p2p_runtime::__private::ParamSpec {
-                        name: ::p2p_runtime::__private::Cow::Borrowed("name"),
+                    __p::ParamSpec {
+                        name: __p::Cow::Borrowed("name"),
                     },
-                    ::p2p_runtime::__private::ParamSpec {
-                        name: ::p2p_runtime::__private::Cow::Borrowed("times"),
+                    __p::ParamSpec {
+                        name: __p::Cow::Borrowed("times"),
                     },
-                    ::p2p_runtime::__private::ParamSpec {
-                        name: ::p2p_runtime::__private::Cow::Borrowed("title"),
+                    __p::ParamSpec {
+                        name: __p::Cow::Borrowed("title"),
                     },
-                    ::p2p_runtime::__private::ParamSpec {
-                        name: ::p2p_runtime::__private::Cow::Borrowed("ending"),
+                    __p::ParamSpec {
+                        name: __p::Cow::Borrowed("ending"),
                     },
-                    ::p2p_runtime::__private::ParamSpec {
-                        name: ::p2p_runtime::__private::Cow::Borrowed("style"),
+                    __p::ParamSpec {
+                        name: __p::Cow::Borrowed("style"),
                     },
-                    ::p2p_runtime::__private::ParamSpec {
-                        name: ::p2p_runtime::__private::Cow::Borrowed("guests"),
+                    __p::ParamSpec {
+                        name: __p::Cow::Borrowed("guests"),
                     },
-                    ::p2p_runtime::__private::ParamSpec {
-                        name: ::p2p_runtime::__private::Cow::Borrowed("like"),
+                    __p::ParamSpec {
+                        name: __p::Cow::Borrowed("like"),
                     },
                 ],
             ),
-            access: ::p2p_runtime::__private::Access::Public,
+            access: __p::Access::Public,
             idempotent: true,
             read_only: false,
             detached: false,
@@ -100,15 +101,13 @@ const _: () = {
             ),
             descriptor: ::core::option::Option::Some(&__DESCRIPTOR),
         },
-        ::p2p_runtime::__private::MethodSpec {
-            service: ::p2p_runtime::__private::Cow::Borrowed("greeter"),
-            name: ::p2p_runtime::__private::Cow::Borrowed("wipe"),
-            path: ::p2p_runtime::__private::Cow::Borrowed("greeter/wipe"),
+        __p::MethodSpec {
+            service: __p::Cow::Borrowed("greeter"),
+            name: __p::Cow::Borrowed("wipe"),
+            path: __p::Cow::Borrowed("greeter/wipe"),
             index: 1usize,
-            params: ::p2p_runtime::__private::Cow::Borrowed(&[]),
-            access: ::p2p_runtime::__private::Access::Scope(
-                ::p2p_runtime::__private::Cow::Borrowed("greetings:write"),
-            ),
+            params: __p::Cow::Borrowed(&[]),
+            access: __p::Access::Scope(__p::Cow::Borrowed("greetings:write")),
             idempotent: false,
             read_only: false,
             detached: true,
@@ -117,15 +116,13 @@ const _: () = {
             timeout: ::core::option::Option::None,
             descriptor: ::core::option::Option::Some(&__DESCRIPTOR),
         },
-        ::p2p_runtime::__private::MethodSpec {
-            service: ::p2p_runtime::__private::Cow::Borrowed("greeter"),
-            name: ::p2p_runtime::__private::Cow::Borrowed("count"),
-            path: ::p2p_runtime::__private::Cow::Borrowed("greeter/count"),
+        __p::MethodSpec {
+            service: __p::Cow::Borrowed("greeter"),
+            name: __p::Cow::Borrowed("count"),
+            path: __p::Cow::Borrowed("greeter/count"),
             index: 2usize,
-            params: ::p2p_runtime::__private::Cow::Borrowed(&[]),
-            access: ::p2p_runtime::__private::Access::Role(
-                ::p2p_runtime::__private::Role::Coordinator,
-            ),
+            params: __p::Cow::Borrowed(&[]),
+            access: __p::Access::Role(__p::Role::Coordinator),
             idempotent: true,
             read_only: true,
             detached: false,
@@ -135,14 +132,50 @@ const _: () = {
             descriptor: ::core::option::Option::Some(&__DESCRIPTOR),
         },
     ];
-    static __SERVICE: ::p2p_runtime::__private::ServiceSpec = ::p2p_runtime::__private::ServiceSpec {
-        name: ::p2p_runtime::__private::Cow::Borrowed("greeter"),
-        version: ::p2p_runtime::__private::Cow::Borrowed("1.2.3"),
-        methods: ::p2p_runtime::__private::Cow::Borrowed(&__METHODS),
-        roles: ::p2p_runtime::__private::Cow::Borrowed(
-            &[::p2p_runtime::__private::Role::Worker],
-        ),
+    static __SERVICE: __p::ServiceSpec = __p::ServiceSpec {
+        name: __p::Cow::Borrowed("greeter"),
+        version: __p::Cow::Borrowed("1.2.3"),
+        methods: __p::Cow::Borrowed(&__METHODS),
+        roles: __p::Cow::Borrowed(&[__p::Role::Worker]),
     };
+    fn __params_of_greet() -> impl __p::ParamForms<
+        (
+            String,
+            u32,
+            Option<String>,
+            char,
+            <str as __p::ToOwned>::Owned,
+            <[Guest] as __p::ToOwned>::Owned,
+            <Greeting as __p::ToOwned>::Owned,
+        ),
+    > {
+        (
+            __p::NoDefault((&__p::Probe::<String>::NEW).form(), ",\"name\":"),
+            __p::NoDefault((&__p::Probe::<u32>::NEW).form(), ",\"times\":"),
+            __p::NoDefault((&__p::Probe::<Option<String>>::NEW).form(), ",\"title\":"),
+            __p::WithDefault(
+                (&__p::Probe::<char>::NEW).form(),
+                ",\"ending\":",
+                <Greeter as __Defaults>::__default_greet_3,
+                {
+                    static __DEFAULT: __p::DefaultJson = __p::DefaultJson::new();
+                    &__DEFAULT
+                },
+            ),
+            __p::NoDefault(
+                (&__p::Probe::<<str as __p::ToOwned>::Owned>::NEW).form(),
+                ",\"style\":",
+            ),
+            __p::NoDefault(
+                (&__p::Probe::<<[Guest] as __p::ToOwned>::Owned>::NEW).form(),
+                ",\"guests\":",
+            ),
+            __p::NoDefault(
+                (&__p::Probe::<<Greeting as __p::ToOwned>::Owned>::NEW).form(),
+                ",\"like\":",
+            ),
+        )
+    }
     trait __Defaults {
         fn __default_greet_3() -> char;
     }
@@ -154,14 +187,74 @@ const _: () = {
         }
     }
     #[allow(deprecated)]
+    fn __serve_greet<'a>(
+        __object: &'a Greeter,
+        __cx: &'a __p::CallContext,
+        __params: __p::Params<'a>,
+    ) -> __p::ServeFuture<'a> {
+        ::std::boxed::Box::pin(async move {
+            let (
+                __value_0,
+                __value_1,
+                __value_2,
+                __value_3,
+                __value_4,
+                __value_5,
+                __value_6,
+            ) = __p::read(__params_of_greet(), __params, &__METHODS[0usize])?;
+            __p::encode_outcome::<
+                Result<Greeting>,
+            >(
+                (&__p::result_probe::<Result<Greeting>>()).form(),
+                __object
+                    .greet(
+                        __cx,
+                        __value_0,
+                        __value_1,
+                        __value_2,
+                        __value_3,
+                        <_ as __p::Borrow<str>>::borrow(&__value_4),
+                        <_ as __p::Borrow<[Guest]>>::borrow(&__value_5),
+                        <_ as __p::Borrow<Greeting>>::borrow(&__value_6),
+                    )
+                    .await,
+            )
+        })
+    }
+    #[allow(deprecated)]
+    fn __serve_forget_all<'a>(
+        __object: &'a Greeter,
+        __cx: &'a __p::CallContext,
+        __params: __p::Params<'a>,
+    ) -> __p::ServeFuture<'a> {
+        ::std::boxed::Box::pin(async move {
+            let () = __p::read((), __params, &__METHODS[1usize])?;
+            __p::encode_outcome::<
+                Result<u64, Forgotten>,
+            >(
+                (&__p::result_probe::<Result<u64, Forgotten>>()).form(),
+                __object.forget_all().await,
+            )
+        })
+    }
+    #[allow(deprecated)]
+    fn __serve_count<'a>(
+        __object: &'a Greeter,
+        __cx: &'a __p::CallContext,
+        __params: __p::Params<'a>,
+    ) -> __p::ServeFuture<'a> {
+        ::std::boxed::Box::pin(async move {
+            let () = __p::read((), __params, &__METHODS[2usize])?;
+            __p::encode_outcome::<
+                Counted,
+            >((&__p::result_probe::<Counted>()).form(), __object.count().await)
+        })
+    }
     #[automatically_derived]
-    impl ::p2p_runtime::__private::Definition for Greeter {
-        const SPEC: &'static ::p2p_runtime::__private::ServiceSpec = &__SERVICE;
-        fn describe() -> ::p2p_runtime::__private::ServiceDescriptor {
-            let mut __service = ::p2p_runtime::__private::Describe::new(
-                &__SERVICE,
-                "Greets people.",
-            );
+    impl __p::Definition for Greeter {
+        const SPEC: &'static __p::ServiceSpec = &__SERVICE;
+        fn describe() -> __p::ServiceDescriptor {
+            let mut __service = __p::Describe::new(&__SERVICE, "Greets people.");
             __service.method::<Result<Greeting>>(&__METHODS[0usize], "Says hello.");
             __service.param::<String>("name", ::core::option::Option::None);
             __service.param::<u32>("times", ::core::option::Option::None);
@@ -171,21 +264,19 @@ const _: () = {
                     char,
                 >(
                     "ending",
-                    ::p2p_runtime::__private::to_value(
-                        &<Greeter as __Defaults>::__default_greet_3(),
-                    ),
+                    __p::to_value(&<Greeter as __Defaults>::__default_greet_3()),
                 );
             __service
                 .param::<
-                    <str as ::p2p_runtime::__private::ToOwned>::Owned,
+                    <str as __p::ToOwned>::Owned,
                 >("style", ::core::option::Option::None);
             __service
                 .param::<
-                    <[Guest] as ::p2p_runtime::__private::ToOwned>::Owned,
+                    <[Guest] as __p::ToOwned>::Owned,
                 >("guests", ::core::option::Option::None);
             __service
                 .param::<
-                    <Greeting as ::p2p_runtime::__private::ToOwned>::Owned,
+                    <Greeting as __p::ToOwned>::Owned,
                 >("like", ::core::option::Option::None);
             __service.method::<Result<u64, Forgotten>>(&__METHODS[1usize], "");
             __service.method::<Counted>(&__METHODS[2usize], "");
@@ -194,224 +285,59 @@ const _: () = {
         fn serve<'a>(
             &'a self,
             __index: usize,
-            __cx: &'a ::p2p_runtime::__private::CallContext,
-            __params: ::p2p_runtime::__private::Params<'a>,
-        ) -> ::p2p_runtime::__private::ServeFuture<'a> {
-            let __object = self;
+            __cx: &'a __p::CallContext,
+            __params: __p::Params<'a>,
+        ) -> __p::ServeFuture<'a> {
             match __index {
-                0usize => {
-                    ::std::boxed::Box::pin(async move {
-                        let (
-                            __value_0,
-                            __value_1,
-                            __value_2,
-                            __value_3,
-                            __value_4,
-                            __value_5,
-                            __value_6,
-                        ) = match __params
-                            .straight(|__params| ::core::option::Option::Some((
-                                __params
-                                    .take::<
-                                        String,
-                                    >(
-                                        (&::p2p_runtime::__private::Probe::<String>::NEW).form(),
-                                        ",\"name\":",
-                                    )?,
-                                __params
-                                    .take::<
-                                        u32,
-                                    >(
-                                        (&::p2p_runtime::__private::Probe::<u32>::NEW).form(),
-                                        ",\"times\":",
-                                    )?,
-                                __params
-                                    .take::<
-                                        Option<String>,
-                                    >(
-                                        (&::p2p_runtime::__private::Probe::<Option<String>>::NEW)
-                                            .form(),
-                                        ",\"title\":",
-                                    )?,
-                                __params
-                                    .take_given::<
-                                        char,
-                                    >(
-                                        (&::p2p_runtime::__private::Probe::<char>::NEW).form(),
-                                        ",\"ending\":",
-                                    )?,
-                                __params
-                                    .take::<
-                                        <str as ::p2p_runtime::__private::ToOwned>::Owned,
-                                    >(
-                                        (&::p2p_runtime::__private::Probe::<
-                                            <str as ::p2p_runtime::__private::ToOwned>::Owned,
-                                        >::NEW)
-                                            .form(),
-                                        ",\"style\":",
-                                    )?,
-                                __params
-                                    .take::<
-                                        <[Guest] as ::p2p_runtime::__private::ToOwned>::Owned,
-                                    >(
-                                        (&::p2p_runtime::__private::Probe::<
-                                            <[Guest] as ::p2p_runtime::__private::ToOwned>::Owned,
-                                        >::NEW)
-                                            .form(),
-                                        ",\"guests\":",
-                                    )?,
-                                __params
-                                    .take::<
-                                        <Greeting as ::p2p_runtime::__private::ToOwned>::Owned,
-                                    >(
-                                        (&::p2p_runtime::__private::Probe::<
-                                            <Greeting as ::p2p_runtime::__private::ToOwned>::Owned,
-                                        >::NEW)
-                                            .form(),
-                                        ",\"like\":",
-                                    )?,
-                            )))
-                        {
-                            ::core::option::Option::Some(__values) => __values,
-                            ::core::option::Option::None => {
-                                let mut __slots = __params
-                                    .split(&__METHODS[0usize].params)?;
-                                (
-                                    __slots.take::<String>(0usize)?,
-                                    __slots.take::<u32>(1usize)?,
-                                    __slots.take::<Option<String>>(2usize)?,
-                                    __slots.take_given::<char>(3usize)?,
-                                    __slots
-                                        .take::<
-                                            <str as ::p2p_runtime::__private::ToOwned>::Owned,
-                                        >(4usize)?,
-                                    __slots
-                                        .take::<
-                                            <[Guest] as ::p2p_runtime::__private::ToOwned>::Owned,
-                                        >(5usize)?,
-                                    __slots
-                                        .take::<
-                                            <Greeting as ::p2p_runtime::__private::ToOwned>::Owned,
-                                        >(6usize)?,
-                                )
-                            }
-                        };
-                        let __value_3 = __value_3
-                            .unwrap_or_else(<Greeter as __Defaults>::__default_greet_3);
-                        ::p2p_runtime::__private::encode_outcome::<
-                            Result<Greeting>,
-                        >(
-                            (&::p2p_runtime::__private::result_probe::<
-                                Result<Greeting>,
-                            >())
-                                .form(),
-                            __object
-                                .greet(
-                                    __cx,
-                                    __value_0,
-                                    __value_1,
-                                    __value_2,
-                                    __value_3,
-                                    <_ as ::p2p_runtime::__private::Borrow<
-                                        str,
-                                    >>::borrow(&__value_4),
-                                    <_ as ::p2p_runtime::__private::Borrow<
-                                        [Guest],
-                                    >>::borrow(&__value_5),
-                                    <_ as ::p2p_runtime::__private::Borrow<
-                                        Greeting,
-                                    >>::borrow(&__value_6),
-                                )
-                                .await,
-                        )
-                    })
-                }
-                1usize => {
-                    ::std::boxed::Box::pin(async move {
-                        __params.split(&__METHODS[1usize].params)?;
-                        ::p2p_runtime::__private::encode_outcome::<
-                            Result<u64, Forgotten>,
-                        >(
-                            (&::p2p_runtime::__private::result_probe::<
-                                Result<u64, Forgotten>,
-                            >())
-                                .form(),
-                            __object.forget_all().await,
-                        )
-                    })
-                }
-                2usize => {
-                    ::std::boxed::Box::pin(async move {
-                        __params.split(&__METHODS[2usize].params)?;
-                        ::p2p_runtime::__private::encode_outcome::<
-                            Counted,
-                        >(
-                            (&::p2p_runtime::__private::result_probe::<Counted>())
-                                .form(),
-                            __object.count().await,
-                        )
-                    })
-                }
-                _ => ::p2p_runtime::__private::no_such_method("greeter", __cx, __params),
+                0usize => __serve_greet(self, __cx, __params),
+                1usize => __serve_forget_all(self, __cx, __params),
+                2usize => __serve_count(self, __cx, __params),
+                _ => __p::no_such_method("greeter", __cx, __params),
             }
         }
     }
-    ::p2p_runtime::__private::mocks! {
+    __p::mocks! {
         #[automatically_derived] impl ::core::default::Default for MockGreeter { fn
         default() -> Self { Self::new() } } #[automatically_derived] impl
-        ::core::ops::Deref for MockGreeter { type Target =
-        ::p2p_runtime::__private::ServiceMock; fn deref(& self) -> & Self::Target { &
-        self.mock } } #[allow(unreachable_pub, dead_code, private_interfaces,
-        private_bounds)] #[automatically_derived] impl MockGreeter { #[doc =
-        r" A mock that knows no answer yet."] pub fn new() -> Self { Self { mock :
-        ::p2p_runtime::__private::ServiceMock::new(& __SERVICE, "MockGreeter", &
+        ::core::ops::Deref for MockGreeter { type Target = __p::ServiceMock; fn deref(&
+        self) -> & Self::Target { & self.mock } } #[allow(unreachable_pub, dead_code,
+        private_interfaces, private_bounds)] #[automatically_derived] impl MockGreeter {
+        #[doc = r" A mock that knows no answer yet."] pub fn new() -> Self { Self { mock
+        : __p::ServiceMock::new(& __SERVICE, "MockGreeter", &
         ["on_greet(|call, name, r#loop, title, ending, style, guests, like| Ok(…))",
         "on_forget_all(|call| Ok(…))", "on_count(|call| Ok(…))"]) } } #[doc =
         "Says what `greet` answers: the closure gets the call, then its params."] pub fn
         on_greet < __A, __M > (& self, mut __answer : impl
-        ::core::ops::FnMut(::p2p_runtime::__private::MockCall, String, u32, Option <
-        String >, char, < str as ::p2p_runtime::__private::ToOwned > ::Owned, < [Guest]
-        as ::p2p_runtime::__private::ToOwned > ::Owned, < Greeting as
-        ::p2p_runtime::__private::ToOwned > ::Owned) -> __A + ::core::marker::Send +
-        'static,) -> ::p2p_runtime::__private::Expectation where __A :
-        ::p2p_runtime::__private::Answer < Result < Greeting >, __M >, { self.mock
-        .expect(0usize, move | __call, __params | { let mut __slots = __params.split(&
-        __METHODS[0usize].params) ?; let (__value_0, __value_1, __value_2, __value_3,
-        __value_4, __value_5, __value_6,) = (__slots.take:: < String > (0usize) ?,
-        __slots.take:: < u32 > (1usize) ?, __slots.take:: < Option < String > > (2usize)
-        ?, __slots.take_given:: < char > (3usize) ?, __slots.take:: < < str as
-        ::p2p_runtime::__private::ToOwned > ::Owned > (4usize) ?, __slots.take:: < <
-        [Guest] as ::p2p_runtime::__private::ToOwned > ::Owned > (5usize) ?, __slots
-        .take:: < < Greeting as ::p2p_runtime::__private::ToOwned > ::Owned > (6usize)
-        ?,); let __value_3 = __value_3.unwrap_or_else(< Greeter as __Defaults >
-        ::__default_greet_3);
-        ::core::result::Result::Ok(::p2p_runtime::__private::Answer:: < Result < Greeting
-        >, __M > ::begin(__answer(__call, __value_0, __value_1, __value_2, __value_3,
-        __value_4, __value_5, __value_6))) }) } #[doc =
+        ::core::ops::FnMut(__p::MockCall, String, u32, Option < String >, char, < str as
+        __p::ToOwned > ::Owned, < [Guest] as __p::ToOwned > ::Owned, < Greeting as
+        __p::ToOwned > ::Owned) -> __A + ::core::marker::Send + 'static,) ->
+        __p::Expectation where __A : __p::Answer:: < Result < Greeting >, __M >, { self
+        .mock.expect(0usize, move | __call, __params | { let (__value_0, __value_1,
+        __value_2, __value_3, __value_4, __value_5, __value_6,) =
+        __p::read(__params_of_greet(), __params, & __METHODS[0usize]) ?;
+        ::core::result::Result::Ok(__p::Answer:: < Result < Greeting >, __M >
+        ::begin(__answer(__call, __value_0, __value_1, __value_2, __value_3, __value_4,
+        __value_5, __value_6))) }) } #[doc =
         "Says what `forget_all` answers: the closure gets the call, then its params."]
         pub fn on_forget_all < __A, __M > (& self, mut __answer : impl
-        ::core::ops::FnMut(::p2p_runtime::__private::MockCall,) -> __A +
-        ::core::marker::Send + 'static,) -> ::p2p_runtime::__private::Expectation where
-        __A : ::p2p_runtime::__private::Answer < Result < u64, Forgotten >, __M >, { self
-        .mock.expect(1usize, move | __call, __params | { let _ = __params.split(&
-        __METHODS[1usize].params) ?; let () = ();
-        ::core::result::Result::Ok(::p2p_runtime::__private::Answer:: < Result < u64,
-        Forgotten >, __M > ::begin(__answer(__call,))) }) } #[doc =
+        ::core::ops::FnMut(__p::MockCall,) -> __A + ::core::marker::Send + 'static,) ->
+        __p::Expectation where __A : __p::Answer:: < Result < u64, Forgotten >, __M >, {
+        self.mock.expect(1usize, move | __call, __params | { let () = __p::read((),
+        __params, & __METHODS[1usize]) ?; ::core::result::Result::Ok(__p::Answer:: <
+        Result < u64, Forgotten >, __M > ::begin(__answer(__call,))) }) } #[doc =
         "Says what `count` answers: the closure gets the call, then its params."] pub fn
         on_count < __A, __M > (& self, mut __answer : impl
-        ::core::ops::FnMut(::p2p_runtime::__private::MockCall,) -> __A +
-        ::core::marker::Send + 'static,) -> ::p2p_runtime::__private::Expectation where
-        __A : ::p2p_runtime::__private::Answer < Counted, __M >, { self.mock
-        .expect(2usize, move | __call, __params | { let _ = __params.split(&
-        __METHODS[2usize].params) ?; let () = ();
-        ::core::result::Result::Ok(::p2p_runtime::__private::Answer:: < Counted, __M >
+        ::core::ops::FnMut(__p::MockCall,) -> __A + ::core::marker::Send + 'static,) ->
+        __p::Expectation where __A : __p::Answer:: < Counted, __M >, { self.mock
+        .expect(2usize, move | __call, __params | { let () = __p::read((), __params, &
+        __METHODS[2usize]) ?; ::core::result::Result::Ok(__p::Answer:: < Counted, __M >
         ::begin(__answer(__call,))) }) } }
     }
     #[automatically_derived]
-    impl GreeterProxyExt for ::p2p_runtime::__private::Proxy {
+    impl GreeterProxyExt for __p::Proxy {
         fn greeter(&self) -> GreeterProxy {
             GreeterProxy {
-                core: ::p2p_runtime::__private::ProxyCore::new(self),
+                core: __p::ProxyCore::new(self),
             }
         }
     }
@@ -421,8 +347,8 @@ const _: () = {
         /// The same service on one node of choice: a node id, a role, a capability.
         pub fn on(
             &self,
-            target: impl ::core::convert::Into<::p2p_runtime::__private::One>,
-        ) -> GreeterProxy<::p2p_runtime::__private::OnOne> {
+            target: impl ::core::convert::Into<__p::One>,
+        ) -> GreeterProxy<__p::OnOne> {
             GreeterProxy {
                 core: self.core.on(target),
             }
@@ -430,8 +356,8 @@ const _: () = {
         /// The same service on every node that fits: a role, a capability, a list of ids, all, others.
         pub fn on_all(
             &self,
-            target: impl ::core::convert::Into<::p2p_runtime::__private::Many>,
-        ) -> GreeterProxy<::p2p_runtime::__private::OnMany> {
+            target: impl ::core::convert::Into<__p::Many>,
+        ) -> GreeterProxy<__p::OnMany> {
             GreeterProxy {
                 core: self.core.on_all(target),
             }
@@ -439,11 +365,11 @@ const _: () = {
     }
     #[allow(private_interfaces, private_bounds, unreachable_pub, deprecated)]
     #[automatically_derived]
-    impl<__K: ::p2p_runtime::__private::TargetKind> GreeterProxy<__K> {
+    impl<__K: __p::TargetKind> GreeterProxy<__K> {
         /// Says hello.
         pub fn greet(
             &self,
-            name: impl ::core::convert::Into<::p2p_runtime::__private::String>,
+            name: impl ::core::convert::Into<__p::String>,
             r#loop: u32,
             title: Option<String>,
             ending: char,
@@ -451,8 +377,8 @@ const _: () = {
             guests: &[Guest],
             like: &Greeting,
         ) -> __K::Reply<
-            <Result<Greeting> as ::p2p_runtime::__private::Outcome>::Ok,
-            <Result<Greeting> as ::p2p_runtime::__private::Outcome>::Err,
+            <Result<Greeting> as __p::Outcome>::Ok,
+            <Result<Greeting> as __p::Outcome>::Err,
         > {
             self.core
                 .call::<
@@ -462,9 +388,9 @@ const _: () = {
                         u32,
                         Option<String>,
                         char,
-                        <str as ::p2p_runtime::__private::ToOwned>::Owned,
-                        <[Guest] as ::p2p_runtime::__private::ToOwned>::Owned,
-                        <Greeting as ::p2p_runtime::__private::ToOwned>::Owned,
+                        <str as __p::ToOwned>::Owned,
+                        <[Guest] as __p::ToOwned>::Owned,
+                        <Greeting as __p::ToOwned>::Owned,
                     ),
                     Result<Greeting>,
                     _,
@@ -476,88 +402,24 @@ const _: () = {
                         r#loop,
                         title,
                         ending,
-                        <str as ::p2p_runtime::__private::ToOwned>::to_owned(style),
-                        <[Guest] as ::p2p_runtime::__private::ToOwned>::to_owned(guests),
-                        <Greeting as ::p2p_runtime::__private::ToOwned>::to_owned(like),
+                        <str as __p::ToOwned>::to_owned(style),
+                        <[Guest] as __p::ToOwned>::to_owned(guests),
+                        <Greeting as __p::ToOwned>::to_owned(like),
                     ),
-                    ::p2p_runtime::__private::Codec {
-                        encode: |params, out| {
-                            out.field::<
-                                    String,
-                                >(
-                                (&::p2p_runtime::__private::Probe::<String>::NEW).form(),
-                                ",\"name\":",
-                                &params.0,
-                            )?;
-                            out.field::<
-                                    u32,
-                                >(
-                                (&::p2p_runtime::__private::Probe::<u32>::NEW).form(),
-                                ",\"times\":",
-                                &params.1,
-                            )?;
-                            out.field::<
-                                    Option<String>,
-                                >(
-                                (&::p2p_runtime::__private::Probe::<Option<String>>::NEW)
-                                    .form(),
-                                ",\"title\":",
-                                &params.2,
-                            )?;
-                            {
-                                static __DEFAULT: ::p2p_runtime::__private::DefaultJson = ::p2p_runtime::__private::DefaultJson::new();
-                                out.unless_default::<
-                                        char,
-                                    >(
-                                    (&::p2p_runtime::__private::Probe::<char>::NEW).form(),
-                                    ",\"ending\":",
-                                    &params.3,
-                                    &__DEFAULT,
-                                    <Greeter as __Defaults>::__default_greet_3,
-                                )?;
-                            }
-                            out.field::<
-                                    <str as ::p2p_runtime::__private::ToOwned>::Owned,
-                                >(
-                                (&::p2p_runtime::__private::Probe::<
-                                    <str as ::p2p_runtime::__private::ToOwned>::Owned,
-                                >::NEW)
-                                    .form(),
-                                ",\"style\":",
-                                &params.4,
-                            )?;
-                            out.field::<
-                                    <[Guest] as ::p2p_runtime::__private::ToOwned>::Owned,
-                                >(
-                                (&::p2p_runtime::__private::Probe::<
-                                    <[Guest] as ::p2p_runtime::__private::ToOwned>::Owned,
-                                >::NEW)
-                                    .form(),
-                                ",\"guests\":",
-                                &params.5,
-                            )?;
-                            out.field::<
-                                    <Greeting as ::p2p_runtime::__private::ToOwned>::Owned,
-                                >(
-                                (&::p2p_runtime::__private::Probe::<
-                                    <Greeting as ::p2p_runtime::__private::ToOwned>::Owned,
-                                >::NEW)
-                                    .form(),
-                                ",\"like\":",
-                                &params.6,
-                            )?;
-                            ::core::result::Result::Ok(())
-                        },
+                    __p::Codec {
+                        encode: |params, out| __p::ParamForms::write(
+                            __params_of_greet(),
+                            params,
+                            out,
+                        ),
                         decode: |json| {
-                            (&::p2p_runtime::__private::result_probe::<
-                                Result<Greeting>,
-                            >())
+                            (&__p::result_probe::<Result<Greeting>>())
                                 .form()
                                 .decode(json)
                         },
                     },
                     |
-                        here: ::p2p_runtime::__private::Here<Greeter>,
+                        here: __p::Here<Greeter>,
                         (
                             __value_0,
                             __value_1,
@@ -580,15 +442,9 @@ const _: () = {
                                         __value_1,
                                         __value_2,
                                         __value_3,
-                                        <_ as ::p2p_runtime::__private::Borrow<
-                                            str,
-                                        >>::borrow(&__value_4),
-                                        <_ as ::p2p_runtime::__private::Borrow<
-                                            [Guest],
-                                        >>::borrow(&__value_5),
-                                        <_ as ::p2p_runtime::__private::Borrow<
-                                            Greeting,
-                                        >>::borrow(&__value_6),
+                                        <_ as __p::Borrow<str>>::borrow(&__value_4),
+                                        <_ as __p::Borrow<[Guest]>>::borrow(&__value_5),
+                                        <_ as __p::Borrow<Greeting>>::borrow(&__value_6),
                                     ),
                             )
                             .await
@@ -598,8 +454,8 @@ const _: () = {
         pub fn forget_all(
             &self,
         ) -> __K::Reply<
-            <Result<u64, Forgotten> as ::p2p_runtime::__private::Outcome>::Ok,
-            <Result<u64, Forgotten> as ::p2p_runtime::__private::Outcome>::Err,
+            <Result<u64, Forgotten> as __p::Outcome>::Ok,
+            <Result<u64, Forgotten> as __p::Outcome>::Err,
         > {
             self.core
                 .call::<
@@ -611,17 +467,15 @@ const _: () = {
                 >(
                     &__METHODS[1usize],
                     (),
-                    ::p2p_runtime::__private::Codec {
-                        encode: |_, _| { ::core::result::Result::Ok(()) },
+                    __p::Codec {
+                        encode: |params, out| __p::ParamForms::write((), params, out),
                         decode: |json| {
-                            (&::p2p_runtime::__private::result_probe::<
-                                Result<u64, Forgotten>,
-                            >())
+                            (&__p::result_probe::<Result<u64, Forgotten>>())
                                 .form()
                                 .decode(json)
                         },
                     },
-                    |here: ::p2p_runtime::__private::Here<Greeter>, ()| async move {
+                    |here: __p::Here<Greeter>, ()| async move {
                         here.run::<Result<u64, Forgotten>>(here.object().forget_all())
                             .await
                     },
@@ -629,10 +483,7 @@ const _: () = {
         }
         pub fn count(
             &self,
-        ) -> __K::Reply<
-            <Counted as ::p2p_runtime::__private::Outcome>::Ok,
-            <Counted as ::p2p_runtime::__private::Outcome>::Err,
-        > {
+        ) -> __K::Reply<<Counted as __p::Outcome>::Ok, <Counted as __p::Outcome>::Err> {
             self.core
                 .call::<
                     Greeter,
@@ -643,54 +494,63 @@ const _: () = {
                 >(
                     &__METHODS[2usize],
                     (),
-                    ::p2p_runtime::__private::Codec {
-                        encode: |_, _| { ::core::result::Result::Ok(()) },
+                    __p::Codec {
+                        encode: |params, out| __p::ParamForms::write((), params, out),
                         decode: |json| {
-                            (&::p2p_runtime::__private::result_probe::<Counted>())
-                                .form()
-                                .decode(json)
+                            (&__p::result_probe::<Counted>()).form().decode(json)
                         },
                     },
-                    |here: ::p2p_runtime::__private::Here<Greeter>, ()| async move {
+                    |here: __p::Here<Greeter>, ()| async move {
                         here.run::<Counted>(here.object().count()).await
                     },
                 )
         }
     }
     #[automatically_derived]
-    impl ::p2p_runtime::__private::Hosted<()> for Greeter {
-        fn spec() -> &'static ::p2p_runtime::__private::ServiceSpec {
+    impl __p::Hosted<()> for Greeter {
+        fn spec() -> &'static __p::ServiceSpec {
             &__SERVICE
         }
-        fn host(self: ::std::sync::Arc<Self>) -> ::p2p_runtime::__private::Hosting {
-            let hosting = ::p2p_runtime::__private::Hosting::new(
+        fn host(self: ::std::sync::Arc<Self>) -> __p::Hosting {
+            #[allow(
+                unused_imports,
+                reason = "one of the two is chosen by what the type implements"
+            )]
+            use __p::{ViaLifecycle as _, ViaNoLifecycle as _};
+            let hosting = __p::Hosting::new(
                 ::std::sync::Arc::new(
-                    ::p2p_runtime::__private::Local::<
-                        Greeter,
-                    >::new(::core::clone::Clone::clone(&self)),
+                    __p::Local::<Greeter>::new(::core::clone::Clone::clone(&self)),
                 ),
             );
+            let hosting = (&__p::LifecycleProbe(::core::clone::Clone::clone(&self)))
+                .hooks(hosting);
             let object = ::core::clone::Clone::clone(&self);
             let hosting = hosting
-                .initialize(move |cx: ::p2p_runtime::__private::Context| {
+                .initialize(move |cx: __p::Context| {
                     let object = ::core::clone::Clone::clone(&object);
-                    ::std::boxed::Box::pin(async move { object.initialize(&cx).await })
+                    ::std::boxed::Box::pin(async move {
+                        __p::HookOutcome::settled(object.initialize(&cx).await)
+                    })
                 });
             let object = ::core::clone::Clone::clone(&self);
             let hosting = hosting
-                .cleanup(move |_: ::p2p_runtime::__private::Context| {
+                .cleanup(move |_: __p::Context| {
                     let object = ::core::clone::Clone::clone(&object);
-                    ::std::boxed::Box::pin(async move { object.cleanup().await })
+                    ::std::boxed::Box::pin(async move {
+                        __p::HookOutcome::settled(object.cleanup().await)
+                    })
                 });
             hosting
         }
     }
-    ::p2p_runtime::__private::inventory::submit! {
-        ::p2p_runtime::__private::ServiceEntry::new(::core::module_path!(), || &
-        __SERVICE, & [], | cx | ::std::boxed::Box::pin(async move { let object :
-        ::core::option::Option < ::std::sync::Arc < Greeter >> =
-        ::core::option::Option::Some(::std::sync::Arc:: < Greeter > ::new(< Greeter >
-        ::new(cx). await ?)); ::core::result::Result::Ok(object.map(< Greeter as
-        ::p2p_runtime::__private::Hosted < () >> ::host)) }))
+    __p::inventory::submit! {
+        __p::ServiceEntry::new(::core::module_path!(), || & __SERVICE, & [], | cx |
+        ::std::boxed::Box::pin(async move { let made = __p::made_once:: < Greeter > (cx,
+        async move { let object : ::core::option::Option < ::std::sync::Arc < Greeter >>
+        = ::core::option::Option::Some(::std::sync::Arc:: < Greeter >
+        ::new(__p::ConstructorOutcome:: < Greeter > ::settled(< Greeter > ::new(cx).
+        await) ?)); ::core::result::Result::Ok(object) });
+        ::core::result::Result::Ok(made. await ? .map(| made | made.hosted(< Greeter as
+        __p::Hosted < () >> ::host))) }))
     }
 };

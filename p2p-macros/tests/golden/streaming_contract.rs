@@ -6,7 +6,7 @@ pub trait Feed: ::core::marker::Send + ::core::marker::Sync + 'static {
         Output = Result<impl Stream<Item = Entry> + ::core::marker::Send>,
     > + ::core::marker::Send;
     #[doc(hidden)]
-    fn __p2p_contract_spec() -> &'static ::p2p_client::__private::ServiceSpec
+    fn __put_service_on_this_trait() -> &'static ::p2p_client::__private::ServiceSpec
     where
         Self: ::core::marker::Sized,
     {
@@ -42,63 +42,24 @@ pub trait FeedProxyExt {
     MockFeed { mock : ::p2p_client::__private::ServiceMock, }
 }
 const _: () = {
-    #[allow(unused_imports, reason = "which of them are needed is for the types to say")]
-    use ::p2p_client::__private::{Form as _, ViaMessage as _, ViaSerde as _};
-    static __DESCRIPTOR: ::p2p_client::__private::LazyDescriptor = ::p2p_client::__private::LazyDescriptor::new(
-        <dyn __Object as ::p2p_client::__private::Definition>::describe,
-    );
-    static __METHODS: [::p2p_client::__private::MethodSpec; 1usize] = [
-        ::p2p_client::__private::MethodSpec {
-            service: ::p2p_client::__private::Cow::Borrowed("feed"),
-            name: ::p2p_client::__private::Cow::Borrowed("entries"),
-            path: ::p2p_client::__private::Cow::Borrowed("feed/entries"),
-            index: 0usize,
-            params: ::p2p_client::__private::Cow::Borrowed(
-                &[
-                    ::p2p_client::__private::ParamSpec {
-                        name: ::p2p_client::__private::Cow::Borrowed("since"),
-                    },
-                ],
-            ),
-            access: ::p2p_client::__private::Access::Nodes,
-            idempotent: false,
-            read_only: false,
-            detached: false,
-            track_metrics: true,
-            streams: true,
-            timeout: ::core::option::Option::None,
-            descriptor: ::core::option::Option::Some(&__DESCRIPTOR),
-        },
-    ];
-    static __SERVICE: ::p2p_client::__private::ServiceSpec = ::p2p_client::__private::ServiceSpec {
-        name: ::p2p_client::__private::Cow::Borrowed("feed"),
-        version: ::p2p_client::__private::Cow::Borrowed("1.0.0"),
-        methods: ::p2p_client::__private::Cow::Borrowed(&__METHODS),
-        roles: ::p2p_client::__private::Cow::Borrowed(&[]),
-    };
+    use ::p2p_client::__private as __p;
     pub trait __Object: ::core::marker::Send + ::core::marker::Sync + 'static {
         fn entries<'a>(
             &'a self,
-            cx: &'a ::p2p_client::__private::CallContext,
+            cx: &'a __p::CallContext,
             values: (u64,),
-            items: &'a dyn ::p2p_client::__private::TakeItems<
-                <Result<
-                    ::p2p_client::__private::StreamOf<Entry>,
-                > as ::p2p_client::__private::StreamOutcome<
-                    ::p2p_client::__private::Values,
-                >>::Value,
+            items: &'a dyn __p::TakeItems<
+                <Result<__p::StreamOf<Entry>> as __p::StreamOutcome<__p::Values>>::Value,
             >,
         ) -> ::core::pin::Pin<
             ::std::boxed::Box<
                 dyn ::core::future::Future<
                     Output = ::core::result::Result<
                         (),
-                        ::p2p_client::__private::Failed<
+                        __p::Failed<
                             <Result<
-                                ::p2p_client::__private::StreamOf<Entry>,
-                            > as ::p2p_client::__private::StreamOutcome<
-                                ::p2p_client::__private::Values,
-                            >>::Err,
+                                __p::StreamOf<Entry>,
+                            > as __p::StreamOutcome<__p::Values>>::Err,
                         >,
                     >,
                 > + ::core::marker::Send + 'a,
@@ -110,26 +71,20 @@ const _: () = {
     impl<__Host: Feed> __Object for __Host {
         fn entries<'a>(
             &'a self,
-            cx: &'a ::p2p_client::__private::CallContext,
+            cx: &'a __p::CallContext,
             values: (u64,),
-            items: &'a dyn ::p2p_client::__private::TakeItems<
-                <Result<
-                    ::p2p_client::__private::StreamOf<Entry>,
-                > as ::p2p_client::__private::StreamOutcome<
-                    ::p2p_client::__private::Values,
-                >>::Value,
+            items: &'a dyn __p::TakeItems<
+                <Result<__p::StreamOf<Entry>> as __p::StreamOutcome<__p::Values>>::Value,
             >,
         ) -> ::core::pin::Pin<
             ::std::boxed::Box<
                 dyn ::core::future::Future<
                     Output = ::core::result::Result<
                         (),
-                        ::p2p_client::__private::Failed<
+                        __p::Failed<
                             <Result<
-                                ::p2p_client::__private::StreamOf<Entry>,
-                            > as ::p2p_client::__private::StreamOutcome<
-                                ::p2p_client::__private::Values,
-                            >>::Err,
+                                __p::StreamOf<Entry>,
+                            > as __p::StreamOutcome<__p::Values>>::Err,
                         >,
                     >,
                 > + ::core::marker::Send + 'a,
@@ -137,24 +92,85 @@ const _: () = {
         > {
             ::std::boxed::Box::pin(async move {
                 let (__value_0,) = values;
-                ::p2p_client::__private::feed::<
-                    ::p2p_client::__private::Values,
+                __p::feed::<
+                    __p::Values,
                     _,
                 >(cx, items, <__Host as Feed>::entries(self, __value_0))
                     .await
             })
         }
     }
+    #[allow(unused_imports, reason = "which of them are needed is for the types to say")]
+    use __p::{Form as _, ViaMessage as _, ViaSerde as _};
+    static __DESCRIPTOR: __p::LazyDescriptor = __p::LazyDescriptor::new(
+        <dyn __Object as __p::Definition>::describe,
+    );
+    static __METHODS: [__p::MethodSpec; 1usize] = [
+        __p::MethodSpec {
+            service: __p::Cow::Borrowed("feed"),
+            name: __p::Cow::Borrowed("entries"),
+            path: __p::Cow::Borrowed("feed/entries"),
+            index: 0usize,
+            params: __p::Cow::Borrowed(
+                &[
+                    __p::ParamSpec {
+                        name: __p::Cow::Borrowed("since"),
+                    },
+                ],
+            ),
+            access: __p::Access::Nodes,
+            idempotent: false,
+            read_only: false,
+            detached: false,
+            track_metrics: true,
+            streams: true,
+            timeout: ::core::option::Option::None,
+            descriptor: ::core::option::Option::Some(&__DESCRIPTOR),
+        },
+    ];
+    static __SERVICE: __p::ServiceSpec = __p::ServiceSpec {
+        name: __p::Cow::Borrowed("feed"),
+        version: __p::Cow::Borrowed("1.0.0"),
+        methods: __p::Cow::Borrowed(&__METHODS),
+        roles: __p::Cow::Borrowed(&[]),
+    };
+    fn __params_of_entries() -> impl __p::ParamForms<(u64,)> {
+        (__p::NoDefault((&__p::Probe::<u64>::NEW).form(), ",\"since\":"),)
+    }
     #[allow(deprecated)]
+    fn __serve_entries<'a>(
+        __object: &'a dyn __Object,
+        __cx: &'a __p::CallContext,
+        __params: __p::Params<'a>,
+    ) -> __p::ServeFuture<'a> {
+        ::std::boxed::Box::pin(async move {
+            let (__value_0,) = __p::read(
+                __params_of_entries(),
+                __params,
+                &__METHODS[0usize],
+            )?;
+            let __items = __p::json_items::<
+                __p::Values,
+                Result<__p::StreamOf<Entry>>,
+                _,
+            >(
+                (&__p::item_probe::<__p::Values, Result<__p::StreamOf<Entry>>>()).form(),
+                __cx,
+            )?;
+            __p::encode_end(
+                __Object::entries(__object, __cx, (__value_0,), &__items).await,
+            )
+        })
+    }
     #[automatically_derived]
-    impl ::p2p_client::__private::Definition for dyn __Object {
-        const SPEC: &'static ::p2p_client::__private::ServiceSpec = &__SERVICE;
-        fn describe() -> ::p2p_client::__private::ServiceDescriptor {
-            let mut __service = ::p2p_client::__private::Describe::new(&__SERVICE, "");
+    impl __p::Definition for dyn __Object {
+        const SPEC: &'static __p::ServiceSpec = &__SERVICE;
+        fn describe() -> __p::ServiceDescriptor {
+            let mut __service = __p::Describe::new(&__SERVICE, "");
             __service
                 .stream::<
-                    ::p2p_client::__private::Values,
-                    Result<::p2p_client::__private::StreamOf<Entry>>,
+                    __p::Values,
+                    Result<__p::StreamOf<Entry>>,
                 >(&__METHODS[0usize], "");
             __service.param::<u64>("since", ::core::option::Option::None);
             __service.finish()
@@ -162,69 +178,39 @@ const _: () = {
         fn serve<'a>(
             &'a self,
             __index: usize,
-            __cx: &'a ::p2p_client::__private::CallContext,
-            __params: ::p2p_client::__private::Params<'a>,
-        ) -> ::p2p_client::__private::ServeFuture<'a> {
-            let __object = self;
+            __cx: &'a __p::CallContext,
+            __params: __p::Params<'a>,
+        ) -> __p::ServeFuture<'a> {
             match __index {
-                0usize => {
-                    ::std::boxed::Box::pin(async move {
-                        let (__value_0,) = match __params
-                            .straight(|__params| ::core::option::Option::Some((
-                                __params
-                                    .take::<
-                                        u64,
-                                    >(
-                                        (&::p2p_client::__private::Probe::<u64>::NEW).form(),
-                                        ",\"since\":",
-                                    )?,
-                            )))
-                        {
-                            ::core::option::Option::Some(__values) => __values,
-                            ::core::option::Option::None => {
-                                let mut __slots = __params
-                                    .split(&__METHODS[0usize].params)?;
-                                (__slots.take::<u64>(0usize)?,)
-                            }
-                        };
-                        let __items = ::p2p_client::__private::json_items::<
-                            ::p2p_client::__private::Values,
-                            Result<::p2p_client::__private::StreamOf<Entry>>,
-                            _,
-                        >(
-                            (&::p2p_client::__private::item_probe::<
-                                ::p2p_client::__private::Values,
-                                Result<::p2p_client::__private::StreamOf<Entry>>,
-                            >())
-                                .form(),
-                            __cx,
-                        )?;
-                        ::p2p_client::__private::encode_end(
-                            __Object::entries(__object, __cx, (__value_0,), &__items)
-                                .await,
-                        )
-                    })
-                }
-                _ => ::p2p_client::__private::no_such_method("feed", __cx, __params),
+                0usize => __serve_entries(self, __cx, __params),
+                _ => __p::no_such_method("feed", __cx, __params),
             }
         }
     }
-    ::p2p_client::__private::mocks! {
+    __p::mocks! {
         #[automatically_derived] impl ::core::default::Default for MockFeed { fn
         default() -> Self { Self::new() } } #[automatically_derived] impl
-        ::core::ops::Deref for MockFeed { type Target =
-        ::p2p_client::__private::ServiceMock; fn deref(& self) -> & Self::Target { & self
-        .mock } } #[allow(unreachable_pub, dead_code, private_interfaces,
-        private_bounds)] #[automatically_derived] impl MockFeed { #[doc =
-        r" A mock that knows no answer yet."] pub fn new() -> Self { Self { mock :
-        ::p2p_client::__private::ServiceMock::new(& __SERVICE, "MockFeed", &
-        ["on_entries(|call, since| Ok(…))"]) } } }
+        ::core::ops::Deref for MockFeed { type Target = __p::ServiceMock; fn deref(&
+        self) -> & Self::Target { & self.mock } } #[allow(unreachable_pub, dead_code,
+        private_interfaces, private_bounds)] #[automatically_derived] impl MockFeed {
+        #[doc = r" A mock that knows no answer yet."] pub fn new() -> Self { Self { mock
+        : __p::ServiceMock::new(& __SERVICE, "MockFeed", &
+        ["on_entries(|call, since| Ok(…))"]) } } #[doc =
+        "Says what `entries` streams: the closure gets the call, then its params."] pub
+        fn on_entries < __A, __M > (& self, mut __answer : impl
+        ::core::ops::FnMut(__p::MockCall, u64) -> __A + ::core::marker::Send + 'static,)
+        -> __p::Expectation where __A : __p::StreamAnswer:: < __p::Values, Result <
+        __p::StreamOf < Entry > >, __M >, { self.mock.expect(0usize, move | __call,
+        __params | { let (__value_0,) = __p::read(__params_of_entries(), __params, &
+        __METHODS[0usize]) ?; ::core::result::Result::Ok(__p::StreamAnswer:: <
+        __p::Values, Result < __p::StreamOf < Entry > >, __M > ::begin(__answer(__call,
+        __value_0))) }) } }
     }
     #[automatically_derived]
-    impl FeedProxyExt for ::p2p_client::__private::Proxy {
+    impl FeedProxyExt for __p::Proxy {
         fn feed(&self) -> FeedProxy {
             FeedProxy {
-                core: ::p2p_client::__private::ProxyCore::new(self),
+                core: __p::ProxyCore::new(self),
             }
         }
     }
@@ -234,8 +220,8 @@ const _: () = {
         /// The same service on one node of choice: a node id, a role, a capability.
         pub fn on(
             &self,
-            target: impl ::core::convert::Into<::p2p_client::__private::One>,
-        ) -> FeedProxy<::p2p_client::__private::OnOne> {
+            target: impl ::core::convert::Into<__p::One>,
+        ) -> FeedProxy<__p::OnOne> {
             FeedProxy {
                 core: self.core.on(target),
             }
@@ -243,8 +229,8 @@ const _: () = {
         /// The same service on every node that fits: a role, a capability, a list of ids, all, others.
         pub fn on_all(
             &self,
-            target: impl ::core::convert::Into<::p2p_client::__private::Many>,
-        ) -> FeedProxy<::p2p_client::__private::OnMany> {
+            target: impl ::core::convert::Into<__p::Many>,
+        ) -> FeedProxy<__p::OnMany> {
             FeedProxy {
                 core: self.core.on_all(target),
             }
@@ -252,69 +238,49 @@ const _: () = {
     }
     #[allow(private_interfaces, private_bounds, unreachable_pub, deprecated)]
     #[automatically_derived]
-    impl<__K: ::p2p_client::__private::TargetKind> FeedProxy<__K> {
+    impl<__K: __p::TargetKind> FeedProxy<__K> {
         pub fn entries(
             &self,
             since: u64,
-        ) -> ::p2p_client::__private::Call<
-            ::p2p_client::__private::Streaming<
-                <Result<
-                    ::p2p_client::__private::StreamOf<Entry>,
-                > as ::p2p_client::__private::StreamOutcome<
-                    ::p2p_client::__private::Values,
-                >>::Value,
-                <Result<
-                    ::p2p_client::__private::StreamOf<Entry>,
-                > as ::p2p_client::__private::StreamOutcome<
-                    ::p2p_client::__private::Values,
-                >>::Err,
+        ) -> __p::Call<
+            __p::Streaming<
+                <Result<__p::StreamOf<Entry>> as __p::StreamOutcome<__p::Values>>::Value,
+                <Result<__p::StreamOf<Entry>> as __p::StreamOutcome<__p::Values>>::Err,
             >,
-            <Result<
-                ::p2p_client::__private::StreamOf<Entry>,
-            > as ::p2p_client::__private::StreamOutcome<
-                ::p2p_client::__private::Values,
-            >>::Err,
+            <Result<__p::StreamOf<Entry>> as __p::StreamOutcome<__p::Values>>::Err,
         >
         where
-            __K: ::p2p_client::__private::OneTarget,
+            __K: __p::OneTarget,
         {
             self.core
                 .open::<
                     dyn __Object,
                     (u64,),
-                    ::p2p_client::__private::Values,
-                    Result<::p2p_client::__private::StreamOf<Entry>>,
+                    __p::Values,
+                    Result<__p::StreamOf<Entry>>,
                     _,
                     _,
                 >(
                     &__METHODS[0usize],
                     (since,),
-                    ::p2p_client::__private::Codec {
-                        encode: |params, out| {
-                            out.field::<
-                                    u64,
-                                >(
-                                (&::p2p_client::__private::Probe::<u64>::NEW).form(),
-                                ",\"since\":",
-                                &params.0,
-                            )?;
-                            ::core::result::Result::Ok(())
-                        },
+                    __p::Codec {
+                        encode: |params, out| __p::ParamForms::write(
+                            __params_of_entries(),
+                            params,
+                            out,
+                        ),
                         decode: |json| {
-                            (&::p2p_client::__private::item_probe::<
-                                ::p2p_client::__private::Values,
-                                Result<::p2p_client::__private::StreamOf<Entry>>,
+                            (&__p::item_probe::<
+                                __p::Values,
+                                Result<__p::StreamOf<Entry>>,
                             >())
                                 .form()
                                 .decode(json)
                         },
                     },
-                    |here: ::p2p_client::__private::Here<dyn __Object>, (__value_0,)| {
+                    |here: __p::Here<dyn __Object>, (__value_0,)| {
                         let (items, stream) = here
-                            .stream::<
-                                ::p2p_client::__private::Values,
-                                Result<::p2p_client::__private::StreamOf<Entry>>,
-                            >();
+                            .stream::<__p::Values, Result<__p::StreamOf<Entry>>>();
                         stream
                             .run(async move {
                                 let cx = here.context();
@@ -329,17 +295,15 @@ const _: () = {
         }
     }
     #[automatically_derived]
-    impl<__Host: Feed> ::p2p_client::__private::Contract<__Host> for FeedProxy {
-        fn spec() -> &'static ::p2p_client::__private::ServiceSpec {
+    impl<__Host: Feed> __p::Contract<__Host> for FeedProxy {
+        fn spec() -> &'static __p::ServiceSpec {
             &__SERVICE
         }
         fn local(
             host: ::std::sync::Arc<__Host>,
-        ) -> ::std::sync::Arc<dyn ::p2p_client::__private::HostedService> {
+        ) -> ::std::sync::Arc<dyn __p::HostedService> {
             let object: ::std::sync::Arc<dyn __Object> = host;
-            ::std::sync::Arc::new(
-                ::p2p_client::__private::Local::<dyn __Object>::new(object),
-            )
+            ::std::sync::Arc::new(__p::Local::<dyn __Object>::new(object))
         }
     }
 };

@@ -32,25 +32,26 @@ pub trait CounterProxyExt {
     MockCounter { mock : ::p2p_runtime::__private::ServiceMock, }
 }
 const _: () = {
+    use ::p2p_runtime::__private as __p;
     #[allow(unused_imports, reason = "which of them are needed is for the types to say")]
-    use ::p2p_runtime::__private::{Form as _, ViaMessage as _, ViaSerde as _};
-    static __DESCRIPTOR: ::p2p_runtime::__private::LazyDescriptor = ::p2p_runtime::__private::LazyDescriptor::new(
-        <Counter as ::p2p_runtime::__private::Definition>::describe,
+    use __p::{Form as _, ViaMessage as _, ViaSerde as _};
+    static __DESCRIPTOR: __p::LazyDescriptor = __p::LazyDescriptor::new(
+        <Counter as __p::Definition>::describe,
     );
-    static __METHODS: [::p2p_runtime::__private::MethodSpec; 2usize] = [
-        ::p2p_runtime::__private::MethodSpec {
-            service: ::p2p_runtime::__private::Cow::Borrowed("counter"),
-            name: ::p2p_runtime::__private::Cow::Borrowed("count"),
-            path: ::p2p_runtime::__private::Cow::Borrowed("counter/count"),
+    static __METHODS: [__p::MethodSpec; 2usize] = [
+        __p::MethodSpec {
+            service: __p::Cow::Borrowed("counter"),
+            name: __p::Cow::Borrowed("count"),
+            path: __p::Cow::Borrowed("counter/count"),
             index: 0usize,
-            params: ::p2p_runtime::__private::Cow::Borrowed(
+            params: __p::Cow::Borrowed(
                 &[
-                    ::p2p_runtime::__private::ParamSpec {
-                        name: ::p2p_runtime::__private::Cow::Borrowed("from"),
+                    __p::ParamSpec {
+                        name: __p::Cow::Borrowed("from"),
                     },
                 ],
             ),
-            access: ::p2p_runtime::__private::Access::Nodes,
+            access: __p::Access::Nodes,
             idempotent: true,
             read_only: true,
             detached: false,
@@ -59,19 +60,19 @@ const _: () = {
             timeout: ::core::option::Option::None,
             descriptor: ::core::option::Option::Some(&__DESCRIPTOR),
         },
-        ::p2p_runtime::__private::MethodSpec {
-            service: ::p2p_runtime::__private::Cow::Borrowed("counter"),
-            name: ::p2p_runtime::__private::Cow::Borrowed("watch"),
-            path: ::p2p_runtime::__private::Cow::Borrowed("counter/watch"),
+        __p::MethodSpec {
+            service: __p::Cow::Borrowed("counter"),
+            name: __p::Cow::Borrowed("watch"),
+            path: __p::Cow::Borrowed("counter/watch"),
             index: 1usize,
-            params: ::p2p_runtime::__private::Cow::Borrowed(
+            params: __p::Cow::Borrowed(
                 &[
-                    ::p2p_runtime::__private::ParamSpec {
-                        name: ::p2p_runtime::__private::Cow::Borrowed("name"),
+                    __p::ParamSpec {
+                        name: __p::Cow::Borrowed("name"),
                     },
                 ],
             ),
-            access: ::p2p_runtime::__private::Access::Nodes,
+            access: __p::Access::Nodes,
             idempotent: false,
             read_only: false,
             detached: false,
@@ -81,171 +82,155 @@ const _: () = {
             descriptor: ::core::option::Option::Some(&__DESCRIPTOR),
         },
     ];
-    static __SERVICE: ::p2p_runtime::__private::ServiceSpec = ::p2p_runtime::__private::ServiceSpec {
-        name: ::p2p_runtime::__private::Cow::Borrowed("counter"),
-        version: ::p2p_runtime::__private::Cow::Borrowed(
-            ::core::env!("CARGO_PKG_VERSION"),
-        ),
-        methods: ::p2p_runtime::__private::Cow::Borrowed(&__METHODS),
-        roles: ::p2p_runtime::__private::Cow::Borrowed(&[]),
+    static __SERVICE: __p::ServiceSpec = __p::ServiceSpec {
+        name: __p::Cow::Borrowed("counter"),
+        version: __p::Cow::Borrowed(::core::env!("CARGO_PKG_VERSION")),
+        methods: __p::Cow::Borrowed(&__METHODS),
+        roles: __p::Cow::Borrowed(&[]),
     };
+    fn __params_of_count() -> impl __p::ParamForms<(u64,)> {
+        (__p::NoDefault((&__p::Probe::<u64>::NEW).form(), ",\"from\":"),)
+    }
+    fn __params_of_watch() -> impl __p::ParamForms<(<str as __p::ToOwned>::Owned,)> {
+        (
+            __p::NoDefault(
+                (&__p::Probe::<<str as __p::ToOwned>::Owned>::NEW).form(),
+                ",\"name\":",
+            ),
+        )
+    }
     #[allow(deprecated)]
+    fn __serve_count<'a>(
+        __object: &'a Counter,
+        __cx: &'a __p::CallContext,
+        __params: __p::Params<'a>,
+    ) -> __p::ServeFuture<'a> {
+        ::std::boxed::Box::pin(async move {
+            let (__value_0,) = __p::read(
+                __params_of_count(),
+                __params,
+                &__METHODS[0usize],
+            )?;
+            let __items = __p::json_items::<
+                __p::Values,
+                Result<__p::StreamOf<u64>>,
+                _,
+            >(
+                (&__p::item_probe::<__p::Values, Result<__p::StreamOf<u64>>>()).form(),
+                __cx,
+            )?;
+            __p::encode_end(
+                __p::feed::<__p::Values, _>(__cx, &__items, __object.count(__value_0))
+                    .await,
+            )
+        })
+    }
+    #[allow(deprecated)]
+    fn __serve_watch<'a>(
+        __object: &'a Counter,
+        __cx: &'a __p::CallContext,
+        __params: __p::Params<'a>,
+    ) -> __p::ServeFuture<'a> {
+        ::std::boxed::Box::pin(async move {
+            let (__value_0,) = __p::read(
+                __params_of_watch(),
+                __params,
+                &__METHODS[1usize],
+            )?;
+            let __items = __p::json_items::<
+                __p::Results,
+                Result<__p::StreamOf<Result<Event, Gone>>, Gone>,
+                _,
+            >(
+                (&__p::item_probe::<
+                    __p::Results,
+                    Result<__p::StreamOf<Result<Event, Gone>>, Gone>,
+                >())
+                    .form(),
+                __cx,
+            )?;
+            __p::encode_end(
+                __p::feed::<
+                    __p::Results,
+                    _,
+                >(
+                        __cx,
+                        &__items,
+                        __object.watch(__cx, <_ as __p::Borrow<str>>::borrow(&__value_0)),
+                    )
+                    .await,
+            )
+        })
+    }
     #[automatically_derived]
-    impl ::p2p_runtime::__private::Definition for Counter {
-        const SPEC: &'static ::p2p_runtime::__private::ServiceSpec = &__SERVICE;
-        fn describe() -> ::p2p_runtime::__private::ServiceDescriptor {
-            let mut __service = ::p2p_runtime::__private::Describe::new(&__SERVICE, "");
+    impl __p::Definition for Counter {
+        const SPEC: &'static __p::ServiceSpec = &__SERVICE;
+        fn describe() -> __p::ServiceDescriptor {
+            let mut __service = __p::Describe::new(&__SERVICE, "");
             __service
                 .stream::<
-                    ::p2p_runtime::__private::Values,
-                    Result<::p2p_runtime::__private::StreamOf<u64>>,
+                    __p::Values,
+                    Result<__p::StreamOf<u64>>,
                 >(&__METHODS[0usize], "Counts up from a number.");
             __service.param::<u64>("from", ::core::option::Option::None);
             __service
                 .stream::<
-                    ::p2p_runtime::__private::Results,
-                    Result<::p2p_runtime::__private::StreamOf<Result<Event, Gone>>, Gone>,
+                    __p::Results,
+                    Result<__p::StreamOf<Result<Event, Gone>>, Gone>,
                 >(&__METHODS[1usize], "");
             __service
                 .param::<
-                    <str as ::p2p_runtime::__private::ToOwned>::Owned,
+                    <str as __p::ToOwned>::Owned,
                 >("name", ::core::option::Option::None);
             __service.finish()
         }
         fn serve<'a>(
             &'a self,
             __index: usize,
-            __cx: &'a ::p2p_runtime::__private::CallContext,
-            __params: ::p2p_runtime::__private::Params<'a>,
-        ) -> ::p2p_runtime::__private::ServeFuture<'a> {
-            let __object = self;
+            __cx: &'a __p::CallContext,
+            __params: __p::Params<'a>,
+        ) -> __p::ServeFuture<'a> {
             match __index {
-                0usize => {
-                    ::std::boxed::Box::pin(async move {
-                        let (__value_0,) = match __params
-                            .straight(|__params| ::core::option::Option::Some((
-                                __params
-                                    .take::<
-                                        u64,
-                                    >(
-                                        (&::p2p_runtime::__private::Probe::<u64>::NEW).form(),
-                                        ",\"from\":",
-                                    )?,
-                            )))
-                        {
-                            ::core::option::Option::Some(__values) => __values,
-                            ::core::option::Option::None => {
-                                let mut __slots = __params
-                                    .split(&__METHODS[0usize].params)?;
-                                (__slots.take::<u64>(0usize)?,)
-                            }
-                        };
-                        let __items = ::p2p_runtime::__private::json_items::<
-                            ::p2p_runtime::__private::Values,
-                            Result<::p2p_runtime::__private::StreamOf<u64>>,
-                            _,
-                        >(
-                            (&::p2p_runtime::__private::item_probe::<
-                                ::p2p_runtime::__private::Values,
-                                Result<::p2p_runtime::__private::StreamOf<u64>>,
-                            >())
-                                .form(),
-                            __cx,
-                        )?;
-                        ::p2p_runtime::__private::encode_end(
-                            ::p2p_runtime::__private::feed::<
-                                ::p2p_runtime::__private::Values,
-                                _,
-                            >(__cx, &__items, __object.count(__value_0))
-                                .await,
-                        )
-                    })
-                }
-                1usize => {
-                    ::std::boxed::Box::pin(async move {
-                        let (__value_0,) = match __params
-                            .straight(|__params| ::core::option::Option::Some((
-                                __params
-                                    .take::<
-                                        <str as ::p2p_runtime::__private::ToOwned>::Owned,
-                                    >(
-                                        (&::p2p_runtime::__private::Probe::<
-                                            <str as ::p2p_runtime::__private::ToOwned>::Owned,
-                                        >::NEW)
-                                            .form(),
-                                        ",\"name\":",
-                                    )?,
-                            )))
-                        {
-                            ::core::option::Option::Some(__values) => __values,
-                            ::core::option::Option::None => {
-                                let mut __slots = __params
-                                    .split(&__METHODS[1usize].params)?;
-                                (
-                                    __slots
-                                        .take::<
-                                            <str as ::p2p_runtime::__private::ToOwned>::Owned,
-                                        >(0usize)?,
-                                )
-                            }
-                        };
-                        let __items = ::p2p_runtime::__private::json_items::<
-                            ::p2p_runtime::__private::Results,
-                            Result<
-                                ::p2p_runtime::__private::StreamOf<Result<Event, Gone>>,
-                                Gone,
-                            >,
-                            _,
-                        >(
-                            (&::p2p_runtime::__private::item_probe::<
-                                ::p2p_runtime::__private::Results,
-                                Result<
-                                    ::p2p_runtime::__private::StreamOf<Result<Event, Gone>>,
-                                    Gone,
-                                >,
-                            >())
-                                .form(),
-                            __cx,
-                        )?;
-                        ::p2p_runtime::__private::encode_end(
-                            ::p2p_runtime::__private::feed::<
-                                ::p2p_runtime::__private::Results,
-                                _,
-                            >(
-                                    __cx,
-                                    &__items,
-                                    __object
-                                        .watch(
-                                            __cx,
-                                            <_ as ::p2p_runtime::__private::Borrow<
-                                                str,
-                                            >>::borrow(&__value_0),
-                                        ),
-                                )
-                                .await,
-                        )
-                    })
-                }
-                _ => ::p2p_runtime::__private::no_such_method("counter", __cx, __params),
+                0usize => __serve_count(self, __cx, __params),
+                1usize => __serve_watch(self, __cx, __params),
+                _ => __p::no_such_method("counter", __cx, __params),
             }
         }
     }
-    ::p2p_runtime::__private::mocks! {
+    __p::mocks! {
         #[automatically_derived] impl ::core::default::Default for MockCounter { fn
         default() -> Self { Self::new() } } #[automatically_derived] impl
-        ::core::ops::Deref for MockCounter { type Target =
-        ::p2p_runtime::__private::ServiceMock; fn deref(& self) -> & Self::Target { &
-        self.mock } } #[allow(unreachable_pub, dead_code, private_interfaces,
-        private_bounds)] #[automatically_derived] impl MockCounter { #[doc =
-        r" A mock that knows no answer yet."] pub fn new() -> Self { Self { mock :
-        ::p2p_runtime::__private::ServiceMock::new(& __SERVICE, "MockCounter", &
-        ["on_count(|call, from| Ok(…))", "on_watch(|call, name| Ok(…))"]) } } }
+        ::core::ops::Deref for MockCounter { type Target = __p::ServiceMock; fn deref(&
+        self) -> & Self::Target { & self.mock } } #[allow(unreachable_pub, dead_code,
+        private_interfaces, private_bounds)] #[automatically_derived] impl MockCounter {
+        #[doc = r" A mock that knows no answer yet."] pub fn new() -> Self { Self { mock
+        : __p::ServiceMock::new(& __SERVICE, "MockCounter", &
+        ["on_count(|call, from| Ok(…))", "on_watch(|call, name| Ok(…))"]) } } #[doc =
+        "Says what `count` streams: the closure gets the call, then its params."] pub fn
+        on_count < __A, __M > (& self, mut __answer : impl
+        ::core::ops::FnMut(__p::MockCall, u64) -> __A + ::core::marker::Send + 'static,)
+        -> __p::Expectation where __A : __p::StreamAnswer:: < __p::Values, Result <
+        __p::StreamOf < u64 > >, __M >, { self.mock.expect(0usize, move | __call,
+        __params | { let (__value_0,) = __p::read(__params_of_count(), __params, &
+        __METHODS[0usize]) ?; ::core::result::Result::Ok(__p::StreamAnswer:: <
+        __p::Values, Result < __p::StreamOf < u64 > >, __M > ::begin(__answer(__call,
+        __value_0))) }) } #[doc =
+        "Says what `watch` streams: the closure gets the call, then its params."] pub fn
+        on_watch < __A, __M > (& self, mut __answer : impl
+        ::core::ops::FnMut(__p::MockCall, < str as __p::ToOwned > ::Owned) -> __A +
+        ::core::marker::Send + 'static,) -> __p::Expectation where __A :
+        __p::StreamAnswer:: < __p::Results, Result < __p::StreamOf < Result < Event, Gone
+        > >, Gone >, __M >, { self.mock.expect(1usize, move | __call, __params | { let
+        (__value_0,) = __p::read(__params_of_watch(), __params, & __METHODS[1usize]) ?;
+        ::core::result::Result::Ok(__p::StreamAnswer:: < __p::Results, Result <
+        __p::StreamOf < Result < Event, Gone > >, Gone >, __M > ::begin(__answer(__call,
+        __value_0))) }) } }
     }
     #[automatically_derived]
-    impl CounterProxyExt for ::p2p_runtime::__private::Proxy {
+    impl CounterProxyExt for __p::Proxy {
         fn counter(&self) -> CounterProxy {
             CounterProxy {
-                core: ::p2p_runtime::__private::ProxyCore::new(self),
+                core: __p::ProxyCore::new(self),
             }
         }
     }
@@ -255,8 +240,8 @@ const _: () = {
         /// The same service on one node of choice: a node id, a role, a capability.
         pub fn on(
             &self,
-            target: impl ::core::convert::Into<::p2p_runtime::__private::One>,
-        ) -> CounterProxy<::p2p_runtime::__private::OnOne> {
+            target: impl ::core::convert::Into<__p::One>,
+        ) -> CounterProxy<__p::OnOne> {
             CounterProxy {
                 core: self.core.on(target),
             }
@@ -264,8 +249,8 @@ const _: () = {
         /// The same service on every node that fits: a role, a capability, a list of ids, all, others.
         pub fn on_all(
             &self,
-            target: impl ::core::convert::Into<::p2p_runtime::__private::Many>,
-        ) -> CounterProxy<::p2p_runtime::__private::OnMany> {
+            target: impl ::core::convert::Into<__p::Many>,
+        ) -> CounterProxy<__p::OnMany> {
             CounterProxy {
                 core: self.core.on_all(target),
             }
@@ -273,77 +258,57 @@ const _: () = {
     }
     #[allow(private_interfaces, private_bounds, unreachable_pub, deprecated)]
     #[automatically_derived]
-    impl<__K: ::p2p_runtime::__private::TargetKind> CounterProxy<__K> {
+    impl<__K: __p::TargetKind> CounterProxy<__K> {
         /// Counts up from a number.
         pub fn count(
             &self,
             from: u64,
-        ) -> ::p2p_runtime::__private::Call<
-            ::p2p_runtime::__private::Streaming<
-                <Result<
-                    ::p2p_runtime::__private::StreamOf<u64>,
-                > as ::p2p_runtime::__private::StreamOutcome<
-                    ::p2p_runtime::__private::Values,
-                >>::Value,
-                <Result<
-                    ::p2p_runtime::__private::StreamOf<u64>,
-                > as ::p2p_runtime::__private::StreamOutcome<
-                    ::p2p_runtime::__private::Values,
-                >>::Err,
+        ) -> __p::Call<
+            __p::Streaming<
+                <Result<__p::StreamOf<u64>> as __p::StreamOutcome<__p::Values>>::Value,
+                <Result<__p::StreamOf<u64>> as __p::StreamOutcome<__p::Values>>::Err,
             >,
-            <Result<
-                ::p2p_runtime::__private::StreamOf<u64>,
-            > as ::p2p_runtime::__private::StreamOutcome<
-                ::p2p_runtime::__private::Values,
-            >>::Err,
+            <Result<__p::StreamOf<u64>> as __p::StreamOutcome<__p::Values>>::Err,
         >
         where
-            __K: ::p2p_runtime::__private::OneTarget,
+            __K: __p::OneTarget,
         {
             self.core
                 .open::<
                     Counter,
                     (u64,),
-                    ::p2p_runtime::__private::Values,
-                    Result<::p2p_runtime::__private::StreamOf<u64>>,
+                    __p::Values,
+                    Result<__p::StreamOf<u64>>,
                     _,
                     _,
                 >(
                     &__METHODS[0usize],
                     (from,),
-                    ::p2p_runtime::__private::Codec {
-                        encode: |params, out| {
-                            out.field::<
-                                    u64,
-                                >(
-                                (&::p2p_runtime::__private::Probe::<u64>::NEW).form(),
-                                ",\"from\":",
-                                &params.0,
-                            )?;
-                            ::core::result::Result::Ok(())
-                        },
+                    __p::Codec {
+                        encode: |params, out| __p::ParamForms::write(
+                            __params_of_count(),
+                            params,
+                            out,
+                        ),
                         decode: |json| {
-                            (&::p2p_runtime::__private::item_probe::<
-                                ::p2p_runtime::__private::Values,
-                                Result<::p2p_runtime::__private::StreamOf<u64>>,
+                            (&__p::item_probe::<
+                                __p::Values,
+                                Result<__p::StreamOf<u64>>,
                             >())
                                 .form()
                                 .decode(json)
                         },
                     },
-                    |here: ::p2p_runtime::__private::Here<Counter>, (__value_0,)| {
+                    |here: __p::Here<Counter>, (__value_0,)| {
                         let (items, stream) = here
-                            .stream::<
-                                ::p2p_runtime::__private::Values,
-                                Result<::p2p_runtime::__private::StreamOf<u64>>,
-                            >();
+                            .stream::<__p::Values, Result<__p::StreamOf<u64>>>();
                         stream
                             .run(async move {
                                 let cx = here.context();
                                 here.run_stream(
                                         &cx,
-                                        ::p2p_runtime::__private::feed::<
-                                            ::p2p_runtime::__private::Values,
+                                        __p::feed::<
+                                            __p::Values,
                                             _,
                                         >(&cx, &*items, here.object().count(__value_0)),
                                     )
@@ -355,99 +320,71 @@ const _: () = {
         pub fn watch(
             &self,
             name: &str,
-        ) -> ::p2p_runtime::__private::Call<
-            ::p2p_runtime::__private::Streaming<
+        ) -> __p::Call<
+            __p::Streaming<
                 <Result<
-                    ::p2p_runtime::__private::StreamOf<Result<Event, Gone>>,
+                    __p::StreamOf<Result<Event, Gone>>,
                     Gone,
-                > as ::p2p_runtime::__private::StreamOutcome<
-                    ::p2p_runtime::__private::Results,
-                >>::Value,
+                > as __p::StreamOutcome<__p::Results>>::Value,
                 <Result<
-                    ::p2p_runtime::__private::StreamOf<Result<Event, Gone>>,
+                    __p::StreamOf<Result<Event, Gone>>,
                     Gone,
-                > as ::p2p_runtime::__private::StreamOutcome<
-                    ::p2p_runtime::__private::Results,
-                >>::Err,
+                > as __p::StreamOutcome<__p::Results>>::Err,
             >,
             <Result<
-                ::p2p_runtime::__private::StreamOf<Result<Event, Gone>>,
+                __p::StreamOf<Result<Event, Gone>>,
                 Gone,
-            > as ::p2p_runtime::__private::StreamOutcome<
-                ::p2p_runtime::__private::Results,
-            >>::Err,
+            > as __p::StreamOutcome<__p::Results>>::Err,
         >
         where
-            __K: ::p2p_runtime::__private::OneTarget,
+            __K: __p::OneTarget,
         {
             self.core
                 .open::<
                     Counter,
-                    (<str as ::p2p_runtime::__private::ToOwned>::Owned,),
-                    ::p2p_runtime::__private::Results,
-                    Result<
-                        ::p2p_runtime::__private::StreamOf<Result<Event, Gone>>,
-                        Gone,
-                    >,
+                    (<str as __p::ToOwned>::Owned,),
+                    __p::Results,
+                    Result<__p::StreamOf<Result<Event, Gone>>, Gone>,
                     _,
                     _,
                 >(
                     &__METHODS[1usize],
-                    (<str as ::p2p_runtime::__private::ToOwned>::to_owned(name),),
-                    ::p2p_runtime::__private::Codec {
-                        encode: |params, out| {
-                            out.field::<
-                                    <str as ::p2p_runtime::__private::ToOwned>::Owned,
-                                >(
-                                (&::p2p_runtime::__private::Probe::<
-                                    <str as ::p2p_runtime::__private::ToOwned>::Owned,
-                                >::NEW)
-                                    .form(),
-                                ",\"name\":",
-                                &params.0,
-                            )?;
-                            ::core::result::Result::Ok(())
-                        },
+                    (<str as __p::ToOwned>::to_owned(name),),
+                    __p::Codec {
+                        encode: |params, out| __p::ParamForms::write(
+                            __params_of_watch(),
+                            params,
+                            out,
+                        ),
                         decode: |json| {
-                            (&::p2p_runtime::__private::item_probe::<
-                                ::p2p_runtime::__private::Results,
-                                Result<
-                                    ::p2p_runtime::__private::StreamOf<Result<Event, Gone>>,
-                                    Gone,
-                                >,
+                            (&__p::item_probe::<
+                                __p::Results,
+                                Result<__p::StreamOf<Result<Event, Gone>>, Gone>,
                             >())
                                 .form()
                                 .decode(json)
                         },
                     },
-                    |here: ::p2p_runtime::__private::Here<Counter>, (__value_0,)| {
+                    |here: __p::Here<Counter>, (__value_0,)| {
                         let (items, stream) = here
                             .stream::<
-                                ::p2p_runtime::__private::Results,
-                                Result<
-                                    ::p2p_runtime::__private::StreamOf<Result<Event, Gone>>,
-                                    Gone,
-                                >,
+                                __p::Results,
+                                Result<__p::StreamOf<Result<Event, Gone>>, Gone>,
                             >();
                         stream
                             .run(async move {
                                 let cx = here.context();
                                 here.run_stream(
                                         &cx,
-                                        ::p2p_runtime::__private::feed::<
-                                            ::p2p_runtime::__private::Results,
+                                        __p::feed::<
+                                            __p::Results,
                                             _,
                                         >(
                                             &cx,
                                             &*items,
                                             here
                                                 .object()
-                                                .watch(
-                                                    &cx,
-                                                    <_ as ::p2p_runtime::__private::Borrow<
-                                                        str,
-                                                    >>::borrow(&__value_0),
-                                                ),
+                                                .watch(&cx, <_ as __p::Borrow<str>>::borrow(&__value_0)),
                                         ),
                                     )
                                     .await
@@ -457,30 +394,35 @@ const _: () = {
         }
     }
     #[automatically_derived]
-    impl ::p2p_runtime::__private::Hosted<()> for Counter {
-        fn spec() -> &'static ::p2p_runtime::__private::ServiceSpec {
+    impl __p::Hosted<()> for Counter {
+        fn spec() -> &'static __p::ServiceSpec {
             &__SERVICE
         }
-        fn host(self: ::std::sync::Arc<Self>) -> ::p2p_runtime::__private::Hosting {
-            let hosting = ::p2p_runtime::__private::Hosting::new(
+        fn host(self: ::std::sync::Arc<Self>) -> __p::Hosting {
+            #[allow(
+                unused_imports,
+                reason = "one of the two is chosen by what the type implements"
+            )]
+            use __p::{ViaLifecycle as _, ViaNoLifecycle as _};
+            let hosting = __p::Hosting::new(
                 ::std::sync::Arc::new(
-                    ::p2p_runtime::__private::Local::<
-                        Counter,
-                    >::new(::core::clone::Clone::clone(&self)),
+                    __p::Local::<Counter>::new(::core::clone::Clone::clone(&self)),
                 ),
             );
+            let hosting = (&__p::LifecycleProbe(::core::clone::Clone::clone(&self)))
+                .hooks(hosting);
             hosting
         }
     }
-    ::p2p_runtime::__private::inventory::submit! {
-        ::p2p_runtime::__private::ServiceEntry::new(::core::module_path!(), || &
-        __SERVICE, & [], | cx | ::std::boxed::Box::pin(async move { let object :
-        ::core::option::Option < ::std::sync::Arc < Counter >> = {
-        #[allow(unused_imports, reason =
-        "one of the two is chosen by what the type implements")] use
-        ::p2p_runtime::__private:: { ViaDefault as _, ViaNoDefault as _ }; let _ = cx; (&
-        ::p2p_runtime::__private::DefaultProbe:: < Counter > ::new()).make() };
-        ::core::result::Result::Ok(object.map(< Counter as
-        ::p2p_runtime::__private::Hosted < () >> ::host)) }))
+    __p::inventory::submit! {
+        __p::ServiceEntry::new(::core::module_path!(), || & __SERVICE, & [], | cx |
+        ::std::boxed::Box::pin(async move { let made = __p::made_once:: < Counter > (cx,
+        async move { let object : ::core::option::Option < ::std::sync::Arc < Counter >>
+        = { #[allow(unused_imports, reason =
+        "one of the two is chosen by what the type implements")] use __p:: { ViaDefault
+        as _, ViaNoDefault as _ }; let _ = cx; (& __p::DefaultProbe:: < Counter >
+        ::new()).make() }; ::core::result::Result::Ok(object) });
+        ::core::result::Result::Ok(made. await ? .map(| made | made.hosted(< Counter as
+        __p::Hosted < () >> ::host))) }))
     }
 };

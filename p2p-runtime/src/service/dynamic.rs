@@ -10,6 +10,8 @@ use p2p_client::{
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde::{Serialize, de::DeserializeOwned};
 
+use super::definitions::{self, Definitions};
+
 type Handler = dyn for<'a> Fn(&'a CallContext, Params<'a>) -> ServeFuture<'a> + Send + Sync;
 
 /// One method of such a service.
@@ -17,7 +19,7 @@ type Handler = dyn for<'a> Fn(&'a CallContext, Params<'a>) -> ServeFuture<'a> + 
 pub(super) struct DynamicMethod {
     spec: MethodSpec,
     description: MethodDescriptor,
-    definitions: Vec<(String, serde_json::Value)>,
+    definitions: Definitions,
     handler: Arc<Handler>,
     stats: Arc<MethodStats>,
 }
@@ -122,13 +124,16 @@ impl DynamicService {
 }
 
 fn describe(spec: &ServiceSpec, methods: &[DynamicMethod]) -> ServiceDescriptor {
+    let mut definitions = Definitions::new();
+    let add = |method: &DynamicMethod| definitions::add(&mut definitions, method.description.clone(), &method.definitions);
+    let methods = methods.iter().map(add).collect();
     ServiceDescriptor {
         format: ServiceDescriptor::FORMAT,
         name: spec.name.clone(),
         version: spec.version.clone(),
         description: Cow::Borrowed(""),
-        methods: methods.iter().map(|method| method.description.clone()).collect(),
-        definitions: methods.iter().flat_map(|method| method.definitions.clone()).collect(),
+        methods,
+        definitions,
     }
 }
 

@@ -10,6 +10,7 @@
 mod caller;
 mod choice;
 mod component;
+mod definitions;
 mod described;
 mod descriptors;
 mod dispatch;
@@ -38,8 +39,8 @@ pub use expected::{ExpectedService, MissingServices, NotHosted, ServiceTable};
 pub(crate) use health::HealthBoard;
 pub use health::{Health, HealthFuture};
 pub use hosting::{
-    DefaultProbe, HookFuture, Hosted, Hosting, Lifecycle, LifecycleProbe, ServiceEntry, ViaDefault, ViaLifecycle, ViaNoDefault,
-    ViaNoLifecycle,
+    ConstructorOutcome, DefaultProbe, HealthOutcome, HookFuture, HookOutcome, Hosted, Hosting, Lifecycle, LifecycleProbe, Made,
+    ServiceEntry, ViaDefault, ViaLifecycle, ViaNoDefault, ViaNoLifecycle, made_once,
 };
 pub use manager::ServiceManager;
 pub use program::descriptors_of_program;

@@ -6,15 +6,15 @@
 //! proxy_as(…) -> Outside: access, deadline, params from JSON, as the dispatcher has it     (as from another node)
 //! ```
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use p2p_client::{
     call::{Failure, Head, Opened, Opening, Sending},
-    protocol::{CallerId, Many, NodeId, One, Role, ServiceHealth, ServiceSummary, Target},
+    protocol::{CallerId, Fingerprint, Many, NodeId, One, Role, ServiceHealth, ServiceSummary, Target, compatibility::Fit},
     proxy::{Caller, Leg, Peer, Proxy, Route},
-    service::{Error, MethodSnapshot, MethodStats, Params, Result},
+    service::{Error, MethodSnapshot, MethodStats, Metrics, Params, Result},
 };
 use tokio::time::Instant;
 
@@ -257,11 +257,32 @@ impl Caller for Alone {
             Target::Many(many) => self.here_of_many(head, many),
             Target::One(one) => self.here(head, one).map(|route| Leg { node_id: self.cx.node_id().clone(), route: Ok(route) }),
         };
-        match (here, &self.beside) {
-            (Some(here), None) => Ok(vec![here]),
-            (None, _) => self.beside(head)?.resolve_all(head),
-            // Others need not host it, nor be there.
-            (Some(here), Some(beside)) => Ok(std::iter::once(here).chain(beside.resolve_all(head).unwrap_or_default()).collect()),
+        let beside = self.beside(head).and_then(|beside| beside.resolve_all(head));
+        match (here, beside) {
+            (None, beside) => beside,
+            (Some(here), Ok(mut others)) => {
+                // Should a mock answer for this node as well: it is the service that is tested.
+                others.retain(|leg| leg.node_id != here.node_id);
+                others.insert(0, here);
+                Ok(others)
+            }
+            // Others need not host it, nor be there; but who is asked for by name is told of.
+            (Some(here), Err(nobody)) => {
+                let mut legs = nowhere(&head.target, &here.node_id, &nobody.to_string());
+                legs.insert(0, here);
+                Ok(legs)
+            }
+        }
+    }
+
+    fn metrics(&self, service: &str) -> Option<Metrics> {
+        Some(self.cx.metrics(service))
+    }
+
+    fn fit<'a>(&'a self, head: &'a Head, to: &'a Peer, version: Fingerprint) -> BoxFuture<'a, Result<Arc<Fit>, Failure>> {
+        match self.beside(head) {
+            Ok(beside) => beside.fit(head, to, version),
+            Err(failure) => Box::pin(std::future::ready(Err(failure))),
         }
     }
 
@@ -283,6 +304,13 @@ impl Caller for Alone {
     }
 }
 
+/// A leg for each node but `me` that is asked for by its id, each once; none of them leads anywhere.
+fn nowhere(target: &Target, me: &NodeId, why: &str) -> Vec<Leg> {
+    let Target::Many(Many::Nodes(ids)) = target else { return Vec::new() };
+    let others: BTreeSet<&NodeId> = ids.iter().filter(|id| *id != me).collect();
+    others.into_iter().map(|id| Leg { node_id: id.clone(), route: Err(Failure::NoRoute(why.to_owned())) }).collect()
+}
+
 /// What stands below the proxies of a caller elsewhere: every call reaches the service, as JSON.
 struct Outside {
     alone: Arc<Alone>,
@@ -302,6 +330,10 @@ impl Outside {
         let call = self.inbound(head, &path, body)?;
         let (hosted, spec) = self.alone.cx.registry().find(head.method.service(), head.method.method())?;
         Ok(open(self.alone.clone(), &hosted, &spec.name, &call).await?)
+    }
+
+    fn only_here(&self, target: &Target) -> String {
+        format!("only the service that is tested can be called so, on node {}, and not {target}", self.node_id())
     }
 
     /// The call as it comes in from elsewhere.
@@ -332,24 +364,32 @@ impl Caller for Outside {
     }
 
     fn resolve(&self, head: &Head) -> Result<Route, Failure> {
-        let me = self.node_id();
-        match &head.target {
-            Target::One(one) if self.alone.here(head, one).is_none() => {
-                let text = format!("only the service that is tested can be called so, on node {me}, and not {one}");
-                Err(Failure::NoRoute(text))
-            }
-            _ => Ok(Route::Peer(Peer { node_id: me.clone(), authority: "tested".into() })),
+        let is_meant = match &head.target {
+            Target::One(one) => self.alone.here(head, one).is_some(),
+            Target::Many(many) => self.alone.here_of_many(head, many).is_some(),
+        };
+        if is_meant {
+            return Ok(Route::Peer(Peer { node_id: self.node_id().clone(), authority: "tested".into() }));
         }
+        Err(Failure::NoRoute(self.only_here(&head.target)))
     }
 
     fn resolve_all(&self, head: &Head) -> Result<Vec<Leg>, Failure> {
-        Ok(vec![Leg { node_id: self.node_id().clone(), route: self.resolve(head) }])
+        let me = self.node_id();
+        let mut legs = nowhere(&head.target, me, &self.only_here(&head.target));
+        match self.resolve(head) {
+            Ok(route) => legs.insert(0, Leg { node_id: me.clone(), route: Ok(route) }),
+            Err(failure) if legs.is_empty() => return Err(failure),
+            Err(_) => {}
+        }
+        Ok(legs)
     }
 
     fn send<'a>(&'a self, head: &'a Head, _: &'a Peer, body: &'a [u8]) -> Sending<'a> {
         let serving: BoxFuture<'a, _> = Box::pin(self.serve(head, body));
         serving.into()
     }
+
     fn open<'a>(&'a self, head: &'a Head, _: &'a Peer, body: &'a [u8]) -> Opening<'a> {
         Box::pin(self.open_stream(head, body))
     }

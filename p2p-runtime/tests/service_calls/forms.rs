@@ -48,15 +48,19 @@ mod no_imports {
 
 #[tokio::test]
 async fn nothing_needs_to_be_imported_but_the_attribute() {
-    use no_imports::{Bare, BareProxyExt as _, PlainProxyExt as _};
-    let proxy = alone().serve::<_, ()>("alone", Bare).proxy("other");
+    use no_imports::{Bare, BareProxyExt as _, Plain, PlainProxyExt as _};
+    let plain = Plain::__p2p_contract_local(std::sync::Arc::new(Bare));
+    let proxy = alone().serve::<_, ()>("alone", Bare).host("alone", plain).proxy("other");
     assert_eq!(proxy.bare().say("ab", 3, None).await.unwrap(), 6);
     let descriptor = alone().serve::<_, ()>("alone", Bare).hosted("alone", "bare").unwrap().describe();
     assert_eq!(descriptor.method("say").unwrap().timeout_ms, Some(60_000));
     assert_eq!(descriptor.version, env!("CARGO_PKG_VERSION"), "the version of a service is that of its crate, unless said");
-    let hosting = p2p_runtime::__private::inventory::iter::<p2p_runtime::service::ServiceEntry>.into_iter().count();
-    assert!(hosting > 0, "what is written is registered");
-    drop(proxy.plain().on("alone").length("abc"));
+    let is_registered = |name: &str| {
+        let mut entries = p2p_runtime::__private::inventory::iter::<p2p_runtime::service::ServiceEntry>.into_iter();
+        entries.any(|entry| entry.name() == name)
+    };
+    assert!(is_registered("bare") && is_registered("plain") && !is_registered("nobody"), "what is written is registered");
+    assert_eq!(proxy.plain().on("alone").length("abc").await.unwrap(), 3);
 }
 
 /// Names that generated code uses as well, or nearly, and keywords.
@@ -237,6 +241,63 @@ mod renamed {
 async fn the_attributes_home_can_be_named() {
     use renamed::{Renamed, RenamedProxyExt as _};
     assert_eq!(alone().serve("alone", Renamed).proxy("other").renamed().answer().await.unwrap(), 42);
+}
+
+/// What is no hook of the node's, although it is called `new`; `Self` and `'static` in signatures.
+mod own_words {
+    use std::borrow::Cow;
+
+    use p2p_runtime::{prelude::*, service};
+    use schemars::JsonSchema;
+    use serde::{Deserialize, Serialize};
+
+    #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+    pub(super) struct Tally {
+        pub(super) count: u64,
+    }
+
+    #[service]
+    impl Tally {
+        pub(super) async fn new(count: u64) -> Result<Self> {
+            Ok(Self { count })
+        }
+
+        #[service_method]
+        pub(super) async fn merged(&self, other: &Self, more: Vec<Self>) -> Result<Self> {
+            let more: u64 = more.iter().map(|tally| tally.count).sum();
+            Ok(Self { count: self.count + other.count + more })
+        }
+
+        #[service_method]
+        pub(super) async fn unit(&self) -> Result<Cow<'static, str>> {
+            Ok("pieces".into())
+        }
+    }
+
+    pub(super) struct Sync;
+
+    #[service]
+    impl Sync {
+        #[cfg(test)]
+        pub(super) fn new() -> Self {
+            Self
+        }
+
+        #[service_method]
+        pub(super) async fn answer(&self) -> Result<u8> {
+            Ok(42)
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_function_that_is_called_new_and_takes_no_context_is_the_users_own() {
+    use own_words::{Sync, SyncProxyExt as _, Tally, TallyProxyExt as _};
+    let proxy = alone().serve("alone", Tally::new(1).await.unwrap()).serve("alone", Sync::new()).proxy("other");
+    let (two, three) = (Tally { count: 2 }, Tally { count: 3 });
+    assert_eq!(proxy.tally().merged(&two, vec![three]).await.unwrap(), Tally { count: 6 });
+    assert_eq!(proxy.tally().unit().await.unwrap(), "pieces");
+    assert_eq!(proxy.sync().answer().await.unwrap(), 42);
 }
 
 /// Documentation in every form, lint attributes, `#[cfg]` on the whole, methods that are served beside some that are not.
