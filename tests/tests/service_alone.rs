@@ -408,7 +408,7 @@ impl Mailer {
         Ok(())
     }
 
-    /// Has nothing to send.
+    /// Sends nothing.
     #[service_method]
     async fn send(&self) -> Result<()> {
         Ok(())

@@ -125,16 +125,14 @@ impl DynamicService {
 
 fn describe(spec: &ServiceSpec, methods: &[DynamicMethod]) -> ServiceDescriptor {
     let mut definitions = Definitions::new();
-    let described = methods
-        .iter()
-        .map(|method| definitions::add(&mut definitions, method.description.clone(), &method.definitions))
-        .collect();
+    let add = |method: &DynamicMethod| definitions::add(&mut definitions, method.description.clone(), &method.definitions);
+    let methods = methods.iter().map(add).collect();
     ServiceDescriptor {
         format: ServiceDescriptor::FORMAT,
         name: spec.name.clone(),
         version: spec.version.clone(),
         description: Cow::Borrowed(""),
-        methods: described,
+        methods,
         definitions,
     }
 }
