@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -13,7 +13,10 @@ use p2p_client::{
     wire::PeerRef,
 };
 
-use super::MemberEvent;
+use super::{
+    MemberEvent,
+    hosts::{HostingPeer, Hosts},
+};
 
 /// Everybody that a node knows of, itself included, at one moment. Getting it costs one atomic load; it never changes.
 ///
@@ -22,6 +25,8 @@ use super::MemberEvent;
 pub struct Members {
     me: NodeId,
     by_id: BTreeMap<NodeId, Member>,
+    /// Made when it is first asked for.
+    hosts: OnceLock<Arc<Hosts>>,
 }
 
 #[derive(Debug, Clone)]
@@ -35,7 +40,7 @@ struct Member {
 
 impl Members {
     pub(super) fn alone(me: Arc<NodeInfo>) -> Self {
-        let mut members = Self { me: me.node_id.clone(), by_id: BTreeMap::new() };
+        let mut members = Self { me: me.node_id.clone(), by_id: BTreeMap::new(), hosts: OnceLock::new() };
         members.put(me);
         members
     }
@@ -58,6 +63,12 @@ impl Members {
     /// Everybody, with how they are called.
     pub(crate) fn peers(&self) -> impl Iterator<Item = (&Arc<NodeInfo>, &PeerRef)> {
         self.by_id.values().map(|member| (&member.info, &member.peer))
+    }
+
+    /// Those that host a service and can be called, but this node.
+    pub(crate) fn other_hosts(&self, service: &str) -> &[HostingPeer] {
+        let others = || self.peers().filter(|(info, _)| info.node_id != self.me);
+        self.hosts.get_or_init(|| Arc::new(Hosts::of(others()))).of_service(service)
     }
 
     /// When this node last heard from another, directly or by an event about it; for itself, now.
@@ -110,6 +121,7 @@ impl Members {
     }
 
     pub(super) fn put(&mut self, info: Arc<NodeInfo>) {
+        self.hosts.take();
         let heard = self.by_id.get(&info.node_id).map_or_else(Arc::default, |member| Arc::clone(&member.heard));
         let peer = PeerRef { node_id: info.node_id.clone(), authority: info.authority().into() };
         self.by_id.insert(info.node_id.clone(), Member { info, peer, heard });
@@ -122,6 +134,7 @@ impl Members {
     }
 
     pub(super) fn forget(&mut self, node_id: &NodeId) {
+        self.hosts.take();
         self.by_id.remove(node_id);
     }
 
@@ -177,6 +190,26 @@ mod tests {
         assert_eq!(names(members.hosting("greeter").collect()), ["a", "b"]);
         assert_eq!(names(members.hosting("other").collect()), [""; 0]);
         assert!(members.last_seen(members.me()).unwrap() > UnixMillis(0));
+    }
+
+    #[test]
+    fn the_hosts_of_a_service_are_those_of_the_view_as_it_is() {
+        let mut members = Members::alone(info("a", Role::Coordinator, NodeStatus::Alive));
+        let hosts = |members: &Members| {
+            let hosts = members.other_hosts("greeter").iter();
+            hosts.map(|host| (host.info.node_id.to_string(), host.is_well)).collect::<Vec<_>>()
+        };
+        assert_eq!(hosts(&members), [], "a node is none of its others");
+        members.put(info("b", Role::Worker, NodeStatus::Suspected));
+        members.put(info("c", Role::Worker, NodeStatus::Alive));
+        assert_eq!(hosts(&members), [("b".to_owned(), false), ("c".to_owned(), true)]);
+        let earlier = members.clone();
+        members.put(info("c", Role::Worker, NodeStatus::Dead));
+        assert_eq!(hosts(&members), [("b".to_owned(), false)]);
+        members.forget(&"b".parse().unwrap());
+        assert_eq!(hosts(&members), []);
+        assert_eq!(hosts(&earlier).len(), 2, "a view does not change");
+        assert!(members.other_hosts("other").is_empty());
     }
 
     #[test]

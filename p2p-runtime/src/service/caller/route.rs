@@ -4,9 +4,11 @@ use std::{collections::BTreeSet, sync::atomic::Ordering::Relaxed};
 
 use p2p_client::{
     call::{Failure, Head},
-    protocol::{ErrorCode, Many, NodeId, NodeInfo, NodeStatus, One, RpcError, ServiceHealth, ServiceSummary},
+    protocol::{ErrorCode, Many, NodeId, NodeInfo, NodeStatus, One, RpcError, ServiceSummary},
     proxy::{Leg, Peer, Route},
 };
+
+use crate::network::HostingPeer;
 
 use super::{super::choice::choose, NodeCaller, random};
 
@@ -73,22 +75,16 @@ impl NodeCaller {
     fn best(&self, head: &Head, wanted: &str, fits: impl Fn(&NodeInfo) -> bool) -> Result<Route, Failure> {
         let members = self.members().ok_or_else(not_yet)?;
         let service = head.method.service();
-        let hosts = || {
-            members.peers().filter_map(|(info, peer)| {
-                let hosted = info.services.get(service)?;
-                let may_be_asked =
-                    info.is_callable() && info.node_id != *self.cx.node_id() && !head.tried.contains(&info.node_id) && fits(info);
-                may_be_asked.then_some((info, hosted, peer))
-            })
-        };
-        let well = || {
-            let is_well = |info: &NodeInfo, health| info.status == NodeStatus::Alive && health != ServiceHealth::Unhealthy;
-            hosts().filter(move |(info, hosted, _)| is_well(info, hosted.health))
-        };
+        let fits = |host: &&HostingPeer| !head.tried.contains(&host.info.node_id) && fits(&host.info);
+        let hosts = || members.other_hosts(service).iter().filter(fits);
+        let well = || hosts().filter(|host| host.is_well);
         let turn = self.turn.fetch_add(1, Relaxed);
-        let cost = |(_, _, peer): &(_, _, &Peer)| self.loads.cost(&peer.node_id, head.began);
-        if let Some((_, hosted, peer)) = choose(well, turn, random, cost).or_else(|| choose(hosts, turn, random, cost)) {
-            return Ok(self.way(head, peer, hosted));
+        let cost = |host: &&HostingPeer| self.loads.cost(&host.peer.node_id, head.began);
+        let chosen = choose(well, turn, random, cost).or_else(|| choose(hosts, turn, random, cost));
+        if let Some(host) = chosen
+            && let Some(hosted) = host.info.services.get(service)
+        {
+            return Ok(self.way(head, &host.peer, hosted));
         }
         Err(if self.is_known(service) {
             no_route(format!("no {wanted} that is alive hosts {service}"))
