@@ -5,7 +5,7 @@ use std::{
     fmt,
     num::{NonZeroU64, NonZeroU128},
     str::FromStr,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -28,12 +28,18 @@ pub struct CallContext {
     /// Nobody said: the node itself.
     caller: Option<CallerId>,
     deadline: Instant,
-    trace: Option<Trace>,
+    /// Empty until somebody asks, where the caller named none.
+    trace: OnceLock<Trace>,
     origin: Option<Arc<str>>,
     /// The service that is called, where that is known.
     service: Option<Cow<'static, str>>,
     /// Of a method that streams, and of a caller that takes a stream.
     stream: Option<Arc<StreamState>>,
+}
+
+/// The trace of a call whose caller named this one, if any.
+fn known(trace: Option<Trace>) -> OnceLock<Trace> {
+    trace.map_or_else(OnceLock::new, OnceLock::from)
 }
 
 /// No time limit: longer than any node runs.
@@ -42,7 +48,7 @@ const UNLIMITED: Duration = Duration::from_hours(30 * 365 * 24);
 impl CallContext {
     /// Used by what serves calls: the runtime, a mock, a test.
     pub fn new(node: Arc<dyn Caller>, caller: CallerId, deadline: Instant) -> Self {
-        Self { node, caller: Some(caller), deadline, trace: None, origin: None, service: None, stream: None }
+        Self { node, caller: Some(caller), deadline, trace: OnceLock::new(), origin: None, service: None, stream: None }
     }
 
     /// For a call to `service` that a node makes to itself, in its own name.
@@ -54,7 +60,7 @@ impl CallContext {
         stream: Option<Arc<StreamState>>,
     ) -> Self {
         let (trace, origin) = chain.map_or((None, None), |chain| (chain.trace, chain.origin.clone()));
-        Self { node, caller: None, deadline, trace, origin, service: Some(service), stream }
+        Self { node, caller: None, deadline, trace: known(trace), origin, service: Some(service), stream }
     }
 
     /// The same context, for a call to this service.
@@ -67,7 +73,7 @@ impl CallContext {
     /// The same context, as part of a chain of calls that began elsewhere.
     #[must_use]
     pub fn within(mut self, trace: Option<Trace>, origin: Option<Arc<str>>) -> Self {
-        self.trace = trace;
+        self.trace = known(trace);
         self.origin = origin;
         self
     }
@@ -131,9 +137,10 @@ impl CallContext {
         self.service.as_deref().and_then(|service| self.node.metrics(service)).unwrap_or_default()
     }
 
-    /// The W3C trace that the call belongs to, if its caller named one.
-    pub fn trace(&self) -> Option<Trace> {
-        self.trace
+    /// The W3C trace that the call belongs to: its caller's, or where that named none, one that begins with this call. The calls made
+    /// while serving it belong to the same.
+    pub fn trace(&self) -> Trace {
+        *self.trace.get_or_init(Trace::begin)
     }
 
     /// Who began the chain of calls, for the audit log only: it gives no rights.
@@ -145,8 +152,11 @@ impl CallContext {
     /// this node's own name. (From a stream that is open, they inherit no deadline: each has the time of a call of its own.)
     pub fn proxy(&self) -> Proxy {
         let origin = self.origin.clone().unwrap_or_else(|| self.caller().to_string().into());
-        let chain =
-            Chain { deadline: (!self.is_stream_open()).then_some(self.deadline), trace: self.trace, origin: Some(origin) };
+        let chain = Chain {
+            deadline: (!self.is_stream_open()).then_some(self.deadline),
+            trace: Some(self.trace()),
+            origin: Some(origin),
+        };
         Proxy::new(self.node.clone()).within(chain)
     }
 }
@@ -157,7 +167,7 @@ impl fmt::Debug for CallContext {
             .field("node", self.node())
             .field("caller", self.caller())
             .field("time_left", &self.time_left())
-            .field("trace", &self.trace)
+            .field("trace", &self.trace.get())
             .finish_non_exhaustive()
     }
 }
@@ -184,6 +194,14 @@ pub struct Trace {
 }
 
 impl Trace {
+    /// A trace that continues nothing.
+    pub fn begin() -> Self {
+        let mut random = [0; 24];
+        // Without randomness it is the same as others', which misleads who reads it, and harms nobody.
+        let _unlikely_to_fail = aws_lc_rs::rand::fill(&mut random);
+        Self::root(random)
+    }
+
     /// A trace that continues nothing; `random` is 24 bytes of randomness.
     pub fn root(random: [u8; 24]) -> Self {
         let (trace, span) = random.split_at(16);

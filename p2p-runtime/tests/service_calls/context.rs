@@ -45,6 +45,22 @@ impl Relay {
         Ok(cx.proxy().relay().on(to.as_str()).look().timeout(given).await?)
     }
 
+    #[service_method(anonymous)]
+    async fn trace(&self, cx: &CallContext) -> Result<String> {
+        Ok(cx.trace().to_string())
+    }
+
+    /// The trace of this call, and those that two calls made in it belong to.
+    #[service_method(anonymous)]
+    async fn traces(&self, cx: &CallContext, to: [String; 2]) -> Result<Vec<String>> {
+        let mut traces = Vec::new();
+        for node in &to {
+            traces.push(cx.proxy().relay().on(node.as_str()).trace().await?);
+        }
+        traces.push(cx.trace().to_string());
+        Ok(traces)
+    }
+
     #[service_method]
     async fn hang(&self) -> Result<()> {
         std::future::pending().await
@@ -84,6 +100,19 @@ async fn a_call_made_while_serving_one_has_the_time_that_is_left_and_knows_who_b
         assert_eq!(seen, expected, "{via} to {to}");
         let seen = relay.pass_on(to, SECOND, SECOND).await.unwrap();
         assert_eq!(seen.time_left, SECOND, "a call may be given less than what is left");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_calls_of_a_chain_belong_to_one_trace_wherever_it_began() {
+    let cluster = cluster();
+    let mut seen = std::collections::BTreeSet::new();
+    for via in ["a", "b"] {
+        for to in [["a", "a"], ["b", "c"], ["c", "c"], ["a", "c"]] {
+            let traces = cluster.proxy("a").relay().on(via).traces(to.map(str::to_owned)).await.unwrap();
+            assert!(traces.iter().all(|trace| *trace == traces[0]), "{via} to {to:?}: {traces:?}");
+            assert!(seen.insert(traces[0].clone()), "another chain belongs to another trace");
+        }
     }
 }
 
