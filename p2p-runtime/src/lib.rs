@@ -106,7 +106,7 @@ pub use p2p_macros::service_method;
 ///     }
 /// }
 ///
-/// # async fn example(node: Node) -> Result<(), CallError> {
+/// # async fn example(node: Node) -> Result<()> {
 /// let proxy = node.proxy();
 /// let greeting = proxy.greeter().greet("Ada").await?; // here if hosted here, else the best peer
 /// let greeting = proxy.greeter().on("worker-123").greet("Ada").await?;
