@@ -16,6 +16,8 @@ extern crate self as p2p_client;
 pub mod call;
 pub mod codec;
 pub mod contracts;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod json_rpc;
 pub mod protocol;
 pub mod proxy;

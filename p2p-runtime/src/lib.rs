@@ -17,6 +17,17 @@ pub mod cache;
 pub mod component;
 pub mod config;
 pub mod context;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing {
+    //! What fuzz targets run, which the tests run as well.
+
+    pub use crate::{
+        identity::fuzzing::{csr, join_message, join_token},
+        network::fuzzing::gossip_frame,
+        storage::fuzzing::{store_header, store_record},
+        web::rpc::fuzzing::rpc_envelope,
+    };
+}
 pub mod identity;
 pub mod network;
 pub mod node;

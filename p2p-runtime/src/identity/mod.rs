@@ -14,6 +14,8 @@ mod ca;
 mod challenge;
 mod codec;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod http;
 mod issuer;
 pub mod join;

@@ -166,8 +166,8 @@ impl JoinToken {
         let mut text = Zeroizing::new(String::with_capacity(TOKEN_CHARS));
         text.push_str(PREFIX);
         text.push_str(&Zeroizing::new(codec::encode(&*body)));
-        let checksum = crc32(text.as_bytes());
-        let checksum = format!(".{checksum:08x}");
+        let checksum = checksum(text.as_bytes());
+        text.push('.');
         text.push_str(&checksum);
         text
     }
@@ -252,6 +252,11 @@ impl fmt::Display for JoinToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "join token {}", self.id)
     }
+}
+
+/// What stands behind the last dot.
+pub(super) fn checksum(text: &[u8]) -> String {
+    format!("{:08x}", crc32(text))
 }
 
 /// CRC-32 as in zip and Ethernet (reflected, polynomial 0xEDB88320), bit by bit: tokens are short.

@@ -26,6 +26,8 @@ mod digest;
 mod engine;
 mod events;
 mod frame;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod health;
 mod hosts;
 pub(crate) mod link;

@@ -6,6 +6,9 @@
 //! `archive id | generation | index | kind` as associated data. So no nonce is used twice under a key, and a record that is
 //! changed, moved, dropped, or taken from another save does not open.
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) mod forged;
+
 use super::{
     Entries, Place,
     crypto::{self, Cipher, Key, NONCE, TAG},

@@ -14,6 +14,9 @@
 //! stays for the life of the archive; each slot wraps it under a key of its own: from the password by
 //! PBKDF2-HMAC-SHA256, from the recovery key by HKDF.
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) mod forged;
+
 use std::num::NonZeroU32;
 
 use super::{

@@ -30,6 +30,8 @@ mod crypto;
 mod entries;
 mod error;
 mod files;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod header;
 mod load;
 mod log;

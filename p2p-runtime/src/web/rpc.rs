@@ -6,6 +6,8 @@
 //! within bounds is [`read_body`]'s matter.
 
 mod body;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod straight;
 
 use std::{

@@ -223,7 +223,7 @@ fn encoded_length(entries: &Entries) -> usize {
     4 + entries.changes().map(of).sum::<usize>()
 }
 
-fn encode_changes(entries: &Entries, record: &mut Vec<u8>) -> Result<(), Fault> {
+pub(in crate::storage) fn encode_changes(entries: &Entries, record: &mut Vec<u8>) -> Result<(), Fault> {
     let too_large = |_| Fault::TooLarge("a record", MAX_ROOM, "bytes");
     let count = u32::try_from(entries.changes().count()).map_err(too_large)?;
     record.extend_from_slice(&count.to_be_bytes());
@@ -240,7 +240,7 @@ fn encode_changes(entries: &Entries, record: &mut Vec<u8>) -> Result<(), Fault> 
 }
 
 /// Applies what a record holds; `None` where no program writes such a record.
-pub(super) fn apply_changes(record: &[u8], entries: &mut Entries) -> Option<()> {
+pub(in crate::storage) fn apply_changes(record: &[u8], entries: &mut Entries) -> Option<()> {
     let mut fields = Reader { rest: record, place: Place::Room };
     let count = u32::from_be_bytes(fields.array().ok()?);
     for _ in 0..count {

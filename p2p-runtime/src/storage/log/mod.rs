@@ -38,6 +38,8 @@ use std::io;
 #[cfg(test)]
 pub(super) use format::{CHUNK, HEAD};
 pub(super) use format::{MAX_LOG, Sealer, made_after, room_for};
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) use format::{apply_changes, encode_changes};
 pub(super) use replay::{End, Replay, replay};
 
 use super::{Entries, error::Fault, files::NewFile};

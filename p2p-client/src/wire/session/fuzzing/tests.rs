@@ -1,7 +1,10 @@
 use bytes::{BufMut, BytesMut};
 
 use super::*;
-use crate::wire::session::frame::write_frame;
+use crate::{
+    fuzzing::{Numbers, mutate},
+    wire::session::frame::write_frame,
+};
 
 /// What the inputs are made from; another number tries others.
 const SEED: u64 = 20_260;
@@ -33,44 +36,9 @@ const MESSAGES: [&str; 22] = [
     "{ \"params\" : { } , \"method\" : \"a/b\",\n\"id\":9, \"extra\": [1], \"jsonrpc\":\"2.0\" }",
 ];
 
-/// A source of numbers that is the same in every run (SplitMix64).
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((z ^ (z >> 31)) % bound.max(1) as u64).unwrap()
-    }
-
-    fn byte(&mut self) -> u8 {
-        u8::try_from(self.below(256)).unwrap()
-    }
-}
-
-fn mutate(bytes: &mut Vec<u8>, numbers: &mut Numbers) {
-    const TOKENS: [&str; 14] =
-        ["\"", "\\", "{", "}", ",", ":", "null", "-1", "1e9", "0", "99999999999999999999", "\u{7f}", "[", r#","origin":"x""#];
-    let at = numbers.below(bytes.len() + 1);
-    let end = (at + numbers.below(12)).min(bytes.len());
-    match numbers.below(6) {
-        0 => {
-            if let Some(byte) = bytes.get_mut(at) {
-                *byte ^= 1 << numbers.below(8);
-            }
-        }
-        1 => drop(bytes.drain(at..end)),
-        2 => {
-            let again = bytes[at..end].to_vec();
-            bytes.splice(at..at, again);
-        }
-        3 => bytes.insert(at, numbers.byte()),
-        4 => bytes.truncate(at),
-        _ => drop(bytes.splice(at..end, TOKENS[numbers.below(TOKENS.len())].bytes()).count()),
-    }
-}
+/// What means something in a message.
+const TOKENS: [&str; 14] =
+    ["\"", "\\", "{", "}", ",", ":", "null", "-1", "1e9", "0", "99999999999999999999", "\u{7f}", "[", r#","origin":"x""#];
 
 /// One input: valid messages, most of them then spoilt, in the message or in the stream.
 fn input(numbers: &mut Numbers) -> Vec<u8> {
@@ -78,13 +46,13 @@ fn input(numbers: &mut Numbers) -> Vec<u8> {
     for _ in 0..=numbers.below(10) {
         let mut message = MESSAGES[numbers.below(MESSAGES.len())].as_bytes().to_vec();
         for _ in 0..[0, 0, 1, 3][numbers.below(4)] {
-            mutate(&mut message, numbers);
+            mutate(&mut message, &TOKENS, numbers);
         }
         write_frame(&mut stream, |out| out.put_slice(&message));
     }
     let mut stream = stream.to_vec();
     for _ in 0..[0, 0, 0, 2][numbers.below(4)] {
-        mutate(&mut stream, numbers);
+        mutate(&mut stream, &TOKENS, numbers);
     }
     if numbers.below(50) == 0 {
         stream = (0..numbers.below(300)).map(|_| numbers.byte()).collect();
@@ -97,7 +65,7 @@ fn input(numbers: &mut Numbers) -> Vec<u8> {
 #[test]
 fn an_end_of_a_session_keeps_its_rules_whatever_comes_in() {
     println!("seed {SEED}");
-    let mut numbers = Numbers(SEED);
+    let mut numbers = Numbers::new(SEED);
     for number in 0..INPUTS {
         let input = input(&mut numbers);
         let kept = std::panic::catch_unwind(|| frames(&input)).is_ok();

@@ -1,0 +1,4 @@
+//! The bodies of `POST /rpc`. The body is run by `cargo test` as well.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| p2p_runtime::fuzzing::rpc_envelope(input));

@@ -1,0 +1,4 @@
+//! The records of a store's archive and log. The body is run by `cargo test` as well.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| p2p_runtime::fuzzing::store_record(input));
