@@ -8,6 +8,7 @@ pub mod compatibility;
 mod descriptor;
 pub mod envelope;
 mod error;
+pub mod headers;
 mod id;
 mod ndjson;
 mod node_info;
