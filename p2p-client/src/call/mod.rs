@@ -22,7 +22,7 @@ mod single;
 mod streaming;
 
 pub use error::{CallError, Failure, TimedOut};
-pub use fanout::{Answers, Failures, Replies, ReplyStream, Values};
+pub use fanout::{Answers, AskingAll, Failures, Replies, ReplyStream, Values};
 pub use head::{Head, MethodRef};
 pub use here::Here;
 pub(crate) use here::at_hand;

@@ -127,12 +127,15 @@ impl Exchange<'_> {
     /// The result's JSON of a response.
     fn read(&self, response: &Response<Bytes>) -> Result<Bytes, Failure> {
         let (whom, body) = (self.whom, response.body());
+        let is_unavailable = response.status() == StatusCode::SERVICE_UNAVAILABLE;
         match serde_json::from_slice::<Reply<'_>>(body) {
+            // The node that was asked says of itself that it ends before the call does.
+            Ok(Reply { error: Some(error), .. }) if is_unavailable && error.code == ErrorCode::TRANSPORT => {
+                Err(Failure::Lost(of(whom, &error.message)))
+            }
             Ok(Reply { error: Some(error), .. }) => Err(Failure::Answered(error)),
             Ok(Reply { result: Some(result), .. }) => Ok(body.slice_ref(result.get().as_bytes())),
-            _ if response.status() == StatusCode::SERVICE_UNAVAILABLE => {
-                Err(Failure::NotSent(format!("{whom} is starting or stopping")))
-            }
+            _ if is_unavailable => Err(Failure::NotSent(format!("{whom} is starting or stopping"))),
             _ => Err(Failure::Lost(format!("{whom} answered {} and no JSON-RPC response", response.status()))),
         }
     }
