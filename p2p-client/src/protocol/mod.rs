@@ -26,4 +26,4 @@ pub use ndjson::{NDJSON, StreamLine};
 pub use node_info::{NodeInfo, NodeStatus, ServiceHealth, ServiceSummary, UnixMillis};
 pub use role::{Capability, InvalidCapability, Role, UnknownRole};
 pub use shape::definition_name;
-pub use target::{Many, One, ParseTargetError, Target};
+pub use target::{Candidate, Many, One, ParseTargetError, Target};
