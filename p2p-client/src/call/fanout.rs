@@ -236,7 +236,7 @@ async fn ask<T, E: ServiceError>(out: Arc<Outgoing>, leg: Leg, body: Bytes, deco
         Err(failure) => Err(failure),
         Ok(Route::Here(service)) => out.serve_here(&service, &body).await,
         Ok(Route::Peer(peer)) => out.caller.send(&out.head, &peer, &body).await,
-        Ok(Route::Differing(peer, version)) => out.send_fitted(&peer, version, &body).await,
+        Ok(Route::Differing(peer, version)) => out.fitted_there(&peer, version, &body).await,
     };
     (leg.node_id, decoded(answer, decode, &out.head.method))
 }

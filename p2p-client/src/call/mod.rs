@@ -18,6 +18,7 @@ mod pause;
 mod quorum;
 mod sending;
 mod serving;
+mod settling;
 mod single;
 mod streaming;
 
