@@ -5,6 +5,7 @@
 //!
 //! - [`protocol`]: what is said: identifiers, targets, JSON-RPC, descriptions.
 //! - [`mod@service`]: what a service is; [`contracts`]: those of the built-in services.
+//! - [`client`]: the entry for programs outside of the cluster.
 //! - [`proxy`]: where calls begin, and the one seam below; [`call`]: calls as values.
 //! - [`codec`]: the JSON of params and results, by code made for their types.
 //! - [`json_rpc`]: calls to foreign JSON-RPC servers.
@@ -14,6 +15,7 @@
 extern crate self as p2p_client;
 
 pub mod call;
+pub mod client;
 pub mod codec;
 pub mod contracts;
 #[cfg(any(test, feature = "fuzzing"))]

@@ -11,6 +11,7 @@ use std::{
     sync::Arc,
 };
 
+use bytes::Bytes;
 use futures::future::BoxFuture;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
@@ -20,8 +21,8 @@ pub use self::named::NamedCall;
 
 use crate::{
     call::{
-        Begun, Call, CallError, Codec, Failure, Head, Here, MethodRef, Opening, Outgoing, Replies, Sending, Streaming, at_hand,
-        encoded,
+        AskingAll, Begun, Call, CallError, Codec, Failure, Head, Here, MethodRef, Opening, Outgoing, Replies, Sending, Streaming,
+        at_hand, encoded,
     },
     protocol::{CallerId, Fingerprint, Many, NodeId, One, Target, compatibility::Fit},
     service::{Chain, Definition, HostedService, LazyDescriptor, MethodSpec, Metrics, Outcome, StreamOutcome},
@@ -64,6 +65,12 @@ pub trait Caller: Send + Sync + 'static {
     /// # Errors
     /// As [`resolve`](Self::resolve).
     fn resolve_all(&self, head: &Head) -> Result<Vec<Leg>, Failure>;
+
+    /// Asks everybody whom a fan-out is to by one request of its own, where this caller does that: who was asked is known with the answers then.
+    /// Unless it is written, nobody does: the members are [resolved](Self::resolve_all), and each of them is sent to. `params` is their JSON.
+    fn ask_all(self: Arc<Self>, _head: &Head, _params: &Bytes) -> Option<AskingAll> {
+        None
+    }
 
     /// How this call is fitted to a host whose version of the service, which this fingerprint names, is not the
     /// caller's. Asked where a target was resolved to [`Route::Differing`]; a caller that never says so need not

@@ -53,10 +53,13 @@ fn the_example_of_typed_errors_matches_variants_across_nodes() {
 }
 
 #[test]
-fn the_example_of_a_contract_has_its_host_and_its_caller_on_two_nodes() {
+fn the_example_of_a_contract_has_its_host_and_its_caller_on_two_nodes_and_outside() {
     let output = run("contract");
     assert_says(&output, &["2 lamp: 2 lamp taken, 1 left\n", "1 lamp taken, 0 left; no chair, as only 1 are left\n"]);
     assert_says(&output, &["1 table: no table: this is no item of ours\n", "Done."]);
+    // By the same proxies from outside, as far as that is let in.
+    assert_says(&output, &["from outside: 0 lamp, 1 chair\n", "from a node: 0 lamp, 1 chair\n"]);
+    assert_says(&output, &["nothing is taken: an anonymous caller may not call stock/take", "not for clients"]);
 }
 
 #[test]

@@ -75,6 +75,17 @@ impl<E> CallError<E> {
     }
 }
 
+impl<E> CallError<E> {
+    /// Whether somebody may have served the call, though it failed.
+    pub(crate) fn may_have_run(&self) -> bool {
+        match self {
+            Self::Transport { may_have_run, .. } => *may_have_run,
+            Self::Service(_) | Self::UnknownService { .. } | Self::Deadline { .. } | Self::Cancelled | Self::Internal(_) => true,
+            Self::Denied(_) | Self::NoRoute(_) | Self::NotFound(_) | Self::Incompatible(_) | Self::InvalidParams(_) => false,
+        }
+    }
+}
+
 /// The source of every error that is a deadline, whatever the error type of the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the time for it ran out")]

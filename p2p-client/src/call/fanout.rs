@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use futures::{FutureExt, Stream, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 
 use crate::{
@@ -27,7 +28,8 @@ use super::{
 /// Awaiting it gives [`Answers`], every node's result. [`stream`](Self::stream) gives them as they come, [`first`](Self::first) the
 /// first success, [`quorum`](Self::quorum) so many of them. Who is asked is settled when it is first polled, and each node is asked
 /// once; a node that does not answer is in the result, with its error. A failure that concerns no single node (a service that nobody
-/// hosts) is the answer of the node that calls.
+/// hosts) is the answer of the node that calls. A [`Client`](crate::client::Client) outside of the cluster, which goes by the name of `client`
+/// there, asks all by one request to a node, so that all answers come together.
 ///
 /// ```
 /// # use p2p_client::{contracts::system::SystemProxyExt as _, protocol::{Many, Role}, proxy::Proxy, service::Result};
@@ -45,7 +47,10 @@ pub struct Replies<T, E = NoError> {
 
 type Start = Box<dyn FnOnce(CallOptions) -> Result<(Outgoing, Vec<u8>), Failure> + Send>;
 pub(super) type Reply<T, E> = (NodeId, Result<T, CallError<E>>);
-type Legs<T, E> = FuturesUnordered<BoxFuture<'static, Reply<T, E>>>;
+
+/// A fan-out that is made by one request: each node's result, or why nothing is known of any. See
+/// [`Caller::ask_all`](crate::proxy::Caller::ask_all).
+pub type AskingAll = BoxFuture<'static, Result<Vec<(NodeId, Result<Bytes, Failure>)>, Failure>>;
 
 struct Unsent<T> {
     start: Start,
@@ -59,13 +64,36 @@ enum State<T, E> {
     Running { method: MethodRef, legs: Legs<T, E>, asked: Asked, answers: Vec<Reply<T, E>> },
 }
 
+/// Where replies come from.
+enum Legs<T, E> {
+    /// Each node is sent to.
+    Each(FuturesUnordered<BoxFuture<'static, Reply<T, E>>>),
+    /// All of them are asked by one request.
+    AtOnce(BoxFuture<'static, (Asked, Vec<Reply<T, E>>)>),
+    /// All replies are there.
+    There(std::vec::IntoIter<Reply<T, E>>),
+}
+
 /// Who is asked.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Asked {
-    /// So many nodes, each by a leg of its own.
+    /// So many nodes.
     Nodes(usize),
     /// Nobody: why is the one reply.
     Nobody,
+    /// One request asks them, and it is not answered; or it failed after it was sent, and how is the one reply.
+    Unknown,
+}
+
+impl Asked {
+    /// How many, if that is known.
+    pub(super) fn count(self) -> Option<usize> {
+        match self {
+            Self::Nodes(count) => Some(count),
+            Self::Nobody => Some(0),
+            Self::Unknown => None,
+        }
+    }
 }
 
 // Nothing in it is pinned in place: the legs stand in boxes.
@@ -109,7 +137,7 @@ impl<T: Send + 'static, E: ServiceError> Replies<T, E> {
     /// The first `wanted` successes, each with its node, in the order in which they came. The other nodes' calls are cancelled then.
     ///
     /// It fails with [`TooFew`](super::TooFew) as soon as so many cannot be had any more: at once, with nothing sent, where fewer nodes
-    /// fit the target. A quorum of 0 is there without asking anybody.
+    /// fit the target. (A client outside learns who fits with the answers.) A quorum of 0 is there without asking anybody.
     pub fn quorum(self, wanted: usize) -> Quorum<T, E> {
         Quorum::new(self, wanted)
     }
@@ -130,41 +158,85 @@ impl<T: Send + 'static, E: ServiceError> Replies<T, E> {
         }
     }
 
+    /// The replies that are there and were not taken yet, where all came together.
+    pub(super) fn into_there(self) -> Vec<Reply<T, E>> {
+        match self.state {
+            State::Running { legs: Legs::There(replies), .. } => replies.collect(),
+            _ => Vec::new(),
+        }
+    }
+
     /// Settles who is asked, once. Nothing is sent before the legs are polled.
     fn begin(&mut self) {
         let State::Ready(ready) = &mut self.state else { return };
         let Some(Unsent { start, decode, method, me }) = ready.take() else { return };
-        self.state = match start(std::mem::take(&mut self.options)).and_then(|begun| Self::legs(begun, decode)) {
-            Ok(legs) => State::Running { method, asked: Asked::Nodes(legs.len()), legs, answers: Vec::new() },
-            Err(failure) => {
-                let reply = std::future::ready((me, Err(CallError::from_failure(failure, &method.path())))).boxed();
-                State::Running { method, asked: Asked::Nobody, legs: std::iter::once(reply).collect(), answers: Vec::new() }
-            }
-        };
-    }
-
-    fn legs((out, body): (Outgoing, Vec<u8>), decode: Decode<T>) -> Result<Legs<T, E>, Failure> {
-        let targets = out.caller.resolve_all(&out.head)?;
-        let (out, body) = (Arc::new(out), Arc::new(body));
-        Ok(targets.into_iter().map(|leg| ask(out.clone(), leg, body.clone(), decode).boxed()).collect())
+        let begun = start(std::mem::take(&mut self.options)).and_then(|begun| Legs::begin(begun, decode, &me));
+        let (asked, legs) = begun.unwrap_or_else(|failure| {
+            let error = CallError::from_failure(failure, &method.path());
+            (Asked::Nobody, Legs::There(vec![(me, Err(error))].into_iter()))
+        });
+        self.state = State::Running { method, asked, legs, answers: Vec::new() };
     }
 
     pub(super) fn poll_next_reply(&mut self, cx: &mut Context<'_>) -> Poll<Option<Reply<T, E>>> {
         self.begin();
-        match &mut self.state {
-            State::Running { legs, .. } => legs.poll_next_unpin(cx),
-            State::Ready(_) => Poll::Ready(None),
+        let State::Running { legs, asked, .. } = &mut self.state else { return Poll::Ready(None) };
+        loop {
+            match legs {
+                Legs::Each(each) => return each.poll_next_unpin(cx),
+                Legs::There(replies) => return Poll::Ready(replies.next()),
+                Legs::AtOnce(answered) => {
+                    let (who, replies) = ready!(answered.poll_unpin(cx));
+                    *asked = who;
+                    *legs = Legs::There(replies.into_iter());
+                }
+            }
+        }
+    }
+}
+
+impl<T: Send + 'static, E: ServiceError> Legs<T, E> {
+    fn begin((out, body): (Outgoing, Vec<u8>), decode: Decode<T>, me: &NodeId) -> Result<(Asked, Self), Failure> {
+        let body = Bytes::from(body);
+        if let Some(asking) = out.caller.clone().ask_all(&out.head, &body) {
+            let answered = ask_all(asking, decode, out.head.method, me.clone());
+            return Ok((Asked::Unknown, Self::AtOnce(answered.boxed())));
+        }
+        let targets = out.caller.resolve_all(&out.head)?;
+        let out = Arc::new(out);
+        let each: FuturesUnordered<_> =
+            targets.into_iter().map(|leg| ask(out.clone(), leg, body.clone(), decode).boxed()).collect();
+        Ok((Asked::Nodes(each.len()), Self::Each(each)))
+    }
+}
+
+/// A whole fan-out by one request, and who turned out to be asked. `me` is the caller, whose answer a failure of the whole is.
+async fn ask_all<T, E: ServiceError>(
+    asking: AskingAll,
+    decode: Decode<T>,
+    method: MethodRef,
+    me: NodeId,
+) -> (Asked, Vec<Reply<T, E>>) {
+    match asking.await {
+        Ok(answers) => {
+            let replies = answers.into_iter().map(|(node, answer)| (node, decoded(answer, decode, &method)));
+            let replies: Vec<_> = replies.collect();
+            (Asked::Nodes(replies.len()), replies)
+        }
+        Err(failure) => {
+            let error = CallError::from_failure(failure, &method.path());
+            (if error.may_have_run() { Asked::Unknown } else { Asked::Nobody }, vec![(me, Err(error))])
         }
     }
 }
 
 /// One node's part of a fan-out.
-async fn ask<T, E: ServiceError>(out: Arc<Outgoing>, leg: Leg, body: Arc<Vec<u8>>, decode: Decode<T>) -> Reply<T, E> {
+async fn ask<T, E: ServiceError>(out: Arc<Outgoing>, leg: Leg, body: Bytes, decode: Decode<T>) -> Reply<T, E> {
     let answer = match leg.route {
         Err(failure) => Err(failure),
         Ok(Route::Here(service)) => out.serve_here(&service, &body).await,
         Ok(Route::Peer(peer)) => out.caller.send(&out.head, &peer, &body).await,
-        Ok(Route::Differing(peer, version)) => out.send_fitted(&peer, version, &body).await,
+        Ok(Route::Differing(peer, version)) => out.fitted_there(&peer, version, &body).await,
     };
     (leg.node_id, decoded(answer, decode, &out.head.method))
 }
@@ -222,12 +294,18 @@ pub struct Answers<T, E = NoError> {
 }
 
 impl<T, E> Answers<T, E> {
-    /// How many nodes were asked.
+    /// How many nodes were asked; `None` where a [`Client`](crate::client::Client) lost the one request that asked them, and it may have been
+    /// served.
+    pub fn asked(&self) -> Option<usize> {
+        self.asked.count()
+    }
+
+    /// How many results there are.
     pub fn len(&self) -> usize {
         self.replies.len()
     }
 
-    /// Whether nobody was asked.
+    /// Whether there are none, as nobody fits the target.
     pub fn is_empty(&self) -> bool {
         self.replies.is_empty()
     }
@@ -257,9 +335,8 @@ impl<T, E> Answers<T, E> {
         let (method, asked) = (self.method.clone(), self.asked);
         let (succeeded, failed) = self.into_parts();
         match asked {
-            Asked::Nodes(asked) if asked > 0 && failed.is_empty() => Ok(succeeded),
-            Asked::Nodes(asked) => Err(TooFew::new(method.as_ref(), asked.max(1), asked, succeeded, failed)),
-            Asked::Nobody => Err(TooFew::new(method.as_ref(), 1, 0, succeeded, failed)),
+            Asked::Nodes(count) if count > 0 && failed.is_empty() => Ok(succeeded),
+            _ => Err(TooFew::new(method.as_ref(), asked.count().unwrap_or(1).max(1), asked, succeeded, failed)),
         }
     }
 }

@@ -18,11 +18,12 @@ mod pause;
 mod quorum;
 mod sending;
 mod serving;
+mod settling;
 mod single;
 mod streaming;
 
 pub use error::{CallError, Failure, TimedOut};
-pub use fanout::{Answers, Failures, Replies, ReplyStream, Values};
+pub use fanout::{Answers, AskingAll, Failures, Replies, ReplyStream, Values};
 pub use head::{Head, MethodRef};
 pub use here::Here;
 pub(crate) use here::at_hand;

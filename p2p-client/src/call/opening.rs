@@ -1,7 +1,6 @@
 //! Opening a stream: on the object itself, from JSON on this node, or at a peer.
 //!
-//! It goes the way of every call, to another node where the first surely did not run. Once the stream is open there is no other try: its
-//! caller has seen items.
+//! It goes the way of every call: see [`settling`](super::settling).
 
 use std::{future::poll_fn, sync::Arc};
 
@@ -9,8 +8,7 @@ use bytes::Bytes;
 use futures::{future::BoxFuture, stream::BoxStream};
 
 use crate::{
-    protocol::Fingerprint,
-    proxy::{Peer, Route},
+    proxy::Route,
     service::{
         Definition, HostedService, MethodSpec, Params, ServiceError, StreamOutcome,
         stream::{Handover, Produced, StreamState},
@@ -90,7 +88,7 @@ impl Outgoing {
         decode: Decode<T>,
     ) -> Result<Streaming<T, E>, CallError<E>> {
         let path = self.head.method.path().into_owned();
-        match self.open_until_settled(route, body.as_ref()).await {
+        match self.until_settled(route, body.as_ref()).await {
             Err(failure) => Err(self.fail(failure)),
             Ok(Opened::Items(items)) => Ok(Streaming::received(items, decode, path)),
             Ok(Opened::Answered(_)) => Err(CallError::Incompatible(format!(
@@ -99,40 +97,8 @@ impl Outgoing {
         }
     }
 
-    /// As a call that is answered once: to the next that fits where it may be, and around again where that was asked for.
-    async fn open_until_settled(&mut self, mut route: Result<Route, Failure>, body: &[u8]) -> Result<Opened, Failure> {
-        let mut failed = None;
-        loop {
-            let (peer, opened) = match route {
-                Ok(Route::Here(service)) => return self.open_here(&service, body).await,
-                Ok(Route::Differing(peer, version)) => {
-                    let opened = Box::pin(self.open_fitted(&peer, version, body)).await;
-                    (peer, opened)
-                }
-                Ok(Route::Peer(peer)) => {
-                    let opened = self.caller.open(&self.head, &peer, body).await;
-                    (peer, opened)
-                }
-                Err(nobody) => {
-                    route = self.around_again(nobody, &mut failed).await?;
-                    continue;
-                }
-            };
-            match opened {
-                Ok(opened) => return Ok(opened),
-                Err(failure) => route = Box::pin(self.elsewhere(peer, failure, &mut failed)).await?,
-            }
-        }
-    }
-
-    /// Opens the stream at a host with another version of the service, if that understands the call.
-    async fn open_fitted(&self, to: &Peer, version: Fingerprint, body: &[u8]) -> Result<Opened, Failure> {
-        let body = self.fitted(to, version, body).await?;
-        self.caller.open(&self.later_head(), to, &body).await
-    }
-
     /// Opens the stream from JSON at an object on this node.
-    async fn open_here(&self, service: &Arc<dyn HostedService>, body: &[u8]) -> Result<Opened, Failure> {
+    pub(super) async fn open_here(&self, service: &Arc<dyn HostedService>, body: &[u8]) -> Result<Opened, Failure> {
         let name = self.head.method.method();
         let body = &*self.fitted_here(&**service, body)?;
         let Some(spec) = service.method(name) else {

@@ -82,7 +82,7 @@ impl Outgoing {
         body: impl AsRef<[u8]>,
         decode: Decode<T>,
     ) -> Result<T, CallError<E>> {
-        let answer = self.send_until_settled(route, body.as_ref()).await;
+        let answer = self.until_settled(route, body.as_ref()).await;
         decoded(answer, decode, &self.head.method)
     }
 
@@ -131,12 +131,6 @@ impl Outgoing {
         }
     }
 
-    /// Sends to a host with another version of the service, if that understands the call.
-    pub(crate) async fn send_fitted(&self, to: &Peer, version: Fingerprint, body: &[u8]) -> Result<Bytes, Failure> {
-        let body = self.fitted(to, version, body).await?;
-        self.caller.send(&self.later_head(), to, &body).await
-    }
-
     /// Fits a call to a host with another version of the service.
     pub(super) async fn fitted<'a>(&self, to: &Peer, version: Fingerprint, body: &'a [u8]) -> Result<Cow<'a, [u8]>, Failure> {
         let fit = self.caller.fit(&self.head, to, version).await?;
@@ -151,35 +145,6 @@ impl Outgoing {
     fn no_fit(&self, host: &NodeId, why: &NoFit) -> Failure {
         let method = &self.head.method;
         Failure::Incompatible(format!("{} on node {host} is of another version: {why}", method.path()))
-    }
-
-    /// Goes where `route` says and, where that surely did not run or may run twice, to the next that fits; once nobody is left, around
-    /// again as often as was asked for. All of it within the deadline.
-    async fn send_until_settled(&mut self, mut route: Result<Route, Failure>, body: &[u8]) -> Result<Bytes, Failure> {
-        let mut failed: Option<Failure> = None;
-        loop {
-            let (peer, sent) = match route {
-                // In boxes of their own: a call that is sent as it is is not to carry the room for one that is not.
-                Ok(Route::Here(service)) => return Box::pin(self.serve_here(&service, body)).await,
-                Ok(Route::Differing(peer, version)) => {
-                    let sent = Box::pin(self.send_fitted(&peer, version, body)).await;
-                    (peer, sent)
-                }
-                Ok(Route::Peer(peer)) => {
-                    let sent = self.caller.send(&self.head, &peer, body).await;
-                    (peer, sent)
-                }
-                Err(nobody) => {
-                    route = Box::pin(self.around_again(nobody, &mut failed)).await?;
-                    continue;
-                }
-            };
-            let failure = match sent {
-                Ok(answer) => return Ok(answer),
-                Err(failure) => failure,
-            };
-            route = Box::pin(self.elsewhere(peer, failure, &mut failed)).await?;
-        }
     }
 
     /// Where a call goes that failed at `peer`, or how it failed, where it may go nowhere. `failed` is what its caller is told in the end.

@@ -42,20 +42,20 @@ impl<T: Send + 'static, E: ServiceError> Quorum<T, E> {
             if self.succeeded.len() >= self.wanted {
                 return Poll::Ready(Ok(self.succeed()));
             }
-            let Some(replies) = &mut self.replies else { return Poll::Ready(Err(self.fail(0))) };
-            let asked = match replies.asked() {
-                Asked::Nodes(asked) if asked.saturating_sub(self.failed.len()) < self.wanted => {
-                    return Poll::Ready(Err(self.fail(asked)));
-                }
-                Asked::Nodes(asked) => asked,
-                // The one reply says why.
-                Asked::Nobody => 0,
-            };
+            let Some(replies) = &mut self.replies else { return Poll::Ready(Err(self.fail(Asked::Nobody))) };
+            if let asked @ Asked::Nodes(count) = replies.asked()
+                && count.saturating_sub(self.failed.len()) < self.wanted
+            {
+                return Poll::Ready(Err(self.fail(asked)));
+            }
             match replies.poll_next_reply(cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Some((node, Ok(value)))) => self.succeeded.push((node, value)),
                 Poll::Ready(Some((node, Err(error)))) => self.failed.push((node, error)),
-                Poll::Ready(None) => return Poll::Ready(Err(self.fail(asked))),
+                Poll::Ready(None) => {
+                    let asked = replies.asked();
+                    return Poll::Ready(Err(self.fail(asked)));
+                }
             }
         }
     }
@@ -65,8 +65,13 @@ impl<T: Send + 'static, E: ServiceError> Quorum<T, E> {
         std::mem::take(&mut self.succeeded)
     }
 
-    fn fail(&mut self, asked: usize) -> TooFew<E> {
-        self.replies = None;
+    fn fail(&mut self, asked: Asked) -> TooFew<E> {
+        for (node, reply) in self.replies.take().into_iter().flat_map(Replies::into_there) {
+            match reply {
+                Ok(value) => self.succeeded.push((node, value)),
+                Err(error) => self.failed.push((node, error)),
+            }
+        }
         let (succeeded, failed) = (std::mem::take(&mut self.succeeded), std::mem::take(&mut self.failed));
         TooFew::new(self.method.as_ref(), self.wanted, asked, succeeded, failed)
     }
@@ -102,7 +107,7 @@ impl<T: Send + 'static, E: ServiceError> Future for First<T, E> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let one = &mut self.get_mut().0;
-        one.poll_decided(cx).map(|decided| decided.and_then(|mut values| values.pop().ok_or_else(|| one.fail(0))))
+        one.poll_decided(cx).map(|decided| decided.and_then(|mut values| values.pop().ok_or_else(|| one.fail(Asked::Nobody))))
     }
 }
 
@@ -111,7 +116,7 @@ impl<T: Send + 'static, E: ServiceError> Future for First<T, E> {
 pub struct TooFew<E = NoError> {
     method: String,
     wanted: usize,
-    asked: usize,
+    asked: Asked,
     succeeded: Vec<NodeId>,
     failed: Failures<E>,
 }
@@ -120,7 +125,7 @@ impl<E> TooFew<E> {
     pub(super) fn new<T>(
         method: Option<&MethodRef>,
         wanted: usize,
-        asked: usize,
+        asked: Asked,
         succeeded: Values<T>,
         failed: Failures<E>,
     ) -> Self {
@@ -133,9 +138,10 @@ impl<E> TooFew<E> {
         self.wanted
     }
 
-    /// How many nodes fit the target and host the service. Those that neither succeeded nor failed were not waited for.
-    pub fn asked(&self) -> usize {
-        self.asked
+    /// How many nodes fit the target and host the service. Those that neither succeeded nor failed were not waited for. `None` where that is not
+    /// known, as of [`Answers::asked`](super::Answers::asked).
+    pub fn asked(&self) -> Option<usize> {
+        self.asked.count()
     }
 
     /// The nodes that succeeded: their calls have run.
@@ -152,19 +158,29 @@ impl<E> TooFew<E> {
 impl<E: fmt::Display> fmt::Display for TooFew<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { method, wanted, asked, succeeded, failed } = self;
-        match (asked, failed.first()) {
-            (0, Some((_, error))) => return write!(f, "{method} was to succeed on {wanted}, and nobody could be asked: {error}"),
-            (0, None) => {
+        let asked = match (asked, failed.first()) {
+            (Asked::Nobody, Some((_, error))) => {
+                return write!(f, "{method} was to succeed on {wanted}, and nobody could be asked: {error}");
+            }
+            (Asked::Unknown, failed) => {
+                write!(f, "{method} was to succeed on {wanted}, and who was asked is not known")?;
+                return failed.map_or(Ok(()), |(_, error)| write!(f, ": {error}"));
+            }
+            (Asked::Nodes(0), _) | (Asked::Nobody, None) => {
                 return write!(f, "{method} was to succeed on {wanted}, and no node fits the target and hosts the service");
             }
-            _ => {}
-        }
+            (Asked::Nodes(asked), _) => asked,
+        };
         let nodes = if *asked == 1 { "node" } else { "nodes" };
         write!(f, "{method} was to succeed on {wanted} of {asked} {nodes}, and ")?;
         if failed.is_empty() {
-            return f.write_str("so many do not fit the target and host the service; nothing was sent");
+            f.write_str("so many do not fit the target and host the service")?;
+        } else {
+            write!(f, "{} failed", failed.len())?;
         }
-        write!(f, "{} failed", failed.len())?;
+        if failed.is_empty() && succeeded.is_empty() {
+            return f.write_str("; nothing was sent");
+        }
         for (index, (node, error)) in failed.iter().enumerate() {
             write!(f, "{} {node}: {error}", if index == 0 { ":" } else { ";" })?;
         }

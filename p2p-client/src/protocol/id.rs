@@ -46,7 +46,6 @@ impl NodeId {
     }
 
     /// A name that is known to keep the rules.
-    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn known(name: &str) -> Self {
         debug_assert!(Self::new(name).is_ok(), "{name:?}");
         Self(name.into())

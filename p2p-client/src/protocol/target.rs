@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use super::{Capability, NodeId, Role};
+use super::{Capability, NodeId, NodeInfo, Role};
 
 /// A target that gives one result: one node is chosen among those that fit.
 ///
@@ -43,6 +43,49 @@ pub enum Target {
     One(One),
     /// A result for each node.
     Many(Many),
+}
+
+/// What decides whether a target means a node.
+#[derive(Debug, Clone, Copy)]
+pub struct Candidate<'a> {
+    /// Its id.
+    pub node_id: &'a NodeId,
+    /// Its role.
+    pub role: Role,
+    /// Its capabilities.
+    pub capabilities: &'a [Capability],
+}
+
+impl<'a> From<&'a NodeInfo> for Candidate<'a> {
+    fn from(info: &'a NodeInfo) -> Self {
+        Self { node_id: &info.node_id, role: info.role, capabilities: &info.capabilities }
+    }
+}
+
+impl One {
+    /// Whether this node may be the one, as far as the target says.
+    pub fn fits(&self, node: Candidate<'_>) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Node(id) => id == node.node_id,
+            Self::NoSuchNode(_) => false,
+            Self::Role(role) => *role == node.role,
+            Self::Capability(label) => node.capabilities.contains(label),
+        }
+    }
+}
+
+impl Many {
+    /// Whether this node is one of them, as far as the target says, where the node `caller` calls.
+    pub fn fits(&self, node: Candidate<'_>, caller: &NodeId) -> bool {
+        match self {
+            Self::All => true,
+            Self::Others => node.node_id != caller,
+            Self::Role(role) => *role == node.role,
+            Self::Capability(label) => node.capabilities.contains(label),
+            Self::Nodes(ids) => ids.contains(node.node_id),
+        }
+    }
 }
 
 impl From<NodeId> for One {
@@ -160,6 +203,8 @@ impl fmt::Display for Many {
             Self::Others => f.write_str("others"),
             Self::Role(role) => write!(f, "all,role={role}"),
             Self::Capability(capability) => write!(f, "all,capability={capability}"),
+            // What means nobody must not be taken for what means all.
+            Self::Nodes(ids) if ids.is_empty() => f.write_str("all,node="),
             Self::Nodes(ids) => {
                 f.write_str("all")?;
                 ids.iter().try_for_each(|id| write!(f, ",node={id}"))
@@ -227,6 +272,9 @@ fn one(text: &str) -> Result<One, String> {
 
 fn many(rest: &str) -> Result<Many, String> {
     let mut ids = Vec::new();
+    if rest == "node=" {
+        return Ok(Many::Nodes(ids));
+    }
     for part in rest.split(',') {
         match one(part)? {
             One::Node(id) => ids.push(id),
@@ -255,8 +303,42 @@ mod tests {
             Target::Many(Many::Role(Role::Worker)),
             Target::Many(Many::Capability("gpu".into())),
             Target::Many(Many::Nodes(vec![id(), NodeId::new("worker-2").unwrap()])),
+            Target::Many(Many::Nodes(Vec::new())),
         ] {
             assert_eq!(target.to_string().parse(), Ok(target));
+        }
+    }
+
+    #[test]
+    fn a_target_fits_the_nodes_that_it_names_and_others_are_all_but_the_caller() {
+        let [me, other] = ["worker-1", "worker-2"].map(|id| NodeId::new(id).unwrap());
+        let gpu = [Capability::from("gpu")];
+        let node = Candidate { node_id: &me, role: Role::Worker, capabilities: &gpu };
+        for (target, fits) in [
+            (One::Any, true),
+            (One::from(&me), true),
+            (One::from(&other), false),
+            (One::from("Not An Id"), false),
+            (One::Role(Role::Worker), true),
+            (One::Role(Role::Coordinator), false),
+            (One::Capability("gpu".into()), true),
+            (One::Capability("tpu".into()), false),
+        ] {
+            assert_eq!(target.fits(node), fits, "{target}");
+        }
+        for (target, caller, fits) in [
+            (Many::All, &me, true),
+            (Many::Others, &me, false),
+            (Many::Others, &other, true),
+            (Many::Role(Role::Worker), &me, true),
+            (Many::Role(Role::Coordinator), &me, false),
+            (Many::Capability("gpu".into()), &me, true),
+            (Many::Capability("tpu".into()), &me, false),
+            (Many::from([&me, &other]), &me, true),
+            (Many::from([&other]), &me, false),
+            (Many::from([&other; 0]), &me, false),
+        ] {
+            assert_eq!(target.fits(node, caller), fits, "{target}");
         }
     }
 

@@ -7,7 +7,7 @@ use tokio::time::sleep_until;
 
 use crate::{
     call::{Failure, Head, Opened, Opening, Sending, limit},
-    protocol::{CallerId, Capability, ErrorCode, Many, NodeId, One, Role, RpcError, Target},
+    protocol::{CallerId, Candidate, Capability, ErrorCode, Many, NodeId, One, Role, RpcError, Target},
     proxy::{Caller, Leg, Peer, Proxy, Route},
     service::stream::not_asked_for,
 };
@@ -96,24 +96,8 @@ pub(super) struct MockNode {
 }
 
 impl MockNode {
-    pub(super) fn fits(&self, target: &One) -> bool {
-        match target {
-            One::Any => true,
-            One::Node(id) => self.id == *id,
-            One::NoSuchNode(_) => false,
-            One::Role(role) => self.role == *role,
-            One::Capability(label) => self.capabilities.contains(label),
-        }
-    }
-
-    fn fits_many(&self, target: &Many) -> bool {
-        match target {
-            // The node that calls hosts nothing, so that all are others.
-            Many::All | Many::Others => true,
-            Many::Role(role) => self.role == *role,
-            Many::Capability(label) => self.capabilities.contains(label),
-            Many::Nodes(ids) => ids.contains(&self.id),
-        }
+    pub(super) fn as_candidate(&self) -> Candidate<'_> {
+        Candidate { node_id: &self.id, role: self.role, capabilities: &self.capabilities }
     }
 
     /// The node that a target means where no nodes were named.
@@ -163,7 +147,7 @@ impl MockCaller {
         let chosen = if self.nodes.is_empty() {
             MockNode::meant_by(target).filter(untried)
         } else {
-            self.nodes.iter().find(|node| node.fits(target) && untried(node)).cloned()
+            self.nodes.iter().find(|node| target.fits(node.as_candidate()) && untried(node)).cloned()
         };
         chosen.ok_or_else(|| {
             let named: Vec<_> = self.nodes.iter().map(|node| node.id.to_string()).collect();
@@ -188,7 +172,7 @@ impl MockCaller {
                 Err(Failure::NoRoute(text))
             }
             _ => {
-                let fitting = self.nodes.iter().filter(|node| node.fits_many(target));
+                let fitting = self.nodes.iter().filter(|node| target.fits(node.as_candidate(), &self.me));
                 Ok(fitting.map(|node| Leg { node_id: node.id.clone(), route: Ok(Route::Peer(node.peer())) }).collect())
             }
         }

@@ -51,7 +51,7 @@ impl Rule {
     fn fits(&self, method: usize, node: &MockNode) -> bool {
         self.method == method
             && self.times.is_none_or(|times| self.answered < times)
-            && self.at.as_ref().is_none_or(|at| node.fits(at))
+            && self.at.as_ref().is_none_or(|at| at.fits(node.as_candidate()))
     }
 }
 

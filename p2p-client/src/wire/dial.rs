@@ -158,20 +158,24 @@ impl fmt::Debug for TlsDial {
 
 impl Dial for TlsDial {
     fn dial<'a>(&'a self, peer: &'a PeerRef) -> BoxFuture<'a, Result<Dialled, DialError>> {
-        Box::pin(async move {
-            let authority = &peer.authority;
-            let stream = self.network.connect(authority).await.map_err(|source| DialError::network(authority, source))?;
-            let stream = self
-                .tls
-                .connect(stream, Expect::Node(peer.node_id.clone()), &[ALPN_H2])
-                .await
-                .map_err(|source| DialError::Tls { authority: authority.to_string(), source })?;
-            let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-            let peer = shown.and_then(|cert| peer_identity(cert).ok());
-            let expires = shown.and_then(expires_at);
-            Ok(Dialled { stream: Box::new(stream), peer, expires })
-        })
+        Box::pin(secured(&*self.network, &self.tls, &peer.authority, Expect::Node(peer.node_id.clone())))
     }
+}
+
+/// Connects to an address, and makes sure that whoever is expected answers there and speaks HTTP/2.
+pub(crate) async fn secured(
+    network: &dyn Network,
+    tls: &ClientTls,
+    authority: &str,
+    expect: Expect,
+) -> Result<Dialled, DialError> {
+    let stream = network.connect(authority).await.map_err(|source| DialError::network(authority, source))?;
+    let secured = tls.connect(stream, expect, &[ALPN_H2]).await;
+    let stream = secured.map_err(|source| DialError::Tls { authority: authority.to_owned(), source })?;
+    let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+    let peer = shown.and_then(|cert| peer_identity(cert).ok());
+    let expires = shown.and_then(expires_at);
+    Ok(Dialled { stream: Box::new(stream), peer, expires })
 }
 
 /// A stream that can be cut, and that remembers when the peer refused it during its side of the TLS handshake.

@@ -5,7 +5,7 @@
 //! ```
 //! [`sessions`] keeps one session with each peer, by which calls go ([`session`]); what is too large for it goes by [`pool`].
 //! [`net`] is the one seam to the network; [`tls`] verifies who is at the other end; [`dial`] joins the two; [`pool`] keeps one HTTP/2
-//! connection to each peer; [`http`] is a request and what may become of it.
+//! connection to each peer; [`http`] is a request and what may become of it; [`rpc`] is a call as such a request.
 
 pub mod dial;
 pub mod http;
@@ -14,6 +14,7 @@ pub mod net;
 mod paused;
 pub mod pool;
 mod read_ahead;
+pub mod rpc;
 pub mod session;
 pub mod sessions;
 mod streamed;

@@ -50,6 +50,10 @@ pub struct PoolConfig {
     pub keep_alive: Duration,
     /// How long it may take to give one, before the connection counts as broken. Default: 5 s.
     pub keep_alive_timeout: Duration,
+    /// How much of one response may come before it is read, in bytes. Default: 16 MiB.
+    pub response_window: u32,
+    /// How much of all responses of a connection together. Default: 32 MiB.
+    pub connection_window: u32,
 }
 
 impl Default for PoolConfig {
@@ -60,14 +64,14 @@ impl Default for PoolConfig {
             connect_timeout: Duration::from_secs(5),
             keep_alive: Duration::from_secs(10),
             keep_alive_timeout: Duration::from_secs(5),
+            response_window: 16 << 20,
+            connection_window: 32 << 20,
         }
     }
 }
 
-/// One HTTP/2 frame's most bytes, and the windows of a stream and of a connection: large bodies need them.
+/// One HTTP/2 frame's most bytes: large bodies need them.
 const FRAME: u32 = 256 << 10;
-const STREAM_WINDOW: u32 = 16 << 20;
-const CONNECTION_WINDOW: u32 = 32 << 20;
 /// Bounds what a peer's response headers may make us hold.
 const MAX_HEADER_LIST: u32 = 64 * 1024;
 
@@ -453,8 +457,8 @@ fn builder(config: &PoolConfig) -> http2::Builder<TokioExecutor> {
         // A connection that died while idle is replaced before somebody has to find out with a call.
         .keep_alive_while_idle(true)
         .max_frame_size(FRAME)
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_stream_window_size(config.response_window)
+        .initial_connection_window_size(config.connection_window)
         .max_header_list_size(MAX_HEADER_LIST);
     builder
 }

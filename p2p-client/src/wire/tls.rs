@@ -11,7 +11,7 @@ mod error;
 mod validity;
 mod verify;
 
-use std::{fmt, net::Ipv4Addr, sync::Arc, time::Duration};
+use std::{fmt, net::Ipv4Addr, str::FromStr, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use aws_lc_rs::digest;
@@ -65,6 +65,16 @@ impl fmt::Display for PeerIdentity {
 }
 
 /// The SHA-256 of a root's public key (SubjectPublicKeyInfo, DER): the root's fingerprint, shown in hexadecimal.
+///
+/// It is read with and without `sha256:` before it, the form in which `p2p init` prints it:
+///
+/// ```
+/// use p2p_client::wire::tls::RootKeyHash;
+///
+/// let printed = format!("sha256:{}", "ab".repeat(32));
+/// assert_eq!(printed.parse::<RootKeyHash>()?, RootKeyHash::new([0xab; 32]));
+/// # Ok::<(), p2p_client::wire::tls::InvalidFingerprint>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RootKeyHash([u8; 32]);
 
@@ -88,6 +98,37 @@ impl RootKeyHash {
 impl fmt::Display for RootKeyHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// A text that is no fingerprint of a root.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{text:?} is no fingerprint of a root: {reason}; copy the line `root` of what `p2p init` printed, sha256: and 64 hexadecimal digits"
+)]
+pub struct InvalidFingerprint {
+    text: String,
+    reason: String,
+}
+
+impl FromStr for RootKeyHash {
+    type Err = InvalidFingerprint;
+
+    fn from_str(text: &str) -> Result<Self, InvalidFingerprint> {
+        let refused = |reason: String| InvalidFingerprint { text: text.chars().take(80).collect(), reason };
+        let digits = text.strip_prefix("sha256:").unwrap_or(text);
+        if let Some(other) = digits.chars().find(|digit| !digit.is_ascii_hexdigit()) {
+            return Err(refused(format!("{other:?} is no hexadecimal digit")));
+        }
+        if digits.len() != 64 {
+            return Err(refused(format!("it has {} digits", digits.len())));
+        }
+        let mut hash = [0; 32];
+        for (place, byte) in hash.iter_mut().enumerate() {
+            let pair = &digits[2 * place..2 * place + 2];
+            *byte = u8::from_str_radix(pair, 16).map_err(|error| refused(error.to_string()))?;
+        }
+        Ok(Self(hash))
     }
 }
 
@@ -165,7 +206,8 @@ struct Content {
 }
 
 impl TlsMaterial {
-    /// Trusts nobody and shows nothing: for a node that is about to join, with [`Expect::PinnedRoot`].
+    /// Trusts nobody and shows nothing: for a node that is about to join, with [`Expect::PinnedRoot`], and for clients outside, with
+    /// [`Expect::RootedIn`].
     pub fn empty() -> Self {
         Self { content: Arc::default(), provider: verify::provider() }
     }
@@ -243,6 +285,8 @@ pub enum Expect {
     AnyNode,
     /// A coordinator under exactly the root with this key, found in the chain that it shows: when joining.
     PinnedRoot(RootKeyHash),
+    /// Any node under exactly the root with this key, found in the chain that it shows: for clients outside the cluster.
+    RootedIn(RootKeyHash),
 }
 
 /// Opens TLS connections. Cheap to clone; all clones follow one [`TlsMaterial`].
@@ -283,7 +327,7 @@ impl ClientTls {
         alpn: &[&[u8]],
     ) -> Result<tokio_rustls::client::TlsStream<BoxStream>, TlsError> {
         let ours = match &expect {
-            Expect::PinnedRoot(hash) => Some(hash.cluster()),
+            Expect::PinnedRoot(hash) | Expect::RootedIn(hash) => Some(hash.cluster()),
             Expect::Node(_) | Expect::AnyNode => self.material.root().map(|root| root.cluster().clone()),
         };
         let verifier = verify::MeantServer { material: self.material.clone(), expect };
@@ -356,6 +400,24 @@ mod tests {
     fn a_root_key_hash_shows_as_hexadecimal_and_a_binding_not_at_all() {
         assert_eq!(RootKeyHash::new([0xab; 32]).to_string(), "ab".repeat(32));
         assert_eq!(format!("{:?}", ChannelBinding::from_bytes([7; 32])), "ChannelBinding(secret)");
+    }
+
+    #[test]
+    fn a_fingerprint_is_read_in_the_form_in_which_it_is_printed_and_what_is_none_is_refused_with_the_reason() {
+        let hash = RootKeyHash::new(std::array::from_fn(|place| u8::try_from(place * 7).unwrap_or(0xff)));
+        for text in [hash.to_string(), format!("sha256:{hash}"), hash.to_string().to_uppercase()] {
+            assert_eq!(text.parse(), Ok(hash), "{text}");
+        }
+        for (text, why) in [
+            (String::new(), "it has 0 digits"),
+            (hash.to_string()[1..].to_owned(), "it has 63 digits"),
+            (format!("{hash}00"), "it has 66 digits"),
+            (format!("sha1:{hash}"), "'s' is no hexadecimal digit"),
+            (hash.to_string().replace('0', "ö"), "'ö' is no hexadecimal digit"),
+        ] {
+            let said = text.parse::<RootKeyHash>().unwrap_err().to_string();
+            assert!(said.contains(why) && said.contains("p2p init"), "{text}: {said}");
+        }
     }
 
     #[test]

@@ -21,6 +21,7 @@ use std::{fmt, sync::Arc};
 use p2p_client::{
     protocol::{NodeId, Role},
     proxy::Proxy,
+    wire::tls::RootKeyHash,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -50,6 +51,7 @@ pub struct Node {
     issuer: Option<Issuer>,
     leave: CancellationToken,
     advertise: Host,
+    root: RootKeyHash,
 }
 
 impl Node {
@@ -123,6 +125,12 @@ impl Node {
     /// Its address for callers outside.
     pub fn url(&self) -> String {
         format!("https://{}", self.authority())
+    }
+
+    /// The fingerprint of the cluster's root, by which callers outside know whom to trust
+    /// ([`root_fingerprint`](p2p_client::client::ClientBuilder::root_fingerprint)). It is no secret.
+    pub fn root_fingerprint(&self) -> RootKeyHash {
+        self.root
     }
 
     /// What lets new nodes in, on a coordinator.

@@ -128,7 +128,8 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
     let shutdown = cx.shutdown_token();
     let membership = cx.membership().cloned().ok_or(NodeError::Unsaid("the component network"))?;
     let advertise = enrolment.config.advertise.clone();
-    let node = Node { cx, components, caller, membership, store: enrolment.store.clone(), issuer, leave, advertise };
+    let root = enrolment.identity.root().key_hash();
+    let node = Node { cx, components, caller, membership, store: enrolment.store.clone(), issuer, leave, advertise, root };
     if builder.listen.is_none()
         && let Err(error) = keep_port(&node, enrolment).await
     {

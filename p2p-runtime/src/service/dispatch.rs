@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream::FuturesUnordered};
 use p2p_client::{
     call::{CallOptions, Failure, Head, Headers, Items, MethodRef, Opened, open_guarded, serve_guarded},
-    protocol::{CallerId, ErrorCode, NodeId, One, RpcError, Target},
+    protocol::{CallerId, ErrorCode, NodeAnswer, NodeId, One, RpcError, Target},
     proxy::{Caller, Peer, Route},
     service::{CallContext, Chain, HostedService, MethodSpec, Params, Trace},
     wire::session::{ItemSink, message::Incoming},
@@ -271,7 +271,7 @@ impl Dispatcher {
             .collect();
         let mut answers = Answers(Vec::new());
         while let Some((node, answer)) = asked.next().await {
-            answers.0.push((node, OneAnswer::new(answer)?));
+            answers.0.push((node, of_one(answer)?));
         }
         answers.0.sort_by(|a, b| a.0.cmp(&b.0));
         serde_json::to_vec(&answers).map_err(|error| RpcError::new(ErrorCode::INTERNAL, error.to_string()))
@@ -410,25 +410,16 @@ fn head(call: &Inbound<'_>, target: Target) -> Head {
     }
 }
 
-/// The result of a call to many nodes: `{"worker-1": {"result": …}, "worker-2": {"error": …}}`.
-struct Answers(Vec<(NodeId, OneAnswer)>);
+/// The result of a call to many nodes, by their ids.
+struct Answers(Vec<(NodeId, NodeAnswer)>);
 
-#[derive(Serialize)]
-#[serde(rename_all = "snake_case")]
-enum OneAnswer {
-    Result(Box<RawValue>),
-    Error(RpcError),
-}
-
-impl OneAnswer {
-    fn new(answer: Result<Vec<u8>, RpcError>) -> Result<Self, RpcError> {
-        let broken = |error: String| RpcError::new(ErrorCode::INTERNAL, error);
-        match answer {
-            Err(error) => Ok(Self::Error(error)),
-            Ok(json) => {
-                let text = String::from_utf8(json).map_err(|error| broken(error.to_string()))?;
-                RawValue::from_string(text).map(Self::Result).map_err(|error| broken(error.to_string()))
-            }
+fn of_one(answer: Result<Vec<u8>, RpcError>) -> Result<NodeAnswer, RpcError> {
+    let broken = |error: String| RpcError::new(ErrorCode::INTERNAL, error);
+    match answer {
+        Err(error) => Ok(NodeAnswer::Error(error)),
+        Ok(json) => {
+            let text = String::from_utf8(json).map_err(|error| broken(error.to_string()))?;
+            RawValue::from_string(text).map(NodeAnswer::Result).map_err(|error| broken(error.to_string()))
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use p2p_client::{
-    protocol::{Capability, NodeId, One, Role},
+    protocol::{Candidate, Capability, NodeId, One, Role},
     service::{Error, Result},
 };
 use tempfile::TempDir;
@@ -83,14 +83,8 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    fn fits(&self, target: &One) -> bool {
-        match target {
-            One::Any => true,
-            One::Node(id) => self.id == *id,
-            One::NoSuchNode(_) => false,
-            One::Role(role) => self.role == *role,
-            One::Capability(label) => self.capabilities.contains(label),
-        }
+    fn as_candidate(&self) -> Candidate<'_> {
+        Candidate { node_id: &self.id, role: self.role, capabilities: &self.capabilities }
     }
 }
 
@@ -146,7 +140,9 @@ impl TestCluster {
     /// The same, for the nodes that fit: a node by its id, all of a role, all with a capability.
     pub fn serve_on<T: Hosted<M>, M>(mut self, target: impl Into<One>, make: impl Fn() -> T + Send + Sync + 'static) -> Self {
         let target = target.into();
-        let setup = move |plan: &Plan, builder: NodeBuilder| if plan.fits(&target) { builder.serve(make()) } else { builder };
+        let setup = move |plan: &Plan, builder: NodeBuilder| {
+            if target.fits(plan.as_candidate()) { builder.serve(make()) } else { builder }
+        };
         self.setups.push(Box::new(setup));
         self
     }

@@ -12,7 +12,9 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use p2p_client::{
     call::{Failure, Head, Opened, Opening, Sending},
-    protocol::{CallerId, Fingerprint, Many, NodeId, One, Role, ServiceHealth, ServiceSummary, Target, compatibility::Fit},
+    protocol::{
+        CallerId, Candidate, Fingerprint, Many, NodeId, One, Role, ServiceHealth, ServiceSummary, Target, compatibility::Fit,
+    },
     proxy::{Caller, Leg, Peer, Proxy, Route},
     service::{Error, MethodSnapshot, MethodStats, Metrics, Params, Result},
 };
@@ -199,26 +201,19 @@ struct Alone {
 impl Alone {
     /// The service, if it is meant.
     fn here(&self, head: &Head, target: &One) -> Option<Route> {
-        let is_me = match target {
-            One::Any => true,
-            One::Node(id) => id == self.cx.node_id(),
-            One::Role(role) => *role == self.cx.role(),
-            One::NoSuchNode(_) | One::Capability(_) => false,
-        };
+        let is_me = target.fits(self.as_candidate());
         let hosted = self.cx.registry().get(head.method.service()).filter(|_| is_me)?;
         (!head.tried.contains(self.cx.node_id())).then_some(Route::Here(hosted))
     }
 
     fn here_of_many(&self, head: &Head, target: &Many) -> Option<Leg> {
         let me = self.cx.node_id();
-        let one = match target {
-            Many::All => One::Any,
-            Many::Role(role) => One::Role(*role),
-            Many::Capability(label) => One::Capability(label.clone()),
-            Many::Nodes(ids) if ids.contains(me) => One::Any,
-            Many::Others | Many::Nodes(_) => return None,
-        };
-        self.here(head, &one).map(|route| Leg { node_id: me.clone(), route: Ok(route) })
+        let route = self.here(head, &One::Any).filter(|_| target.fits(self.as_candidate(), me))?;
+        Some(Leg { node_id: me.clone(), route: Ok(route) })
+    }
+
+    fn as_candidate(&self) -> Candidate<'_> {
+        Candidate { node_id: self.cx.node_id(), role: self.cx.role(), capabilities: &[] }
     }
 
     /// The caller of everything else.

@@ -273,10 +273,34 @@ mod tests {
         // Under our root's certificate in the chain, and with our coordinator's very names.
         let pretender = material(&ours, vec![leaf, their_ca.certificate().clone(), ours.root().der().clone()], &key);
         let server = ServerTls::new(pretender.clone()).unwrap();
-        let (seen, _) = meet(ours.client_tls(), server, Expect::Node(node("coordinator")), &[]).await;
+        let (seen, _) = meet(ours.client_tls(), server.clone(), Expect::Node(node("coordinator")), &[]).await;
         assert!(matches!(seen, Err(TlsError::ForeignCa { .. })), "{seen:?}");
+        // To show the root that is looked for is not to be under it.
+        let (root, outside) = (ours.root().key_hash(), ClientTls::new(TlsMaterial::empty()));
+        let (seen, _) = meet(outside.clone(), server.clone(), Expect::RootedIn(root), &[]).await;
+        assert!(matches!(seen, Err(TlsError::OtherRoot { expected, found: None }) if expected == root), "{seen:?}");
+        let (seen, _) = meet(outside, server, Expect::PinnedRoot(root), &[]).await;
+        assert!(matches!(seen, Err(TlsError::WrongRoot { pinned }) if pinned == root), "{seen:?}");
         let (_, accepted) = meet(ClientTls::new(pretender), ours.server_tls().unwrap(), Expect::AnyNode, &[]).await;
         assert!(matches!(accepted, Err(TlsError::ForeignCa { .. })), "{accepted:?}");
+    }
+
+    #[tokio::test]
+    async fn who_knows_the_roots_fingerprint_alone_accepts_every_node_under_it_and_no_other() {
+        let ((ours, vault), (theirs, _)) = (cluster(), cluster());
+        let (root, outside) = (ours.root().key_hash(), || ClientTls::new(TlsMaterial::empty()));
+        for node in [&ours, &worker(&vault, "w1")] {
+            let (seen, accepted) = meet(outside(), node.server_tls().unwrap(), Expect::RootedIn(root), &[ALPN_H2]).await;
+            seen.unwrap();
+            assert_eq!(accepted.unwrap().peer, None, "a client outside is nameless");
+        }
+        let (seen, _) = meet(outside(), theirs.server_tls().unwrap(), Expect::RootedIn(root), &[]).await;
+        let told = seen.unwrap_err();
+        let shown = theirs.root().key_hash();
+        assert!(
+            matches!(told, TlsError::OtherRoot { expected, found: Some(found) } if (expected, found) == (root, shown)),
+            "{told}"
+        );
     }
 
     #[tokio::test]

@@ -1,22 +1,12 @@
-//! The headers by which one node tells another what belongs to a call but is no part of it.
+//! Reading the headers that say what belongs to a call but is no part of it.
 
 use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderValue};
-use p2p_client::service::Trace;
-
-/// How much time the caller still has, in milliseconds. Time left, not a time of day, so that clocks need not agree.
-pub(crate) const TIMEOUT_MS: &str = "p2p-timeout-ms";
-/// Where the call is to go: what `Target` reads.
-pub(crate) const ON: &str = "p2p-on";
-/// In whose name a node sends a call, if not in its own. The only value is [`ANONYMOUS`]: a name can be given up here, never taken.
-pub(crate) const CALLER: &str = "p2p-caller";
-/// Nobody's name.
-pub(crate) const ANONYMOUS: &str = "anonymous";
-/// Who began the chain of calls, for the audit log. Believed from nodes only.
-pub(crate) const ORIGIN: &str = "p2p-origin";
-/// W3C Trace Context.
-pub(crate) const TRACEPARENT: &str = "traceparent";
+use p2p_client::{
+    protocol::headers::{CALLER, ON, ORIGIN, TIMEOUT_MS, TRACEPARENT},
+    service::Trace,
+};
 
 /// What a request's headers say of its call. They are looked through once: few as they are, that is faster than five look-ups.
 #[derive(Debug, Default)]

@@ -232,6 +232,7 @@ mod calls {
         let worker = worker(&folder.path().join("worker"), &coordinator).await?;
         coordinator.wait_until(|members| members.hosting("greeter").count() == 2).await;
         let proxy = coordinator.proxy();
+        let (url, fingerprint) = (&*coordinator.url(), &*coordinator.root_fingerprint().to_string());
         let () = include!(concat!(env!("OUT_DIR"), "/calls.rs"));
         let greeted = proxy.greeter().on("worker-1").greet("Ada").await?;
         assert!(greeted.starts_with("Hello, Ada! This is worker-1"), "{greeted}");

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 /// A stock of things.
 #[service(version = "1.0.0")]
 pub trait Stock {
-    /// How many there are of an item.
-    #[service_method(public, read_only)]
+    /// How many there are of an item. Anyone may ask.
+    #[service_method(anonymous, read_only)]
     async fn count(&self, item: &str) -> Result<u32>;
 
     /// Takes some of an item out.

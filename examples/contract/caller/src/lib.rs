@@ -1,7 +1,32 @@
-//! Code that orders from a stock, by its contract. It is given a proxy: of a node, or, in tests, of a mock.
+//! Code that orders from a stock, by its contract. It is given a proxy: of a node, of a client outside of the cluster, or, in tests, of a mock.
 
 use example_contract_api::{StockError, StockProxyExt};
-use p2p_client::{call::CallError, proxy::Proxy};
+use p2p_client::{
+    call::CallError,
+    client::{Client, ClientError},
+    proxy::Proxy,
+};
+
+/// The way to the stock for a program that is no node: by any node's address, and the fingerprint of the cluster's root.
+///
+/// # Errors
+/// The address or the fingerprint is none.
+pub fn from_outside(url: &str, root: &str) -> Result<Proxy, ClientError> {
+    Ok(Client::builder(url)?.root_fingerprint(root).build()?.proxy())
+}
+
+/// Says what there is of these items.
+///
+/// # Errors
+/// Nobody hosts the stock, or it was lost meanwhile.
+pub async fn look(proxy: &Proxy, items: &[&str]) -> Result<String, CallError> {
+    let stock = proxy.stock();
+    let mut said = Vec::new();
+    for item in items {
+        said.push(format!("{} {item}", stock.count(item).await?));
+    }
+    Ok(said.join(", "))
+}
 
 /// Takes what is in a basket, item by item, and says what became of it.
 ///

@@ -33,6 +33,18 @@ pub enum TlsError {
         /// The root key that was expected.
         pinned: RootKeyHash,
     },
+    /// The peer is not under the root that this end trusts by its fingerprint.
+    #[error(
+        "the other end is not of the cluster that is meant: {}, not the one with the fingerprint sha256:{expected}; check the address, and \
+         the fingerprint, which `p2p init` printed as `root`",
+        .found.map_or_else(|| "its certificate leads to another root".to_owned(), |found| format!("its root is sha256:{found}"))
+    )]
+    OtherRoot {
+        /// The root key that was expected.
+        expected: RootKeyHash,
+        /// That of the root that the peer shows, if it shows one.
+        found: Option<RootKeyHash>,
+    },
     /// The peer's certificate has run out.
     #[error("the other end's certificate ran out {} ago; renew it there, or check both clocks", age(*.ago))]
     Expired {

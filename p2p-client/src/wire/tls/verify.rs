@@ -14,7 +14,7 @@ use rustls::{
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use webpki::{EndEntityCert, KeyUsage};
 
-use super::{Expect, PeerIdentity, TlsError, TlsMaterial, TrustedRoot};
+use super::{Expect, PeerIdentity, RootKeyHash, TlsError, TlsMaterial, TrustedRoot};
 use crate::protocol::{ClusterId, NodeId, Role};
 
 /// What the peer's certificate must be meant for.
@@ -86,6 +86,35 @@ pub fn verify_chain(
     Ok(peer)
 }
 
+/// Checks that a server's chain leads to the root with this key, which is to be among the certificates that it shows; tells whose it is.
+/// Otherwise the error is `other`'s, of the root that it shows instead, if it shows one.
+fn verify_under(
+    root: RootKeyHash,
+    leaf: &CertificateDer<'_>,
+    others: &[CertificateDer<'_>],
+    now: UnixTime,
+    algorithms: &WebPkiSupportedAlgorithms,
+    other: impl Fn(Option<RootKeyHash>) -> TlsError,
+) -> Result<PeerIdentity, TlsError> {
+    let mut shown = others.iter().filter_map(|cert| TrustedRoot::from_der(cert.clone().into_owned()).ok());
+    let Some(found) = shown.find(|shown| shown.key_hash() == root) else {
+        return Err(other(others.iter().find(|cert| is_self_issued(cert)).and_then(|cert| key_hash(cert))));
+    };
+    // A chain that shows our root without leading to it is a pretence.
+    verify_chain(&found, leaf, others, Usage::Server, now, algorithms).map_err(|error| match error {
+        TlsError::ForeignCa { .. } => other(None),
+        error => error,
+    })
+}
+
+fn is_self_issued(cert: &CertificateDer<'_>) -> bool {
+    EndEntityCert::try_from(cert).is_ok_and(|cert| cert.issuer() == cert.subject())
+}
+
+fn key_hash(cert: &CertificateDer<'_>) -> Option<RootKeyHash> {
+    TrustedRoot::from_der(cert.clone().into_owned()).ok().map(|root| root.key_hash())
+}
+
 /// Verifies a server for one connection, of which it knows whom the caller meant.
 #[derive(Debug)]
 pub(super) struct MeantServer {
@@ -96,17 +125,17 @@ pub(super) struct MeantServer {
 impl MeantServer {
     fn verify(&self, leaf: &CertificateDer<'_>, others: &[CertificateDer<'_>], now: UnixTime) -> Result<(), TlsError> {
         let algorithms = self.material.algorithms();
-        if let Expect::PinnedRoot(pinned) = &self.expect {
-            let shown = others
-                .iter()
-                .find_map(|cert| TrustedRoot::from_der(cert.clone().into_owned()).ok().filter(|r| r.key_hash() == *pinned));
-            let root = shown.ok_or(TlsError::WrongRoot { pinned: *pinned })?;
-            // A chain that shows our root without leading to it is a pretence.
-            let peer = verify_chain(&root, leaf, others, Usage::Server, now, &algorithms).map_err(|e| match e {
-                TlsError::ForeignCa { .. } => TlsError::WrongRoot { pinned: *pinned },
-                other => other,
-            })?;
-            return if peer.role == Role::Coordinator { Ok(()) } else { Err(TlsError::NotCoordinator { got: peer.node_id }) };
+        match &self.expect {
+            Expect::PinnedRoot(pinned) => {
+                let wrong = |_found| TlsError::WrongRoot { pinned: *pinned };
+                let peer = verify_under(*pinned, leaf, others, now, &algorithms, wrong)?;
+                return if peer.role == Role::Coordinator { Ok(()) } else { Err(TlsError::NotCoordinator { got: peer.node_id }) };
+            }
+            Expect::RootedIn(expected) => {
+                let other = |found| TlsError::OtherRoot { expected: *expected, found };
+                return verify_under(*expected, leaf, others, now, &algorithms, other).map(drop);
+            }
+            Expect::Node(_) | Expect::AnyNode => {}
         }
         let root = self.material.root().ok_or(TlsError::NoRoot)?;
         let peer = verify_chain(&root, leaf, others, Usage::Server, now, &algorithms)?;

@@ -31,9 +31,9 @@ impl NodeCaller {
             One::Node(id) => self.named(head, id),
             One::NoSuchNode(text) => Err(no_route(format!("{text:?} is no node id; an id looks like \"worker-123\""))),
             One::Role(role) if *role == self.cx.role() && self.here(head).is_some() => here(),
-            One::Role(role) => self.best(head, role.as_str(), |info| info.role == *role),
+            One::Role(role) => self.best(head, role.as_str(), |info| one.fits(info.into())),
             One::Capability(label) => {
-                let fits = |info: &NodeInfo| info.capabilities.contains(label);
+                let fits = |info: &NodeInfo| one.fits(info.into());
                 let mine = self.members().is_some_and(|members| members.get(self.cx.node_id()).is_some_and(|me| fits(me)));
                 match self.here(head).filter(|_| mine) {
                     Some(route) => Ok(route),
@@ -132,15 +132,10 @@ impl NodeCaller {
         }
         let members = self.members().ok_or_else(not_yet)?;
         let me = self.cx.node_id();
-        let fits = |info: &NodeInfo| match many {
-            Many::All | Many::Nodes(_) => true,
-            Many::Others => info.node_id != *me,
-            Many::Role(role) => info.role == *role,
-            Many::Capability(label) => info.capabilities.contains(label),
-        };
+        let fits = |info: &NodeInfo| info.is_callable() && many.fits(info.into(), me);
         let service = head.method.service();
         let mut legs = Vec::new();
-        for (info, peer) in members.peers().filter(|(info, _)| info.is_callable() && fits(info)) {
+        for (info, peer) in members.peers().filter(|(info, _)| fits(info)) {
             let route = if info.node_id == *me {
                 self.here(head)
             } else {

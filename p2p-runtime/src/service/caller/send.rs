@@ -1,21 +1,19 @@
 //! Sending calls: on the peer's session, or by HTTP.
 
-use std::time::Duration;
+use std::fmt::{self, Display};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use http::{HeaderName, HeaderValue, Request, StatusCode, header::CONTENT_TYPE};
+use http::{HeaderValue, Request, StatusCode};
 use http_body_util::Full;
 use p2p_client::{
     call::{Failure, Head, Settle, UnderWay, Verdict},
-    protocol::{
-        CallerId, ErrorCode, NodeId, RpcError,
-        envelope::{Reply, write_request},
-    },
+    protocol::{CallerId, NodeId, headers},
     proxy::Peer,
     service::Trace,
     wire::{
-        http::{RequestLimits, SendFailure},
+        http::RequestLimits,
+        rpc::{self, Exchange},
         session::{
             InFlight, MAX_INLINE, Outcome,
             message::{Answer, Outgoing},
@@ -26,7 +24,7 @@ use p2p_client::{
 use rand::RngExt;
 use tokio::time::{Instant, timeout_at};
 
-use crate::web::{BODY_PATH, headers};
+use crate::web::BODY_PATH;
 
 use super::{NodeCaller, with_random};
 
@@ -145,7 +143,7 @@ impl NodeCaller {
         match response {
             Ok(response) if response.status() == StatusCode::OK => Ok(response.into_body()),
             Ok(response) => Err(Failure::Lost(of(to, &format_args!("the result could not be fetched ({})", response.status())))),
-            Err(failure) => match failed(&failure, head, to, left) {
+            Err(failure) => match self.exchange(head, to, &Named(to)).failed(&failure, left) {
                 Failure::NotSent(reason) => Err(Failure::Lost(reason)),
                 other => Err(other),
             },
@@ -154,48 +152,21 @@ impl NodeCaller {
 
     /// Sends a call as an HTTP request of its own.
     async fn post(&self, caller: &CallerId, head: &Head, to: &Peer, body: &[u8], is_said: bool) -> Result<Bytes, Failure> {
-        let left = head.deadline.saturating_duration_since(Instant::now());
-        let request = Self::request(caller, head, is_said.then_some(left), body)?;
-        let response = self
-            .pool
-            .request(to, request, RequestLimits::within(left))
-            .await
-            .map_err(|failure| failed(&failure, head, to, left))?;
-        read(&response, to)
+        self.exchange(head, to, &Named(to)).answer(request(caller, head, is_said, body)?).await
     }
 
-    pub(super) fn request(
-        caller: &CallerId,
-        head: &Head,
-        left: Option<Duration>,
-        body: &[u8],
-    ) -> Result<Request<Full<Bytes>>, Failure> {
-        let path = head.method.path();
-        let mut envelope = Vec::with_capacity(body.len() + path.len() + 64);
-        write_request(&mut envelope, 1, &path, body);
-        let mut request =
-            Request::post("/rpc").body(Full::new(envelope.into())).map_err(|error| Failure::NotSent(error.to_string()))?;
-        let sent = request.headers_mut();
-        for (name, value) in head.headers.iter() {
-            let (name, value) = header(name, value)?;
-            sent.append(name, value);
-        }
-        sent.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if let Some(left) = left {
-            sent.insert(headers::TIMEOUT_MS, u64::try_from(left.as_millis()).unwrap_or(u64::MAX).into());
-        }
-        let trace = head.trace().unwrap_or_else(new_trace);
-        if let Ok(trace) = HeaderValue::try_from(trace.to_string()) {
-            sent.insert(headers::TRACEPARENT, trace);
-        }
-        if let Some(origin) = head.origin().and_then(|origin| HeaderValue::try_from(&**origin).ok()) {
-            sent.insert(headers::ORIGIN, origin);
-        }
-        if *caller == CallerId::Anonymous {
-            sent.insert(headers::CALLER, HeaderValue::from_static(headers::ANONYMOUS));
-        }
-        Ok(request)
+    pub(super) fn exchange<'a>(&'a self, head: &'a Head, to: &'a Peer, whom: &'a Named<'a>) -> Exchange<'a> {
+        Exchange { pool: &self.pool, to, whom, head }
     }
+}
+
+/// The HTTP request of a call that is made in a node's name, or in nobody's.
+pub(super) fn request(caller: &CallerId, head: &Head, is_said: bool, body: &[u8]) -> Result<Request<Full<Bytes>>, Failure> {
+    let mut request = rpc::request(head, is_said, head.trace().unwrap_or_else(new_trace), body)?;
+    if *caller == CallerId::Anonymous {
+        request.headers_mut().insert(headers::CALLER, HeaderValue::from_static(headers::ANONYMOUS));
+    }
+    Ok(request)
 }
 
 impl Settle for NodeCaller {
@@ -236,47 +207,21 @@ pub(super) fn longest(head: &Head, body: &[u8]) -> usize {
 /// How many bytes of a method's path and an origin have their place in every message, beside the largest body.
 const USUAL_TEXTS: usize = 1_024;
 
-/// A header that the caller added. One that cannot be sent to this peer cannot be sent to any.
-fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), Failure> {
-    let hopeless = |text: String| Failure::Answered(RpcError::new(ErrorCode::INVALID_PARAMS, text));
-    let name = HeaderName::try_from(name).map_err(|_| hopeless(format!("{name:?} is no header name")))?;
-    if name.as_str().starts_with("p2p-") {
-        return Err(hopeless(format!("headers that begin with p2p- are the protocol's own; rename {name}")));
-    }
-    let value = HeaderValue::try_from(value).map_err(|_| hopeless(format!("the value of {name} cannot be sent")))?;
-    Ok((name, value))
-}
-
 /// A trace that continues nothing. Nobody must be kept from guessing it, so that its randomness need not be costly.
 fn new_trace() -> Trace {
     Trace::root(with_random(RngExt::random))
 }
 
+/// A node as callers are told of it.
+pub(super) struct Named<'a>(pub(super) &'a Peer);
+
+impl Display for Named<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "node {} at {}", self.0.node_id, self.0.authority)
+    }
+}
+
 /// What happened, and with whom.
-pub(super) fn of(to: &Peer, reason: &dyn std::fmt::Display) -> String {
-    format!("node {} at {}: {reason}", to.node_id, to.authority)
-}
-
-/// What a failed request means for the call.
-pub(super) fn failed(failure: &SendFailure, head: &Head, to: &Peer, left: Duration) -> Failure {
-    if left.is_zero() || head.deadline <= Instant::now() {
-        return Failure::Deadline(head.method.path().into_owned());
-    }
-    match failure {
-        SendFailure::NotSent { reason } => Failure::NotSent(of(to, reason)),
-        SendFailure::Lost { reason } => Failure::Lost(of(to, reason)),
-    }
-}
-
-/// The result's JSON of a response.
-pub(super) fn read(response: &http::Response<Bytes>, from: &Peer) -> Result<Bytes, Failure> {
-    let body = response.body();
-    match serde_json::from_slice::<Reply<'_>>(body) {
-        Ok(Reply { error: Some(error), .. }) => Err(Failure::Answered(error)),
-        Ok(Reply { result: Some(result), .. }) => Ok(body.slice_ref(result.get().as_bytes())),
-        _ if response.status() == StatusCode::SERVICE_UNAVAILABLE => {
-            Err(Failure::NotSent(format!("node {} is starting or stopping", from.node_id)))
-        }
-        _ => Err(Failure::Lost(format!("node {} answered {} and no JSON-RPC response", from.node_id, response.status()))),
-    }
+pub(super) fn of(to: &Peer, reason: &dyn Display) -> String {
+    format!("{}: {reason}", Named(to))
 }

@@ -1,14 +1,11 @@
 //! Opening streams at other nodes: on the session, or as lines of JSON from a peer that speaks no sessions.
 
-use futures::{StreamExt, stream};
-use http::{HeaderValue, header};
+use futures::StreamExt;
 use p2p_client::{
     call::{Failure, Head, Items, Opened, Opening, UnderWay, Verdict},
-    protocol::{CallerId, NDJSON, StreamLine},
+    protocol::CallerId,
     proxy::Peer,
     wire::{
-        Lines,
-        http::RequestLimits,
         session::{ItemStream, MAX_INLINE, Outcome, StreamOpening, message::Answer},
         sessions::Way,
     },
@@ -17,13 +14,11 @@ use tokio::time::Instant;
 
 use super::{
     NodeCaller,
-    send::{failed, longest, message, of, read},
+    send::{Named, longest, message, of, request},
 };
 
 /// How many items of a stream may be on their way to this node. The method waits while they are not taken.
 const CREDIT: u32 = 64;
-/// The longest line of a stream of lines, in bytes: an item, or an error with its data.
-const MAX_LINE: usize = 1 << 20;
 
 impl NodeCaller {
     /// Opens a stream in this node's own name, or in nobody's; see [`send_for`](Self::send_for).
@@ -93,19 +88,7 @@ impl NodeCaller {
 
     /// Opens a stream by an HTTP request of its own.
     async fn open_lines(&self, caller: &CallerId, head: &Head, to: &Peer, body: &[u8], is_said: bool) -> Result<Opened, Failure> {
-        let left = head.deadline.saturating_duration_since(Instant::now());
-        let mut request = Self::request(caller, head, is_said.then_some(left), body)?;
-        request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static(NDJSON));
-        let response = self.pool.open(to, request, left).await.map_err(|failure| failed(&failure, head, to, left))?;
-        let (parts, body) = response.into_parts();
-        if parts.headers.get(header::CONTENT_TYPE).is_some_and(|form| form == NDJSON) {
-            return Ok(Opened::Items(of_lines(body.lines(MAX_LINE), to)));
-        }
-        // It is the answer to a call after all, and the deadline of that holds.
-        let rest = RequestLimits::within(head.deadline.saturating_duration_since(Instant::now()));
-        let whole = body.whole(rest).await;
-        let whole = whole.map_err(|failure| failed(&failure, head, to, left))?;
-        read(&http::Response::from_parts(parts, whole), to).map(Opened::Answered)
+        self.exchange(head, to, &Named(to)).open(request(caller, head, is_said, body)?).await
     }
 
     /// What [`Caller::open`](p2p_client::proxy::Caller::open) does.
@@ -129,24 +112,4 @@ fn broken_off(outcome: Outcome, to: &Peer, path: &str) -> Failure {
         Outcome::Busy { .. } => Failure::Lost(of(to, &"it ended its stream as one that was never opened")),
         Outcome::Deadline => Failure::Deadline(path.to_owned()),
     }
-}
-
-/// The items that come as lines. What is cut off is lost, never just at its end.
-fn of_lines(lines: Lines, from: &Peer) -> Items {
-    let reading = Some((lines, from.clone()));
-    stream::unfold(reading, |reading| async {
-        let (mut lines, from) = reading?;
-        let line = match lines.next().await {
-            Some(Ok(line)) => line,
-            Some(Err(failure)) => return Some((Err(Failure::Lost(of(&from, &failure))), None)),
-            None => return Some((Err(Failure::Lost(of(&from, &"the stream broke off before its end"))), None)),
-        };
-        match StreamLine::parse(&line) {
-            Some(StreamLine::Item(item)) => Some((Ok(line.slice_ref(item.get().as_bytes())), Some((lines, from)))),
-            Some(StreamLine::End) => None,
-            Some(StreamLine::Failed(error)) => Some((Err(Failure::Answered(error)), None)),
-            None => Some((Err(Failure::Lost(of(&from, &"a line of the stream is neither an item nor its end"))), None)),
-        }
-    })
-    .boxed()
 }
