@@ -12,15 +12,17 @@ mod id;
 mod ndjson;
 mod node_info;
 mod role;
+mod scopes;
 mod shape;
 mod target;
 
-pub use access::{Access, CallerId, Denied};
+pub use access::{Access, CallerId, ClientIdentity, Denied};
 pub use descriptor::{Fingerprint, MethodDescriptor, ParamDescriptor, ServiceDescriptor};
 pub use error::{ErrorCode, RpcError};
 pub use id::{ClusterId, InvalidId, NodeId};
 pub use ndjson::{NDJSON, StreamLine};
 pub use node_info::{NodeInfo, NodeStatus, ServiceHealth, ServiceSummary, UnixMillis};
 pub use role::{Capability, InvalidCapability, Role, UnknownRole};
+pub use scopes::{InvalidScope, Scopes};
 pub use shape::definition_name;
 pub use target::{Many, One, ParseTargetError, Target};

@@ -15,6 +15,7 @@ use crate::{
     component::{AnyComponent, Components},
     config::HttpAccess,
     context::Context,
+    identity::client_token::{METADATA, TokenAuthority},
     network::{ListeningPort, NetworkComponent, NetworkParts},
     persistence::StatePersistence,
     secrets::Keeper,
@@ -25,7 +26,8 @@ use crate::{
 };
 
 use super::{
-    Enrolment, Node, NodeBuilder, NodeError, SetBack, attestation::ByCertificate, autosave, large_buffers::expect_large_buffers,
+    Enrolment, Node, NodeBuilder, NodeError, SetBack, attestation::ByCertificate, autosave,
+    large_buffers::expect_large_buffers, tokens, vault::WeakVault,
 };
 
 /// Counts the node's starts, so that what it says after one is newer than all it said before.
@@ -65,6 +67,8 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
     cx.set_caller(&(caller.clone() as Arc<dyn Caller>));
     let listening = cx.clone();
     let issuer = enrolment.issuer(network.clone(), move || listening.shared::<ListeningPort>().map(|port| port.0))?;
+    let client_tokens = tokens::load(&enrolment)?;
+    let (ring, authority) = (client_tokens.verifier.ring().clone(), client_tokens.authority.clone());
     let leave = CancellationToken::new();
 
     let handler = HttpHandler::default();
@@ -85,14 +89,14 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
     });
     let network = NetworkComponent::new(NetworkParts {
         config: builder.membership,
-        me: node_info(&enrolment),
+        me: node_info(&enrolment, authority.as_ref()),
         epoch,
         attestor: Arc::new(ByCertificate(enrolment.identity.attestor())),
         link: Arc::new(gossip),
         events,
         seeds: config.seeds.clone(),
         saved: StatePersistence::new(enrolment.dir.join("gossip_state.json")),
-        pool,
+        pool: pool.clone(),
         sessions: sessions.clone(),
     });
     let service = ServiceComponent::new(ServiceManager::new(builder.services, builder.discover).expecting(builder.expected));
@@ -107,6 +111,8 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
         cx: cx.clone(),
         identity: enrolment.identity.clone(),
         issuer: issuer.clone(),
+        tokens: client_tokens,
+        pool: pool.clone(),
         access,
         running: RunningRequests::new(),
         started,
@@ -126,6 +132,11 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
     components.start(&cx).await?;
 
     let shutdown = cx.shutdown_token();
+    tokio::spawn(cx.audit().clone().keep(shutdown.clone()));
+    tokio::spawn(tokens::listen(cx.clone(), ring.clone(), WeakVault::new(&enrolment.store), shutdown.clone()));
+    if let Some(authority) = authority {
+        tokio::spawn(tokens::rotate(cx.clone(), authority, ring, shutdown.clone()));
+    }
     let membership = cx.membership().cloned().ok_or(NodeError::Unsaid("the component network"))?;
     let advertise = enrolment.config.advertise.clone();
     let node = Node { cx, components, caller, membership, store: enrolment.store.clone(), issuer, leave, advertise };
@@ -152,8 +163,11 @@ async fn keep_port(node: &Node, enrolment: Enrolment) -> Result<(), NodeError> {
     Ok(())
 }
 
-fn node_info(enrolment: &Enrolment) -> NodeInfo {
+fn node_info(enrolment: &Enrolment, authority: Option<&TokenAuthority>) -> NodeInfo {
     let peer = enrolment.identity.peer();
+    let mut metadata = BTreeMap::from([("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]);
+    // What it says of itself it signs, by the certificate that makes it a coordinator: so its keys are believed.
+    metadata.extend(authority.map(|authority| (METADATA.to_owned(), authority.published().to_metadata())));
     NodeInfo {
         node_id: peer.node_id.clone(),
         address: enrolment.config.advertise.to_string(),
@@ -161,7 +175,7 @@ fn node_info(enrolment: &Enrolment) -> NodeInfo {
         role: peer.role,
         capabilities: enrolment.config.capabilities.clone(),
         last_seen: UnixMillis::now(),
-        metadata: BTreeMap::from([("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]),
+        metadata,
         status: NodeStatus::Alive,
         services: BTreeMap::new(),
     }
