@@ -109,7 +109,8 @@ impl AuditLog {
         };
         let Subject { who, what, from, trace, origin } = subject;
         let (trace, origin) = (trace_id(trace), shortened(origin.unwrap_or("-")));
-        tracing::info!(target: "audit", %who, token_id = token_id(who), what, %from, trace, origin, outcome, "administered");
+        let (token_id, who, from) = (token_id(who), shortened(&who.to_string()), from.to_string());
+        tracing::info!(target: "audit", who, token_id, what, from, trace, origin, outcome, "administered");
     }
 
     /// Writes the counts of what was held back and is over. With `all`, of what is not over as well.
@@ -139,12 +140,9 @@ impl fmt::Debug for AuditLog {
 }
 
 fn write_denial(subject: &Subject<'_>, kind: &Kind) {
-    let Subject { who, trace, origin, .. } = subject;
-    let (trace, origin) = (trace_id(*trace), shortened(origin.unwrap_or("-")));
-    let Kind { what, from, .. } = kind;
-    tracing::warn!(
-        target: "audit", %who, token_id = token_id(who), what, from, trace, origin, outcome = kind.outcome(), "denied"
-    );
+    let (trace, origin) = (trace_id(subject.trace), shortened(subject.origin.unwrap_or("-")));
+    let (Kind { who, what, from, .. }, token_id) = (kind, token_id(subject.who));
+    tracing::warn!(target: "audit", who, token_id, what, from, trace, origin, outcome = kind.outcome(), "denied");
 }
 
 fn write_count((kind, repeated): &(Kind, u64)) {

@@ -186,12 +186,19 @@ mod tests {
         let scope = Access::Scope("read".into());
         for access in [&Access::Public, &scope] {
             let said = said(access, &CallerId::Anonymous);
-            assert!(said.contains("; send a token in the header authorization: POST /auth/token") && said.contains("`p2p client create`"));
+            assert!(
+                said.contains("; send a token in the header authorization: POST /auth/token")
+                    && said.contains("`p2p client create`")
+            );
         }
-        let for_scope = "client ci@c may not call a/b: it is for nodes, operators and clients with the scope \"read\"; this token has ";
+        let for_scope =
+            "client ci@c may not call a/b: it is for nodes, operators and clients with the scope \"read\"; this token has ";
         assert_eq!(said(&scope, &client("write")), format!("{for_scope}write: get one with the scope"));
         assert_eq!(said(&scope, &client("")), format!("{for_scope}no scopes: get one with the scope"));
-        assert_eq!(said(&Access::Nodes, &client("read")), "client ci@c may not call a/b: it is for nodes of this cluster and operators");
+        assert_eq!(
+            said(&Access::Nodes, &client("read")),
+            "client ci@c may not call a/b: it is for nodes of this cluster and operators"
+        );
     }
 
     #[test]

@@ -20,7 +20,9 @@ pub struct Scopes(BTreeSet<Box<str>>);
 
 /// A word that is no scope.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no scope: one is a word of at most 100 printable ASCII characters without quotes and backslashes, such as orders:read")]
+#[error(
+    "{0:?} is no scope: one is a word of at most 100 printable ASCII characters without quotes and backslashes, such as orders:read"
+)]
 pub struct InvalidScope(String);
 
 impl Scopes {

@@ -26,8 +26,8 @@ use crate::{
 };
 
 use super::{
-    Enrolment, Node, NodeBuilder, NodeError, SetBack, attestation::ByCertificate, autosave,
-    large_buffers::expect_large_buffers, tokens, vault::WeakVault,
+    Enrolment, Node, NodeBuilder, NodeError, SetBack, attestation::ByCertificate, autosave, large_buffers::expect_large_buffers,
+    tokens, vault::WeakVault,
 };
 
 /// Counts the node's starts, so that what it says after one is newer than all it said before.

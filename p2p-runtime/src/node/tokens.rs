@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use p2p_client::protocol::{Role, UnixMillis};
+use p2p_client::protocol::{NodeInfo, Role, UnixMillis};
 use tokio::{task::spawn_blocking, time::sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -68,13 +68,15 @@ pub(super) async fn rotate(cx: Context, authority: TokenAuthority, ring: KeyRing
 pub(super) async fn listen(cx: Context, ring: KeyRing, vault: WeakVault, stop: CancellationToken) {
     let Some(membership) = cx.membership().cloned() else { return };
     let (members, mut events) = membership.subscribe();
-    let mut is_new = members.iter().filter(|info| ring.heard(info, UnixMillis::now())).count() > 0;
+    // Its own keys a node has at first hand, if it may have any; what it says of itself nobody has checked here.
+    let heard = |info: &NodeInfo| info.node_id != *cx.node_id() && ring.heard(info, UnixMillis::now());
+    let mut is_new = members.iter().filter(|info| heard(info)).count() > 0;
     loop {
         if is_new && let Err(error) = keep(&ring, &vault).await {
             tracing::warn!(%error, "the coordinators' keys could not be kept; after a restart tokens wait until a coordinator is heard of");
         }
         let Some(Some(event)) = stop.run_until_cancelled(events.next()).await else { return };
-        is_new = ring.heard(event.info(), UnixMillis::now());
+        is_new = heard(event.info());
     }
 }
 

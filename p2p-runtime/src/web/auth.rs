@@ -39,6 +39,8 @@ use super::{requester::Requester, state::WebState};
 
 /// Where tokens are made.
 pub(super) const TOKEN_PATH: &str = "/auth/token";
+/// Where they are taken back.
+pub(super) const REVOKE_PATH: &str = "/auth/revoke";
 /// How long the coordinator that keeps a credential may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -60,7 +62,11 @@ struct TokenReply<'a> {
     token_id: &'a str,
 }
 
-pub(super) async fn token(State(state): State<Arc<WebState>>, requester: Requester, request: Request) -> Result<Response, AuthError> {
+pub(super) async fn token(
+    State(state): State<Arc<WebState>>,
+    requester: Requester,
+    request: Request,
+) -> Result<Response, AuthError> {
     let grant = read(request, &state, TokenGrant::from_body).await?;
     grant.check_type()?;
     let outcome = match &grant.client_id {
@@ -78,7 +84,7 @@ pub(super) async fn token(State(state): State<Arc<WebState>>, requester: Request
 async fn by_secret(state: &WebState, requester: &Requester, client: &str, grant: &TokenGrant) -> Result<Response, AuthError> {
     let secret = grant.secret().ok_or_else(|| AuthError::invalid_request("client_id comes without client_secret"))?;
     let Some(authority) = &state.tokens.authority else { return Err(elsewhere(state)) };
-    let id: ClientId = client.parse()?;
+    let id = ClientId::parse(client, state.cx.node_id())?;
     if id.keeper != *state.cx.node_id() {
         return ask_keeper(state, requester, &id, grant).await;
     }
@@ -101,7 +107,13 @@ fn issue(
 ) -> Result<Response, AuthError> {
     let scopes: Option<Scopes> = grant.scope.as_deref().map(str::parse).transpose()?;
     let issued = authority.issue(proof, scopes, grant.ttl_seconds.map(Duration::from_secs))?;
-    let told = format!("for {}, id {}, good for {} s, scopes {:?}", issued.client, issued.id, issued.good_for.as_secs(), issued.scopes.to_string());
+    let told = format!(
+        "for {}, id {}, good for {} s, scopes {:?}",
+        issued.client,
+        issued.id,
+        issued.good_for.as_secs(),
+        issued.scopes.to_string()
+    );
     state.cx.audit().done::<AuthError>(requester.subject("token issue"), Ok(&told));
     Ok(reply(&issued))
 }
@@ -131,24 +143,40 @@ async fn ask_keeper(state: &WebState, requester: &Requester, id: &ClientId, gran
     if requester.is_from_node() {
         return Err(AuthError::invalid_client(&format!("node {} does not keep the credential of {id}", state.cx.node_id())));
     }
-    let away = || AuthError::unavailable(&format!("coordinator {}, which keeps the credential of {id}, cannot be reached; try again later", id.keeper));
+    let away = || {
+        AuthError::unavailable(&format!(
+            "coordinator {}, which keeps the credential of {id}, cannot be reached; try again later",
+            id.keeper
+        ))
+    };
     if !info.is_callable() {
         return Err(away());
     }
-    let request = http::Request::post(TOKEN_PATH).header(CONTENT_TYPE, "application/json").body(Full::new(Bytes::from(grant.to_json()?)));
+    let request =
+        http::Request::post(TOKEN_PATH).header(CONTENT_TYPE, "application/json").body(Full::new(Bytes::from(grant.to_json()?)));
     let request = request.map_err(|error| AuthError::invalid_request(&error.to_string()))?;
     let answer = state.pool.request(keeper, request, RequestLimits::within(PATIENCE)).await.map_err(|_| away())?;
+    Ok(passed_on(answer))
+}
+
+/// What another coordinator answered.
+fn passed_on(answer: http::Response<Bytes>) -> Response {
     let (head, body) = answer.into_parts();
     let mut response = Response::new(axum::body::Body::from(body));
     *response.status_mut() = head.status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    Ok(not_kept(response))
+    not_kept(response)
 }
 
 /// A worker makes no tokens, and is not to see secrets: where to go instead.
 fn elsewhere(state: &WebState) -> AuthError {
     let members = state.cx.membership().map(crate::network::Membership::members);
-    let coordinators: Vec<_> = members.iter().flat_map(|members| members.by_role(Role::Coordinator)).map(|info| info.url()).collect();
+    let coordinators: Vec<_> =
+        members.iter().flat_map(|members| members.by_role(Role::Coordinator)).map(|info| info.url()).collect();
     let at = if coordinators.is_empty() { "none can be reached now".to_owned() } else { coordinators.join(", ") };
-    AuthError::new(StatusCode::MISDIRECTED_REQUEST, "invalid_request", &format!("this node makes no tokens; ask a coordinator: {at}"))
+    AuthError::new(
+        StatusCode::MISDIRECTED_REQUEST,
+        "invalid_request",
+        &format!("this node makes no tokens; ask a coordinator: {at}"),
+    )
 }

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     identity::{
-        ClientName, DEFAULT_TTL, GrantRefused,
-        client_token::{ClientOptions, PublishedKeys, TokenAuthority},
+        ClientName, DEFAULT_TTL, GrantRefused, MAX_TTL,
+        client_token::{ClientOptions, InvalidTokenId, PublishedKeys, TokenAuthority, TokenId},
     },
     node::publish_token_keys,
     storage::{Secret, base64_secret},
@@ -49,6 +49,11 @@ pub enum ClientCommand {
         /// Which.
         name: ClientName,
     },
+    /// Takes one token back.
+    Revoke {
+        /// Its id, as the audit log shows it.
+        token_id: String,
+    },
     /// Lets go of the keys that sign tokens, and makes a fresh one: every token of this coordinator ends.
     ReplaceKeys,
 }
@@ -66,6 +71,8 @@ pub enum ClientReply {
     },
     /// It is gone, and its tokens are revoked.
     Remove,
+    /// It is revoked.
+    Revoke,
     /// There is a fresh key.
     ReplaceKeys,
 }
@@ -104,6 +111,7 @@ impl ClientCommand {
             Self::Create { name, scopes, .. } => format!("client create {name} with scopes {:?}", scopes.to_string()),
             Self::List => "client list".to_owned(),
             Self::Remove { name } => format!("client remove {name}"),
+            Self::Revoke { token_id } => format!("token revoke {token_id}"),
             Self::ReplaceKeys => "client replace-keys".to_owned(),
         }
     }
@@ -143,12 +151,25 @@ async fn carry_out(state: &WebState, authority: &TokenAuthority, command: Client
             Some(_) => Ok(ClientReply::Remove),
             None => Err(unknown(authority, &name)),
         },
+        ClientCommand::Revoke { token_id } => revoke(state, &token_id).await,
         ClientCommand::ReplaceKeys => {
             let keys: PublishedKeys = authority.replace_keys().await.map_err(|error| refusal(&error))?;
             publish_token_keys(&state.cx, state.tokens.verifier.ring(), keys).await;
             Ok(ClientReply::ReplaceKeys)
         }
     }
+}
+
+/// Takes a token back of which only the id is known: it is remembered for as long as any token can be good.
+async fn revoke(state: &WebState, token_id: &str) -> Result<ClientReply, Refusal> {
+    let invalid =
+        |error: InvalidTokenId| Refusal(StatusCode::BAD_REQUEST, RpcError::new(ErrorCode::INVALID_REQUEST, error.to_string()));
+    let id: TokenId = token_id.parse().map_err(invalid)?;
+    let verifier = &state.tokens.verifier;
+    let longest = u64::try_from((MAX_TTL + MAX_TTL / 24).as_millis()).unwrap_or(u64::MAX);
+    let until = UnixMillis(verifier.now().0.saturating_add(longest));
+    verifier.revoked().revoke(id.as_str(), until, verifier.now()).await.map_err(|error| refusal(&error.into()))?;
+    Ok(ClientReply::Revoke)
 }
 
 fn list(authority: &TokenAuthority) -> Vec<ClientShown> {
@@ -173,7 +194,9 @@ pub(super) fn unknown(authority: &TokenAuthority, name: &ClientName) -> Refusal 
 fn refusal(error: &GrantRefused) -> Refusal {
     let (status, code) = match error {
         GrantRefused::Exists(_) | GrantRefused::TooMany(_) => (StatusCode::CONFLICT, ErrorCode::INVALID_REQUEST),
-        GrantRefused::Crypto | GrantRefused::Vault(_) | GrantRefused::Damaged(_) => (StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::INTERNAL),
+        GrantRefused::Crypto | GrantRefused::Vault(_) | GrantRefused::Damaged(_) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::INTERNAL)
+        }
         _ => (StatusCode::BAD_REQUEST, ErrorCode::INVALID_REQUEST),
     };
     Refusal(status, RpcError::new(code, error.to_string()))

@@ -69,7 +69,8 @@ fn of_route(state: &WebState, who: &CallerId, path: &str) -> Result<Explanation,
             Ok(Explanation { allowed, who: who.to_string(), what: path.to_owned(), access, reason })
         }
         None => {
-            let text = format!("there is nothing at {path}; routes are such as /services, /cluster/nodes, /openapi.json and /health");
+            let text =
+                format!("there is nothing at {path}; routes are such as /services, /cluster/nodes, /openapi.json and /health");
             Err(refused(StatusCode::NOT_FOUND, ErrorCode::METHOD_NOT_FOUND, text))
         }
     }
@@ -80,7 +81,9 @@ async fn of_method(state: &WebState, who: CallerId, path: &str) -> Result<Explan
         return Ok(decide(&who, path, &state.access.documents, ""));
     }
     let Some((service, name)) = path.split_once('/') else {
-        let text = format!("{path:?} names no method; write service/method, such as system/get_system_info, or a route, such as /services");
+        let text = format!(
+            "{path:?} names no method; write service/method, such as system/get_system_info, or a route, such as /services"
+        );
         return Err(refused(StatusCode::BAD_REQUEST, ErrorCode::INVALID_REQUEST, text));
     };
     let (descriptor, host) = describe(state, service).await.map_err(|error| Refusal(StatusCode::NOT_FOUND, error))?;
@@ -116,18 +119,26 @@ fn caller(state: &WebState, who: &str) -> Result<CallerId, Refusal> {
     match who.split_once(':') {
         None if who == "anonymous" => Ok(CallerId::Anonymous),
         None if who == "operator" => Ok(CallerId::Operator),
-        Some(("node", id)) => node(state, id.parse().map_err(|error: p2p_client::protocol::InvalidId| invalid(error.to_string()))?),
+        Some(("node", id)) => {
+            node(state, id.parse().map_err(|error: p2p_client::protocol::InvalidId| invalid(error.to_string()))?)
+        }
         Some(("role", role)) => {
             let role: Role = role.parse().map_err(|error: p2p_client::protocol::UnknownRole| invalid(error.to_string()))?;
-            let id = format!("some-{role}").parse().map_err(|error: p2p_client::protocol::InvalidId| invalid(error.to_string()))?;
+            let id =
+                format!("some-{role}").parse().map_err(|error: p2p_client::protocol::InvalidId| invalid(error.to_string()))?;
             Ok(CallerId::Node { id, role })
         }
         Some(("client", name)) => client(state, name),
         Some(("scope" | "scopes", scopes)) => {
-            let scopes: Scopes = scopes.replace(',', " ").parse().map_err(|error: p2p_client::protocol::InvalidScope| invalid(error.to_string()))?;
+            let scopes: Scopes = scopes
+                .replace(',', " ")
+                .parse()
+                .map_err(|error: p2p_client::protocol::InvalidScope| invalid(error.to_string()))?;
             Ok(CallerId::Client(Arc::new(ClientIdentity::new(format!("with the scopes {:?}", scopes.to_string()), scopes, ""))))
         }
-        _ => Err(invalid(format!("{who:?} is nobody; write node:ID, role:worker, client:NAME, scope:A,B, anonymous or operator"))),
+        _ => {
+            Err(invalid(format!("{who:?} is nobody; write node:ID, role:worker, client:NAME, scope:A,B, anonymous or operator")))
+        }
     }
 }
 
@@ -157,9 +168,9 @@ fn client(state: &WebState, name: &str) -> Result<CallerId, Refusal> {
         let text = format!("the client is kept by {keeper}; ask there, or by scope:A,B");
         return Err(refused(StatusCode::CONFLICT, ErrorCode::INVALID_REQUEST, text));
     }
-    let name: ClientName = name
-        .parse()
-        .map_err(|error: crate::identity::InvalidClientName| refused(StatusCode::BAD_REQUEST, ErrorCode::INVALID_REQUEST, error.to_string()))?;
+    let name: ClientName = name.parse().map_err(|error: crate::identity::InvalidClientName| {
+        refused(StatusCode::BAD_REQUEST, ErrorCode::INVALID_REQUEST, error.to_string())
+    })?;
     let record = authority.client(&name).ok_or_else(|| unknown(authority, &name))?;
     let id = ClientId { name, keeper: me.clone() };
     Ok(CallerId::Client(Arc::new(ClientIdentity::new(id.to_string(), record.scopes, ""))))

@@ -26,7 +26,8 @@ use p2p_client::protocol::Access;
 use crate::{config::HttpAccess, transport::unavailable};
 
 use super::{
-    BODY_PATH, DESCRIPTOR_PATH, admin, auth, bodies, calls, catalogue, clients, documents, joining, policy, state::WebState, store,
+    BODY_PATH, DESCRIPTOR_PATH, admin, auth, bodies, calls, catalogue, clients, documents, joining, policy, state::WebState,
+    store,
 };
 
 /// Whom a route is for.
@@ -41,9 +42,13 @@ pub(super) enum RouteFor<'a> {
 pub(super) fn route_for<'a>(path: &str, access: &'a HttpAccess) -> Option<RouteFor<'a>> {
     let below = |prefix: &str| path.strip_prefix(prefix).is_some_and(|rest| rest.len() > 1 && rest.starts_with('/'));
     let whom = match path {
-        "/rpc" | "/health" | "/.well-known/jwks.json" | "/auth/token" | "/auth/revoke" | "/internal/ca-cert" | "/internal/cert-request" => {
-            &Access::Anonymous
-        }
+        "/rpc"
+        | "/health"
+        | "/.well-known/jwks.json"
+        | "/auth/token"
+        | "/auth/revoke"
+        | "/internal/ca-cert"
+        | "/internal/cert-request" => &Access::Anonymous,
         "/services" => &access.services,
         "/cluster/nodes" => &access.cluster_nodes,
         "/openapi.json" | "/openapi-3.0.json" | "/openrpc.json" => &access.documents,
@@ -69,7 +74,7 @@ pub(super) fn routes(state: Arc<WebState>) -> Router {
         .route(&format!("{BODY_PATH}/{{ticket}}"), get(bodies::fetch))
         .route("/.well-known/jwks.json", get(auth::jwks))
         .route(auth::TOKEN_PATH, post(auth::token))
-        .route("/auth/revoke", post(auth::revoke))
+        .route(auth::REVOKE_PATH, post(auth::revoke))
         .route("/internal/ca-cert", get(joining::ca_cert))
         .route("/internal/cert-request", post(joining::cert_request))
         .route("/admin/token", post(admin::create_token))

@@ -101,7 +101,9 @@ impl TokenAuthority {
             vault.update(vec![keys_change(&keys)?])?;
         }
         let clients = match vault.get(TABLE)? {
-            Some(stored) => serde_json::from_slice(&stored).map_err(|error| GrantRefused::Damaged(format!("the clients: {error}")))?,
+            Some(stored) => {
+                serde_json::from_slice(&stored).map_err(|error| GrantRefused::Damaged(format!("the clients: {error}")))?
+            }
             None => ClientTable::default(),
         };
         Ok(Self(Arc::new(Inner {
@@ -144,7 +146,11 @@ impl TokenAuthority {
     }
 
     /// Makes a client. It is durable when this returns; its secret exists only in the result.
-    pub(crate) async fn create_client(&self, name: ClientName, options: ClientOptions) -> Result<(ClientId, ClientSecret), GrantRefused> {
+    pub(crate) async fn create_client(
+        &self,
+        name: ClientName,
+        options: ClientOptions,
+    ) -> Result<(ClientId, ClientSecret), GrantRefused> {
         let id = ClientId { name: name.clone(), keeper: self.0.node_id.clone() };
         let secret = self.blocking(move |inner| inner.change_clients(|clients, now| clients.create(name, options, now))).await?;
         Ok((id, secret))
@@ -172,7 +178,12 @@ impl TokenAuthority {
     }
 
     /// Makes a token. Without `scopes` it has all that the client may have; a node may have any, as it may call what they open.
-    pub(crate) fn issue(&self, proof: &Proof, scopes: Option<Scopes>, ttl: Option<Duration>) -> Result<IssuedToken, GrantRefused> {
+    pub(crate) fn issue(
+        &self,
+        proof: &Proof,
+        scopes: Option<Scopes>,
+        ttl: Option<Duration>,
+    ) -> Result<IssuedToken, GrantRefused> {
         let inner = &*self.0;
         let now = (inner.clock)();
         match proof {

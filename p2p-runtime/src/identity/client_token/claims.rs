@@ -127,7 +127,9 @@ impl FromStr for TokenId {
 
     fn from_str(text: &str) -> Result<Self, InvalidTokenId> {
         match text.split_once('.') {
-            Some((credential, own)) if is_hex(credential, CREDENTIAL_DIGITS) && is_hex(own, OWN_DIGITS) => Ok(Self(text.to_owned())),
+            Some((credential, own)) if is_hex(credential, CREDENTIAL_DIGITS) && is_hex(own, OWN_DIGITS) => {
+                Ok(Self(text.to_owned()))
+            }
             _ => Err(InvalidTokenId(text.chars().take(80).collect())),
         }
     }

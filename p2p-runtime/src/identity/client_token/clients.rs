@@ -83,12 +83,13 @@ pub(crate) struct ClientId {
     pub(crate) keeper: NodeId,
 }
 
-impl FromStr for ClientId {
-    type Err = GrantRefused;
-
-    fn from_str(text: &str) -> Result<Self, GrantRefused> {
-        let (name, keeper) = text.split_once('@').ok_or(GrantRefused::InvalidClient)?;
-        let keeper = keeper.parse().map_err(|_| GrantRefused::InvalidClient)?;
+impl ClientId {
+    /// Reads a name. One that does not say who keeps the credential means that this node does.
+    pub(crate) fn parse(text: &str, here: &NodeId) -> Result<Self, GrantRefused> {
+        let (name, keeper) = match text.split_once('@') {
+            Some((name, keeper)) => (name, keeper.parse().map_err(|_| GrantRefused::InvalidClient)?),
+            None => (text, here.clone()),
+        };
         Ok(Self { name: name.parse().map_err(|_| GrantRefused::InvalidClient)?, keeper })
     }
 }
@@ -175,7 +176,12 @@ pub(super) struct ClientTable {
 }
 
 impl ClientTable {
-    pub(super) fn create(&mut self, name: ClientName, options: ClientOptions, now: UnixMillis) -> Result<ClientSecret, GrantRefused> {
+    pub(super) fn create(
+        &mut self,
+        name: ClientName,
+        options: ClientOptions,
+        now: UnixMillis,
+    ) -> Result<ClientSecret, GrantRefused> {
         if self.clients.contains_key(&name) {
             return Err(GrantRefused::Exists(name.into()));
         }
@@ -209,7 +215,12 @@ impl ClientTable {
     }
 
     /// The client of this name, if this is its secret. A name that is not known takes as long as one that is, and is told the same.
-    pub(super) fn authenticate(&self, name: &ClientName, secret: &ClientSecret, now: UnixMillis) -> Result<&ClientRecord, GrantRefused> {
+    pub(super) fn authenticate(
+        &self,
+        name: &ClientName,
+        secret: &ClientSecret,
+        now: UnixMillis,
+    ) -> Result<&ClientRecord, GrantRefused> {
         let record = self.clients.get(name);
         let expected = record.map_or([0; 32], |record| record.secret_sha256);
         let fits = verify_slices_are_equal(&expected, &secret.hash()).is_ok();
@@ -243,7 +254,9 @@ mod tests {
         let other = table.create(name("other"), ClientOptions::default(), NOW).unwrap();
         assert!(secret.reveal().starts_with("p2p-secret-") && secret.reveal().len() == PREFIX.len() + 43);
         assert_eq!(table.authenticate(&name("ci"), &secret, NOW).unwrap(), table.get(&name("ci")).unwrap());
-        for (who, wrong) in [("ci", &other), ("nobody", &secret), ("ci", &ClientSecret::new("")), ("ci", &ClientSecret::new("p2p-secret-"))] {
+        for (who, wrong) in
+            [("ci", &other), ("nobody", &secret), ("ci", &ClientSecret::new("")), ("ci", &ClientSecret::new("p2p-secret-"))]
+        {
             assert!(matches!(table.authenticate(&name(who), wrong, NOW), Err(GrantRefused::InvalidClient)), "{who}");
         }
         assert!(table.remove(&name("ci")).is_some() && table.remove(&name("ci")).is_none());
@@ -294,10 +307,15 @@ mod tests {
         for bad in ["", "a@b", "A", "a b", "ü", &"x".repeat(64), "a:b"] {
             assert!(bad.parse::<ClientName>().is_err(), "{bad}");
         }
-        let id: ClientId = "ci.bot_2@coordinator-1".parse().unwrap();
-        assert_eq!((id.name.as_str(), id.keeper.as_str(), id.to_string()), ("ci.bot_2", "coordinator-1", "ci.bot_2@coordinator-1".to_owned()));
-        for bad in ["ci", "ci@", "@c", "ci@c@d", "ci@C"] {
-            assert!(bad.parse::<ClientId>().is_err(), "{bad}");
+        let here: NodeId = "here".parse().unwrap();
+        let id = ClientId::parse("ci.bot_2@coordinator-1", &here).unwrap();
+        assert_eq!(
+            (id.name.as_str(), id.keeper.as_str(), id.to_string()),
+            ("ci.bot_2", "coordinator-1", "ci.bot_2@coordinator-1".to_owned())
+        );
+        assert_eq!(ClientId::parse("ci", &here).unwrap().to_string(), "ci@here");
+        for bad in ["", "ci@", "@c", "ci@c@d", "ci@C"] {
+            assert!(ClientId::parse(bad, &here).is_err(), "{bad}");
         }
     }
 }

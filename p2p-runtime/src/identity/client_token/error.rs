@@ -71,7 +71,9 @@ pub enum BearerRefused {
     #[error("the token was revoked; get a new one with POST /auth/token")]
     Revoked,
     /// It is a node's, and comes without that node's certificate.
-    #[error("the token is good only with the certificate of node {bound}; a client outside of the cluster needs a credential, by `p2p client create`")]
+    #[error(
+        "the token is good only with the certificate of node {bound}; a client outside of the cluster needs a credential, by `p2p client create`"
+    )]
     OtherCertificate {
         /// The node that it was given to.
         bound: NodeId,
@@ -83,7 +85,9 @@ pub enum BearerRefused {
 #[non_exhaustive]
 pub enum GrantRefused {
     /// Unknown, or with another secret: which of both is not told.
-    #[error("there is no such client here, or its secret is another; `p2p client list` on the coordinator after the @ shows those that there are")]
+    #[error(
+        "there is no such client here, or its secret is another; `p2p client list` on the coordinator after the @ shows those that there are"
+    )]
     InvalidClient,
     /// The credential's time is over.
     #[error("the client's credential has expired; make a new one with `p2p client create`")]

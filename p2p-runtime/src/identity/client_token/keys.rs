@@ -258,7 +258,12 @@ mod tests {
         let seed = seed["seed"].as_str().unwrap();
         assert!(std::str::from_utf8(&stored).unwrap().contains(seed));
         assert!(!format!("{keys:?}").contains(&seed[..20]));
-        for damaged in [&b"{}"[..], br#"{"version":2,"keys":[]}"#, br#"{"version":1,"keys":[]}"#, br#"{"version":1,"keys":[{"seed":"AA","from":1}]}"#] {
+        for damaged in [
+            &b"{}"[..],
+            br#"{"version":2,"keys":[]}"#,
+            br#"{"version":1,"keys":[]}"#,
+            br#"{"version":1,"keys":[{"seed":"AA","from":1}]}"#,
+        ] {
             assert!(matches!(SigningKeys::from_stored(damaged), Err(GrantRefused::Damaged(_))));
         }
     }

@@ -31,7 +31,9 @@ impl RevokedTokens {
     pub(crate) fn load(vault: Arc<dyn Vault>) -> Result<Self, IdentityError> {
         let ids = match vault.get(REVOKED)? {
             None => Ids::new(),
-            Some(stored) => serde_json::from_slice(&stored).map_err(|error| IdentityError::Damaged(format!("the revoked tokens: {error}")))?,
+            Some(stored) => {
+                serde_json::from_slice(&stored).map_err(|error| IdentityError::Damaged(format!("the revoked tokens: {error}")))?
+            }
         };
         Ok(Self { ids: Arc::new(ArcSwap::from_pointee(ids)), writing: Arc::default(), vault })
     }

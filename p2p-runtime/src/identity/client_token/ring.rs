@@ -47,7 +47,8 @@ impl KeyRing {
     /// What the node knew when it stopped.
     pub(crate) fn load(vault: &dyn Vault) -> Result<Self, IdentityError> {
         let Some(stored) = vault.get(RING)? else { return Ok(Self::default()) };
-        let keys: Keys = serde_json::from_slice(&stored).map_err(|error| IdentityError::Damaged(format!("the known keys of coordinators: {error}")))?;
+        let keys: Keys = serde_json::from_slice(&stored)
+            .map_err(|error| IdentityError::Damaged(format!("the known keys of coordinators: {error}")))?;
         Ok(Self(Arc::new(ArcSwap::from_pointee(keys))))
     }
 

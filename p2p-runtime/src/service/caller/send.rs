@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use http::{HeaderName, HeaderValue, Request, StatusCode, header::CONTENT_TYPE};
+use http::{
+    HeaderName, HeaderValue, Request, StatusCode,
+    header::{AUTHORIZATION, CONTENT_TYPE},
+};
 use http_body_util::Full;
 use p2p_client::{
     call::{Failure, Head, Settle, UnderWay, Verdict},
@@ -243,7 +246,9 @@ fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), Failure>
     if name.as_str().starts_with("p2p-") {
         return Err(hopeless(format!("headers that begin with p2p- are the protocol's own; rename {name}")));
     }
-    let value = HeaderValue::try_from(value).map_err(|_| hopeless(format!("the value of {name} cannot be sent")))?;
+    let mut value = HeaderValue::try_from(value).map_err(|_| hopeless(format!("the value of {name} cannot be sent")))?;
+    // A token has no place in the tables of header compression (RFC 7541, section 7.1.3).
+    value.set_sensitive(name == AUTHORIZATION);
     Ok((name, value))
 }
 

@@ -12,7 +12,10 @@ use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
-use super::{super::rpc::{BodyLimits, read_body_within}, AuthError};
+use super::{
+    super::rpc::{BodyLimits, read_body_within},
+    AuthError,
+};
 use crate::{identity::ClientSecret, web::WebState};
 
 /// The largest request, in bytes.
@@ -64,7 +67,8 @@ impl TokenGrant {
             (client_id, client_secret) = (Some(id), Some(secret));
         }
         let ttl = members.take("ttl_seconds").map(|text| text.parse());
-        let ttl_seconds = ttl.transpose().map_err(|_| AuthError::invalid_request("ttl_seconds is a number of seconds, such as 300"))?;
+        let ttl_seconds =
+            ttl.transpose().map_err(|_| AuthError::invalid_request("ttl_seconds is a number of seconds, such as 300"))?;
         Ok(Self { grant_type: members.take("grant_type"), client_id, client_secret, scope: members.take("scope"), ttl_seconds })
     }
 
@@ -79,8 +83,9 @@ impl TokenGrant {
         }
     }
 
+    /// The secret, without the line's end that a file has.
     pub(super) fn secret(&self) -> Option<ClientSecret> {
-        self.client_secret.clone().map(ClientSecret::new)
+        self.client_secret.as_deref().map(|secret| ClientSecret::new(secret.trim()))
     }
 
     /// The same again, for the coordinator that keeps the credential.
@@ -135,10 +140,10 @@ fn from_json(text: &str) -> Result<Members, AuthError> {
         ttl_seconds: Option<u64>,
         token: Option<String>,
         token_type_hint: Option<String>,
-        token_id: Option<String>,
     }
     // The error may quote what stood there; it tells the place only.
-    let body: Body = serde_json::from_str(text).map_err(|error| unreadable(&format!("line {}, column {}", error.line(), error.column())))?;
+    let body: Body =
+        serde_json::from_str(text).map_err(|error| unreadable(&format!("line {}, column {}", error.line(), error.column())))?;
     let members = [
         ("grant_type", body.grant_type),
         ("client_id", body.client_id),
@@ -147,7 +152,6 @@ fn from_json(text: &str) -> Result<Members, AuthError> {
         ("ttl_seconds", body.ttl_seconds.map(|ttl| ttl.to_string())),
         ("token", body.token),
         ("token_type_hint", body.token_type_hint),
-        ("token_id", body.token_id),
     ];
     Ok(Members(members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()))
 }
@@ -161,8 +165,11 @@ fn unreadable(why: &str) -> AuthError {
 /// The client in the header (RFC 6749, section 2.3.1): both parts are encoded as in a form.
 fn basic(headers: &HeaderMap) -> Result<Option<(String, String)>, AuthError> {
     let Some(value) = headers.get(AUTHORIZATION) else { return Ok(None) };
-    let unreadable = || AuthError::invalid_request("the header authorization cannot be read; here it is Basic, of client_id and client_secret");
-    let encoded = value.to_str().ok().and_then(|text| text.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"));
+    let unreadable = || {
+        AuthError::invalid_request("the header authorization cannot be read; here it is Basic, of client_id and client_secret")
+    };
+    let encoded =
+        value.to_str().ok().and_then(|text| text.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"));
     let (_, encoded) = encoded.ok_or_else(unreadable)?;
     let decoded = Zeroizing::new(STANDARD.decode(encoded.trim()).map_err(|_| unreadable())?);
     let text = std::str::from_utf8(&decoded).map_err(|_| unreadable())?;
@@ -186,8 +193,17 @@ mod tests {
     fn a_form_json_and_the_header_say_the_same() {
         let none = HeaderMap::new();
         let wanted = [Some("ci@c".to_owned()), Some("p2p-secret-x".to_owned()), Some("a b".to_owned())];
-        assert_eq!(grant(&none, from_form("client_id=ci%40c&client_secret=p2p-secret-x&scope=a+b&grant_type=client_credentials").unwrap()), wanted);
-        assert_eq!(grant(&none, from_json(r#"{"client_id":"ci@c","client_secret":"p2p-secret-x","scope":"a b"}"#).unwrap()), wanted);
+        assert_eq!(
+            grant(
+                &none,
+                from_form("client_id=ci%40c&client_secret=p2p-secret-x&scope=a+b&grant_type=client_credentials").unwrap()
+            ),
+            wanted
+        );
+        assert_eq!(
+            grant(&none, from_json(r#"{"client_id":"ci@c","client_secret":"p2p-secret-x","scope":"a b"}"#).unwrap()),
+            wanted
+        );
         let mut basic = HeaderMap::new();
         let encoded = STANDARD.encode("ci%40c:p2p-secret-x");
         basic.insert(AUTHORIZATION, HeaderValue::try_from(format!("Basic {encoded}")).unwrap());
@@ -197,7 +213,13 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_refused_without_repeating_it() {
-        for bad in ["{\"client_secret\":\"canary\"", "{\"client_secret\":canary}", "{\"canary\":1}", "[]", "{\"client_secret\":\"a\",\"client_secret\":\"canary\"}"] {
+        for bad in [
+            "{\"client_secret\":\"canary\"",
+            "{\"client_secret\":canary}",
+            "{\"canary\":1}",
+            "[]",
+            "{\"client_secret\":\"a\",\"client_secret\":\"canary\"}",
+        ] {
             let said = from_json(bad).err().unwrap().to_string();
             assert!(!said.contains("canary"), "{said}");
         }

@@ -1,4 +1,4 @@
-//! `POST /auth/revoke` (RFC 7009): takes a token back. Whoever has a token may; the operator of a node may by its id alone.
+//! `POST /auth/revoke` (RFC 7009): takes a token back. Whoever has a token may. (By its id alone an operator does: `p2p client revoke`.)
 
 use std::sync::Arc;
 
@@ -7,86 +7,82 @@ use axum::{
     extract::{Request, State},
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, StatusCode};
-use p2p_client::protocol::{CallerId, UnixMillis};
+use bytes::Bytes;
+use http::{HeaderMap, header::CONTENT_TYPE};
+use http_body_util::Full;
+use p2p_client::{
+    protocol::{Role, UnixMillis},
+    wire::http::RequestLimits,
+};
 use serde_json::json;
 
 use super::{
-    AuthError,
+    AuthError, PATIENCE, REVOKE_PATH,
     body::{Members, read},
-    not_kept,
+    not_kept, passed_on,
 };
 use crate::{
-    identity::{
-        BearerRefused, MAX_TTL,
-        client_token::{BearerToken, TokenId},
-    },
+    identity::{BearerRefused, client_token::BearerToken},
     web::{WebState, requester::Requester},
 };
 
-/// Where tokens are taken back.
-const REVOKE_PATH: &str = "/auth/revoke";
 /// How much longer a token is remembered than it is good, in milliseconds: clocks may differ.
 const LONGER: u64 = 120_000;
 
-/// What is to be revoked.
-enum Which {
-    Token(BearerToken),
-    Id(String),
+fn token_of(_: &HeaderMap, mut members: Members) -> Result<BearerToken, AuthError> {
+    let token =
+        members.take("token").ok_or_else(|| AuthError::invalid_request("send the token that is to be revoked: token=eyJ…"))?;
+    Ok(BearerToken::new(token))
 }
 
-impl Which {
-    fn from_body(_: &HeaderMap, mut members: Members) -> Result<Self, AuthError> {
-        match (members.take("token"), members.take("token_id")) {
-            (Some(token), None) => Ok(Self::Token(BearerToken::new(token))),
-            (None, Some(id)) => Ok(Self::Id(id)),
-            _ => Err(AuthError::invalid_request("send the token that is to be revoked: token=eyJ…")),
+pub(in crate::web) async fn revoke(
+    State(state): State<Arc<WebState>>,
+    requester: Requester,
+    request: Request,
+) -> Result<Response, AuthError> {
+    let token = read(request, &state, token_of).await?;
+    let verifier = &state.tokens.verifier;
+    let verified = match verifier.verify(&token, requester.peer()) {
+        Ok(verified) => verified,
+        // It is good no longer in any case.
+        Err(BearerRefused::Expired { .. } | BearerRefused::Revoked) => return Ok(done()),
+        // RFC 7009 would have this be a success, too; but whoever pasted half a token is to know that the whole one still works.
+        Err(refused) => {
+            state.cx.audit().denied(requester.subject(REVOKE_PATH), Some(&refused));
+            return Err(AuthError::invalid_request(&refused.to_string()));
         }
-    }
-}
-
-pub(in crate::web) async fn revoke(State(state): State<Arc<WebState>>, requester: Requester, request: Request) -> Result<Response, AuthError> {
-    let which = read(request, &state, Which::from_body).await?;
-    let found = match which {
-        Which::Token(token) => of_token(&state, &requester, &token)?,
-        Which::Id(id) => Some(of_operator(&state, &requester, &id)?),
     };
-    let Some((id, until)) = found else { return Ok(done()) };
-    let now = state.tokens.verifier.now();
-    let kept = state.tokens.verifier.revoked().revoke(id.as_str(), until, now).await;
-    let what = format!("token revoke {id}");
+    if state.tokens.authority.is_none() && !requester.is_from_node() {
+        return ask_coordinator(&state, &token).await;
+    }
+    let until = UnixMillis(verified.expires.0.saturating_add(LONGER));
+    let kept = verifier.revoked().revoke(verified.id.as_str(), until, verifier.now()).await;
+    let what = format!("token revoke {} of {}", verified.id, verified.client.name);
     state.cx.audit().done(requester.subject(&what), kept.as_ref().map(|()| ""));
     match kept {
         Ok(()) => Ok(done()),
         Err(error) => {
             tracing::error!(%error, "a revocation could not be kept");
-            Err(AuthError::unavailable("the node could not keep the revocation; the token still works. Its log tells more"))
+            Err(AuthError::unavailable("the node could not keep the revocation, and the token still works; its log tells more"))
         }
     }
 }
 
-/// The token's id and until when it is to be remembered; `None` where it is good no longer in any case.
-fn of_token(state: &WebState, requester: &Requester, token: &BearerToken) -> Result<Option<(TokenId, UnixMillis)>, AuthError> {
-    match state.tokens.verifier.verify(token, requester.peer()) {
-        Ok(verified) => Ok(Some((verified.id, UnixMillis(verified.expires.0.saturating_add(LONGER))))),
-        Err(BearerRefused::Expired { .. } | BearerRefused::Revoked) => Ok(None),
-        // RFC 7009 would have this be a success, too; but whoever pasted half a token is to know that it still works.
-        Err(refused) => {
-            state.cx.audit().denied(requester.subject(REVOKE_PATH), Some(&refused));
-            Err(AuthError::invalid_request(&refused.to_string()))
+/// Coordinators revoke; a worker asks one.
+async fn ask_coordinator(state: &WebState, token: &BearerToken) -> Result<Response, AuthError> {
+    let members = state.cx.membership().map(crate::network::Membership::members);
+    let coordinators = members.iter().flat_map(|members| members.peers());
+    for (_, peer) in coordinators.filter(|(info, _)| info.role == Role::Coordinator && info.is_callable()) {
+        let body = json!({ "token": token.reveal() }).to_string();
+        let request =
+            http::Request::post(REVOKE_PATH).header(CONTENT_TYPE, "application/json").body(Full::new(Bytes::from(body)));
+        let request = request.map_err(|error| AuthError::invalid_request(&error.to_string()))?;
+        // To revoke twice is as good as once.
+        if let Ok(answer) = state.pool.request(peer, request, RequestLimits::within(PATIENCE)).await {
+            return Ok(passed_on(answer));
         }
     }
-}
-
-fn of_operator(state: &WebState, requester: &Requester, id: &str) -> Result<(TokenId, UnixMillis), AuthError> {
-    if requester.caller != CallerId::Operator {
-        state.cx.audit().denied(requester.subject(REVOKE_PATH), None);
-        let text = "by its id a token is revoked by the operator, on the node's own socket; send the token itself";
-        return Err(AuthError::new(StatusCode::FORBIDDEN, "unauthorized_client", text));
-    }
-    let id: TokenId = id.parse().map_err(|error: crate::identity::client_token::InvalidTokenId| AuthError::invalid_request(&error.to_string()))?;
-    let longest = u64::try_from(MAX_TTL.as_millis()).unwrap_or(u64::MAX).saturating_add(LONGER);
-    Ok((id, UnixMillis(state.tokens.verifier.now().0.saturating_add(longest))))
+    Err(AuthError::unavailable("no coordinator can be reached, and the token still works; try again later"))
 }
 
 fn done() -> Response {

@@ -32,7 +32,10 @@ async fn somebody_elses_reader_of_jwts_believes_the_token_by_the_published_keys(
     validation.set_required_spec_claims(&["exp", "aud", "iss", "sub"]);
     let claims = jsonwebtoken::decode::<Value>(issued.token.reveal(), &key, &validation).unwrap().claims;
     assert_eq!(claims["iss"], format!("p2p://{}/coordinator/coordinator", world.who.cluster));
-    assert_eq!((&claims["sub"], &claims["client_id"], &claims["scope"]), (&json!("client-0@coordinator"), &json!("client-0@coordinator"), &json!("orders:read")));
+    assert_eq!(
+        (&claims["sub"], &claims["client_id"], &claims["scope"]),
+        (&json!("client-0@coordinator"), &json!("client-0@coordinator"), &json!("orders:read"))
+    );
     assert_eq!(claims["exp"].as_u64().unwrap() - claims["iat"].as_u64().unwrap(), 15 * 60);
     // And not one that was changed.
     let changed = issued.token.reveal().replacen("eyJ", "eyK", 2);
@@ -71,7 +74,10 @@ async fn a_client_gets_what_it_may_have_and_no_more() {
     assert_eq!(issue("b", None).unwrap().scopes.to_string(), "b");
     assert_eq!(issue("", Some(Duration::from_secs(5))).unwrap().good_for, Duration::from_secs(5));
     let refused = issue("b c", None).unwrap_err();
-    assert!(matches!(&refused, GrantRefused::InvalidScope { .. }) && refused.to_string().contains("`p2p client create`"), "{refused}");
+    assert!(
+        matches!(&refused, GrantRefused::InvalidScope { .. }) && refused.to_string().contains("`p2p client create`"),
+        "{refused}"
+    );
     for ttl in [DEFAULT_TTL + Duration::from_secs(1), MAX_TTL, Duration::ZERO] {
         assert!(matches!(issue("a", Some(ttl)), Err(GrantRefused::InvalidTtl { .. })), "{ttl:?}");
     }

@@ -18,8 +18,8 @@ use p2p_client::{
 use serde_json::{Value, json};
 
 use super::{
-    BearerRefused, BearerToken, ClientId, ClientOptions, ClientSecret, IssuedToken, KeyRing, Proof, RevokedTokens, TokenAuthority,
-    TokenVerifier,
+    BearerRefused, BearerToken, ClientId, ClientOptions, ClientSecret, IssuedToken, KeyRing, Proof, RevokedTokens,
+    TokenAuthority, TokenVerifier,
     keys::{SigningKey, SigningKeys},
 };
 use crate::identity::{
