@@ -84,7 +84,7 @@ pub(crate) struct AuditLog(Arc<Mutex<Repetition>>);
 impl AuditLog {
     /// Writes that somebody was refused; where that is said too often, counts it.
     pub(crate) fn denied(&self, subject: Subject<'_>, why: Option<&dyn fmt::Display>) {
-        let reason = why.map(|why| why.to_string());
+        let reason = why.map(ToString::to_string);
         let kind = Kind {
             who: shortened(&subject.who.to_string()),
             what: shortened(subject.what),

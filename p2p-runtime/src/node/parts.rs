@@ -27,7 +27,7 @@ use crate::{
 
 use super::{
     Enrolment, Node, NodeBuilder, NodeError, SetBack, attestation::ByCertificate, autosave, large_buffers::expect_large_buffers,
-    tokens, vault::WeakVault,
+    tokens,
 };
 
 /// Counts the node's starts, so that what it says after one is newer than all it said before.
@@ -41,13 +41,7 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
     expect_large_buffers();
     let store = enrolment.store.clone();
     let epoch = spawn_blocking(move || next_epoch(&store)).await??;
-    if let Some(mark) = SetBack::load(&enrolment.store)? {
-        tracing::warn!(
-            by = ?mark.by,
-            voided_tokens = mark.voided_tokens,
-            "this node's store went back in time; what was revoked since is not known to it"
-        );
-    }
+    warn_if_set_back(&enrolment.store)?;
     let peer = enrolment.identity.peer().clone();
     let cx = Context::new(peer.node_id, peer.role);
     cx.set_keeper(Keeper::Store(Arc::downgrade(&enrolment.store)));
@@ -68,7 +62,7 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
     let listening = cx.clone();
     let issuer = enrolment.issuer(network.clone(), move || listening.shared::<ListeningPort>().map(|port| port.0))?;
     let client_tokens = tokens::load(&enrolment)?;
-    let (ring, authority) = (client_tokens.verifier.ring().clone(), client_tokens.authority.clone());
+    let following = tokens::Following::of(&client_tokens, &enrolment.store);
     let leave = CancellationToken::new();
 
     let handler = HttpHandler::default();
@@ -89,7 +83,7 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
     });
     let network = NetworkComponent::new(NetworkParts {
         config: builder.membership,
-        me: node_info(&enrolment, authority.as_ref()),
+        me: node_info(&enrolment, client_tokens.authority.as_ref()),
         epoch,
         attestor: Arc::new(ByCertificate(enrolment.identity.attestor())),
         link: Arc::new(gossip),
@@ -100,10 +94,7 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
         sessions: sessions.clone(),
     });
     let service = ServiceComponent::new(ServiceManager::new(builder.services, builder.discover).expecting(builder.expected));
-    let access = match builder.documents {
-        Some(access) => HttpAccess { services: access.clone(), cluster_nodes: access.clone(), documents: access },
-        None => config.http_access.clone(),
-    };
+    let access = builder.documents.map_or_else(|| config.http_access.clone(), HttpAccess::all);
     let state = WebState {
         dispatcher: Dispatcher::new(cx.clone(), caller.clone()),
         sessions,
@@ -133,10 +124,7 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
 
     let shutdown = cx.shutdown_token();
     tokio::spawn(cx.audit().clone().keep(shutdown.clone()));
-    tokio::spawn(tokens::listen(cx.clone(), ring.clone(), WeakVault::new(&enrolment.store), shutdown.clone()));
-    if let Some(authority) = authority {
-        tokio::spawn(tokens::rotate(cx.clone(), authority, ring, shutdown.clone()));
-    }
+    following.spawn(&cx);
     let membership = cx.membership().cloned().ok_or(NodeError::Unsaid("the component network"))?;
     let advertise = enrolment.config.advertise.clone();
     let node = Node { cx, components, caller, membership, store: enrolment.store.clone(), issuer, leave, advertise };
@@ -149,6 +137,17 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
     tokio::spawn(autosave::autosave(Arc::downgrade(&node.store), shutdown));
     tracing::info!(node = %node.id(), role = %node.role(), at = %node.authority(), ms = started.elapsed().as_millis(), "running");
     Ok(node)
+}
+
+fn warn_if_set_back(store: &Store) -> Result<(), NodeError> {
+    if let Some(mark) = SetBack::load(store)? {
+        tracing::warn!(
+            by = ?mark.by,
+            voided_tokens = mark.voided_tokens,
+            "this node's store went back in time; what was revoked since is not known to it"
+        );
+    }
+    Ok(())
 }
 
 /// The port that was found the first time stays the node's port.

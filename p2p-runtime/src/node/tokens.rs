@@ -12,6 +12,7 @@ use crate::{
         Clock, IdentityError, Vault, VaultError,
         client_token::{KeyRing, METADATA, PublishedKeys, RevokedTokens, TokenAuthority, TokenVerifier},
     },
+    storage::Store,
     web::ClientTokens,
 };
 
@@ -40,6 +41,28 @@ pub(super) fn load(enrolment: &Enrolment) -> Result<ClientTokens, NodeError> {
     Ok(ClientTokens { verifier: TokenVerifier::new(who.cluster.clone(), ring, revoked, clock), authority })
 }
 
+/// What goes on about tokens while the node runs.
+pub(super) struct Following {
+    ring: KeyRing,
+    authority: Option<TokenAuthority>,
+    vault: WeakVault,
+}
+
+impl Following {
+    pub(super) fn of(tokens: &ClientTokens, store: &Arc<Store>) -> Self {
+        Self { ring: tokens.verifier.ring().clone(), authority: tokens.authority.clone(), vault: WeakVault::new(store) }
+    }
+
+    /// Begins, once the node is in its cluster.
+    pub(super) fn spawn(self, cx: &Context) {
+        let stop = cx.shutdown_token();
+        if let Some(authority) = self.authority {
+            tokio::spawn(rotate(cx.clone(), authority, self.ring.clone(), stop.clone()));
+        }
+        tokio::spawn(listen(cx.clone(), self.ring, self.vault, stop));
+    }
+}
+
 /// Makes a coordinator's keys known: to this node, and to the others by what it says of itself.
 pub(crate) async fn publish_token_keys(cx: &Context, ring: &KeyRing, keys: PublishedKeys) {
     let text = keys.to_metadata();
@@ -51,7 +74,7 @@ pub(crate) async fn publish_token_keys(cx: &Context, ring: &KeyRing, keys: Publi
 }
 
 /// Changes a coordinator's key when it is time, until the node stops.
-pub(super) async fn rotate(cx: Context, authority: TokenAuthority, ring: KeyRing, stop: CancellationToken) {
+async fn rotate(cx: Context, authority: TokenAuthority, ring: KeyRing, stop: CancellationToken) {
     while stop.run_until_cancelled(sleep(LOOK_EVERY)).await.is_some() {
         match authority.rotate_if_due().await {
             Ok(Some(keys)) => {
@@ -65,7 +88,7 @@ pub(super) async fn rotate(cx: Context, authority: TokenAuthority, ring: KeyRing
 }
 
 /// Takes the keys that coordinators make known, and keeps them for the next start, until the node stops.
-pub(super) async fn listen(cx: Context, ring: KeyRing, vault: WeakVault, stop: CancellationToken) {
+async fn listen(cx: Context, ring: KeyRing, vault: WeakVault, stop: CancellationToken) {
     let Some(membership) = cx.membership().cloned() else { return };
     let (members, mut events) = membership.subscribe();
     // Its own keys a node has at first hand, if it may have any; what it says of itself nobody has checked here.

@@ -71,7 +71,7 @@ pub(super) async fn token(
     grant.check_type()?;
     let outcome = match &grant.client_id {
         Some(client) => by_secret(&state, &requester, client, &grant).await,
-        None => by_certificate(&state, &requester, &grant).await,
+        None => by_certificate(&state, &requester, &grant),
     };
     outcome.inspect_err(|refused| {
         if refused.is_denial() {
@@ -92,7 +92,7 @@ async fn by_secret(state: &WebState, requester: &Requester, client: &str, grant:
 }
 
 /// For a node, by the certificate that it came with.
-async fn by_certificate(state: &WebState, requester: &Requester, grant: &TokenGrant) -> Result<Response, AuthError> {
+fn by_certificate(state: &WebState, requester: &Requester, grant: &TokenGrant) -> Result<Response, AuthError> {
     let CallerId::Node { id, .. } = &requester.caller else { return Err(AuthError::no_proof()) };
     let Some(authority) = &state.tokens.authority else { return Err(elsewhere(state)) };
     issue(state, requester, authority, &Proof::Certificate(id.clone()), grant)

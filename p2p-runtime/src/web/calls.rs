@@ -66,7 +66,7 @@ async fn json_rpc(
 ) -> Result<http::Response<AnswerBody>, Response> {
     let running = state.running.enter().ok_or_else(unavailable)?;
     let (parts, body) = request.into_parts();
-    let requester = Requester::of(state, origin, &parts.headers, RPC_PATH)?;
+    let requester = Requester::of(state, origin, &parts.headers, RPC_PATH).map_err(IntoResponse::into_response)?;
     let (calls, body) = Calls::read(state, requester, &parts.uri, &parts.headers, body).await?;
     if let Some(form) = Form::accepted(&parts.headers)
         && let Some(call) = rpc::single(&body)

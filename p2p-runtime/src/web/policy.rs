@@ -100,7 +100,7 @@ async fn of_method(state: &WebState, who: CallerId, path: &str) -> Result<Explan
         (_, who) => (who, String::new()),
     };
     if let Some(host) = host {
-        note += &format!(", as node {host} describes it; this node does not host it");
+        note = format!("{note}, as node {host} describes it; this node does not host it");
     }
     Ok(decide(&who, path, &method.access, &note))
 }

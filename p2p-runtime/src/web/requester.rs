@@ -20,7 +20,7 @@ use p2p_client::{
 use crate::{
     audit::{Subject, Whence},
     identity::{BearerRefused, client_token::BearerToken},
-    transport::{Ingress, Origin, RemoteAddr},
+    transport::{Ingress, Origin, RemoteAddr, error_response},
 };
 
 use super::{
@@ -42,7 +42,7 @@ pub(crate) struct Requester {
 }
 
 impl FromRequestParts<Arc<WebState>> for Requester {
-    type Rejection = Response;
+    type Rejection = BadToken;
 
     async fn from_request_parts(parts: &mut Parts, state: &Arc<WebState>) -> Result<Self, Self::Rejection> {
         let peer = parts.extensions.get::<PeerIdentity>();
@@ -58,8 +58,8 @@ impl Requester {
     /// Who sent a request that came in so, with these headers.
     ///
     /// # Errors
-    /// The response to a token that is not good: whoever shows one is not served as if he had shown none.
-    pub(crate) fn of(state: &WebState, origin: &Origin, headers: &HeaderMap, path: &str) -> Result<Self, Response> {
+    /// [`BadToken`]: whoever shows a token that is not good is not served as if he had shown none.
+    pub(crate) fn of(state: &WebState, origin: &Origin, headers: &HeaderMap, path: &str) -> Result<Self, BadToken> {
         Self::new(state, Some(origin.ingress), origin.remote, origin.peer.as_ref(), headers, path)
     }
 
@@ -70,7 +70,7 @@ impl Requester {
         peer: Option<&PeerIdentity>,
         headers: &HeaderMap,
         path: &str,
-    ) -> Result<Self, Response> {
+    ) -> Result<Self, BadToken> {
         let from = match (ingress, peer, remote) {
             (Some(Ingress::UnixSocket), ..) => Whence::Socket,
             (_, Some(peer), _) => Whence::Node(peer.node_id.clone()),
@@ -93,7 +93,7 @@ impl Requester {
     }
 
     /// A token names the caller, whatever else could: neither a certificate nor the socket lends it anything.
-    fn show_token(&mut self, state: &WebState, headers: &HeaderMap, path: &str) -> Result<(), Response> {
+    fn show_token(&mut self, state: &WebState, headers: &HeaderMap, path: &str) -> Result<(), BadToken> {
         let verified = BearerToken::of(headers).and_then(|token| match token {
             Some(token) => state.tokens.verifier.verify(&token, self.peer()).map(|verified| Some((token, verified))),
             None => Ok(None),
@@ -104,7 +104,7 @@ impl Requester {
             Err(refused) => {
                 (self.caller, self.trace) = (CallerId::Anonymous, CallHeaders::of(headers).trace());
                 state.cx.audit().denied(self.subject(path), Some(&refused));
-                return Err(bad_token(&refused));
+                return Err(BadToken(refused));
             }
         }
         Ok(())
@@ -144,12 +144,16 @@ impl Requester {
     }
 }
 
-/// The answer to a token that is not good (RFC 6750, section 3): 401, and a JSON-RPC error.
-fn bad_token(refused: &BearerRefused) -> Response {
-    let error = RpcError::new(ErrorCode::DENIED, refused.to_string());
-    let mut response = crate::transport::error_response(StatusCode::UNAUTHORIZED, &error);
-    response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer error=\"invalid_token\""));
-    response
+/// A token that is not good, as the answer to it (RFC 6750, section 3): 401, and a JSON-RPC error.
+pub(crate) struct BadToken(BearerRefused);
+
+impl IntoResponse for BadToken {
+    fn into_response(self) -> Response {
+        let error = RpcError::new(ErrorCode::DENIED, self.0.to_string());
+        let mut response = error_response(StatusCode::UNAUTHORIZED, &error);
+        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer error=\"invalid_token\""));
+        response
+    }
 }
 
 /// A request that is refused: the status, and an error object as body.

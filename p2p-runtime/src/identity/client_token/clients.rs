@@ -276,7 +276,7 @@ mod tests {
     #[test]
     fn a_credential_with_an_end_ends() {
         let mut table = ClientTable::default();
-        let options = ClientOptions { expires_in: Some(Duration::from_secs(60)), ..ClientOptions::default() };
+        let options = ClientOptions { expires_in: Some(Duration::from_mins(1)), ..ClientOptions::default() };
         let secret = table.create(name("ci"), options, NOW).unwrap();
         assert!(table.authenticate(&name("ci"), &secret, UnixMillis(NOW.0 + 59_999)).is_ok());
         let ended = table.authenticate(&name("ci"), &secret, UnixMillis(NOW.0 + 60_000));

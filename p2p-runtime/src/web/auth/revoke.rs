@@ -42,8 +42,8 @@ pub(in crate::web) async fn revoke(
 ) -> Result<Response, AuthError> {
     let token = read(request, &state, token_of).await?;
     let verifier = &state.tokens.verifier;
-    let verified = match verifier.verify(&token, requester.peer()) {
-        Ok(verified) => verified,
+    let good = match verifier.verify(&token, requester.peer()) {
+        Ok(good) => good,
         // It is good no longer in any case.
         Err(BearerRefused::Expired { .. } | BearerRefused::Revoked) => return Ok(done()),
         // RFC 7009 would have this be a success, too; but whoever pasted half a token is to know that the whole one still works.
@@ -55,9 +55,9 @@ pub(in crate::web) async fn revoke(
     if state.tokens.authority.is_none() && !requester.is_from_node() {
         return ask_coordinator(&state, &token).await;
     }
-    let until = UnixMillis(verified.expires.0.saturating_add(LONGER));
-    let kept = verifier.revoked().revoke(verified.id.as_str(), until, verifier.now()).await;
-    let what = format!("token revoke {} of {}", verified.id, verified.client.name);
+    let until = UnixMillis(good.expires.0.saturating_add(LONGER));
+    let kept = verifier.revoked().revoke(good.id.as_str(), until, verifier.now()).await;
+    let what = format!("token revoke {} of {}", good.id, good.client.name);
     state.cx.audit().done(requester.subject(&what), kept.as_ref().map(|()| ""));
     match kept {
         Ok(()) => Ok(done()),
