@@ -56,7 +56,14 @@ fn public() -> Access {
 
 impl Default for HttpAccess {
     fn default() -> Self {
-        Self { services: Access::Public, cluster_nodes: Access::Public, documents: Access::Public }
+        Self::all(Access::Public)
+    }
+}
+
+impl HttpAccess {
+    /// The same for all of them.
+    pub fn all(access: Access) -> Self {
+        Self { services: access.clone(), cluster_nodes: access.clone(), documents: access }
     }
 }
 

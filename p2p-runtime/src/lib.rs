@@ -6,13 +6,14 @@
 //! service   hosting, dispatch       web       the HTTP side
 //! cache     what is kept a while    identity  keys, certificates, joining
 //! storage   the encrypted store     context   what the parts share
-//! secrets   what services keep in the store
+//! secrets   what services keep in the store   audit     who was refused what
 //! ```
 //! A node's parts are [components](component); what a service or component is given is the [`Context`](context::Context).
 
 // The attribute writes `::p2p_runtime::…`, here as well.
 extern crate self as p2p_runtime;
 
+mod audit;
 pub mod cache;
 pub mod component;
 pub mod config;
@@ -48,7 +49,7 @@ pub mod __private;
 pub mod prelude {
     pub use p2p_client::{
         call::{Call, CallError, Replies, Streaming},
-        protocol::{Access, CallerId, Capability, Many, NodeId, NodeInfo, NodeStatus, One, Role},
+        protocol::{Access, CallerId, Capability, ClientIdentity, Many, NodeId, NodeInfo, NodeStatus, One, Role},
         proxy::Proxy,
         service::{CallContext, Counter, Error, Gauge, Metrics, Result, Timer},
     };

@@ -15,6 +15,7 @@ use crate::{
     component::{AnyComponent, Components},
     config::HttpAccess,
     context::Context,
+    identity::client_token::{METADATA, TokenAuthority},
     network::{ListeningPort, NetworkComponent, NetworkParts},
     persistence::StatePersistence,
     secrets::Keeper,
@@ -26,6 +27,7 @@ use crate::{
 
 use super::{
     Enrolment, Node, NodeBuilder, NodeError, SetBack, attestation::ByCertificate, autosave, large_buffers::expect_large_buffers,
+    tokens,
 };
 
 /// Counts the node's starts, so that what it says after one is newer than all it said before.
@@ -39,13 +41,7 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
     expect_large_buffers();
     let store = enrolment.store.clone();
     let epoch = spawn_blocking(move || next_epoch(&store)).await??;
-    if let Some(mark) = SetBack::load(&enrolment.store)? {
-        tracing::warn!(
-            by = ?mark.by,
-            voided_tokens = mark.voided_tokens,
-            "this node's store went back in time; what was revoked since is not known to it"
-        );
-    }
+    warn_if_set_back(&enrolment.store)?;
     let peer = enrolment.identity.peer().clone();
     let cx = Context::new(peer.node_id, peer.role);
     cx.set_keeper(Keeper::Store(Arc::downgrade(&enrolment.store)));
@@ -65,6 +61,8 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
     cx.set_caller(&(caller.clone() as Arc<dyn Caller>));
     let listening = cx.clone();
     let issuer = enrolment.issuer(network.clone(), move || listening.shared::<ListeningPort>().map(|port| port.0))?;
+    let client_tokens = tokens::load(&enrolment)?;
+    let following = tokens::Following::of(&client_tokens, &enrolment.store);
     let leave = CancellationToken::new();
 
     let handler = HttpHandler::default();
@@ -85,21 +83,18 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
     });
     let network = NetworkComponent::new(NetworkParts {
         config: builder.membership,
-        me: node_info(&enrolment),
+        me: node_info(&enrolment, client_tokens.authority.as_ref()),
         epoch,
         attestor: Arc::new(ByCertificate(enrolment.identity.attestor())),
         link: Arc::new(gossip),
         events,
         seeds: config.seeds.clone(),
         saved: StatePersistence::new(enrolment.dir.join("gossip_state.json")),
-        pool,
+        pool: pool.clone(),
         sessions: sessions.clone(),
     });
     let service = ServiceComponent::new(ServiceManager::new(builder.services, builder.discover).expecting(builder.expected));
-    let access = match builder.documents {
-        Some(access) => HttpAccess { services: access.clone(), cluster_nodes: access.clone(), documents: access },
-        None => config.http_access.clone(),
-    };
+    let access = builder.documents.map_or_else(|| config.http_access.clone(), HttpAccess::all);
     let state = WebState {
         dispatcher: Dispatcher::new(cx.clone(), caller.clone()),
         sessions,
@@ -107,6 +102,8 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
         cx: cx.clone(),
         identity: enrolment.identity.clone(),
         issuer: issuer.clone(),
+        tokens: client_tokens,
+        pool: pool.clone(),
         access,
         running: RunningRequests::new(),
         started,
@@ -126,6 +123,8 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
     components.start(&cx).await?;
 
     let shutdown = cx.shutdown_token();
+    tokio::spawn(cx.audit().clone().keep(shutdown.clone()));
+    following.spawn(&cx);
     let membership = cx.membership().cloned().ok_or(NodeError::Unsaid("the component network"))?;
     let advertise = enrolment.config.advertise.clone();
     let root = enrolment.identity.root().key_hash();
@@ -141,6 +140,17 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
     Ok(node)
 }
 
+fn warn_if_set_back(store: &Store) -> Result<(), NodeError> {
+    if let Some(mark) = SetBack::load(store)? {
+        tracing::warn!(
+            by = ?mark.by,
+            voided_tokens = mark.voided_tokens,
+            "this node's store went back in time; what was revoked since is not known to it"
+        );
+    }
+    Ok(())
+}
+
 /// The port that was found the first time stays the node's port.
 async fn keep_port(node: &Node, enrolment: Enrolment) -> Result<(), NodeError> {
     let Enrolment { store, mut config, .. } = enrolment;
@@ -153,8 +163,11 @@ async fn keep_port(node: &Node, enrolment: Enrolment) -> Result<(), NodeError> {
     Ok(())
 }
 
-fn node_info(enrolment: &Enrolment) -> NodeInfo {
+fn node_info(enrolment: &Enrolment, authority: Option<&TokenAuthority>) -> NodeInfo {
     let peer = enrolment.identity.peer();
+    let mut metadata = BTreeMap::from([("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]);
+    // What it says of itself it signs, by the certificate that makes it a coordinator: so its keys are believed.
+    metadata.extend(authority.map(|authority| (METADATA.to_owned(), authority.published().to_metadata())));
     NodeInfo {
         node_id: peer.node_id.clone(),
         address: enrolment.config.advertise.to_string(),
@@ -162,7 +175,7 @@ fn node_info(enrolment: &Enrolment) -> NodeInfo {
         role: peer.role,
         capabilities: enrolment.config.capabilities.clone(),
         last_seen: UnixMillis::now(),
-        metadata: BTreeMap::from([("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]),
+        metadata,
         status: NodeStatus::Alive,
         services: BTreeMap::new(),
     }

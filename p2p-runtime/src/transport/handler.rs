@@ -128,7 +128,7 @@ impl fmt::Debug for HttpHandler {
 /// What is known of whoever is at the other end of a connection.
 pub(crate) struct Origin {
     pub(crate) ingress: Ingress,
-    pub(super) remote: Option<SocketAddr>,
+    pub(crate) remote: Option<SocketAddr>,
     pub(crate) peer: Option<PeerIdentity>,
     pub(super) binding: Option<ChannelBinding>,
 }

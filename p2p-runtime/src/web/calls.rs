@@ -17,7 +17,7 @@ use hyper::body::Body;
 use p2p_client::{
     call::{Failure, Opened},
     protocol::{ErrorCode, ParseTargetError, RpcError, Target, envelope::Request as RpcRequest},
-    service::{Params, Trace},
+    service::Params,
 };
 use percent_encoding::percent_decode_str;
 use serde_json::value::RawValue;
@@ -66,7 +66,7 @@ async fn json_rpc(
 ) -> Result<http::Response<AnswerBody>, Response> {
     let running = state.running.enter().ok_or_else(unavailable)?;
     let (parts, body) = request.into_parts();
-    let requester = Requester::of(origin, &parts.headers);
+    let requester = Requester::of(state, origin, &parts.headers, RPC_PATH).map_err(IntoResponse::into_response)?;
     let (calls, body) = Calls::read(state, requester, &parts.uri, &parts.headers, body).await?;
     if let Some(form) = Form::accepted(&parts.headers)
         && let Some(call) = rpc::single(&body)
@@ -163,7 +163,6 @@ struct Calls<'a> {
     /// When the request came: what counts for all calls of a batch.
     received: Instant,
     timeout: Option<Duration>,
-    trace: Option<Trace>,
     origin: Option<Arc<str>>,
 }
 
@@ -171,7 +170,7 @@ impl<'a> Calls<'a> {
     /// Reads a request: who sent it, where it is to go, how long it may take, its body.
     async fn read<B>(
         state: &'a WebState,
-        requester: Requester,
+        mut requester: Requester,
         uri: &Uri,
         headers: &HeaderMap,
         body: B,
@@ -186,9 +185,9 @@ impl<'a> Calls<'a> {
         let target = target(uri.query(), &headers).map_err(invalid)?;
         let timeout = headers.timeout().map_err(invalid)?;
         let body = read_body_within(body, state.body_limits).await.map_err(IntoResponse::into_response)?;
-        let trace = headers.trace();
-        let origin = requester.from_node.then(|| headers.origin()).flatten();
-        Ok((Self { state, requester, target, received, timeout, trace, origin }, body))
+        requester.trace = headers.trace();
+        let origin = requester.is_from_node().then(|| headers.origin()).flatten();
+        Ok((Self { state, requester, target, received, timeout, origin }, body))
     }
 
     async fn open(&self, method: &str, params: Option<&RawValue>) -> Result<Opened, RpcError> {
@@ -203,11 +202,13 @@ impl<'a> Calls<'a> {
             path: method,
             params: Params::new(params.map(RawValue::get)),
             caller: self.requester.caller.clone(),
-            from_node: self.requester.from_node,
+            token: self.requester.token.clone(),
+            from: self.requester.from.clone(),
+            from_node: self.requester.is_from_node(),
             target: self.target.clone(),
             received: self.received,
             timeout: self.timeout,
-            trace: self.trace,
+            trace: self.requester.trace,
             origin: self.origin.clone(),
         }
     }
