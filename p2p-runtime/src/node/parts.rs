@@ -126,8 +126,7 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
     tokio::spawn(cx.audit().clone().keep(shutdown.clone()));
     following.spawn(&cx);
     let membership = cx.membership().cloned().ok_or(NodeError::Unsaid("the component network"))?;
-    let advertise = enrolment.config.advertise.clone();
-    let root = enrolment.identity.root().key_hash();
+    let (advertise, root) = (enrolment.config.advertise.clone(), enrolment.identity.root().key_hash());
     let node = Node { cx, components, caller, membership, store: enrolment.store.clone(), issuer, leave, advertise, root };
     if builder.listen.is_none()
         && let Err(error) = keep_port(&node, enrolment).await
