@@ -16,12 +16,13 @@ use std::sync::Arc;
 use axum::{
     Router,
     extract::DefaultBodyLimit,
+    middleware::from_fn_with_state,
     routing::{any, get, post},
 };
 
 use crate::transport::unavailable;
 
-use super::{BODY_PATH, DESCRIPTOR_PATH, admin, bodies, calls, catalogue, documents, joining, state::WebState, store};
+use super::{BODY_PATH, DESCRIPTOR_PATH, admin, bodies, calls, catalogue, configuration, documents, joining, limiting, state::WebState, store};
 
 /// All routes but `POST /rpc`, which is [`calls::JsonRpc`]'s.
 pub(super) fn routes(state: Arc<WebState>) -> Router {
@@ -40,9 +41,11 @@ pub(super) fn routes(state: Arc<WebState>) -> Router {
         .route("/internal/cert-request", post(joining::cert_request))
         .route("/admin/token", post(admin::create_token))
         .route("/admin/leave", post(admin::leave))
+        .route("/admin/config", post(configuration::configure))
         .route("/admin/store", post(store::administer).layer(DefaultBodyLimit::max(store::MAX_BODY)))
         .route("/admin/stop", post(admin::stop))
         .fallback(documents::unknown_route)
+        .layer(from_fn_with_state(state.clone(), limiting::limit))
         .with_state(state)
 }
 

@@ -6,14 +6,14 @@ use p2p_client::wire::sessions::Sessions;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::HttpAccess,
+    config::RunningConfig,
     context::Context,
     identity::{Issuer, NodeIdentity},
     service::{Descriptors, Dispatcher},
     storage::Store,
 };
 
-use super::{rpc::BodyLimits, running::RunningRequests};
+use super::running::RunningRequests;
 
 /// What the handlers share.
 pub(crate) struct WebState {
@@ -23,10 +23,10 @@ pub(crate) struct WebState {
     pub(crate) descriptors: Descriptors,
     pub(crate) identity: NodeIdentity,
     pub(crate) issuer: Option<Issuer>,
-    pub(crate) access: HttpAccess,
+    /// The configuration, as far as it can change.
+    pub(crate) config: RunningConfig,
     pub(crate) running: RunningRequests,
     pub(crate) started: Instant,
-    pub(crate) body_limits: BodyLimits,
     /// Weak: the handlers may outlive the node.
     pub(crate) store: Weak<Store>,
     /// Held while somebody's password is checked.

@@ -5,7 +5,7 @@ use std::{ffi::OsString, path::PathBuf};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use super::{
-    Invocation, call::CallArgs, contract::ContractArgs, init::InitArgs, join::JoinArgs, logging, output::Format,
+    Invocation, call::CallArgs, config::ConfigArgs, contract::ContractArgs, init::InitArgs, join::JoinArgs, logging, output::Format,
     start::StartArgs, store::StoreArgs, token::TokenArgs,
 };
 
@@ -54,6 +54,7 @@ pub(super) enum Command {
     Join(JoinArgs),
     Token(TokenArgs),
     Store(StoreArgs),
+    Config(ConfigArgs),
     Call(CallArgs),
     Contract(ContractArgs),
     /// Lists the nodes of the cluster, as the node in this folder sees them
@@ -87,8 +88,8 @@ pub(super) fn from_process() -> (Invocation, Command) {
         let text = "there is no home folder to keep the node in; name its folder with --dir";
         command.error(clap::error::ErrorKind::MissingRequiredArgument, text).exit();
     };
-    logging::set_up(verbose, matches!(chosen, Command::Start(_) | Command::Join(_)));
-    (Invocation { program, dir, dir_was_named, format: output }, chosen)
+    let log = logging::set_up(verbose, matches!(chosen, Command::Start(_) | Command::Join(_)));
+    (Invocation { program, dir, dir_was_named, format: output, log }, chosen)
 }
 
 /// The commands, in the name of this program.

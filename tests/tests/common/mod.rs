@@ -17,6 +17,7 @@ use std::{
 };
 
 use p2p_runtime::{
+    config::RateLimitConfig,
     identity::{Host, JoinToken, NodeIdentity, TokenOptions},
     network::Members,
     node::{Enrolment, InitOptions, JoinClusterOptions, Node, NodeBuilder, NodeError, StoreVault, init, join},
@@ -73,19 +74,26 @@ pub(crate) struct Plan {
     pub(crate) ip: IpAddr,
     pub(crate) capabilities: Vec<&'static str>,
     pub(crate) hosts_probe: bool,
+    /// Whether callers are limited as the configuration says. Most tests call more often than anybody would.
+    pub(crate) is_limited: bool,
 }
 
 impl Plan {
     pub(crate) fn worker(number: u8) -> Self {
-        Self { id: format!("worker-{number}"), ip: worker_ip(number), capabilities: Vec::new(), hosts_probe: true }
+        Self { id: format!("worker-{number}"), ip: worker_ip(number), capabilities: Vec::new(), hosts_probe: true, is_limited: false }
     }
 
     pub(crate) fn coordinator() -> Self {
-        Self { id: "coordinator".to_owned(), ip: COORDINATOR, capabilities: Vec::new(), hosts_probe: true }
+        Self { id: "coordinator".to_owned(), ip: COORDINATOR, capabilities: Vec::new(), hosts_probe: true, is_limited: false }
     }
 
     pub(crate) fn without_probe(mut self) -> Self {
         self.hosts_probe = false;
+        self
+    }
+
+    pub(crate) fn limited(mut self) -> Self {
+        self.is_limited = true;
         self
     }
 
@@ -187,6 +195,9 @@ impl Cluster {
     ) -> Result<Member, NodeError> {
         let probe = Arc::new(Probe::new());
         let mut builder = Node::builder().enrolment(enrolment).network(Arc::new(self.host(plan.ip)));
+        if !plan.is_limited {
+            builder = builder.rate_limit(RateLimitConfig { enabled: false, ..RateLimitConfig::default() });
+        }
         if plan.hosts_probe {
             builder = builder.serve_shared(probe.clone());
         }
