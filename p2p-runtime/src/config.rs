@@ -35,7 +35,8 @@ pub use command::{ConfigCommand, ConfigReply, Waits};
 pub use document::{Change, ConfigDocument};
 pub(crate) use running::{Overrides, RunningConfig};
 pub use sections::{
-    CacheConfig, ConnectionConfig, GossipConfig, HttpAccess, ProxyConfig, RateLimitConfig, RedisConfig, SessionConfig, StoreConfig,
+    CacheConfig, ConnectionConfig, GossipConfig, HttpAccess, ProxyConfig, RateLimitConfig, RedisConfig, SessionConfig,
+    StoreConfig,
 };
 pub use setting::{Effect, Mistake, Setting};
 pub use value::{ByteSize, LogLevel, SecretUrl, duration};

@@ -74,7 +74,8 @@ impl From<OverLimit> for RpcError {
             Budget::Health => ("looks at its health", "rate_limit.health_requests"),
             Budget::Node => ("calls of one node", "rate_limit.node_requests"),
         };
-        let text = format!("this node takes no more {what} of this caller for now ({key}); try again in {} ms", wait.retry_after_ms);
+        let text =
+            format!("this node takes no more {what} of this caller for now ({key}); try again in {} ms", wait.retry_after_ms);
         Self::new(ErrorCode::RATE_LIMITED, text).with_data(&wait)
     }
 }
@@ -160,7 +161,13 @@ impl Limits {
     ///
     /// # Errors
     /// [`OverLimit`].
-    pub(crate) fn draw(&self, caller: &CallerId, peer: Option<&NodeId>, address: Option<IpAddr>, budget: Budget) -> Result<(), OverLimit> {
+    pub(crate) fn draw(
+        &self,
+        caller: &CallerId,
+        peer: Option<&NodeId>,
+        address: Option<IpAddr>,
+        budget: Budget,
+    ) -> Result<(), OverLimit> {
         let now = self.at(Instant::now());
         // A node answers for what it passes on: whoever asked it has drawn there already.
         if let Some(peer) = peer {
@@ -175,7 +182,9 @@ impl Limits {
                 let table = if budget == Budget::Health { &self.watchers } else { &self.callers };
                 self.counted(budget, now, |rate| table.draw(&key, rate, now))
             }
-            named => self.counted(budget, now, |rate| self.clients.draw(&(named.to_string(), budget == Budget::Health), rate, now)),
+            named => {
+                self.counted(budget, now, |rate| self.clients.draw(&(named.to_string(), budget == Budget::Health), rate, now))
+            }
         }
     }
 

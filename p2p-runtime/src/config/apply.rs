@@ -48,7 +48,12 @@ impl From<&SessionConfig> for SessionsConfig {
             idle: config.idle,
             ..SessionLimits::default()
         };
-        Self { max_peers: count(config.max_peers, usize::MAX), connect_timeout: config.connect_timeout, limits, ..Self::default() }
+        Self {
+            max_peers: count(config.max_peers, usize::MAX),
+            connect_timeout: config.connect_timeout,
+            limits,
+            ..Self::default()
+        }
     }
 }
 

@@ -69,7 +69,8 @@ impl ConfigCommand {
                     }
                     Ok(entries.put(ENTRY, written)?)
                 })?;
-                let waits = |change: super::Change| Waits { key: change.key.to_owned(), for_restart: change.effect == Effect::Restart };
+                let waits =
+                    |change: super::Change| Waits { key: change.key.to_owned(), for_restart: change.effect == Effect::Restart };
                 Ok(ConfigReply { text, changed: changed.into_iter().map(waits).collect() })
             }
         }

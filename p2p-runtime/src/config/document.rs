@@ -63,7 +63,11 @@ impl ConfigDocument {
     /// The keys that are set and that nothing reads.
     pub fn unread(&self) -> Vec<&'static str> {
         let settings = Settings::all();
-        settings.iter().filter(|setting| setting.effect == Effect::Unread && self.is_set(setting.key)).map(|setting| setting.key).collect()
+        settings
+            .iter()
+            .filter(|setting| setting.effect == Effect::Unread && self.is_set(setting.key))
+            .map(|setting| setting.key)
+            .collect()
     }
 
     /// The same, with a key set to what a command line says.
@@ -146,7 +150,8 @@ impl ConfigDocument {
 
     /// As YAML for an editor: every setting with what it is for, one line a key; those that are not set as comments with their defaults.
     pub fn to_edit(&self) -> String {
-        let mut out = "# The node's configuration. To set a key, take the \"# \" before it away; to unset it, put it there.\n".to_owned();
+        let mut out =
+            "# The node's configuration. To set a key, take the \"# \" before it away; to unset it, put it there.\n".to_owned();
         let mut open = "";
         for setting in Settings::all().iter() {
             let section = setting.key.split_once('.').map_or("", |(section, _)| section);
@@ -179,7 +184,8 @@ fn yaml(value: &Value) -> String {
         Value::String(text) => {
             let plain = !text.is_empty()
                 && text.chars().all(|c| c.is_ascii_alphanumeric() || "._/=-:[] ".contains(c))
-                && serde_saphyr::from_str::<Map<String, Value>>(&format!("k: {text}\n")).is_ok_and(|map| map.get("k") == Some(value));
+                && serde_saphyr::from_str::<Map<String, Value>>(&format!("k: {text}\n"))
+                    .is_ok_and(|map| map.get("k") == Some(value));
             if plain { text.clone() } else { value.to_string() }
         }
         Value::Array(items) => format!("[{}]", items.iter().map(|item| item.to_string()).collect::<Vec<_>>().join(", ")),
@@ -252,7 +258,11 @@ impl<'a> Reading<'a> {
             });
             self.mistakes.extend(told);
         }
-        if self.mistakes.is_empty() { Ok(ConfigDocument { set: self.set, config }) } else { Err(ConfigError::Mistakes(self.mistakes)) }
+        if self.mistakes.is_empty() {
+            Ok(ConfigDocument { set: self.set, config })
+        } else {
+            Err(ConfigError::Mistakes(self.mistakes))
+        }
     }
 }
 

@@ -27,10 +27,12 @@ impl Fate {
 
 use Fate::{Is, Of, Only, Refused};
 
-const IN_CERTIFICATE: &str = "it stands in the node's certificate, and is said once, to `p2p init` or `p2p join`; remove the line";
+const IN_CERTIFICATE: &str =
+    "it stands in the node's certificate, and is said once, to `p2p init` or `p2p join`; remove the line";
 const IN_STORE: &str = "keys and certificates are in the encrypted store, never in files; remove the line";
 const IN_FOLDER: &str = "it lies in the node's folder, which --dir names; remove the line";
-const OWN_KEY: &str = "tokens are signed with a key that the cluster makes for itself (EdDSA); there is no secret to share; remove the line";
+const OWN_KEY: &str =
+    "tokens are signed with a key that the cluster makes for itself (EdDSA); there is no secret to share; remove the line";
 
 /// All of them, in the original's order.
 pub(super) const KEYS: &[(&str, Fate)] = &[

@@ -220,14 +220,7 @@ section! {
 pub(super) fn all() -> Vec<Setting> {
     use super::Effect::{Live, Restart};
     let mut all = vec![
-        unranged::<SocketAddr>(
-            "listen",
-            " Where the node listens",
-            Restart,
-            |c| &c.listen,
-            |c| &mut c.listen,
-        )
-        .required(),
+        unranged::<SocketAddr>("listen", " Where the node listens", Restart, |c| &c.listen, |c| &mut c.listen).required(),
         unranged::<bool>(
             "port_is_fixed",
             " Whether a taken port is an error; otherwise the next free one is taken, and kept",
@@ -243,20 +236,8 @@ pub(super) fn all() -> Vec<Setting> {
             |c| &mut c.advertise,
         )
         .required(),
-        unranged::<Vec<Capability>>(
-            "capabilities",
-            " Labels to route by",
-            Restart,
-            |c| &c.capabilities,
-            |c| &mut c.capabilities,
-        ),
-        unranged::<Vec<String>>(
-            "seeds",
-            " Nodes to find the cluster by",
-            Restart,
-            |c| &c.seeds,
-            |c| &mut c.seeds,
-        ),
+        unranged::<Vec<Capability>>("capabilities", " Labels to route by", Restart, |c| &c.capabilities, |c| &mut c.capabilities),
+        unranged::<Vec<String>>("seeds", " Nodes to find the cluster by", Restart, |c| &c.seeds, |c| &mut c.seeds),
         unranged::<LogLevel>(
             "log_level",
             " How much is logged; RUST_LOG and -v say it louder",

@@ -284,7 +284,9 @@ impl FromStr for Authority {
 
     fn from_str(text: &str) -> Result<Self, ()> {
         let (host, port) = text.rsplit_once(':').ok_or(())?;
-        let is_one = host.parse::<Host>().is_ok() && (host.starts_with('[') || !host.contains(':')) && port.parse::<u16>().is_ok_and(|port| port > 0);
+        let is_one = host.parse::<Host>().is_ok()
+            && (host.starts_with('[') || !host.contains(':'))
+            && port.parse::<u16>().is_ok_and(|port| port > 0);
         if is_one { Ok(Self(text.to_owned())) } else { Err(()) }
     }
 }
@@ -414,9 +416,13 @@ mod tests {
         for text in ["5", "s", "-5s", "1.5h", "5weeks", "18446744073709551615d", ""] {
             assert_eq!(Duration::read(&text.into()), None, "{text}");
         }
-        for (text, bytes, shown) in
-            [("1 MiB", 1 << 20, "1 MiB"), ("64KiB", 65_536, "64 KiB"), ("1000 B", 1_000, "1000 B"), ("4MB", 4_000_000, "4000000 B"), ("0 B", 0, "0 B")]
-        {
+        for (text, bytes, shown) in [
+            ("1 MiB", 1 << 20, "1 MiB"),
+            ("64KiB", 65_536, "64 KiB"),
+            ("1000 B", 1_000, "1000 B"),
+            ("4MB", 4_000_000, "4000000 B"),
+            ("0 B", 0, "0 B"),
+        ] {
             let read = ByteSize::read(&text.into()).unwrap();
             assert_eq!((read.get(), read.show().as_str()), (bytes, shown), "{text}");
             assert_eq!(ByteSize::read(&read.write()), Some(read));
@@ -435,7 +441,14 @@ mod tests {
         assert_eq!(labels(json!([7])).as_deref(), Some("[7]"));
         assert_eq!(labels(Value::Null).as_deref(), Some("[]"));
         assert_eq!(labels(json!(["two words"])), None);
-        for (text, good) in [("10.0.0.5:8001", true), ("[fd00::1]:8001", true), ("a.example:1", true), ("10.0.0.5", false), ("a:0", false), ("::1:5", false)] {
+        for (text, good) in [
+            ("10.0.0.5:8001", true),
+            ("[fd00::1]:8001", true),
+            ("a.example:1", true),
+            ("10.0.0.5", false),
+            ("a:0", false),
+            ("::1:5", false),
+        ] {
             assert_eq!(Vec::<String>::read(&json!([text])).is_some(), good, "{text}");
         }
     }

@@ -129,7 +129,8 @@ impl TrustedProxies {
 
 /// The address of the `for` of one element (RFC 7239, section 4). Names and `unknown` are none, and neither is an element that says it twice.
 fn forwarded_for(element: &str) -> Option<IpAddr> {
-    let mut said = element.split(';').filter_map(|pair| pair.split_once('=')).filter(|(name, _)| name.trim().eq_ignore_ascii_case("for"));
+    let mut said =
+        element.split(';').filter_map(|pair| pair.split_once('=')).filter(|(name, _)| name.trim().eq_ignore_ascii_case("for"));
     let (_, value) = said.next()?;
     if said.next().is_some() {
         return None;
@@ -140,7 +141,7 @@ fn forwarded_for(element: &str) -> Option<IpAddr> {
 }
 
 /// An address, with or without a port, in brackets where it is IPv6 with one.
-fn address(text: &str) -> Option<IpAddr> {
+pub(super) fn address(text: &str) -> Option<IpAddr> {
     let bracketed = || text.strip_prefix('[')?.strip_suffix(']')?.parse::<Ipv6Addr>().ok().map(IpAddr::V6);
     let with_port = || text.parse::<SocketAddr>().ok().map(|address| address.ip());
     let address = text.parse::<IpAddr>().ok().or_else(bracketed).or_else(with_port)?;
@@ -148,14 +149,14 @@ fn address(text: &str) -> Option<IpAddr> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn ip(text: &str) -> IpAddr {
+    pub(in crate::limits) fn ip(text: &str) -> IpAddr {
         text.parse().unwrap()
     }
 
-    fn headers(name: &'static str, fields: &[&str]) -> HeaderMap {
+    pub(in crate::limits) fn headers(name: &'static str, fields: &[&str]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for field in fields {
             headers.append(name, field.parse().unwrap());
@@ -163,7 +164,7 @@ mod tests {
         headers
     }
 
-    fn proxies(header: ForwardedBy) -> TrustedProxies {
+    pub(in crate::limits) fn proxies(header: ForwardedBy) -> TrustedProxies {
         let networks = ["10.0.0.0/8", "fd00::/8"].map(|text| text.parse().unwrap());
         TrustedProxies { networks: networks.to_vec(), header }
     }
@@ -196,43 +197,6 @@ mod tests {
         assert_ne!(counted("2001:db8:1:2::"), counted("2001:db8:1:3::"));
         assert_eq!(counted("::ffff:192.0.2.1"), counted("192.0.2.1"));
         assert_ne!(counted("192.0.2.1"), counted("192.0.2.2"));
-    }
-
-    #[test]
-    fn security_case_54_a_spoofed_x_forwarded_for_is_believed_of_nobody_but_a_trusted_proxy() {
-        let proxies = proxies(ForwardedBy::XForwardedFor);
-        let (client, spoofed) = ("203.0.113.7", "198.51.100.1");
-        let of = |peer, fields: &[&str]| proxies.client(ip(peer), &headers("x-forwarded-for", fields));
-        // A client that writes the header itself.
-        assert_eq!(of(client, &[spoofed]), ip(client));
-        // The same, through a proxy, which adds where it came from; through two; and in two fields.
-        let chain = format!("{spoofed}, {client}");
-        assert_eq!(of("10.0.0.1", &[&chain]), ip(client));
-        assert_eq!(of("10.0.0.1", &[&format!("{chain}, 10.0.0.2")]), ip(client));
-        assert_eq!(of("10.0.0.1", &[spoofed, client, "10.0.0.2"]), ip(client));
-        assert_eq!(of("10.0.0.1", &[&format!("10.9.9.9, {chain}")]), ip(client), "the client may name trusted ones as well");
-        // What cannot be read ends the list, and nothing left of it counts.
-        for junk in ["unknown", "", "203.0.113.7.evil", "[::1", "10.0.0.300"] {
-            assert_eq!(of("10.0.0.1", &[&format!("{spoofed}, {junk}, 10.0.0.2")]), ip("10.0.0.2"), "{junk:?}");
-        }
-        assert_eq!(of("10.0.0.1", &[]), ip("10.0.0.1"));
-        assert_eq!(of("10.0.0.1", &["10.0.0.3, 10.0.0.2"]), ip("10.0.0.3"), "a client inside");
-        // With ports, and as IPv6.
-        assert_eq!(of("fd00::1", &["[2001:db8::1]:443"]), ip("2001:db8::1"));
-        assert_eq!(of("fd00::1", &["203.0.113.7:5555"]), ip(client));
-        assert_eq!(of("fd00::1", &["::ffff:203.0.113.7"]), ip(client));
-        // The other header is the client's own.
-        let both = {
-            let mut both = headers("x-forwarded-for", &[client]);
-            both.insert("forwarded", format!("for={spoofed}").parse().unwrap());
-            both
-        };
-        assert_eq!(proxies.client(ip("10.0.0.1"), &both), ip(client));
-
-        // The control: the first of the list, as is often read, is whatever the client writes.
-        let unsafely = chain.split(',').next().and_then(address);
-        assert_eq!(unsafely, Some(ip(spoofed)));
-        assert_eq!(TrustedProxies::default().client(ip("10.0.0.1"), &both), ip("10.0.0.1"), "nobody is trusted unless said");
     }
 
     #[test]

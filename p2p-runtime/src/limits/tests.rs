@@ -1,3 +1,5 @@
+mod security;
+
 use p2p_client::protocol::Role;
 
 use super::*;

@@ -312,8 +312,11 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_compression_bomb_is_refused_before_it_is_unpacked() {
+    fn security_case_50_a_compression_bomb_is_refused_before_it_is_unpacked() {
         let huge = lz4_flex::block::compress(&vec![0; 64 * 1024 * 1024]);
+        // The control: whoever believes what is declared has 64 MiB of some 260 KiB.
+        assert!(huge.len() < 300 * 1024);
+        assert_eq!(lz4_flex::block::decompress(&huge, 64 * 1024 * 1024).unwrap().len(), 64 * 1024 * 1024);
         for declared in [64 * 1024 * 1024, MAX_CONTENT + 1] {
             let mut bomb = vec![VERSION, 5 | COMPRESSED];
             put_len(&mut bomb, declared);

@@ -117,7 +117,8 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
     let web_server = WebServerComponent::new(state, handler, calls, enrolment.dir.join("p2p.sock"), limits);
 
     // The program's own components come before the services, which may need what they provide; unless they say otherwise.
-    let mut parts: Vec<Arc<dyn AnyComponent>> = vec![Arc::new(transport), Arc::new(CacheComponent::with_capacity(config.cache.capacity.get())), Arc::new(network)];
+    let mut parts: Vec<Arc<dyn AnyComponent>> =
+        vec![Arc::new(transport), Arc::new(CacheComponent::with_capacity(config.cache.capacity.get())), Arc::new(network)];
     parts.extend(builder.components);
     parts.extend([Arc::new(service) as Arc<dyn AnyComponent>, Arc::new(web_server)]);
     let components = Components::new(parts)?;

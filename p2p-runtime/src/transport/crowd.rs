@@ -45,7 +45,8 @@ impl Crowd {
                 })
             }
             Some(None) => {
-                let text = "too many connections of one address; new ones are closed until some end (connections.max_per_address)";
+                let text =
+                    "too many connections of one address; new ones are closed until some end (connections.max_per_address)";
                 return self.tell(&remote, self.seats.max, text);
             }
         };

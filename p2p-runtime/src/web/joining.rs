@@ -19,7 +19,11 @@ use crate::{
     transport::RemoteAddr,
 };
 
-use super::{requester::Refusal, rpc::{BodyLimits, read_body_within}, state::WebState};
+use super::{
+    requester::Refusal,
+    rpc::{BodyLimits, read_body_within},
+    state::WebState,
+};
 
 /// A CSR and its proof take some 2 KB.
 const MAX_REQUEST: usize = 64 * 1024;

@@ -22,7 +22,10 @@ use axum::{
 
 use crate::transport::unavailable;
 
-use super::{BODY_PATH, DESCRIPTOR_PATH, admin, bodies, calls, catalogue, configuration, documents, joining, limiting, state::WebState, store};
+use super::{
+    BODY_PATH, DESCRIPTOR_PATH, admin, bodies, calls, catalogue, configuration, documents, joining, limiting, state::WebState,
+    store,
+};
 
 /// All routes but `POST /rpc`, which is [`calls::JsonRpc`]'s.
 pub(super) fn routes(state: Arc<WebState>) -> Router {

@@ -5,8 +5,8 @@ use std::{ffi::OsString, path::PathBuf};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use super::{
-    Invocation, call::CallArgs, config::ConfigArgs, contract::ContractArgs, init::InitArgs, join::JoinArgs, logging, output::Format,
-    start::StartArgs, store::StoreArgs, token::TokenArgs,
+    Invocation, call::CallArgs, config::ConfigArgs, contract::ContractArgs, init::InitArgs, join::JoinArgs, logging,
+    output::Format, start::StartArgs, store::StoreArgs, token::TokenArgs,
 };
 
 /// Over which options the help says that every command takes them.

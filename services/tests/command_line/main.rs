@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod cluster;
+mod config;
 mod contract;
 mod harness;
 mod refusals;

@@ -80,7 +80,13 @@ pub(crate) struct Plan {
 
 impl Plan {
     pub(crate) fn worker(number: u8) -> Self {
-        Self { id: format!("worker-{number}"), ip: worker_ip(number), capabilities: Vec::new(), hosts_probe: true, is_limited: false }
+        Self {
+            id: format!("worker-{number}"),
+            ip: worker_ip(number),
+            capabilities: Vec::new(),
+            hosts_probe: true,
+            is_limited: false,
+        }
     }
 
     pub(crate) fn coordinator() -> Self {

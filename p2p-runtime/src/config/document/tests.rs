@@ -78,9 +78,18 @@ fn a_wrong_value_is_refused_with_the_key_what_was_given_and_what_is_allowed() {
         ("rate_limit: {rpc_requests: 0}", "rate_limit.rpc_requests is \"0\"; it takes a whole number, from 1 to 1000000000"),
         ("rate_limit: {rpc_requests: many}", "rate_limit.rpc_requests is \"many\"; it takes a whole number"),
         ("rate_limit: {enabled: maybe}", "rate_limit.enabled is \"maybe\"; it takes true or false"),
-        ("gossip: {interval_min: 5}", "gossip.interval_min is \"5\"; it takes a duration such as 500ms, 5s, 15m, 24h or 7d, from 100ms to 1h"),
-        ("connections: {max_body: 2 TiB}", "connections.max_body is \"2 TiB\"; it takes a size such as 512 B, 64 KiB or 4 MiB, from 1 KiB to 1 GiB"),
-        ("http_access: {services: all}", "http_access.services is \"all\"; it takes nodes, public, anonymous, role=worker, role=coordinator or scope=NAME"),
+        (
+            "gossip: {interval_min: 5}",
+            "gossip.interval_min is \"5\"; it takes a duration such as 500ms, 5s, 15m, 24h or 7d, from 100ms to 1h",
+        ),
+        (
+            "connections: {max_body: 2 TiB}",
+            "connections.max_body is \"2 TiB\"; it takes a size such as 512 B, 64 KiB or 4 MiB, from 1 KiB to 1 GiB",
+        ),
+        (
+            "http_access: {services: all}",
+            "http_access.services is \"all\"; it takes nodes, public, anonymous, role=worker, role=coordinator or scope=NAME",
+        ),
         ("proxies: {trusted: [proxy]}", "proxies.trusted is \"[proxy]\"; it takes a list of addresses and networks"),
         ("log_level: loud", "log_level is \"loud\"; it takes error, warn, info, debug or trace"),
         ("seeds: [10.0.0.5]", "seeds is \"[10.0.0.5]\"; it takes a list of addresses with ports"),
@@ -94,12 +103,17 @@ fn a_wrong_value_is_refused_with_the_key_what_was_given_and_what_is_allowed() {
         assert!(got.contains(said), "{got}\n{said}");
     }
     let missing = ConfigDocument::parse("").unwrap_err().to_string();
-    assert!(missing.contains("listen is missing; it takes an address with a port") && missing.contains("advertise is missing"), "{missing}");
+    assert!(
+        missing.contains("listen is missing; it takes an address with a port") && missing.contains("advertise is missing"),
+        "{missing}"
+    );
 }
 
 #[test]
 fn every_mistake_is_told_at_once() {
-    let ConfigError::Mistakes(mistakes) = ConfigDocument::parse("rate_limit: {rpc_requests: 0, rpc_brust: 1}\nssl_verify: false").unwrap_err() else {
+    let ConfigError::Mistakes(mistakes) =
+        ConfigDocument::parse("rate_limit: {rpc_requests: 0, rpc_brust: 1}\nssl_verify: false").unwrap_err()
+    else {
         panic!()
     };
     assert_eq!(mistakes.len(), 5, "{mistakes:?}");
@@ -145,7 +159,8 @@ fn a_key_is_set_and_unset_by_either_name_and_others_stay() {
     assert_eq!((set.config().rate_limit.rpc_requests, set.config().capabilities.len()), (200, 1));
     let again = set.with("rate_limit.rpc_requests", "300").unwrap();
     let changes = document.changes(&again);
-    let said: Vec<_> = changes.iter().map(|change| (change.key, change.from.as_str(), change.to.as_str(), change.effect)).collect();
+    let said: Vec<_> =
+        changes.iter().map(|change| (change.key, change.from.as_str(), change.to.as_str(), change.effect)).collect();
     assert_eq!(said, [("log_level", "info", "debug", Effect::Live), ("rate_limit.rpc_requests", "100", "300", Effect::Live)]);
     let unset = again.without("rate_limit.rpc_requests").unwrap().without("log_level").unwrap();
     assert_eq!(unset, document);

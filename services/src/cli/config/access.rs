@@ -76,15 +76,17 @@ impl<'a> Access<'a> {
             Format::Json => {
                 let changes: Vec<_> = changes
                     .iter()
-                    .map(|change| json!({ "key": change.key, "from": change.from, "to": change.to, "counts": counts(change, by) }))
+                    .map(
+                        |change| json!({ "key": change.key, "from": change.from, "to": change.to, "counts": counts(change, by) }),
+                    )
                     .collect();
                 output::json_line(&json!({ "changed": changes }));
             }
             Format::Table if changes.is_empty() => output::line("Nothing was changed."),
             Format::Table => {
-                let rows = changes.iter().map(|change| {
-                    [change.key.to_owned(), change.from.clone(), change.to.clone(), counts(change, by).to_owned()]
-                });
+                let rows = changes
+                    .iter()
+                    .map(|change| [change.key.to_owned(), change.from.clone(), change.to.clone(), counts(change, by).to_owned()]);
                 output::line(output::table(["KEY", "WAS", "IS", "COUNTS"], rows));
                 if changes.iter().any(waits) {
                     let (stop, start) = (self.invocation.command("stop"), self.invocation.command("start"));

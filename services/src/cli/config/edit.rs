@@ -45,7 +45,9 @@ pub(super) async fn run(args: EditArgs, invocation: &Invocation) -> Result<(), C
     let access = Access::new(&args.password, invocation)?;
     let was = access.read().await?;
     let begin = match &args.from {
-        Some(path) => fs::read_to_string(path).map_err(|source| CliError::Unreadable { what: path.display().to_string(), source })?,
+        Some(path) => {
+            fs::read_to_string(path).map_err(|source| CliError::Unreadable { what: path.display().to_string(), source })?
+        }
         None => text_of(&was),
     };
     let file = write_private(&begin)?;

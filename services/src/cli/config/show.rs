@@ -52,9 +52,9 @@ pub(super) async fn run(args: ShowArgs, invocation: &Invocation) -> Result<(), C
             output::json_line(&values.into());
         }
         Format::Table => {
-            let rows = rows.into_iter().map(|(key, value, is_set)| {
-                [key.to_owned(), value, if is_set { "set" } else { "default" }.to_owned()]
-            });
+            let rows = rows
+                .into_iter()
+                .map(|(key, value, is_set)| [key.to_owned(), value, if is_set { "set" } else { "default" }.to_owned()]);
             output::line(output::table(["KEY", "VALUE", ""], rows));
         }
     }
