@@ -1,6 +1,8 @@
 //! What an operator does with a configuration, as values: they travel over the node's own socket, or are carried out on a store that was
 //! opened for it.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::storage::Store;
@@ -8,7 +10,7 @@ use crate::storage::Store;
 use super::{ConfigDocument, ConfigError, ENTRY, Effect};
 
 /// Something that an operator does with the configuration.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case", deny_unknown_fields)]
 pub enum ConfigCommand {
     /// Gives what is stored, whether it can be used or not.
@@ -23,7 +25,7 @@ pub enum ConfigCommand {
 }
 
 /// What came of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfigReply {
     /// What is stored now.
     pub text: String,
@@ -38,6 +40,20 @@ pub struct Waits {
     pub key: String,
     /// Whether the node has to be started again. Without, the value counts already where a node runs.
     pub for_restart: bool,
+}
+
+/// Without the text, in which there may be a password.
+impl fmt::Debug for ConfigCommand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ConfigCommand({})", self.name())
+    }
+}
+
+/// Without the text, as above.
+impl fmt::Debug for ConfigReply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConfigReply").field("changed", &self.changed).finish_non_exhaustive()
+    }
 }
 
 impl ConfigCommand {

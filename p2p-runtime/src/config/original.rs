@@ -64,7 +64,7 @@ pub(super) const KEYS: &[(&str, Fate)] = &[
     ("gossip_state_file", Refused(IN_FOLDER)),
     ("JWT_SECRET_KEY", Refused(OWN_KEY)),
     ("JWT_ALGORITHM", Refused("HS256 makes everyone who can check a token able to make one; tokens are EdDSA; remove the line")),
-    ("JWT_EXPIRATION_HOURS", Refused("a token lives for minutes, and as long as was said for its client; remove the line")),
+    ("JWT_EXPIRATION_HOURS", Refused("tokens for clients live for minutes, not for days; remove the line")),
 ];
 
 /// What became of a key, if the original had it.

@@ -139,7 +139,7 @@ section! {
         [Restart] keep_alive: Duration = secs(10), ms(100) => HOUR;
         /// How long it may take to give one
         [Restart] keep_alive_timeout: Duration = secs(5), ms(100) => HOUR;
-        /// How long connections may still be busy after a shutdown began
+        /// How long running requests and calls may go on after a shutdown began
         [Restart] grace: Duration = secs(10), ms(0) => HOUR;
     }
 }

@@ -193,7 +193,8 @@ impl<'a> Calls<'a> {
         let headers = CallHeaders::of(headers);
         let target = target(uri.query(), &headers).map_err(invalid)?;
         let timeout = headers.timeout().map_err(invalid)?;
-        let body = read_body_within(body, state.config.live().body_limits).await.map_err(IntoResponse::into_response)?;
+        let limits = state.config.live().body_limits;
+        let body = read_body_within(body, limits).await.map_err(IntoResponse::into_response)?;
         let trace = headers.trace();
         let origin = requester.from_node.then(|| headers.origin()).flatten();
         Ok((Self { state, requester, drawn, target, received, timeout, trace, origin }, body))

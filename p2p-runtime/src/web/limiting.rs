@@ -75,17 +75,18 @@ pub(super) fn draw(
 pub(super) async fn limit(State(state): State<Arc<WebState>>, request: Request, next: Next) -> Response {
     let budget = if request.uri().path() == HEALTH { Budget::Health } else { Budget::Rpc };
     let (mut parts, body) = request.into_parts();
-    let (caller, refused) = match Requester::from_request_parts(&mut parts, &state).await {
-        Ok(requester) => (requester.caller, None),
+    let (caller, requester) = match Requester::from_request_parts(&mut parts, &state).await {
+        Ok(requester) => (requester.caller.clone(), Ok(requester)),
         // Whoever is not let in pays as a nameless one.
-        Err(refused) => (CallerId::Anonymous, Some(refused.into_response())),
+        Err(refused) => (CallerId::Anonymous, Err(refused)),
     };
     let (peer, remote) = (parts.extensions.get::<PeerIdentity>(), parts.extensions.get::<RemoteAddr>());
     match draw(&state, &caller, peer, remote.map(|remote| remote.0.ip()), &parts.headers, budget) {
         Err(over) => over_limit(over),
-        Ok(drawn) => match refused {
-            Some(refused) => refused,
-            None => {
+        Ok(drawn) => match requester {
+            Err(refused) => refused.into_response(),
+            Ok(requester) => {
+                parts.extensions.insert(requester);
                 parts.extensions.insert(Arc::new(drawn));
                 next.run(Request::from_parts(parts, body)).await
             }

@@ -27,6 +27,10 @@ impl<S: Sync> FromRequestParts<S> for Requester {
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        // Found out once, where the request was drawn from its budget.
+        if let Some(known) = parts.extensions.get::<Self>() {
+            return Ok(known.clone());
+        }
         let peer = parts.extensions.get::<PeerIdentity>();
         let ingress = parts.extensions.get::<Ingress>().copied();
         Ok(Self::new(ingress, peer, &parts.headers))

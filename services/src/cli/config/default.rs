@@ -33,7 +33,11 @@ pub(super) fn run(invocation: &Invocation) {
         }
         Format::Table => {
             for (setting, value) in settings {
-                output::line(format!("# {}; {}\n{}: {}", setting.what, setting.allowed, setting.key, value.unwrap_or_default()));
+                let line = match value {
+                    Some(value) => format!("{}: {value}", setting.key),
+                    None => format!("# {} is said by init or join", setting.key),
+                };
+                output::line(format!("# {}; {}\n{line}", setting.what, setting.allowed));
             }
         }
     }
