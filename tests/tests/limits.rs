@@ -9,13 +9,16 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use common::{
     Cluster, Member, Plan, password,
     probe::ProbeProxyExt,
-    sees, soon,
+    sees, soon, token,
     web::{Answer, Web},
     worker_ip,
 };
 use http::StatusCode;
 use p2p_client::protocol::ErrorCode;
-use p2p_runtime::config::{ConfigDocument, NodeConfig};
+use p2p_runtime::{
+    config::{ConfigDocument, NodeConfig},
+    identity::TokenOptions,
+};
 use p2p_services::prelude::*;
 use serde_json::{Value, json};
 
@@ -205,4 +208,24 @@ async fn the_configuration_is_for_the_operator_and_for_nothing_that_could_not_be
 
 fn base64_of(bytes: &[u8]) -> String {
     BASE64_STANDARD.encode(bytes)
+}
+
+#[tokio::test]
+async fn nodes_that_join_from_one_address_at_once_wait_for_their_turn() {
+    let (cluster, node) = coordinator(|config| (config.rate_limit.rpc_requests, config.rate_limit.rpc_burst) = (600, 1)).await;
+    // Each join takes two requests.
+    let token = token(&node, TokenOptions { uses: 3.try_into().unwrap(), ..TokenOptions::default() }).await;
+    let joins = (1..=3).map(|number| {
+        let plan = Plan { id: format!("worker-{number}"), ..Plan::worker(7) };
+        let (cluster, authority, token) = (&cluster, node.authority(), token.reveal().parse().unwrap());
+        async move { cluster.join(&plan, &authority, token).await.map(|enrolment| enrolment.identity.peer().node_id.clone()) }
+    });
+    for joined in soon(futures::future::join_all(joins)).await {
+        joined.unwrap();
+    }
+    assert!(cluster_refused(&cluster).await > 0, "nobody had to wait");
+}
+
+async fn cluster_refused(cluster: &Cluster) -> u64 {
+    Web::operator(cluster.dir("coordinator")).get("/health").await.json()["refused_calls"]["rpc"].as_u64().unwrap()
 }
