@@ -8,16 +8,17 @@ use std::time::Duration;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use common::{
     Cluster, Member, Plan, password,
-    probe::ProbeProxyExt,
+    probe::{Probe, ProbeProxyExt},
     sees, soon, token,
     web::{Answer, Web},
     worker_ip,
 };
 use http::StatusCode;
-use p2p_client::protocol::ErrorCode;
+use p2p_client::{client::Client, protocol::ErrorCode};
 use p2p_runtime::{
-    config::{ConfigDocument, NodeConfig},
+    config::{ConfigDocument, NodeConfig, RateLimitConfig},
     identity::TokenOptions,
+    testing::TestCluster,
 };
 use p2p_services::prelude::*;
 use serde_json::{Value, json};
@@ -127,6 +128,25 @@ async fn a_node_that_calls_too_much_on_its_session_is_told_when_to_come_again() 
 }
 
 #[tokio::test]
+async fn a_program_outside_is_told_when_to_come_again_and_comes_then_if_it_may() {
+    let limit = RateLimitConfig { rpc_requests: 600, rpc_burst: 3, ..RateLimitConfig::default() };
+    let cluster = TestCluster::new().coordinator().configure(move |node| node.rate_limit(limit.clone()).serve(Probe::new()));
+    let cluster = soon(cluster.start()).await.unwrap();
+    let node = cluster.coordinator();
+    let client = Client::builder(&node.url()).unwrap().root_fingerprint(&node.root_fingerprint().to_string()).build().unwrap();
+    let probe = client.proxy().probe();
+    for _ in 0..3 {
+        assert_eq!(soon(probe.repeat("x", None)).await.unwrap(), "x");
+    }
+    let error = soon(probe.repeat("x", None)).await.unwrap_err();
+    assert!(
+        matches!(error, CallError::RateLimited { retry_after: Some(wait), .. } if wait <= Duration::from_millis(100)),
+        "{error}"
+    );
+    assert_eq!(soon(probe.repeat("y", None).retry(5)).await.unwrap(), "y");
+}
+
+#[tokio::test]
 async fn behind_a_trusted_proxy_each_client_has_its_own_budget_and_nobody_else_is_believed() {
     let (cluster, node) = coordinator(|config| config.proxies.trusted = vec!["10.0.0.18".parse().unwrap()]).await;
     let through = |peer: u8, client: &str| Web::anonymous(cluster.host(worker_ip(peer)), &node).header("x-forwarded-for", client);
@@ -178,7 +198,7 @@ async fn limits_and_access_are_changed_while_the_node_runs_and_what_has_to_wait_
     assert_eq!(set(&operator, "connections.max_body", "1 KiB").await[0]["for_restart"], false);
     assert_eq!(web.rpc(" ".repeat(1_025)).await.status, 413);
     assert_eq!(set(&operator, "sessions.idle", "1m").await[0]["for_restart"], true);
-    assert!(NodeConfig::load(node.store()).unwrap().sessions.idle == Duration::from_secs(60), "it is stored all the same");
+    assert!(NodeConfig::load(node.store()).unwrap().sessions.idle == Duration::from_mins(1), "it is stored all the same");
 }
 
 #[tokio::test]

@@ -91,7 +91,12 @@ impl<E> CallError<E> {
         match self {
             Self::Transport { may_have_run, .. } => *may_have_run,
             Self::Service(_) | Self::UnknownService { .. } | Self::Deadline { .. } | Self::Cancelled | Self::Internal(_) => true,
-            Self::Denied(_) | Self::NoRoute(_) | Self::NotFound(_) | Self::Incompatible(_) | Self::InvalidParams(_) => false,
+            Self::Denied(_)
+            | Self::RateLimited { .. }
+            | Self::NoRoute(_)
+            | Self::NotFound(_)
+            | Self::Incompatible(_)
+            | Self::InvalidParams(_) => false,
         }
     }
 }

@@ -42,8 +42,8 @@ impl ConfigDocument {
         };
         let settings = Settings::all();
         let mut leaves = Vec::new();
-        flatten("", map, &settings, &mut leaves);
-        let mut reading = Reading { settings: &settings, set: BTreeMap::new(), mistakes: Vec::new() };
+        flatten("", map, settings, &mut leaves);
+        let mut reading = Reading { settings, set: BTreeMap::new(), mistakes: Vec::new() };
         for (key, value) in leaves {
             reading.take(&key, &value);
         }
@@ -78,7 +78,7 @@ impl ConfigDocument {
         // As YAML, so that lists and numbers are what they look like; what is no YAML is text.
         let value = serde_saphyr::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()));
         let settings = Settings::all();
-        let mut reading = Reading { settings: &settings, set: self.set.clone(), mistakes: Vec::new() };
+        let mut reading = Reading { settings, set: self.set.clone(), mistakes: Vec::new() };
         if let Some(known) = reading.key(key, &value) {
             reading.set.remove(known.0.key);
         }
@@ -93,7 +93,7 @@ impl ConfigDocument {
     /// [`ConfigError::Mistakes`] for a key that there is not, or that has no default.
     pub fn without(&self, key: &str) -> Result<Self, ConfigError> {
         let settings = Settings::all();
-        let mut reading = Reading { settings: &settings, set: self.set.clone(), mistakes: Vec::new() };
+        let mut reading = Reading { settings, set: self.set.clone(), mistakes: Vec::new() };
         if let Some((setting, _)) = reading.key(key, &Value::Null) {
             reading.set.remove(setting.key);
         }
@@ -188,7 +188,7 @@ fn yaml(value: &Value) -> String {
                     .is_ok_and(|map| map.get("k") == Some(value));
             if plain { text.clone() } else { value.to_string() }
         }
-        Value::Array(items) => format!("[{}]", items.iter().map(|item| item.to_string()).collect::<Vec<_>>().join(", ")),
+        Value::Array(items) => format!("[{}]", items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")),
         other => other.to_string(),
     }
 }

@@ -216,6 +216,13 @@ section! {
     }
 }
 
+impl RateLimitConfig {
+    /// Nobody is limited.
+    pub fn unlimited() -> Self {
+        Self { enabled: false, ..Self::default() }
+    }
+}
+
 /// All settings, in the order in which they are shown.
 pub(super) fn all() -> Vec<Setting> {
     use super::Effect::{Live, Restart};

@@ -168,6 +168,7 @@ impl NodeBuilder {
             (None, None, _) => return Err(NodeError::Unsaid("its folder: .dir(…)")),
             (None, Some(_), None) => return Err(NodeError::Unsaid("the password of its store: .password(…)")),
         };
-        parts::start(self, enrolment).await
+        // In a box: it holds all parts of a node on their way to their places, and whoever starts a node should not carry the room for them.
+        Box::pin(parts::start(self, enrolment)).await
     }
 }

@@ -39,13 +39,7 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
     expect_large_buffers();
     let store = enrolment.store.clone();
     let epoch = spawn_blocking(move || next_epoch(&store)).await??;
-    if let Some(mark) = SetBack::load(&enrolment.store)? {
-        tracing::warn!(
-            by = ?mark.by,
-            voided_tokens = mark.voided_tokens,
-            "this node's store went back in time; what was revoked since is not known to it"
-        );
-    }
+    warn_of_set_back(&enrolment.store)?;
     let peer = enrolment.identity.peer().clone();
     let cx = Context::new(peer.node_id, peer.role);
     cx.set_keeper(Keeper::Store(Arc::downgrade(&enrolment.store)));
@@ -140,6 +134,17 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
     tokio::spawn(autosave::autosave(Arc::downgrade(&node.store), autosave_period, shutdown));
     tracing::info!(node = %node.id(), role = %node.role(), at = %node.authority(), ms = started.elapsed().as_millis(), "running");
     Ok(node)
+}
+
+fn warn_of_set_back(store: &Store) -> Result<(), NodeError> {
+    if let Some(mark) = SetBack::load(store)? {
+        tracing::warn!(
+            by = ?mark.by,
+            voided_tokens = mark.voided_tokens,
+            "this node's store went back in time; what was revoked since is not known to it"
+        );
+    }
+    Ok(())
 }
 
 /// The configuration as it is when the node starts. What is set and read by nothing is said, so that nobody relies on it.

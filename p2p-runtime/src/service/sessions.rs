@@ -48,7 +48,7 @@ impl SessionHost {
 
 impl fmt::Debug for SessionHost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SessionHost").field("is_open", &self.dispatcher.load().is_some()).finish()
+        f.debug_struct("SessionHost").field("is_open", &self.dispatcher.load().is_some()).finish_non_exhaustive()
     }
 }
 

@@ -30,26 +30,21 @@ impl Crowd {
     }
 
     /// Serves a connection, unless there are too many. What is not served is dropped, and so closed.
-    pub(super) fn take<F: Future<Output = ()> + Send + 'static>(&mut self, remote: impl Remote, serve: impl FnOnce() -> F) {
+    pub(super) fn take<F: Future<Output = ()> + Send + 'static>(&mut self, remote: &impl Remote, serve: impl FnOnce() -> F) {
         if self.tasks.len() >= self.max {
-            self.tell(&remote, self.max, "too many connections; new ones are closed until some end (connections.max)");
-            return;
+            let text = "too many connections; new ones are closed until some end (connections.max)";
+            return self.tell(remote, self.max, text);
         }
-        match remote.address().map(|address| self.seats.take(address)) {
-            None => self.tasks.spawn(serve()),
-            Some(Some(seat)) => {
-                let serving = serve();
-                self.tasks.spawn(async move {
-                    serving.await;
-                    drop(seat);
-                })
-            }
-            Some(None) => {
-                let text =
-                    "too many connections of one address; new ones are closed until some end (connections.max_per_address)";
-                return self.tell(&remote, self.seats.max, text);
-            }
-        };
+        let seat = remote.address().map(|address| self.seats.take(address));
+        if matches!(seat, Some(None)) {
+            let text = "too many connections of one address; new ones are closed until some end (connections.max_per_address)";
+            return self.tell(remote, self.seats.max, text);
+        }
+        let serving = serve();
+        self.tasks.spawn(async move {
+            serving.await;
+            drop(seat);
+        });
     }
 
     /// Once for each time that a limit is reached, so that a flood does not fill the log too.

@@ -81,7 +81,7 @@ pub async fn serve(mut listener: Box<dyn Listener>, server: Server, shutdown: Ca
         match accepted {
             Ok((stream, remote)) => {
                 back_off = FIRST_BACK_OFF;
-                crowd.take(remote, || serve_one(stream, remote, server.clone(), shutdown.clone()));
+                crowd.take(&remote, || serve_one(stream, remote, server.clone(), shutdown.clone()));
             }
             Err(error) => {
                 if pause_after(&error, &mut back_off, &shutdown).await.is_break() {

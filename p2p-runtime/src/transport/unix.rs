@@ -138,7 +138,7 @@ pub async fn serve_unix(socket: UnixSocket, http: HttpHandler, limits: ListenerL
             accepted = socket.listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => crowd.take("unix socket", || {
+            Ok((stream, _)) => crowd.take(&"unix socket", || {
                 let (http, limits, stop) = (http.clone(), limits.clone(), shutdown.clone());
                 let origin = Origin { ingress: Ingress::UnixSocket, remote: None, peer: None, binding: None };
                 async move { serve_http(Box::new(stream) as BoxStream, false, origin, http, &limits, stop).await }

@@ -202,7 +202,7 @@ impl Cluster {
         let probe = Arc::new(Probe::new());
         let mut builder = Node::builder().enrolment(enrolment).network(Arc::new(self.host(plan.ip)));
         if !plan.is_limited {
-            builder = builder.rate_limit(RateLimitConfig { enabled: false, ..RateLimitConfig::default() });
+            builder = builder.rate_limit(RateLimitConfig::unlimited());
         }
         if plan.hosts_probe {
             builder = builder.serve_shared(probe.clone());

@@ -49,8 +49,7 @@ impl Bench {
 /// Runs the node as `p2p start` does, but for the limits of the nameless, and says where it is reached.
 pub(crate) async fn run(dir: &Path) -> Result<()> {
     let enrolment = Enrolment::open(dir, password()?).await?;
-    let unlimited = RateLimitConfig { enabled: false, ..RateLimitConfig::default() };
-    let node = Node::builder().enrolment(enrolment).rate_limit(unlimited).serve(Bench).start().await?;
+    let node = Node::builder().enrolment(enrolment).rate_limit(RateLimitConfig::unlimited()).serve(Bench).start().await?;
     println!("{}", node.authority());
     node.run_until_shutdown().await?;
     Ok(())
