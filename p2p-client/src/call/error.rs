@@ -1,5 +1,7 @@
 //! How a call can fail, seen from the caller.
 
+use std::time::Duration;
+
 use serde_json::value::RawValue;
 
 use crate::{
@@ -25,6 +27,14 @@ pub enum CallError<E = NoError> {
     /// The caller may not call this method.
     #[error("denied: {0}")]
     Denied(String),
+    /// The node takes no more calls of this caller for now. The call did not run.
+    #[error("{reason}")]
+    RateLimited {
+        /// Which limit it was, and when to try again.
+        reason: String,
+        /// How long to wait, where it was said.
+        retry_after: Option<Duration>,
+    },
     /// The time given for the call ran out.
     #[error("{method} did not answer in time; give it more with .timeout(…), or look at what it waits for")]
     Deadline {
@@ -69,7 +79,7 @@ impl<E> CallError<E> {
     pub fn is_safe_to_retry(&self) -> bool {
         match self {
             Self::Transport { may_have_run, .. } => !may_have_run,
-            Self::NoRoute(_) => true,
+            Self::NoRoute(_) | Self::RateLimited { .. } => true,
             _ => false,
         }
     }
@@ -81,7 +91,12 @@ impl<E> CallError<E> {
         match self {
             Self::Transport { may_have_run, .. } => *may_have_run,
             Self::Service(_) | Self::UnknownService { .. } | Self::Deadline { .. } | Self::Cancelled | Self::Internal(_) => true,
-            Self::Denied(_) | Self::NoRoute(_) | Self::NotFound(_) | Self::Incompatible(_) | Self::InvalidParams(_) => false,
+            Self::Denied(_)
+            | Self::RateLimited { .. }
+            | Self::NoRoute(_)
+            | Self::NotFound(_)
+            | Self::Incompatible(_)
+            | Self::InvalidParams(_) => false,
         }
     }
 }
@@ -120,7 +135,7 @@ impl Failure {
     pub fn surely_not_run(&self) -> bool {
         match self {
             Self::NotSent(_) | Self::NoRoute(_) | Self::Incompatible(_) => true,
-            Self::Answered(error) => error.code == ErrorCode::UNAVAILABLE,
+            Self::Answered(error) => matches!(error.code, ErrorCode::UNAVAILABLE | ErrorCode::RATE_LIMITED),
             Self::Lost(_) | Self::Deadline(_) => false,
         }
     }
@@ -135,6 +150,28 @@ impl Failure {
             Self::NoRoute(reason) => RpcError::new(ErrorCode::NO_ROUTE, reason),
             Self::Incompatible(reason) => RpcError::new(ErrorCode::INCOMPATIBLE, reason),
         }
+    }
+}
+
+/// The `data` of a call over a limit.
+#[derive(serde::Serialize, serde::Deserialize)]
+pub struct RetryAfter {
+    /// How long to wait, in milliseconds.
+    pub retry_after_ms: u64,
+}
+
+impl From<Duration> for RetryAfter {
+    fn from(after: Duration) -> Self {
+        // Rounded up: a caller that comes a moment early is refused again.
+        Self { retry_after_ms: u64::try_from(after.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX) }
+    }
+}
+
+impl RetryAfter {
+    /// What an error says of when to come again.
+    pub fn of(error: &RpcError) -> Option<Duration> {
+        let told: Self = serde_json::from_str(error.data.as_deref()?.get()).ok()?;
+        Some(Duration::from_millis(told.retry_after_ms))
     }
 }
 
@@ -158,6 +195,9 @@ impl<E: ServiceError> CallError<E> {
     }
 
     fn from_rpc(error: RpcError, method: &str) -> Self {
+        if error.code == ErrorCode::RATE_LIMITED {
+            return Self::RateLimited { retry_after: RetryAfter::of(&error), reason: error.message };
+        }
         let RpcError { code, message, data } = error;
         match code {
             ErrorCode::SERVICE => match data.as_deref().map(|data| serde_json::from_str(data.get())) {
@@ -212,6 +252,7 @@ mod tests {
         for (error, safe) in [
             (transport(false), true),
             (CallError::NoRoute(text()), true),
+            (CallError::RateLimited { reason: text(), retry_after: None }, true),
             (transport(true), false),
             (deadline, false),
             (CallError::Cancelled, false),
@@ -240,6 +281,19 @@ mod tests {
             CallError::Deadline { method, .. } => assert_eq!(method, "kv/get"),
             other => panic!("{other}"),
         }
+    }
+
+    #[test]
+    fn a_call_over_a_limit_tells_when_to_come_again() {
+        let error = RpcError::new(ErrorCode::RATE_LIMITED, "too many").with_data(&RetryAfter { retry_after_ms: 600 });
+        match CallError::<NoError>::from_failure(error.into(), "a/b") {
+            CallError::RateLimited { reason, retry_after } => {
+                assert_eq!((reason.as_str(), retry_after), ("too many", Some(Duration::from_millis(600))));
+            }
+            other => panic!("{other}"),
+        }
+        let bare = CallError::<NoError>::from_failure(RpcError::new(ErrorCode::RATE_LIMITED, "too many").into(), "a/b");
+        assert!(matches!(bare, CallError::RateLimited { retry_after: None, .. }), "{bare}");
     }
 
     #[test]

@@ -22,7 +22,7 @@ mod settling;
 mod single;
 mod streaming;
 
-pub use error::{CallError, Failure, TimedOut};
+pub use error::{CallError, Failure, RetryAfter, TimedOut};
 pub use fanout::{Answers, AskingAll, Failures, Replies, ReplyStream, Values};
 pub use head::{Head, MethodRef};
 pub use here::Here;

@@ -38,6 +38,8 @@ impl ErrorCode {
     pub const TRANSPORT: Self = Self(-32006);
     /// The node is starting or stopping.
     pub const UNAVAILABLE: Self = Self(-32007);
+    /// The caller makes more calls than the node takes of one caller. `data` says when to come again: `{"retry_after_ms": 600}`.
+    pub const RATE_LIMITED: Self = Self(-32008);
 
     /// The code's name, as the documents list it.
     pub const fn name(self) -> &'static str {
@@ -55,6 +57,7 @@ impl ErrorCode {
             Self::INCOMPATIBLE => "incompatible",
             Self::TRANSPORT => "transport",
             Self::UNAVAILABLE => "unavailable",
+            Self::RATE_LIMITED => "rate_limited",
             _ => "unknown",
         }
     }

@@ -7,7 +7,7 @@ use futures::{FutureExt, Stream, StreamExt, future::BoxFuture};
 use serde::Serialize;
 
 use crate::{
-    call::{CallError, Failure, Opened},
+    call::{CallError, Failure, Opened, RetryAfter},
     protocol::{ErrorCode, RpcError},
     service::{Outcome, ServiceError, StreamOutcome},
     wire::session::{ItemError, MAX_INLINE},
@@ -183,6 +183,10 @@ fn failure<E: ServiceError>(error: CallError<E>) -> Failure {
         CallError::NoRoute(text) => return Failure::NoRoute(text),
         CallError::Transport { reason, may_have_run: true } => return Failure::Lost(reason),
         CallError::Transport { reason, may_have_run: false } => return Failure::NotSent(reason),
+        CallError::RateLimited { reason, retry_after } => {
+            let error = RpcError::new(ErrorCode::RATE_LIMITED, reason);
+            return retry_after.map_or(error.clone(), |after| error.with_data(&RetryAfter::from(after))).into();
+        }
         CallError::Denied(text) => (ErrorCode::DENIED, text),
         CallError::Cancelled => (ErrorCode::CANCELLED, "the call was cancelled".to_owned()),
         CallError::NotFound(text) => (ErrorCode::METHOD_NOT_FOUND, text),

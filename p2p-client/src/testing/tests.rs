@@ -224,6 +224,10 @@ async fn every_kind_of_error_reaches_the_caller_as_it_was_given() {
         let got = proxy.kv().put("a", None, 1).await.unwrap_err();
         assert_eq!(format!("{got:?}"), format!("{:?}", make(text())));
     }
+    let limited = || CallError::RateLimited { reason: text(), retry_after: Some(Duration::from_millis(600)) };
+    kv.on_put(move |_, _, _, _| Err(limited())).once();
+    let got = proxy.kv().put("a", None, 1).await.unwrap_err();
+    assert_eq!(format!("{got:?}"), r#"RateLimited { reason: "why", retry_after: Some(600ms) }"#);
     kv.on_put(|_, _, _, _| Err(CallError::Cancelled)).once();
     assert!(matches!(proxy.kv().put("a", None, 1).await, Err(CallError::Cancelled)));
     kv.on_put(move |_, _, _, _| Err(CallError::UnknownService { message: text(), data: None })).once();

@@ -88,7 +88,16 @@ impl Cache {
 }
 
 /// The component `cache`: provides a [`Cache`].
-pub(crate) struct CacheComponent;
+pub(crate) struct CacheComponent {
+    capacity: u64,
+}
+
+impl CacheComponent {
+    /// For a cache that takes at most this many bytes.
+    pub(crate) fn with_capacity(bytes: u64) -> Self {
+        Self { capacity: bytes }
+    }
+}
 
 impl Component for CacheComponent {
     fn name(&self) -> &'static str {
@@ -96,7 +105,7 @@ impl Component for CacheComponent {
     }
 
     async fn start(&self, cx: &Context) -> Result<()> {
-        cx.provide(Cache::with_capacity(Cache::DEFAULT_CAPACITY));
+        cx.provide(Cache::with_capacity(self.capacity));
         Ok(())
     }
 

@@ -10,12 +10,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::storage::{Store, StoreError};
 
-/// How long something may stand in memory alone.
-pub(super) const PERIOD: Duration = Duration::from_secs(5);
-
-/// Writes what is unsaved, again and again, until the node stops or its store is gone.
-pub(super) async fn autosave(store: Weak<Store>, stop: CancellationToken) {
-    while stop.run_until_cancelled(sleep(PERIOD)).await.is_some() {
+/// Writes what is unsaved, again and again, until the node stops or its store is gone. Nothing stands in memory alone for longer than
+/// `period`.
+pub(super) async fn autosave(store: Weak<Store>, period: Duration, stop: CancellationToken) {
+    while stop.run_until_cancelled(sleep(period)).await.is_some() {
         let Some(store) = store.upgrade() else { return };
         if !store.is_unsaved() {
             continue;
@@ -48,13 +46,15 @@ mod tests {
 
     use super::*;
 
+    const PERIOD: Duration = Duration::from_secs(5);
+
     #[tokio::test(start_paused = true)]
     async fn what_was_put_is_written_after_a_while_without_anybody_saving_it() {
         let dir = tempfile::tempdir().unwrap();
         let password = Password::new("correct horse").unwrap();
         let store = Arc::new(Store::create(dir.path(), &password).unwrap().0);
         let stop = CancellationToken::new();
-        let task = tokio::spawn(autosave(Arc::downgrade(&store), stop.clone()));
+        let task = tokio::spawn(autosave(Arc::downgrade(&store), PERIOD, stop.clone()));
         store.put("a", "b").unwrap();
         let began = Instant::now();
         while store.is_unsaved() {

@@ -12,6 +12,7 @@ use p2p_client::{
 
 use crate::{
     component::{AnyComponent, Component},
+    config::{Overrides, RateLimitConfig},
     network::MembershipConfig,
     service::{Hosted, Hosting},
     storage::Password,
@@ -33,11 +34,10 @@ pub struct NodeBuilder {
     pub(super) components: Vec<Arc<dyn AnyComponent>>,
     pub(super) discover: bool,
     pub(super) expected: Vec<String>,
-    pub(super) membership: MembershipConfig,
-    pub(super) limits: ListenerLimits,
-    pub(super) sessions: SessionsConfig,
-    pub(super) body_limits: BodyLimits,
-    pub(super) documents: Option<Access>,
+    pub(super) membership: Option<MembershipConfig>,
+    pub(super) limits: Option<ListenerLimits>,
+    pub(super) sessions: Option<SessionsConfig>,
+    pub(super) overrides: Overrides,
 }
 
 impl Default for NodeBuilder {
@@ -52,11 +52,10 @@ impl Default for NodeBuilder {
             components: Vec::new(),
             discover: true,
             expected: Vec::new(),
-            membership: MembershipConfig::default(),
-            limits: ListenerLimits::default(),
-            sessions: SessionsConfig::default(),
-            body_limits: BodyLimits::default(),
-            documents: None,
+            membership: None,
+            limits: None,
+            sessions: None,
+            overrides: Overrides::default(),
         }
     }
 }
@@ -122,33 +121,39 @@ impl NodeBuilder {
         self
     }
 
-    /// Changes how failures are detected.
+    /// Says how failures are detected, in the place of the configuration.
     pub fn membership(mut self, config: MembershipConfig) -> Self {
-        self.membership = config;
+        self.membership = Some(config);
         self
     }
 
-    /// Changes the bounds of connections.
+    /// Says the bounds of connections, in the place of the configuration.
     pub fn listener_limits(mut self, limits: ListenerLimits) -> Self {
-        self.limits = limits;
+        self.limits = Some(limits);
         self
     }
 
-    /// Changes the bounds of sessions with other nodes.
+    /// Says the bounds of sessions with other nodes, in the place of the configuration.
     pub fn sessions(mut self, config: SessionsConfig) -> Self {
-        self.sessions = config;
+        self.sessions = Some(config);
         self
     }
 
-    /// Changes the bounds of request bodies.
+    /// Says the bounds of request bodies, in the place of the configuration.
     pub fn body_limits(mut self, limits: BodyLimits) -> Self {
-        self.body_limits = limits;
+        self.overrides.body_limits = Some(limits);
+        self
+    }
+
+    /// Says how many calls the node takes of whom, in the place of the configuration.
+    pub fn rate_limit(mut self, config: RateLimitConfig) -> Self {
+        self.overrides.rate_limit = Some(config);
         self
     }
 
     /// Says who may read `/services`, `/cluster/nodes` and the documents, in the place of the configuration.
     pub fn documents_for(mut self, access: Access) -> Self {
-        self.documents = Some(access);
+        self.overrides.documents = Some(access);
         self
     }
 
@@ -163,6 +168,7 @@ impl NodeBuilder {
             (None, None, _) => return Err(NodeError::Unsaid("its folder: .dir(…)")),
             (None, Some(_), None) => return Err(NodeError::Unsaid("the password of its store: .password(…)")),
         };
-        parts::start(self, enrolment).await
+        // In a box: it holds all parts of a node on their way to their places, and whoever starts a node should not carry the room for them.
+        Box::pin(parts::start(self, enrolment)).await
     }
 }

@@ -14,7 +14,7 @@ use rustls_pki_types::UnixTime;
 use tokio::task::spawn_blocking;
 
 use crate::{
-    config::{HttpAccess, NodeConfig},
+    config::NodeConfig,
     identity::{
         self, ChallengeResponder, Host, HttpFetcher, Issuer, IssuerOptions, JoinEvent, JoinOptions, JoinToken, NodeIdentity,
         NodeKey, TokenOptions,
@@ -272,14 +272,11 @@ fn config(
     seeds: Vec<String>,
 ) -> NodeConfig {
     let usual = address::listen_for(&advertise, role.default_port());
-    NodeConfig {
-        listen: listen.unwrap_or(usual),
-        port_is_fixed: listen.is_some_and(|listen| listen.port() != 0),
-        advertise,
-        capabilities,
-        seeds,
-        http_access: HttpAccess::default(),
-    }
+    let mut config = NodeConfig::new(listen.unwrap_or(usual), advertise);
+    config.port_is_fixed = listen.is_some_and(|listen| listen.port() != 0);
+    config.capabilities = capabilities;
+    config.seeds = seeds;
+    config
 }
 
 fn random_id(role: Role) -> Result<NodeId, NodeError> {

@@ -24,6 +24,7 @@ use p2p_client::{
     proxy::Proxy,
     wire::tls::RootKeyHash,
 };
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use builder::NodeBuilder;
@@ -36,6 +37,7 @@ pub use vault::StoreVault;
 
 use crate::{
     component::Components,
+    config::{NodeConfig, RunningConfig},
     context::Context,
     identity::{Host, Issuer},
     network::{ListeningPort, Members, Membership},
@@ -54,6 +56,7 @@ pub struct Node {
     leave: CancellationToken,
     advertise: Host,
     root: RootKeyHash,
+    config: RunningConfig,
 }
 
 impl Node {
@@ -133,6 +136,11 @@ impl Node {
     /// ([`root_fingerprint`](p2p_client::client::ClientBuilder::root_fingerprint)). It is no secret.
     pub fn root_fingerprint(&self) -> RootKeyHash {
         self.root
+    }
+
+    /// Its configuration as it is now, and every later one: an operator may change it while the node runs.
+    pub fn config(&self) -> watch::Receiver<Arc<NodeConfig>> {
+        self.config.subscribe()
     }
 
     /// What lets new nodes in, on a coordinator.

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     cache::CacheComponent,
     component::{AnyComponent, Components},
-    config::HttpAccess,
+    config::{ConfigDocument, NodeConfig, Overrides, RunningConfig},
     context::Context,
     identity::client_token::{METADATA, TokenAuthority},
     network::{ListeningPort, NetworkComponent, NetworkParts},
@@ -41,19 +41,23 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
     expect_large_buffers();
     let store = enrolment.store.clone();
     let epoch = spawn_blocking(move || next_epoch(&store)).await??;
-    warn_if_set_back(&enrolment.store)?;
+    warn_of_set_back(&enrolment.store)?;
     let peer = enrolment.identity.peer().clone();
     let cx = Context::new(peer.node_id, peer.role);
     cx.set_keeper(Keeper::Store(Arc::downgrade(&enrolment.store)));
     let network = builder.network;
     let config = &enrolment.config;
+    let running = running_config(&enrolment, builder.overrides)?;
+    let limits = builder.limits.unwrap_or_else(|| (&config.connections).into());
+    let autosave_period = config.store.autosave;
     let listen = builder.listen.unwrap_or(config.listen);
 
     let tls = enrolment.identity.client_tls();
     let dial = Arc::new(TlsDial::new(network.clone(), tls.clone()));
     let pool = HttpPool::new(dial.clone());
-    let calls = SessionHost::default();
-    let sessions = Sessions::new(dial, Arc::new(calls.clone()), builder.sessions);
+    let calls = SessionHost::new(running.limits().clone());
+    let sessions = builder.sessions.unwrap_or_else(|| (&config.sessions).into());
+    let sessions = Sessions::new(dial, Arc::new(calls.clone()), sessions);
     let (frames, events) = mpsc::channel(WAITING_FRAMES);
     let gossip = GossipLink::new(Arc::new(TlsGossipDial::new(network.clone(), tls)), frames, GossipLinkConfig::default());
     let descriptors = Descriptors::new(pool.clone());
@@ -75,14 +79,14 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
             http: handler.clone(),
             gossip: Arc::new(gossip.clone()),
             sessions: Arc::new(AcceptSessions { host: calls.clone(), sessions: sessions.clone() }),
-            limits: builder.limits.clone(),
+            limits: limits.clone(),
         },
         pool: pool.clone(),
         sessions: sessions.clone(),
         gossip: gossip.clone(),
     });
     let network = NetworkComponent::new(NetworkParts {
-        config: builder.membership,
+        config: builder.membership.unwrap_or_else(|| (&config.gossip).into()),
         me: node_info(&enrolment, client_tokens.authority.as_ref()),
         epoch,
         attestor: Arc::new(ByCertificate(enrolment.identity.attestor())),
@@ -94,7 +98,6 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
         sessions: sessions.clone(),
     });
     let service = ServiceComponent::new(ServiceManager::new(builder.services, builder.discover).expecting(builder.expected));
-    let access = builder.documents.map_or_else(|| config.http_access.clone(), HttpAccess::all);
     let state = WebState {
         dispatcher: Dispatcher::new(cx.clone(), caller.clone()),
         sessions,
@@ -104,18 +107,18 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
         issuer: issuer.clone(),
         tokens: client_tokens,
         pool: pool.clone(),
-        access,
+        config: running.clone(),
         running: RunningRequests::new(),
         started,
-        body_limits: builder.body_limits,
         store: Arc::downgrade(&enrolment.store),
         checking_password: tokio::sync::Mutex::default(),
         leave: leave.clone(),
     };
-    let web_server = WebServerComponent::new(state, handler, calls, enrolment.dir.join("p2p.sock"), builder.limits);
+    let web_server = WebServerComponent::new(state, handler, calls, enrolment.dir.join("p2p.sock"), limits);
 
     // The program's own components come before the services, which may need what they provide; unless they say otherwise.
-    let mut parts: Vec<Arc<dyn AnyComponent>> = vec![Arc::new(transport), Arc::new(CacheComponent), Arc::new(network)];
+    let mut parts: Vec<Arc<dyn AnyComponent>> =
+        vec![Arc::new(transport), Arc::new(CacheComponent::with_capacity(config.cache.capacity.get())), Arc::new(network)];
     parts.extend(builder.components);
     parts.extend([Arc::new(service) as Arc<dyn AnyComponent>, Arc::new(web_server)]);
     let components = Components::new(parts)?;
@@ -126,20 +129,22 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
     tokio::spawn(cx.audit().clone().keep(shutdown.clone()));
     following.spawn(&cx);
     let membership = cx.membership().cloned().ok_or(NodeError::Unsaid("the component network"))?;
-    let (advertise, root) = (enrolment.config.advertise.clone(), enrolment.identity.root().key_hash());
-    let node = Node { cx, components, caller, membership, store: enrolment.store.clone(), issuer, leave, advertise, root };
+    let advertise = enrolment.config.advertise.clone();
+    let root = enrolment.identity.root().key_hash();
+    let store = enrolment.store.clone();
+    let node = Node { cx, components, caller, membership, store, issuer, leave, advertise, root, config: running };
     if builder.listen.is_none()
         && let Err(error) = keep_port(&node, enrolment).await
     {
         node.stop().await;
         return Err(error);
     }
-    tokio::spawn(autosave::autosave(Arc::downgrade(&node.store), shutdown));
+    tokio::spawn(autosave::autosave(Arc::downgrade(&node.store), autosave_period, shutdown));
     tracing::info!(node = %node.id(), role = %node.role(), at = %node.authority(), ms = started.elapsed().as_millis(), "running");
     Ok(node)
 }
 
-fn warn_if_set_back(store: &Store) -> Result<(), NodeError> {
+fn warn_of_set_back(store: &Store) -> Result<(), NodeError> {
     if let Some(mark) = SetBack::load(store)? {
         tracing::warn!(
             by = ?mark.by,
@@ -150,15 +155,28 @@ fn warn_if_set_back(store: &Store) -> Result<(), NodeError> {
     Ok(())
 }
 
+/// The configuration as it is when the node starts. What is set and read by nothing is said, so that nobody relies on it.
+fn running_config(enrolment: &Enrolment, overrides: Overrides) -> Result<RunningConfig, NodeError> {
+    for key in ConfigDocument::load(&enrolment.store)?.unread() {
+        tracing::warn!(key, "this key of the configuration is set, and nothing in this version reads it");
+    }
+    Ok(RunningConfig::new(enrolment.config.clone(), overrides))
+}
+
 /// The port that was found the first time stays the node's port.
 async fn keep_port(node: &Node, enrolment: Enrolment) -> Result<(), NodeError> {
-    let Enrolment { store, mut config, .. } = enrolment;
+    let Enrolment { store, config, .. } = enrolment;
     let port = node.port();
     if config.port_is_fixed || config.listen.port() == port {
         return Ok(());
     }
-    config.listen.set_port(port);
-    spawn_blocking(move || config.save(&store)).await??;
+    // As it is stored now: an operator may have changed something since the node began to start.
+    spawn_blocking(move || {
+        let mut config = NodeConfig::load(&store)?;
+        config.listen.set_port(port);
+        config.save(&store)
+    })
+    .await??;
     Ok(())
 }
 

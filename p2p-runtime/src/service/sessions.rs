@@ -14,18 +14,27 @@ use p2p_client::{
 };
 use tokio::time::Instant;
 
-use crate::transport::SessionAcceptor;
+use crate::{
+    limits::{Limits, PeerBudget},
+    transport::SessionAcceptor,
+};
 
 use super::Dispatcher;
 
 /// Serves what peers call, while the node takes calls. Cheap to clone; clones are opened and closed together.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct SessionHost {
     // Only while it is open: the dispatcher holds the caller, which holds the sessions, which hold this.
     dispatcher: Arc<ArcSwapOption<Dispatcher>>,
+    limits: Arc<Limits>,
 }
 
 impl SessionHost {
+    /// Takes no calls yet.
+    pub(crate) fn new(limits: Arc<Limits>) -> Self {
+        Self { dispatcher: Arc::default(), limits }
+    }
+
     /// Takes calls from now on.
     pub(crate) fn open(&self, dispatcher: Dispatcher) {
         self.dispatcher.store(Some(Arc::new(dispatcher)));
@@ -39,14 +48,15 @@ impl SessionHost {
 
 impl fmt::Debug for SessionHost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SessionHost").field("is_open", &self.dispatcher.load().is_some()).finish()
+        f.debug_struct("SessionHost").field("is_open", &self.dispatcher.load().is_some()).finish_non_exhaustive()
     }
 }
 
 impl Host for SessionHost {
     fn serve_for(&self, peer: &PeerIdentity) -> Arc<dyn Serve> {
         let caller = CallerId::Node { id: peer.node_id.clone(), role: peer.role };
-        Arc::new(PeerCalls { host: self.clone(), peer: peer.node_id.clone(), caller })
+        let budget = self.limits.peer(&peer.node_id);
+        Arc::new(PeerCalls { host: self.clone(), peer: peer.node_id.clone(), caller, budget })
     }
 }
 
@@ -72,6 +82,8 @@ struct PeerCalls {
     host: SessionHost,
     peer: NodeId,
     caller: CallerId,
+    /// What this peer may call, whoever asked it.
+    budget: PeerBudget,
 }
 
 impl Serve for PeerCalls {
@@ -80,6 +92,9 @@ impl Serve for PeerCalls {
             let error = RpcError::new(ErrorCode::UNAVAILABLE, "this node is starting or stopping; try again in a second");
             return Box::pin(std::future::ready(Served { outcome: Err(error), deadline: received }));
         };
+        if let Err(over) = self.budget.draw(received) {
+            return Box::pin(std::future::ready(Served { outcome: Err(over.into()), deadline: received }));
+        }
         // A forwarder's certificate lends nothing to a caller without a name.
         let caller = if call.is_anonymous { CallerId::Anonymous } else { self.caller.clone() };
         // All that is decided without waiting is decided here, so that the future holds what the method needs and no more.

@@ -9,6 +9,7 @@ use p2p_client::{
 use tempfile::TempDir;
 
 use crate::{
+    config::RateLimitConfig,
     identity::{Host, TokenOptions},
     network::MembershipConfig,
     node::{Enrolment, InitOptions, JoinClusterOptions, NodeBuilder, init, join},
@@ -147,7 +148,8 @@ impl TestCluster {
         self
     }
 
-    /// Says more of each node as it is built: its components, its limits.
+    /// Says more of each node as it is built: its components, its limits. Unless said, callers are not limited: a test calls more often than
+    /// anybody would.
     pub fn configure(mut self, configure: impl Fn(NodeBuilder) -> NodeBuilder + Send + Sync + 'static) -> Self {
         self.setups.push(Box::new(move |_, builder| configure(builder)));
         self
@@ -243,8 +245,11 @@ impl Makings {
 
     /// Starts a node that is enrolled.
     pub(super) async fn start(&self, plan: &Plan, enrolment: Enrolment) -> Result<crate::node::Node> {
-        let builder =
-            NodeBuilder::default().enrolment(enrolment).network(self.lab.network(plan.place)).membership(self.membership.clone());
+        let builder = NodeBuilder::default()
+            .enrolment(enrolment)
+            .network(self.lab.network(plan.place))
+            .membership(self.membership.clone())
+            .rate_limit(RateLimitConfig::unlimited());
         let builder = self.setups.iter().fold(builder, |builder, setup| setup(plan, builder));
         Ok(builder.start().await?)
     }

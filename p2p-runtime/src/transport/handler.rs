@@ -1,6 +1,6 @@
 //! From a connection's requests to the routes, which may not exist yet.
 
-use std::{fmt, net::SocketAddr, panic::AssertUnwindSafe, sync::Arc};
+use std::{fmt, net::SocketAddr, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwapOption;
 use axum::{Router, body::Body};
@@ -17,6 +17,8 @@ use p2p_client::{
     wire::tls::{ChannelBinding, PeerIdentity},
 };
 use tower::ServiceExt;
+
+use crate::limits::OverLimit;
 
 use super::node_http2::NodeBody;
 
@@ -155,6 +157,19 @@ pub(crate) fn unavailable() -> Response<Body> {
     let mut response = error_response(StatusCode::SERVICE_UNAVAILABLE, &error);
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     response
+}
+
+/// The answer to a caller that makes too many calls: 429 (RFC 6585, section 4), and when to come again.
+pub(crate) fn over_limit(over: OverLimit) -> Response<Body> {
+    let after = over.retry_after;
+    let mut response = error_response(StatusCode::TOO_MANY_REQUESTS, &over.into());
+    response.headers_mut().insert(RETRY_AFTER, retry_after(after));
+    response
+}
+
+/// A wait in whole seconds, rounded up: a client that comes early is refused again.
+pub(crate) fn retry_after(wait: Duration) -> HeaderValue {
+    HeaderValue::from(wait.as_secs() + u64::from(wait.subsec_nanos() > 0).max(u64::from(wait.is_zero())))
 }
 
 /// An HTTP error whose body is a JSON-RPC error response.

@@ -7,6 +7,8 @@ use std::time::Duration;
 pub struct ListenerLimits {
     /// The most open connections; more are closed as soon as they come. Default: 10,240.
     pub max_connections: usize,
+    /// The most open connections of one address (of one /64, for IPv6), on a network. Default: 1,024.
+    pub max_per_address: usize,
     /// The time for the TLS handshake. Default: 10 s.
     pub handshake_timeout: Duration,
     /// The time for a request's headers, and for an HTTP/2 client's opening words. An HTTP/1 connection that sends no further
@@ -34,6 +36,7 @@ impl Default for ListenerLimits {
     fn default() -> Self {
         Self {
             max_connections: 10_240,
+            max_per_address: 1_024,
             handshake_timeout: Duration::from_secs(10),
             header_timeout: Duration::from_secs(10),
             max_header_bytes: 16 * 1024,

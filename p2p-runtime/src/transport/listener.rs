@@ -7,14 +7,12 @@ use p2p_client::wire::{
     net::{BoxStream, Listener},
     tls::PeerIdentity,
 };
-use tokio::{
-    task::JoinSet,
-    time::{sleep, timeout},
-};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     connection::serve_http,
+    crowd::Crowd,
     handler::{HttpHandler, Ingress, Origin},
     handshake::{Handshake, Protocol, Secured},
     limits::ListenerLimits,
@@ -72,7 +70,7 @@ impl fmt::Debug for Server {
 /// # }
 /// ```
 pub async fn serve(mut listener: Box<dyn Listener>, server: Server, shutdown: CancellationToken) {
-    let mut crowd = Crowd::new(server.limits.max_connections);
+    let mut crowd = Crowd::new(&server.limits);
     let mut back_off = FIRST_BACK_OFF;
     loop {
         let accepted = tokio::select! {
@@ -83,7 +81,7 @@ pub async fn serve(mut listener: Box<dyn Listener>, server: Server, shutdown: Ca
         match accepted {
             Ok((stream, remote)) => {
                 back_off = FIRST_BACK_OFF;
-                crowd.take(remote, || serve_one(stream, remote, server.clone(), shutdown.clone()));
+                crowd.take(&remote, || serve_one(stream, remote, server.clone(), shutdown.clone()));
             }
             Err(error) => {
                 if pause_after(&error, &mut back_off, &shutdown).await.is_break() {
@@ -93,7 +91,7 @@ pub async fn serve(mut listener: Box<dyn Listener>, server: Server, shutdown: Ca
         }
     }
     drop(listener);
-    crowd.finish(server.limits.grace).await;
+    crowd.finish().await;
 }
 
 /// Waits after an accept error that would come again at once. Errors of the single connection are passed over.
@@ -118,56 +116,6 @@ pub(super) async fn pause_after(
     tokio::select! {
         () = shutdown.cancelled() => std::ops::ControlFlow::Break(()),
         () = sleep(wait) => std::ops::ControlFlow::Continue(()),
-    }
-}
-
-/// The tasks of a listener's connections.
-pub(super) struct Crowd {
-    tasks: JoinSet<()>,
-    max: usize,
-    full: bool,
-}
-
-impl Crowd {
-    pub(super) fn new(max: usize) -> Self {
-        Self { tasks: JoinSet::new(), max, full: false }
-    }
-
-    /// Serves a connection, unless there are too many.
-    pub(super) fn take<F: Future<Output = ()> + Send + 'static>(&mut self, remote: impl fmt::Debug, serve: impl FnOnce() -> F) {
-        if self.tasks.len() < self.max {
-            self.tasks.spawn(serve());
-            return;
-        }
-        // Once for each time the limit is reached, so that a flood does not fill the log too.
-        if !self.full {
-            tracing::warn!(?remote, max = self.max, "too many connections; new ones are closed until some end");
-        }
-        self.full = true;
-    }
-
-    /// Waits until a connection has ended; forever while there is none.
-    pub(super) async fn one_ended(&mut self) {
-        match self.tasks.join_next().await {
-            None => std::future::pending().await,
-            Some(ended) => {
-                self.full = false;
-                if let Err(error) = ended
-                    && error.is_panic()
-                {
-                    tracing::error!(%error, "the task of a connection panicked; this is a defect, please report it");
-                }
-            }
-        }
-    }
-
-    /// Gives the connections some time to end by themselves, then ends them.
-    pub(super) async fn finish(mut self, grace: Duration) {
-        let all = async { while self.tasks.join_next().await.is_some() {} };
-        if timeout(grace, all).await.is_err() {
-            tracing::warn!(connections = self.tasks.len(), "connections still busy after the grace period; closing them");
-            self.tasks.shutdown().await;
-        }
     }
 }
 

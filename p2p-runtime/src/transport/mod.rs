@@ -8,6 +8,7 @@
 
 mod component;
 mod connection;
+mod crowd;
 pub(crate) mod fate;
 mod gossip_link;
 mod handler;
@@ -24,7 +25,7 @@ mod unix;
 
 pub(crate) use component::{TransportComponent, TransportParts};
 pub use gossip_link::{GossipDial, GossipLink, GossipLinkConfig, TlsGossipDial};
-pub(crate) use handler::{AnswerBody, Origin, RequestBody, Shortcut, error_response, unavailable};
+pub(crate) use handler::{AnswerBody, Origin, RequestBody, Shortcut, error_response, over_limit, retry_after, unavailable};
 pub use handler::{HttpHandler, Ingress, RemoteAddr};
 pub use handshake::{Handshake, HandshakeError, Protocol, Secured};
 pub use limits::ListenerLimits;

@@ -15,9 +15,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     connection::serve_http,
+    crowd::Crowd,
     handler::{HttpHandler, Ingress, Origin},
     limits::ListenerLimits,
-    listener::{Crowd, pause_after},
+    listener::pause_after,
 };
 
 /// Why there is no Unix socket.
@@ -128,7 +129,7 @@ async fn check_free(path: &Path) -> Result<(), UnixSocketError> {
 
 /// Serves HTTP/1.1 on a Unix socket until `shutdown`. Requests carry [`Ingress::UnixSocket`].
 pub async fn serve_unix(socket: UnixSocket, http: HttpHandler, limits: ListenerLimits, shutdown: CancellationToken) {
-    let mut crowd = Crowd::new(limits.max_connections);
+    let mut crowd = Crowd::new(&limits);
     let mut back_off = std::time::Duration::from_millis(10);
     loop {
         let accepted = tokio::select! {
@@ -137,7 +138,7 @@ pub async fn serve_unix(socket: UnixSocket, http: HttpHandler, limits: ListenerL
             accepted = socket.listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => crowd.take("unix socket", || {
+            Ok((stream, _)) => crowd.take(&"unix socket", || {
                 let (http, limits, stop) = (http.clone(), limits.clone(), shutdown.clone());
                 let origin = Origin { ingress: Ingress::UnixSocket, remote: None, peer: None, binding: None };
                 async move { serve_http(Box::new(stream) as BoxStream, false, origin, http, &limits, stop).await }
@@ -150,7 +151,7 @@ pub async fn serve_unix(socket: UnixSocket, http: HttpHandler, limits: ListenerL
         }
     }
     drop(socket);
-    crowd.finish(limits.grace).await;
+    crowd.finish().await;
 }
 
 #[cfg(test)]

@@ -63,7 +63,7 @@ pub(super) async fn create_token(
         let text = "this node issues no tokens; run `p2p token create` on a coordinator";
         return Err(Refusal(StatusCode::CONFLICT, RpcError::new(ErrorCode::INVALID_REQUEST, text)));
     };
-    let limits = BodyLimits { max: MAX_REQUEST, ..state.body_limits };
+    let limits = BodyLimits { max: MAX_REQUEST, ..state.config.live().body_limits };
     let body = match read_body_within(request.into_body(), limits).await {
         Ok(body) => body,
         Err(error) => return Ok(error.into_response()),

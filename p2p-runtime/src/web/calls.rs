@@ -3,6 +3,7 @@
 use std::{borrow::Cow, error::Error, pin::pin, sync::Arc, time::Duration};
 
 use axum::{
+    Extension,
     extract::{Path, Request, State, rejection::PathRejection},
     response::{IntoResponse, Response},
 };
@@ -10,13 +11,13 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{
     HeaderMap, HeaderValue, Method, StatusCode, Uri,
-    header::{ALLOW, CONTENT_TYPE},
+    header::{ALLOW, CONTENT_TYPE, RETRY_AFTER},
 };
 use http_body_util::{Either, Full};
 use hyper::body::Body;
 use p2p_client::{
-    call::{Failure, Opened},
-    protocol::{ErrorCode, ParseTargetError, RpcError, Target, envelope::Request as RpcRequest},
+    call::{Failure, Opened, RetryAfter},
+    protocol::{CallerId, ErrorCode, ParseTargetError, RpcError, Target, envelope::Request as RpcRequest},
     service::Params,
 };
 use percent_encoding::percent_decode_str;
@@ -24,13 +25,15 @@ use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use crate::{
+    limits::Budget,
     service::Inbound,
-    transport::{AnswerBody, Origin, RequestBody, Shortcut, error_response, unavailable},
+    transport::{AnswerBody, Origin, RequestBody, Shortcut, error_response, over_limit, retry_after, unavailable},
 };
 
 use super::{
     catalogue::{DISCOVER, discover},
     headers::CallHeaders,
+    limiting::{self, Drawn},
     requester::{Refusal, Requester},
     rpc::{self, RpcDispatch, read_body_within},
     running::RunningRequest,
@@ -66,8 +69,13 @@ async fn json_rpc(
 ) -> Result<http::Response<AnswerBody>, Response> {
     let running = state.running.enter().ok_or_else(unavailable)?;
     let (parts, body) = request.into_parts();
-    let requester = Requester::of(state, origin, &parts.headers, RPC_PATH).map_err(IntoResponse::into_response)?;
-    let (calls, body) = Calls::read(state, requester, &parts.uri, &parts.headers, body).await?;
+    let requester = Requester::of(state, origin, &parts.headers, RPC_PATH);
+    // Whoever is not let in pays as a nameless one.
+    let caller = requester.as_ref().map_or(&CallerId::Anonymous, |requester| &requester.caller);
+    let (peer, remote) = (origin.peer.as_ref(), origin.remote.map(|remote| remote.ip()));
+    let drawn = limiting::draw(state, caller, peer, remote, &parts.headers, Budget::Rpc).map_err(over_limit)?;
+    let requester = requester.map_err(IntoResponse::into_response)?;
+    let (calls, body) = Calls::read(state, requester, &drawn, &parts.uri, &parts.headers, body).await?;
     if let Some(form) = Form::accepted(&parts.headers)
         && let Some(call) = rpc::single(&body)
     {
@@ -124,12 +132,13 @@ pub(super) async fn one_method(
     State(state): State<Arc<WebState>>,
     path: Result<Path<(String, String)>, PathRejection>,
     requester: Requester,
+    Extension(drawn): Extension<Arc<Drawn>>,
     request: Request,
 ) -> Result<Response, Response> {
     let Path((service, method)) = path.map_err(|unread| refused(unreadable_path(&unread)))?;
     let running = state.running.enter().ok_or_else(unavailable)?;
     let (parts, body) = request.into_parts();
-    let (calls, body) = Calls::read(&state, requester, &parts.uri, &parts.headers, body).await?;
+    let (calls, body) = Calls::read(&state, requester, &drawn, &parts.uri, &parts.headers, body).await?;
     let params = rpc::params(&body).map_err(refused)?;
     let path = format!("{service}/{method}");
     if let Some(form) = Form::accepted(&parts.headers) {
@@ -159,6 +168,7 @@ fn cut_off() -> Response {
 struct Calls<'a> {
     state: &'a WebState,
     requester: Requester,
+    drawn: &'a Drawn,
     target: Option<Target>,
     /// When the request came: what counts for all calls of a batch.
     received: Instant,
@@ -171,6 +181,7 @@ impl<'a> Calls<'a> {
     async fn read<B>(
         state: &'a WebState,
         mut requester: Requester,
+        drawn: &'a Drawn,
         uri: &Uri,
         headers: &HeaderMap,
         body: B,
@@ -184,13 +195,15 @@ impl<'a> Calls<'a> {
         let headers = CallHeaders::of(headers);
         let target = target(uri.query(), &headers).map_err(invalid)?;
         let timeout = headers.timeout().map_err(invalid)?;
-        let body = read_body_within(body, state.body_limits).await.map_err(IntoResponse::into_response)?;
+        let limits = state.config.live().body_limits;
+        let body = read_body_within(body, limits).await.map_err(IntoResponse::into_response)?;
         requester.trace = headers.trace();
         let origin = requester.is_from_node().then(|| headers.origin()).flatten();
-        Ok((Self { state, requester, target, received, timeout, origin }, body))
+        Ok((Self { state, requester, drawn, target, received, timeout, origin }, body))
     }
 
     async fn open(&self, method: &str, params: Option<&RawValue>) -> Result<Opened, RpcError> {
+        self.drawn.call(self.state, &self.requester.caller)?;
         if method == DISCOVER {
             return discover(self.state, &self.requester).await.map(|json| Opened::Answered(json.into()));
         }
@@ -221,6 +234,7 @@ impl<'a> Calls<'a> {
 
 impl RpcDispatch for Calls<'_> {
     async fn call<'a>(&'a self, method: &'a str, params: Option<&'a RawValue>) -> Result<Vec<u8>, RpcError> {
+        self.drawn.call(self.state, &self.requester.caller)?;
         if method == DISCOVER {
             // In a box of its own: a call is not to carry the room for a document.
             return Box::pin(discover(self.state, &self.requester)).await;
@@ -253,7 +267,13 @@ fn refused(error: RpcError) -> Response {
         ErrorCode::INCOMPATIBLE => StatusCode::NOT_IMPLEMENTED,
         ErrorCode::TRANSPORT => StatusCode::BAD_GATEWAY,
         ErrorCode::SERVICE => StatusCode::UNPROCESSABLE_ENTITY,
+        ErrorCode::RATE_LIMITED => StatusCode::TOO_MANY_REQUESTS,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     };
-    Refusal(status, error).into_response()
+    let wait = RetryAfter::of(&error);
+    let mut response = Refusal(status, error).into_response();
+    if let Some(wait) = wait.filter(|_| status == StatusCode::TOO_MANY_REQUESTS) {
+        response.headers_mut().insert(RETRY_AFTER, retry_after(wait));
+    }
+    response
 }

@@ -190,26 +190,26 @@ impl<'a> Identifier<'a> {
 }
 
 pub(super) async fn openapi_json(State(state): State<Arc<WebState>>, requester: Requester) -> Result<Json<Value>, Refusal> {
-    requester.may_read(&state, &state.access.documents, "/openapi.json")?;
+    requester.may_read(&state, &state.config.live().http_access.documents, "/openapi.json")?;
     let catalogue = Catalogue::of(&state).await;
     Ok(Json(openapi(&catalogue.services, &catalogue.about())))
 }
 
 pub(super) async fn openapi_3_0_json(State(state): State<Arc<WebState>>, requester: Requester) -> Result<Json<Value>, Refusal> {
-    requester.may_read(&state, &state.access.documents, "/openapi-3.0.json")?;
+    requester.may_read(&state, &state.config.live().http_access.documents, "/openapi-3.0.json")?;
     let catalogue = Catalogue::of(&state).await;
     Ok(Json(openapi_3_0(&openapi(&catalogue.services, &catalogue.about()))))
 }
 
 pub(super) async fn openrpc_json(State(state): State<Arc<WebState>>, requester: Requester) -> Result<Json<Value>, Refusal> {
-    requester.may_read(&state, &state.access.documents, "/openrpc.json")?;
+    requester.may_read(&state, &state.config.live().http_access.documents, "/openrpc.json")?;
     let catalogue = Catalogue::of(&state).await;
     Ok(Json(openrpc(&catalogue.services, &catalogue.about())))
 }
 
 /// `rpc.discover`, as a call: the OpenRPC document's JSON.
 pub(super) async fn discover(state: &WebState, requester: &Requester) -> Result<Vec<u8>, RpcError> {
-    requester.may_read(state, &state.access.documents, DISCOVER).map_err(|Refusal(_, error)| error)?;
+    requester.may_read(state, &state.config.live().http_access.documents, DISCOVER).map_err(|Refusal(_, error)| error)?;
     let catalogue = Catalogue::of(state).await;
     let document = openrpc(&catalogue.services, &catalogue.about());
     serde_json::to_vec(&document).map_err(|error| RpcError::new(ErrorCode::INTERNAL, error.to_string()))

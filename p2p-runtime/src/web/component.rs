@@ -25,9 +25,6 @@ use super::{
     state::WebState,
 };
 
-/// How long running requests may take when the node stops.
-pub(crate) const GRACE: Duration = Duration::from_secs(10);
-
 /// How long streams may stay open when the node stops. Most of them would never end; a short one may be about to.
 pub(crate) const STREAM_GRACE: Duration = Duration::from_secs(1);
 
@@ -70,7 +67,8 @@ impl WebServerComponent {
     /// Waits for what runs. Streams that are still open after a while are ended, for the sake of which nobody else has to wait. Gives how many
     /// requests, and sessions with calls, had to be cut off.
     async fn finish(&self) -> (usize, usize) {
-        let finished = async { tokio::join!(self.state.running.finish(GRACE), self.state.sessions.retire(GRACE)) };
+        let grace = self.limits.grace;
+        let finished = async { tokio::join!(self.state.running.finish(grace), self.state.sessions.retire(grace)) };
         let ending_streams = async {
             sleep(STREAM_GRACE).await;
             self.state.dispatcher.end_streams();

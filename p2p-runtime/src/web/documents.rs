@@ -10,7 +10,7 @@ use p2p_client::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{component::ComponentState, service::Health as ServiceHealthReport};
+use crate::{component::ComponentState, limits::RefusedCalls, service::Health as ServiceHealthReport};
 
 use super::{
     requester::{Refusal, Requester},
@@ -35,6 +35,9 @@ pub struct Health {
     /// What its services say of themselves, those that have a health check; only for whom `/services` is.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub services: BTreeMap<String, ServiceHealthReport>,
+    /// How many calls were refused since the node started, as their callers made too many; for the same readers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused_calls: Option<RefusedCalls>,
 }
 
 /// One entry of `GET /services`: a hosted service.
@@ -73,10 +76,11 @@ pub(super) async fn health(State(state): State<Arc<WebState>>, requester: Reques
     let services = state.cx.health();
     let is_well = components.iter().all(|component| component.state == ComponentState::Running)
         && services.values().all(|health| health.status == ServiceHealth::Healthy);
-    let may_know_more = state.access.services.check(&requester.caller, "/services").is_ok();
+    let may_know_more = state.config.live().http_access.services.check(&requester.caller, "/services").is_ok();
     Json(Health {
         status: if is_well { "healthy" } else { "degraded" }.to_owned(),
         services: if may_know_more { BTreeMap::clone(&services) } else { BTreeMap::new() },
+        refused_calls: may_know_more.then(|| state.config.limits().refused()),
         node_id: state.cx.node_id().clone(),
         role: state.cx.role(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -89,7 +93,7 @@ pub(super) async fn services(
     State(state): State<Arc<WebState>>,
     requester: Requester,
 ) -> Result<Json<BTreeMap<String, ServiceStatus>>, Refusal> {
-    requester.may_read(&state, &state.access.services, "/services")?;
+    requester.may_read(&state, &state.config.live().http_access.services, "/services")?;
     let health = state.cx.health();
     let listing = state.cx.registry().list().into_iter().map(|service| {
         let metrics = service.descriptor.methods.iter().zip(&service.counters).map(|(method, counted)| {
@@ -118,7 +122,7 @@ pub(super) async fn cluster_nodes(
     State(state): State<Arc<WebState>>,
     requester: Requester,
 ) -> Result<Json<Vec<NodeInfo>>, Refusal> {
-    requester.may_read(&state, &state.access.cluster_nodes, "/cluster/nodes")?;
+    requester.may_read(&state, &state.config.live().http_access.cluster_nodes, "/cluster/nodes")?;
     Ok(Json(state.cx.membership().map(|membership| membership.members().list()).unwrap_or_default()))
 }
 

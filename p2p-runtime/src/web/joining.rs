@@ -20,7 +20,11 @@ use crate::{
     transport::RemoteAddr,
 };
 
-use super::{requester::Refusal, rpc::read_body, state::WebState};
+use super::{
+    requester::Refusal,
+    rpc::{BodyLimits, read_body_within},
+    state::WebState,
+};
 
 /// A CSR and its proof take some 2 KB.
 const MAX_REQUEST: usize = 64 * 1024;
@@ -53,7 +57,8 @@ pub(super) async fn cert_request(
         let text = "joining goes over TLS, to the node's address";
         return Err(Refusal(StatusCode::BAD_REQUEST, RpcError::new(ErrorCode::INVALID_REQUEST, text)));
     };
-    let body = match read_body(request.into_body(), MAX_REQUEST).await {
+    let limits = BodyLimits { max: MAX_REQUEST, ..state.config.live().body_limits };
+    let body = match read_body_within(request.into_body(), limits).await {
         Ok(body) => body,
         Err(error) => return Ok(error.into_response()),
     };

@@ -60,7 +60,8 @@ pub(super) async fn explain(
 
 fn of_route(state: &WebState, who: &CallerId, path: &str) -> Result<Explanation, Refusal> {
     let path = path.split('?').next().unwrap_or_default();
-    match route_for(path, &state.access) {
+    let live = state.config.live();
+    match route_for(path, &live.http_access) {
         Some(RouteFor::Access(access)) => Ok(decide(who, path, access, "")),
         Some(RouteFor::Operator) => {
             let allowed = *who == CallerId::Operator;
@@ -78,7 +79,7 @@ fn of_route(state: &WebState, who: &CallerId, path: &str) -> Result<Explanation,
 
 async fn of_method(state: &WebState, who: CallerId, path: &str) -> Result<Explanation, Refusal> {
     if path == DISCOVER {
-        return Ok(decide(&who, path, &state.access.documents, ""));
+        return Ok(decide(&who, path, &state.config.live().http_access.documents, ""));
     }
     let Some((service, name)) = path.split_once('/') else {
         let text = format!(

@@ -45,6 +45,10 @@ impl FromRequestParts<Arc<WebState>> for Requester {
     type Rejection = BadToken;
 
     async fn from_request_parts(parts: &mut Parts, state: &Arc<WebState>) -> Result<Self, Self::Rejection> {
+        // Found out once, where the request was drawn from its budget.
+        if let Some(known) = parts.extensions.get::<Self>() {
+            return Ok(known.clone());
+        }
         let peer = parts.extensions.get::<PeerIdentity>();
         let remote = parts.extensions.get::<RemoteAddr>().map(|remote| remote.0);
         let ingress = parts.extensions.get::<Ingress>().copied();

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use axum::{
     Router,
     extract::DefaultBodyLimit,
+    middleware::from_fn_with_state,
     routing::{any, get, post},
 };
 
@@ -26,8 +27,8 @@ use p2p_client::protocol::Access;
 use crate::{config::HttpAccess, transport::unavailable};
 
 use super::{
-    BODY_PATH, DESCRIPTOR_PATH, admin, auth, bodies, calls, catalogue, clients, documents, joining, policy, state::WebState,
-    store,
+    BODY_PATH, DESCRIPTOR_PATH, admin, auth, bodies, calls, catalogue, clients, configuration, documents, joining, limiting,
+    policy, state::WebState, store,
 };
 
 /// Whom a route is for.
@@ -81,9 +82,11 @@ pub(super) fn routes(state: Arc<WebState>) -> Router {
         .route("/admin/clients", post(clients::administer))
         .route("/admin/policy", post(policy::explain))
         .route("/admin/leave", post(admin::leave))
+        .route("/admin/config", post(configuration::configure))
         .route("/admin/store", post(store::administer).layer(DefaultBodyLimit::max(store::MAX_BODY)))
         .route("/admin/stop", post(admin::stop))
         .fallback(documents::unknown_route)
+        .layer(from_fn_with_state(state.clone(), limiting::limit))
         .with_state(state)
 }
 

@@ -6,7 +6,7 @@ use p2p_client::wire::{pool::HttpPool, sessions::Sessions};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::HttpAccess,
+    config::RunningConfig,
     context::Context,
     identity::{
         Issuer, NodeIdentity,
@@ -16,7 +16,7 @@ use crate::{
     storage::Store,
 };
 
-use super::{rpc::BodyLimits, running::RunningRequests};
+use super::running::RunningRequests;
 
 /// What the handlers share.
 pub(crate) struct WebState {
@@ -29,10 +29,10 @@ pub(crate) struct WebState {
     pub(crate) tokens: ClientTokens,
     /// Plain requests to other nodes.
     pub(crate) pool: HttpPool,
-    pub(crate) access: HttpAccess,
+    /// The configuration, as far as it can change.
+    pub(crate) config: RunningConfig,
     pub(crate) running: RunningRequests,
     pub(crate) started: Instant,
-    pub(crate) body_limits: BodyLimits,
     /// Weak: the handlers may outlive the node.
     pub(crate) store: Weak<Store>,
     /// Held while somebody's password is checked.

@@ -41,12 +41,7 @@ pub(super) async fn administer(
     requester.must_be_operator(&state, ROUTE)?;
     let StoreRequest { password, command } = request;
     let what = format!("store {}", command.name());
-    let checked = {
-        let _turn = state.checking_password.lock().await;
-        let store = store_of(&state)?;
-        blocking(move || store.check_password(&Password::new(password.expose())?)).await
-    };
-    if let Err(refused) = checked {
+    if let Err(refused) = check_password(&state, password).await {
         state.cx.audit().denied(requester.subject(&what), Some(&refused.1.message));
         return Err(refused);
     }
@@ -56,7 +51,14 @@ pub(super) async fn administer(
     done.map(Json)
 }
 
-fn store_of(state: &WebState) -> Result<Arc<Store>, Refusal> {
+/// Whether this is the store's password. One is checked at a time.
+pub(super) async fn check_password(state: &WebState, password: Secret) -> Result<(), Refusal> {
+    let _turn = state.checking_password.lock().await;
+    let store = store_of(state)?;
+    blocking(move || store.check_password(&Password::new(password.expose())?)).await
+}
+
+pub(super) fn store_of(state: &WebState) -> Result<Arc<Store>, Refusal> {
     let stopping = || {
         let text = "the node is stopping; ask again when it has stopped, then without it";
         Refusal(StatusCode::SERVICE_UNAVAILABLE, RpcError::new(ErrorCode::INTERNAL, text))
@@ -65,22 +67,28 @@ fn store_of(state: &WebState) -> Result<Arc<Store>, Refusal> {
 }
 
 /// Does what takes computing or the disk away from the node's tasks.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, StoreError> + Send + 'static) -> Result<T, Refusal> {
+pub(super) async fn blocking<T, E>(work: impl FnOnce() -> Result<T, E> + Send + 'static) -> Result<T, Refusal>
+where
+    T: Send + 'static,
+    E: Into<Refusal> + Send + 'static,
+{
     match spawn_blocking(work).await {
         Ok(Ok(done)) => Ok(done),
-        Ok(Err(error)) => Err(refusal(&error)),
+        Ok(Err(error)) => Err(error.into()),
         Err(lost) => Err(Refusal(StatusCode::INTERNAL_SERVER_ERROR, RpcError::new(ErrorCode::INTERNAL, lost.to_string()))),
     }
 }
 
-fn refusal(error: &StoreError) -> Refusal {
-    let (status, code) = match error {
-        StoreError::WrongPassword { .. } => (StatusCode::FORBIDDEN, ErrorCode::DENIED),
-        StoreError::NoEntry { .. } => (StatusCode::NOT_FOUND, ErrorCode::INVALID_REQUEST),
-        StoreError::BadPath { .. } | StoreError::TooLarge { .. } | StoreError::EmptyPassword => {
-            (StatusCode::BAD_REQUEST, ErrorCode::INVALID_REQUEST)
-        }
-        _ => (StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::INTERNAL),
-    };
-    Refusal(status, RpcError::new(code, error.to_string()))
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        let (status, code) = match error {
+            StoreError::WrongPassword { .. } => (StatusCode::FORBIDDEN, ErrorCode::DENIED),
+            StoreError::NoEntry { .. } => (StatusCode::NOT_FOUND, ErrorCode::INVALID_REQUEST),
+            StoreError::BadPath { .. } | StoreError::TooLarge { .. } | StoreError::EmptyPassword => {
+                (StatusCode::BAD_REQUEST, ErrorCode::INVALID_REQUEST)
+            }
+            _ => (StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::INTERNAL),
+        };
+        Self(status, RpcError::new(code, error.to_string()))
+    }
 }

@@ -5,8 +5,8 @@ use std::{ffi::OsString, path::PathBuf};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use super::{
-    Invocation, call::CallArgs, client::ClientArgs, contract::ContractArgs, init::InitArgs, join::JoinArgs, logging,
-    output::Format, policy::PolicyArgs, start::StartArgs, store::StoreArgs, token::TokenArgs,
+    Invocation, call::CallArgs, client::ClientArgs, config::ConfigArgs, contract::ContractArgs, init::InitArgs, join::JoinArgs,
+    logging, output::Format, policy::PolicyArgs, start::StartArgs, store::StoreArgs, token::TokenArgs,
 };
 
 /// Over which options the help says that every command takes them.
@@ -56,6 +56,7 @@ pub(super) enum Command {
     Client(ClientArgs),
     Policy(PolicyArgs),
     Store(StoreArgs),
+    Config(ConfigArgs),
     Call(CallArgs),
     Contract(ContractArgs),
     /// Lists the nodes of the cluster, as the node in this folder sees them
@@ -89,8 +90,8 @@ pub(super) fn from_process() -> (Invocation, Command) {
         let text = "there is no home folder to keep the node in; name its folder with --dir";
         command.error(clap::error::ErrorKind::MissingRequiredArgument, text).exit();
     };
-    logging::set_up(verbose, matches!(chosen, Command::Start(_) | Command::Join(_)));
-    (Invocation { program, dir, dir_was_named, format: output }, chosen)
+    let log = logging::set_up(verbose, matches!(chosen, Command::Start(_) | Command::Join(_)));
+    (Invocation { program, dir, dir_was_named, format: output, log }, chosen)
 }
 
 /// The commands, in the name of this program.

@@ -3,7 +3,7 @@
 use std::{io, path::PathBuf, time::Duration};
 
 use p2p_client::{protocol::RpcError, wire::http::SendFailure};
-use p2p_runtime::{identity::TokenError, node::NodeError, storage::StoreError};
+use p2p_runtime::{config::ConfigError, identity::TokenError, node::NodeError, storage::StoreError};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -14,6 +14,9 @@ pub(super) enum CliError {
     /// The store could not be looked at.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The configuration cannot be read or written.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// What was given as join token is none.
     #[error(transparent)]
     Token(#[from] TokenError),
@@ -87,6 +90,15 @@ pub(super) enum CliError {
     /// A file or stream that was named cannot be read.
     #[error("cannot read {what}: {source}; check the name and who may read it")]
     Unreadable { what: String, source: io::Error },
+    /// A file cannot be written.
+    #[error("cannot write to {what}: {source}; make room, or see who may write there")]
+    Unwritable { what: String, source: io::Error },
+    /// The editor did not do its work.
+    #[error("the editor `{editor}` failed ({why}); nothing was changed; name another one with EDITOR")]
+    Editor { editor: String, why: String },
+    /// What was edited is not stored.
+    #[error("{why}; nothing was stored; go on with your text: `{go_on}`")]
+    NotTaken { why: Box<Self>, go_on: String },
     /// What was read is too long.
     #[error("{what} holds more than {limit} bytes; is it the right one?")]
     TooLong { what: String, limit: u64 },

@@ -160,6 +160,10 @@ fn step(event: &JoinEvent) -> (Value, String) {
                 if *ahead_s > 0 { "ahead of" } else { "behind" }
             ),
         ),
+        JoinEvent::WaitingForTurn { wait } => (
+            json!({ "event": "waiting_for_turn", "wait_ms": u64::try_from(wait.as_millis()).unwrap_or(u64::MAX) }),
+            format!("The coordinator takes no more requests from this address for now: waiting {} ms …", wait.as_millis()),
+        ),
         JoinEvent::WaitingForPort { port } => (
             json!({ "event": "waiting_for_port", "port": port }),
             format!("Port {port} is held by another process, which may be joining too; waiting for it …"),

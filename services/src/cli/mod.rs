@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! arguments ─ args ─> one file a command ─┬─ init, join, start: enrolment, then a node in the foreground (running)
-//!                                         ├─ store: its entries and files, by the node that runs or without one
+//!                                         ├─ store, config: its entries and files, by the node that runs or without one
 //!                                         └─ the others: a request to the node that runs in the folder (socket)
 //!                          password: what opens the store       output: what is printed, as a table or as JSON
 //! ```
@@ -14,6 +14,7 @@ mod address;
 mod args;
 mod call;
 mod client;
+mod config;
 mod contract;
 mod duration;
 mod error;
@@ -42,6 +43,7 @@ use p2p_client::service::Result;
 use p2p_runtime::node::NodeBuilder;
 
 use args::Command;
+use logging::Log;
 use output::Format;
 
 /// Does what the program's arguments say. A program whose `main` calls it is a full node and its own command line.
@@ -88,6 +90,7 @@ pub async fn run_with(prepare: impl FnOnce(NodeBuilder) -> NodeBuilder) -> Resul
         Command::Start(args) => start::run(args, &invocation, prepare).await,
         Command::Join(args) => join::run(args, &invocation, prepare).await,
         Command::Store(args) => store::run(args, &invocation).await,
+        Command::Config(args) => config::run(args, &invocation).await,
         Command::Token(args) => token::run(args, &invocation).await,
         Command::Client(args) => client::run(args, &invocation).await,
         Command::Policy(args) => policy::run(args, &invocation).await,
@@ -115,6 +118,8 @@ struct Invocation {
     dir_was_named: bool,
     /// How to print.
     format: Format,
+    /// The log.
+    log: Log,
 }
 
 impl Invocation {
@@ -142,8 +147,13 @@ mod tests {
 
     #[test]
     fn commands_to_go_on_with_name_the_program_and_the_folder_that_was_named() {
-        let mut invocation =
-            Invocation { program: "greeter".to_owned(), dir: "/srv/my node".into(), dir_was_named: true, format: Format::Table };
+        let mut invocation = Invocation {
+            program: "greeter".to_owned(),
+            dir: "/srv/my node".into(),
+            dir_was_named: true,
+            format: Format::Table,
+            log: Log::default(),
+        };
         assert_eq!(invocation.command("start"), "greeter start --dir '/srv/my node'");
         invocation.dir_was_named = false;
         assert_eq!(invocation.command("start"), "greeter start");

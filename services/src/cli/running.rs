@@ -1,13 +1,18 @@
 //! A node in the foreground: what `start` and `join` end in.
 
-use std::{net::SocketAddr, pin::pin};
+use std::{net::SocketAddr, pin::pin, sync::Arc};
 
-use p2p_runtime::node::{Enrolment, Node, NodeBuilder};
+use p2p_runtime::{
+    config::NodeConfig,
+    node::{Enrolment, Node, NodeBuilder},
+};
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 use super::{
     Invocation,
     error::CliError,
+    logging::Log,
     output::{self, Format},
     socket::socket_in,
 };
@@ -20,11 +25,14 @@ pub(super) async fn serve(
     prepare: impl FnOnce(NodeBuilder) -> NodeBuilder,
 ) -> Result<(), CliError> {
     let cluster = enrolment.identity.peer().cluster.to_string();
+    let level = enrolment.config.log_level;
     let mut builder = Node::builder().enrolment(enrolment);
     if let Some(listen) = listen {
         builder = builder.listen(listen);
     }
+    invocation.log.set_level(level);
     let node = prepare(builder).start().await?;
+    tokio::spawn(follow(node.config(), invocation.log.clone()));
     let ready = match invocation.format {
         Format::Json => for_programs(&node, &cluster, invocation).to_string(),
         Format::Table => for_people(&node, &cluster, invocation),
@@ -37,6 +45,14 @@ pub(super) async fn serve(
         () = async { output::line(ready) } => {}
     }
     Ok(running.await?)
+}
+
+/// Logs as much as the configuration says, also when that is changed while the node runs.
+async fn follow(mut config: watch::Receiver<Arc<NodeConfig>>, log: Log) {
+    while config.changed().await.is_ok() {
+        let level = config.borrow_and_update().log_level;
+        log.set_level(level);
+    }
 }
 
 fn for_programs(node: &Node, cluster: &str, invocation: &Invocation) -> Value {

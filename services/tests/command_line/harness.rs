@@ -58,7 +58,16 @@ pub(crate) fn p2p() -> Command {
 
 /// Takes the developer's own settings away, and gives the usual password.
 pub(crate) fn without_settings(mut command: Command) -> Command {
-    for name in ["P2P_DIR", "P2P_JOIN_TOKEN", "CREDENTIALS_DIRECTORY", "XDG_STATE_HOME", "RUST_LOG"] {
+    for name in [
+        "P2P_DIR",
+        "P2P_JOIN_TOKEN",
+        "CREDENTIALS_DIRECTORY",
+        "XDG_STATE_HOME",
+        "XDG_RUNTIME_DIR",
+        "RUST_LOG",
+        "VISUAL",
+        "EDITOR",
+    ] {
         command.env_remove(name);
     }
     command.env("P2P_STORE_PASSWORD", PASSWORD).stdin(Stdio::null());

@@ -4,6 +4,7 @@
 
 mod clients;
 mod cluster;
+mod config;
 mod contract;
 mod harness;
 mod refusals;

@@ -20,6 +20,7 @@ use std::{
 
 use p2p_client::protocol::Role;
 use p2p_runtime::{
+    config::RateLimitConfig,
     identity::{Host, JoinToken, NodeIdentity, TokenOptions},
     network::Members,
     node::{Enrolment, InitOptions, JoinClusterOptions, Node, NodeBuilder, NodeError, StoreVault, init, join},
@@ -77,17 +78,19 @@ pub(crate) struct Plan {
     pub(crate) capabilities: Vec<&'static str>,
     pub(crate) hosts_probe: bool,
     pub(crate) role: Role,
+    /// Whether callers are limited as the configuration says. Most tests call more often than anybody would.
+    pub(crate) is_limited: bool,
 }
 
 impl Plan {
     pub(crate) fn worker(number: u8) -> Self {
         let id = format!("worker-{number}");
-        Self { id, ip: worker_ip(number), capabilities: Vec::new(), hosts_probe: true, role: Role::Worker }
+        Self { id, ip: worker_ip(number), capabilities: Vec::new(), hosts_probe: true, role: Role::Worker, is_limited: false }
     }
 
     pub(crate) fn coordinator() -> Self {
-        let id = "coordinator".to_owned();
-        Self { id, ip: COORDINATOR, capabilities: Vec::new(), hosts_probe: true, role: Role::Coordinator }
+        let (id, role) = ("coordinator".to_owned(), Role::Coordinator);
+        Self { id, ip: COORDINATOR, capabilities: Vec::new(), hosts_probe: true, role, is_limited: false }
     }
 
     /// A coordinator that joins.
@@ -98,6 +101,11 @@ impl Plan {
 
     pub(crate) fn without_probe(mut self) -> Self {
         self.hosts_probe = false;
+        self
+    }
+
+    pub(crate) fn limited(mut self) -> Self {
+        self.is_limited = true;
         self
     }
 
@@ -200,6 +208,9 @@ impl Cluster {
     ) -> Result<Member, NodeError> {
         let probe = Arc::new(Probe::new());
         let mut builder = Node::builder().enrolment(enrolment).network(Arc::new(self.host(plan.ip)));
+        if !plan.is_limited {
+            builder = builder.rate_limit(RateLimitConfig::unlimited());
+        }
         if plan.hosts_probe {
             builder = builder.serve_shared(probe.clone());
         }

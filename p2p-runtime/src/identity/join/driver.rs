@@ -2,14 +2,16 @@
 
 use std::{sync::Arc, time::Duration};
 
-use hyper::Method;
+use hyper::{Method, StatusCode};
 use p2p_client::{
-    protocol::{NodeId, Role, UnixMillis},
+    call::RetryAfter,
+    protocol::{NodeId, Role, RpcError, UnixMillis},
     wire::{
         net::Network,
         tls::{ALPN_HTTP1, ChannelBinding, ClientTls, Expect, TlsMaterial},
     },
 };
+use tokio::time::{Instant, sleep};
 
 use super::{
     CertReply, CertRequest, JoinError, Joiner, LeftOut, Refused, Seed,
@@ -17,7 +19,7 @@ use super::{
 };
 use crate::identity::{
     address::Host,
-    http::HttpConnection,
+    http::{HttpConnection, Response},
     key::{KeyError, NodeKey},
     node::NodeIdentity,
     responder::ChallengeResponder,
@@ -28,6 +30,10 @@ use crate::identity::{
 const PATH: &str = "/internal/cert-request";
 /// How long the coordinator may take for one step; it calls back within that time.
 const STEP_TIME: Duration = Duration::from_secs(15);
+/// How long a node waits, in all, for a coordinator that takes no more requests from its address: others at the same address may be joining as well.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// The longest single wait: the coordinator closes a connection on which nothing comes.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// From which difference on the clocks are reported.
 const SKEW_MS: u64 = 5 * 60 * 1000;
 
@@ -65,6 +71,11 @@ pub enum JoinEvent {
     ClockSkew {
         /// By how much this machine's clock is ahead (negative: behind), in seconds.
         ahead_s: i64,
+    },
+    /// The coordinator takes no more requests from this address for now; waiting until it does.
+    WaitingForTurn {
+        /// For how long.
+        wait: Duration,
     },
     /// The challenge's port is held by another process; waiting for it.
     WaitingForPort {
@@ -137,7 +148,8 @@ pub async fn join(
     progress(JoinEvent::Verified { node_id });
     let mut http = HttpConnection::open(stream, authority).await.map_err(|e| answer(authority, e))?;
 
-    let CertReply::Hello(hello) = post(&mut http, authority, &CertRequest::Hello(joiner.hello().clone())).await? else {
+    let CertReply::Hello(hello) = post(&mut http, authority, &CertRequest::Hello(joiner.hello().clone()), &*progress).await?
+    else {
         return Err(answer(authority, "it skipped a step"));
     };
     if let Some(ahead_s) = skew(UnixMillis::now(), hello.clock) {
@@ -149,7 +161,7 @@ pub async fn join(
     progress(JoinEvent::Answering { port: hello.port });
 
     let prove = CertRequest::Prove(joiner.prove(&channel, &hello)?);
-    let CertReply::Issued(issued) = post(&mut http, authority, &prove).await? else {
+    let CertReply::Issued(issued) = post(&mut http, authority, &prove, &*progress).await? else {
         return Err(answer(authority, "it went back a step"));
     };
     drop(answering);
@@ -158,11 +170,25 @@ pub async fn join(
     Ok(Joined { identity, seed: issued.coordinator, left_out: issued.left_out })
 }
 
-async fn post(http: &mut HttpConnection, authority: &str, message: &CertRequest) -> Result<CertReply, JoinError> {
+async fn post(
+    http: &mut HttpConnection,
+    authority: &str,
+    message: &CertRequest,
+    progress: &(dyn Fn(JoinEvent) + Send + Sync),
+) -> Result<CertReply, JoinError> {
     let body = serde_json::to_vec(message).map_err(|e| answer(authority, e))?;
-    let response =
-        within(authority, async { http.request(Method::POST, PATH, body, MAX_REPLY).await.map_err(|e| answer(authority, e)) })
-            .await?;
+    let give_up = Instant::now() + PATIENCE;
+    let response = loop {
+        let sent = async { http.request(Method::POST, PATH, body.clone(), MAX_REPLY).await.map_err(|e| answer(authority, e)) };
+        let response = within(authority, sent).await?;
+        let Some(wait) = told_to_wait(&response) else { break response };
+        if wait > LONGEST_WAIT || Instant::now() + wait > give_up {
+            let text = format!("it takes no more requests from this address for now; join again in {} s", wait.as_secs() + 1);
+            return Err(answer(authority, text));
+        }
+        progress(JoinEvent::WaitingForTurn { wait });
+        sleep(wait).await;
+    };
     if response.status.is_success() {
         return serde_json::from_slice(&response.body).map_err(|e| answer(authority, e));
     }
@@ -170,6 +196,19 @@ async fn post(http: &mut HttpConnection, authority: &str, message: &CertRequest)
         Some(refused) => Err(JoinError::Refused(refused)),
         None => Err(answer(authority, format_args!("HTTP status {}", response.status))),
     }
+}
+
+/// For how long, if the coordinator takes no more requests from this address for now.
+fn told_to_wait(response: &Response) -> Option<Duration> {
+    #[derive(serde::Deserialize)]
+    struct Told {
+        error: RpcError,
+    }
+    if response.status != StatusCode::TOO_MANY_REQUESTS {
+        return None;
+    }
+    let told: Told = serde_json::from_slice(&response.body).ok()?;
+    RetryAfter::of(&told.error)
 }
 
 async fn within<T>(authority: &str, step: impl Future<Output = Result<T, JoinError>>) -> Result<T, JoinError> {

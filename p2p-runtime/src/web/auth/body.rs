@@ -101,7 +101,7 @@ pub(super) async fn read<T>(
     make: impl FnOnce(&HeaderMap, Members) -> Result<T, AuthError>,
 ) -> Result<T, AuthError> {
     let (parts, body) = request.into_parts();
-    let limits = BodyLimits { max: MAX_BODY, ..state.body_limits };
+    let limits = BodyLimits { max: MAX_BODY, ..state.config.live().body_limits };
     let body = read_body_within(body, limits).await.map_err(|error| AuthError::invalid_request(&error.to_string()))?;
     let text = std::str::from_utf8(&body).map_err(|_| AuthError::invalid_request("the body is not UTF-8"))?;
     let media = parts.headers.get(CONTENT_TYPE).and_then(|media| media.to_str().ok()).unwrap_or_default();

@@ -1,3 +1,5 @@
+mod security;
+
 use std::sync::{
     Mutex,
     atomic::{AtomicUsize, Ordering},
@@ -188,13 +190,6 @@ async fn an_array_is_no_request_even_where_its_members_would_fit() {
 }
 
 #[tokio::test]
-async fn a_member_named_twice_is_refused_and_named() {
-    let (code, _, said) = refusal(r#"{"jsonrpc":"2.0","method":"a","method":"b","id":1}"#).await;
-    assert_eq!(code, -32600);
-    assert!(said.contains("duplicate field `method`"), "{said}");
-}
-
-#[tokio::test]
 async fn what_is_no_json_is_a_parse_error() {
     for (body, why) in [
         (&b""[..], "EOF"),
@@ -211,18 +206,6 @@ async fn what_is_no_json_is_a_parse_error() {
         assert_eq!((code, id), (-32700, Value::Null), "{said}");
         assert!(said.contains(why), "{said}");
     }
-}
-
-#[tokio::test]
-async fn nesting_is_taken_to_127_levels_and_refused_beyond() {
-    let nested = |levels: usize| {
-        let (open, close) = ("[".repeat(levels), "]".repeat(levels));
-        format!(r#"{{"jsonrpc":"2.0","method":"get_data","params":{open}{close},"id":1}}"#)
-    };
-    assert_eq!(ask(nested(126)).await.unwrap(), result(1, json!(["hello", 5])));
-    let (code, _, said) = refusal(nested(127)).await;
-    assert_eq!((code, said.as_str()), (-32700, "the JSON is nested deeper than 127 levels"));
-    refusal("[".repeat(1_000_000)).await;
 }
 
 #[tokio::test]

@@ -25,7 +25,7 @@ const TIME: Duration = Duration::from_mins(1);
 const MAX_ANSWER: usize = 400 << 20;
 
 /// Reads the password, of a store that there is: nobody types one in vain.
-pub(super) fn password(args: &PasswordArgs, invocation: &Invocation) -> Result<Password, CliError> {
+pub(in crate::cli) fn password(args: &PasswordArgs, invocation: &Invocation) -> Result<Password, CliError> {
     refuse_missing(invocation)?;
     args.read(Purpose::Open)
 }

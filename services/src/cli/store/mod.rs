@@ -22,6 +22,8 @@ use clap::{Args, Subcommand};
 
 use super::{Invocation, error::CliError};
 
+pub(super) use access::password;
+
 /// Reads and changes the node's encrypted store, checks it, and backs it up
 ///
 /// The store's password is asked for each time, also where the node runs and does it. With --output json results are JSON, and values in

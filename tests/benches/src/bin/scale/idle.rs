@@ -45,7 +45,7 @@ const LONG: Duration = Duration::from_mins(30);
 /// The measured process: a node, which says on request how many bytes of its heap are in use.
 #[tokio::main]
 pub(crate) async fn run_node(dir: &Path) -> Result<()> {
-    let limits = ListenerLimits { header_timeout: LONG, ..ListenerLimits::default() };
+    let limits = ListenerLimits { header_timeout: LONG, max_per_address: usize::MAX, ..ListenerLimits::default() };
     let enrolment = Enrolment::open(dir, password()?).await?;
     let node = Node::builder().enrolment(enrolment).listener_limits(limits).start().await?;
     let token = node.issuer().ok_or_else(|| Error::msg("the first node issues tokens"))?;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use p2p_runtime::node::Enrolment;
+use p2p_runtime::{config::RateLimitConfig, node::Enrolment};
 use p2p_services::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -46,10 +46,10 @@ impl Bench {
     }
 }
 
-/// Runs the node as `p2p start` does, and says where it is reached.
+/// Runs the node as `p2p start` does, but for the limits of the nameless, and says where it is reached.
 pub(crate) async fn run(dir: &Path) -> Result<()> {
     let enrolment = Enrolment::open(dir, password()?).await?;
-    let node = Node::builder().enrolment(enrolment).serve(Bench).start().await?;
+    let node = Node::builder().enrolment(enrolment).rate_limit(RateLimitConfig::unlimited()).serve(Bench).start().await?;
     println!("{}", node.authority());
     node.run_until_shutdown().await?;
     Ok(())

@@ -1,0 +1,125 @@
+//! `p2p config edit`: the configuration in an editor.
+
+use std::{
+    env, fs,
+    io::Write,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use clap::Args;
+use p2p_runtime::config::{ConfigDocument, ConfigError};
+use tempfile::NamedTempFile;
+use tokio::task::spawn_blocking;
+
+use super::{
+    super::{
+        Invocation,
+        error::CliError,
+        output::{self, Format},
+        password::PasswordArgs,
+    },
+    access::Access,
+};
+
+/// Opens the configuration in an editor: $VISUAL, $EDITOR or vi
+///
+/// What comes back is checked, and what has changed is shown. Where it cannot be used, nothing is stored, and the text is kept in a file that
+/// only you can read, to go on with. While it is edited, the text lies in memory ($XDG_RUNTIME_DIR or /dev/shm) where the system has such a folder.
+#[derive(Args)]
+#[command(after_help = "\
+Example:
+  {program} config edit
+  EDITOR=nano {program} config edit")]
+pub(super) struct EditArgs {
+    /// Go on with this text, instead of what is stored
+    #[arg(long, value_name = "FILE")]
+    from: Option<PathBuf>,
+
+    #[command(flatten)]
+    password: PasswordArgs,
+}
+
+/// Edits it.
+pub(super) async fn run(args: EditArgs, invocation: &Invocation) -> Result<(), CliError> {
+    let access = Access::new(&args.password, invocation)?;
+    let was = access.read().await?;
+    let begin = match &args.from {
+        Some(path) => {
+            fs::read_to_string(path).map_err(|source| CliError::Unreadable { what: path.display().to_string(), source })?
+        }
+        None => text_of(&was),
+    };
+    let file = write_private(&begin)?;
+    let path = file.path().to_owned();
+    spawn_blocking(move || open_editor(&path)).await.map_err(|lost| CliError::Argument(lost.to_string()))??;
+    // By its name: many editors write a new file in the place of the old one.
+    let text = fs::read_to_string(file.path())
+        .map_err(|source| CliError::Unreadable { what: file.path().display().to_string(), source })?;
+    if text == begin && args.from.is_none() {
+        match invocation.format {
+            Format::Json => output::json_line(&serde_json::json!({ "changed": [] })),
+            Format::Table => output::line("Nothing was changed."),
+        }
+        return Ok(());
+    }
+    let stored = match ConfigDocument::parse(&text) {
+        Ok(document) => access.write(was, &document).await,
+        Err(ConfigError::Mistakes(mistakes)) => {
+            let mistakes: Vec<_> = mistakes.iter().map(ToString::to_string).collect();
+            Err(CliError::Argument(mistakes.join("; ")))
+        }
+        Err(other) => Err(other.into()),
+    };
+    let Err(why) = stored else {
+        if let Some(done) = args.from {
+            // It was kept for this, and holds nothing any more that is not in the store.
+            let _ = fs::remove_file(done);
+        }
+        return Ok(());
+    };
+    let kept = keep(file)?;
+    let go_on = invocation.command(&format!("config edit --from {}", super::super::quoted(&kept.to_string_lossy())));
+    Err(CliError::NotTaken { why: Box::new(why), go_on })
+}
+
+/// What is edited: every setting, those that are not set as comments. What cannot be used is shown as it is, with what is wrong in it.
+fn text_of(stored: &str) -> String {
+    match ConfigDocument::parse(stored) {
+        Ok(document) => document.to_edit(),
+        Err(error) => format!("# {}\n{stored}", error.to_string().replace('\n', " ")),
+    }
+}
+
+/// A file that only this user can read (mode 0600), and that is gone when it is dropped.
+fn write_private(text: &str) -> Result<NamedTempFile, CliError> {
+    let folder = in_memory().unwrap_or_else(env::temp_dir);
+    let failed = |source| CliError::Unwritable { what: folder.display().to_string(), source };
+    let mut file = tempfile::Builder::new().prefix("p2p-config-").suffix(".yaml").tempfile_in(&folder).map_err(failed)?;
+    file.write_all(text.as_bytes()).and_then(|()| file.flush()).map_err(failed)?;
+    Ok(file)
+}
+
+/// A folder whose files never reach a disk: that of the user's session, or that of shared memory.
+fn in_memory() -> Option<PathBuf> {
+    let session = env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
+    session.into_iter().chain([PathBuf::from("/dev/shm")]).find(|path| path.is_dir())
+}
+
+fn keep(file: NamedTempFile) -> Result<PathBuf, CliError> {
+    let what = file.path().display().to_string();
+    let (_, path) = file.keep().map_err(|error| CliError::Unwritable { what, source: error.error })?;
+    Ok(path)
+}
+
+/// Runs the editor, which is a command line as a shell takes it: `code --wait`.
+fn open_editor(path: &Path) -> Result<(), CliError> {
+    let named = |name: &str| env::var(name).ok().filter(|editor| !editor.trim().is_empty());
+    let editor = named("VISUAL").or_else(|| named("EDITOR")).unwrap_or_else(|| "vi".to_owned());
+    let status = Command::new("sh").arg("-c").arg(format!("{editor} \"$1\"")).arg("sh").arg(path).status();
+    match status {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(CliError::Editor { editor, why: status.to_string() }),
+        Err(error) => Err(CliError::Editor { editor, why: error.to_string() }),
+    }
+}
