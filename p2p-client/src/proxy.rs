@@ -43,6 +43,9 @@ pub trait Caller: Send + Sync + 'static {
         None
     }
 
+    /// Is told that a call in this node's own name was refused here, for whoever keeps a log of that.
+    fn denied(&self, _method: &MethodSpec, _chain: Option<&Chain>) {}
+
     /// Becomes true when this node stops and ends the streams that are open on it; `None` where nobody says so.
     fn stopping(&self) -> Option<watch::Receiver<bool>> {
         None

@@ -20,6 +20,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    audit::AuditLog,
     component::{ComponentError, ComponentStatus, Components, WeakComponents},
     network::Membership,
     secrets::{Keeper, Secrets, SecretsError},
@@ -59,6 +60,7 @@ struct Inner {
     shutdown: CancellationToken,
     shutdown_handlers: Mutex<Vec<ShutdownHandler>>,
     keeper: OnceLock<Keeper>,
+    audit: AuditLog,
 }
 
 impl Context {
@@ -76,6 +78,7 @@ impl Context {
             shutdown: CancellationToken::new(),
             shutdown_handlers: Mutex::default(),
             keeper: OnceLock::new(),
+            audit: AuditLog::default(),
         };
         Self { inner: Arc::new(inner), owner: None }
     }
@@ -110,6 +113,11 @@ impl Context {
         let owner = self.owner.as_deref().ok_or(SecretsError::NoOwner)?;
         let keeper = self.inner.keeper.get().ok_or(SecretsError::Stopped)?;
         Ok(Secrets::new(keeper.clone(), owner))
+    }
+
+    /// Where denials and administrative acts are written.
+    pub(crate) fn audit(&self) -> &AuditLog {
+        &self.inner.audit
     }
 
     #[cfg(test)]

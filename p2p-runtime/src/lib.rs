@@ -6,14 +6,15 @@
 //! service   hosting, dispatch       web       the HTTP side
 //! cache     what is kept a while    identity  keys, certificates, joining
 //! storage   the encrypted store     context   what the parts share
-//! secrets   what services keep in the store   limits    how many calls of whom
-//! config    what an operator can set
+//! secrets   what services keep in the store   audit     who was refused what
+//! config    what an operator can set          limits    how many calls of whom
 //! ```
 //! A node's parts are [components](component); what a service or component is given is the [`Context`](context::Context).
 
 // The attribute writes `::p2p_runtime::…`, here as well.
 extern crate self as p2p_runtime;
 
+mod audit;
 pub mod cache;
 pub mod component;
 pub mod config;
@@ -50,7 +51,7 @@ pub mod __private;
 pub mod prelude {
     pub use p2p_client::{
         call::{Call, CallError, Replies, Streaming},
-        protocol::{Access, CallerId, Capability, Many, NodeId, NodeInfo, NodeStatus, One, Role},
+        protocol::{Access, CallerId, Capability, ClientIdentity, Many, NodeId, NodeInfo, NodeStatus, One, Role},
         proxy::Proxy,
         service::{CallContext, Counter, Error, Gauge, Metrics, Result, Timer},
     };

@@ -50,6 +50,14 @@ pub(crate) fn at_hand<S: Definition + ?Sized>(
     caller.here(&method.service, target).filter(|service| runs_on::<S>(&**service, method))
 }
 
+/// Refuses a call that this node may not make to itself.
+pub(super) fn check_own(caller: &dyn Caller, method: &MethodSpec, chain: Option<&Chain>) -> Result<(), Failure> {
+    method.access.check(caller.identity(), &method.path).map_err(|denied| {
+        caller.denied(method, chain);
+        Failure::Answered(denied.into())
+    })
+}
+
 impl<S: Definition + ?Sized> Here<S> {
     /// A call that begins now, on an object that is at hand.
     pub(crate) fn begin(
@@ -72,7 +80,7 @@ impl<S: Definition + ?Sized> Here<S> {
         chain: Option<Arc<Chain>>,
         (began, deadline): (Instant, Instant),
     ) -> Result<Self, Failure> {
-        method.access.check(caller.identity(), &method.path).map_err(|denied| Failure::Answered(denied.into()))?;
+        check_own(&*caller, method, chain.as_deref())?;
         let object = service.into_any().downcast().map_err(|_| {
             let text = format!("what is hosted as {} is not of the type that it says it is", method.service);
             Failure::Answered(RpcError::new(ErrorCode::INTERNAL, text))

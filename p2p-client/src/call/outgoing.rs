@@ -14,6 +14,7 @@ use crate::{
 
 use super::{
     CallError, CallOptions, Failure, Head, Here, MethodRef,
+    here::check_own,
     pause::{chance, pause},
     serving::{deadline, serve_guarded, unknown_method},
 };
@@ -113,7 +114,7 @@ impl Outgoing {
 
     /// The context of a call that this node serves itself from JSON, if it may.
     pub(super) fn own_context(&self, method: &MethodSpec) -> Result<CallContext, Failure> {
-        method.access.check(self.caller.identity(), &method.path).map_err(|denied| Failure::Answered(denied.into()))?;
+        check_own(&*self.caller, method, self.head.chain.as_deref())?;
         let cx = CallContext::new(self.caller.clone(), self.caller.identity().clone(), self.head.deadline)
             .within(self.head.trace(), self.head.origin().cloned())
             .for_service(method.service.clone());

@@ -3,7 +3,7 @@
 //! Where a call goes is settled by the node that is asked: here it is only written down, in the header `p2p-on`. What is resolved here is which of the
 //! [endpoints](Endpoints) is asked; whether another is tried after it decides the call, as ever.
 
-use std::{collections::BTreeMap, fmt, future::ready, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, fmt, future::ready, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
@@ -159,15 +159,17 @@ impl ClientCaller {
     /// A refusal, and what a token would change about it.
     fn denied(&self, mut error: RpcError, head: &Head) -> RpcError {
         if self.token.load().is_none() {
-            error.message.push_str("; this client sends no token: ");
-            error.message.push_str(&match head.method.spec().map(|spec| &spec.access) {
-                Some(Access::Public) => "one that the cluster issued, given by .token(…), lets it call this".to_owned(),
-                Some(Access::Scope(scope)) => format!("one with the scope {scope:?}, given by .token(…), lets it call this"),
-                Some(Access::Nodes | Access::Role(_)) => {
-                    "none would open this, which is not for clients; call a method that is public, or has a scope".to_owned()
+            let help: Cow<'_, str> = match head.method.spec().map(|spec| &spec.access) {
+                Some(Access::Public) => "one that the cluster issued, given by .token(…), lets it call this".into(),
+                Some(Access::Scope(scope)) => {
+                    format!("one with the scope {scope:?}, given by .token(…), lets it call this").into()
                 }
-                Some(Access::Anonymous) | None => ".token(…) gives it one, for methods that are for clients".to_owned(),
-            });
+                Some(Access::Nodes | Access::Role(_)) => {
+                    "none would open this, which is not for clients; call a method that is public, or has a scope".into()
+                }
+                Some(Access::Anonymous) | None => ".token(…) gives it one, for methods that are for clients".into(),
+            };
+            error.message = format!("{}; this client sends no token: {help}", error.message);
         }
         error
     }

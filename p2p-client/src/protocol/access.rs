@@ -1,11 +1,11 @@
 //! Who is calling, and who may call what (the table of docs/architecture.md).
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{NodeId, Role};
+use super::{NodeId, Role, Scopes};
 
 /// Who may call a method. The default is [`Access::Nodes`]: what is not said to be open is closed.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -36,16 +36,38 @@ pub enum CallerId {
         /// The role that its certificate gives it.
         role: Role,
     },
+    /// A client outside of the cluster, by its token.
+    Client(Arc<ClientIdentity>),
     /// Whoever may open this node's Unix socket.
     Operator,
     /// Nobody that could be named.
     Anonymous,
 }
 
+/// A client outside of the cluster, as its token says.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct ClientIdentity {
+    /// Its name: that of its credential with the coordinator that keeps it, such as `ci@coordinator-1`.
+    pub name: String,
+    /// What the token allows, beside what is open to every client.
+    pub scopes: Scopes,
+    /// The token's id, by which it is revoked. It is no secret.
+    pub token_id: String,
+}
+
+impl ClientIdentity {
+    /// A client of this name, whose token has these scopes and this id: for what verifies tokens, and for tests.
+    pub fn new(name: impl Into<String>, scopes: Scopes, token_id: impl Into<String>) -> Self {
+        Self { name: name.into(), scopes, token_id: token_id.into() }
+    }
+}
+
 impl fmt::Display for CallerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Node { id, role } => write!(f, "node {id} ({role})"),
+            Self::Client(client) => write!(f, "client {}", client.name),
             Self::Operator => f.write_str("the operator of this node"),
             Self::Anonymous => f.write_str("an anonymous caller"),
         }
@@ -54,11 +76,12 @@ impl fmt::Display for CallerId {
 
 /// A refusal: who was refused what, and what would be needed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{caller} may not call {method}: it is for {allowed}")]
+#[error("{caller} may not call {method}: it is for {allowed}{help}")]
 pub struct Denied {
     caller: String,
     method: String,
     allowed: String,
+    help: String,
 }
 
 impl Access {
@@ -76,7 +99,26 @@ impl Access {
         if self.allows(caller) {
             Ok(())
         } else {
-            Err(Denied { caller: caller.to_string(), method: method.to_owned(), allowed: self.to_string() })
+            let (caller, help) = (caller.to_string(), self.help(caller));
+            Err(Denied { caller, method: method.to_owned(), allowed: self.to_string(), help })
+        }
+    }
+
+    /// What a caller that is refused can do about it.
+    fn help(&self, caller: &CallerId) -> String {
+        match (self, caller) {
+            (Self::Public | Self::Scope(_), CallerId::Anonymous) => {
+                "; send a token in the header authorization: POST /auth/token gives one for a client credential, which `p2p client create` \
+                 on a coordinator makes"
+                    .to_owned()
+            }
+            (Self::Scope(_), CallerId::Client(client)) if client.scopes.is_empty() => {
+                "; this token has no scopes: get one with the scope".to_owned()
+            }
+            (Self::Scope(_), CallerId::Client(client)) => {
+                format!("; this token has {}: get one with the scope", client.scopes)
+            }
+            _ => String::new(),
         }
     }
 
@@ -88,6 +130,9 @@ impl Access {
             (Self::Role(wanted), CallerId::Node { role, .. }) => role == wanted,
             (Self::Role(_), _) => false,
             (Self::Nodes | Self::Public | Self::Scope(_), CallerId::Node { .. } | CallerId::Operator) => true,
+            (Self::Nodes, CallerId::Client(_)) => false,
+            (Self::Public, CallerId::Client(_)) => true,
+            (Self::Scope(wanted), CallerId::Client(client)) => client.scopes.contains(wanted),
             (Self::Nodes | Self::Public | Self::Scope(_), CallerId::Anonymous) => false,
         }
     }
@@ -113,21 +158,47 @@ mod tests {
     fn access_follows_the_table_of_the_design() {
         let worker = CallerId::Node { id: "w".parse().unwrap(), role: Role::Worker };
         let coordinator = CallerId::Node { id: "c".parse().unwrap(), role: Role::Coordinator };
+        let (plain, scoped) = (client("write"), client("read write"));
         let rows = [
-            // access, worker, coordinator, operator, anonymous
-            (Access::Nodes, true, true, true, false),
-            (Access::Public, true, true, true, false),
-            (Access::Scope("read".into()), true, true, true, false),
-            (Access::Role(Role::Coordinator), false, true, false, false),
-            (Access::Role(Role::Worker), true, false, false, false),
-            (Access::Anonymous, true, true, true, true),
+            // access, worker, coordinator, operator, client, client with the scope, anonymous
+            (Access::Nodes, [true, true, true, false, false, false]),
+            (Access::Public, [true, true, true, true, true, false]),
+            (Access::Scope("read".into()), [true, true, true, false, true, false]),
+            (Access::Role(Role::Coordinator), [false, true, false, false, false, false]),
+            (Access::Role(Role::Worker), [true, false, false, false, false, false]),
+            (Access::Anonymous, [true, true, true, true, true, true]),
         ];
-        for (access, w, c, operator, anonymous) in rows {
-            assert_eq!(access.allows(&worker), w, "{access:?}");
-            assert_eq!(access.allows(&coordinator), c, "{access:?}");
-            assert_eq!(access.allows(&CallerId::Operator), operator, "{access:?}");
-            assert_eq!(access.allows(&CallerId::Anonymous), anonymous, "{access:?}");
+        let callers = [worker, coordinator, CallerId::Operator, plain, scoped, CallerId::Anonymous];
+        for (access, allowed) in rows {
+            for (caller, allowed) in callers.iter().zip(allowed) {
+                assert_eq!(access.allows(caller), allowed, "{access:?} {caller}");
+            }
         }
+    }
+
+    fn client(scopes: &str) -> CallerId {
+        CallerId::Client(Arc::new(ClientIdentity::new("ci@c", scopes.parse().unwrap(), "1.2")))
+    }
+
+    #[test]
+    fn a_refusal_says_what_a_caller_can_do_where_it_can_do_something() {
+        let said = |access: &Access, caller: &CallerId| access.check(caller, "a/b").unwrap_err().to_string();
+        let scope = Access::Scope("read".into());
+        for access in [&Access::Public, &scope] {
+            let said = said(access, &CallerId::Anonymous);
+            assert!(
+                said.contains("; send a token in the header authorization: POST /auth/token")
+                    && said.contains("`p2p client create`")
+            );
+        }
+        let for_scope =
+            "client ci@c may not call a/b: it is for nodes, operators and clients with the scope \"read\"; this token has ";
+        assert_eq!(said(&scope, &client("write")), format!("{for_scope}write: get one with the scope"));
+        assert_eq!(said(&scope, &client("")), format!("{for_scope}no scopes: get one with the scope"));
+        assert_eq!(
+            said(&Access::Nodes, &client("read")),
+            "client ci@c may not call a/b: it is for nodes of this cluster and operators"
+        );
     }
 
     #[test]

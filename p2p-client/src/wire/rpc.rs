@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures::{StreamExt, stream};
 use http::{
     HeaderName, HeaderValue, Request, Response, StatusCode,
-    header::{ACCEPT, CONTENT_TYPE},
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE},
 };
 use http_body_util::Full;
 use tokio::time::Instant;
@@ -69,7 +69,9 @@ fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), Failure>
     if name.as_str().starts_with(headers::PREFIX) {
         return Err(hopeless(format!("headers that begin with {} are the protocol's own; rename {name}", headers::PREFIX)));
     }
-    let value = HeaderValue::try_from(value).map_err(|_| hopeless(format!("the value of {name} cannot be sent")))?;
+    let mut value = HeaderValue::try_from(value).map_err(|_| hopeless(format!("the value of {name} cannot be sent")))?;
+    // A token has no place in the tables of header compression (RFC 7541, section 7.1.3).
+    value.set_sensitive(name == AUTHORIZATION);
     Ok((name, value))
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Data flows so. `p2p init` makes a cluster ([`NodeIdentity::create_cluster`]): a root, an issuing authority and the
 //! first node's certificate, all into the store by one write. A running coordinator has an [`Issuer`], which makes
-//! tokens and answers join requests. A new node joins ([`join()`]) and gets a [`NodeIdentity`]. From an identity come the
+//! tokens and answers join requests. It also makes tokens for clients outside ([`client_token`]), which every node verifies. A new node joins ([`join()`]) and gets a [`NodeIdentity`]. From an identity come the
 //! TLS ends ([`NodeIdentity::client_tls`], [`NodeIdentity::server_tls`]) and the [`Attestor`], which signs what the node
 //! says of itself and checks what others say of themselves.
 //!
@@ -12,6 +12,7 @@ mod address;
 mod attest;
 mod ca;
 mod challenge;
+pub(crate) mod client_token;
 mod codec;
 mod error;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -31,6 +32,9 @@ pub use self::{
     attest::{AttestError, Attestor},
     ca::{AUTHORITY_VALIDITY, BACKDATED, CaError, IssuingCa, NODE_VALIDITY, NodeNames, RootCa},
     challenge::{CHALLENGE_PORT, CHALLENGE_TIMEOUT, ChallengeError, ChallengeFetcher, HttpFetcher},
+    client_token::{
+        BearerRefused, ClientName, ClientRecord, ClientSecret, DEFAULT_TTL, GrantRefused, InvalidClientName, MAX_TTL,
+    },
     error::IdentityError,
     issuer::{Clock, IssuedNode, Issuer, IssuerOptions, SeedSource},
     join::{CertReply, CertRequest, JoinError, JoinEvent, JoinOptions, Joined, Refused, join},

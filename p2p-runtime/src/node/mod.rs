@@ -14,6 +14,7 @@ mod error;
 mod large_buffers;
 mod parts;
 mod set_back;
+mod tokens;
 mod vault;
 
 use std::{fmt, sync::Arc};
@@ -31,6 +32,7 @@ pub use enrol::{Enrolment, InitOptions, Initialised, JoinClusterOptions, JoinedC
 pub use error::NodeError;
 pub use p2p_client::wire::{session::SessionLimits, sessions::SessionsConfig};
 pub use set_back::{SetBack, SetBackBy, recover, restore};
+pub(crate) use tokens::publish_token_keys;
 pub use vault::StoreVault;
 
 use crate::{

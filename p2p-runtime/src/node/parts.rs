@@ -15,6 +15,7 @@ use crate::{
     component::{AnyComponent, Components},
     config::{ConfigDocument, NodeConfig, Overrides, RunningConfig},
     context::Context,
+    identity::client_token::{METADATA, TokenAuthority},
     network::{ListeningPort, NetworkComponent, NetworkParts},
     persistence::StatePersistence,
     secrets::Keeper,
@@ -26,6 +27,7 @@ use crate::{
 
 use super::{
     Enrolment, Node, NodeBuilder, NodeError, SetBack, attestation::ByCertificate, autosave, large_buffers::expect_large_buffers,
+    tokens,
 };
 
 /// Counts the node's starts, so that what it says after one is newer than all it said before.
@@ -39,7 +41,7 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
     expect_large_buffers();
     let store = enrolment.store.clone();
     let epoch = spawn_blocking(move || next_epoch(&store)).await??;
-    warn_of_set_back(&enrolment.store)?;
+    warn_if_set_back(&enrolment.store)?;
     let peer = enrolment.identity.peer().clone();
     let cx = Context::new(peer.node_id, peer.role);
     cx.set_keeper(Keeper::Store(Arc::downgrade(&enrolment.store)));
@@ -54,8 +56,7 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
     let dial = Arc::new(TlsDial::new(network.clone(), tls.clone()));
     let pool = HttpPool::new(dial.clone());
     let calls = SessionHost::new(running.limits().clone());
-    let sessions = builder.sessions.unwrap_or_else(|| (&config.sessions).into());
-    let sessions = Sessions::new(dial, Arc::new(calls.clone()), sessions);
+    let sessions = Sessions::new(dial, Arc::new(calls.clone()), builder.sessions.unwrap_or_else(|| (&config.sessions).into()));
     let (frames, events) = mpsc::channel(WAITING_FRAMES);
     let gossip = GossipLink::new(Arc::new(TlsGossipDial::new(network.clone(), tls)), frames, GossipLinkConfig::default());
     let descriptors = Descriptors::new(pool.clone());
@@ -63,6 +64,8 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
     cx.set_caller(&(caller.clone() as Arc<dyn Caller>));
     let listening = cx.clone();
     let issuer = enrolment.issuer(network.clone(), move || listening.shared::<ListeningPort>().map(|port| port.0))?;
+    let client_tokens = tokens::load(&enrolment)?;
+    let following = tokens::Following::of(&client_tokens, &enrolment.store);
     let leave = CancellationToken::new();
 
     let handler = HttpHandler::default();
@@ -83,14 +86,14 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
     });
     let network = NetworkComponent::new(NetworkParts {
         config: builder.membership.unwrap_or_else(|| (&config.gossip).into()),
-        me: node_info(&enrolment),
+        me: node_info(&enrolment, client_tokens.authority.as_ref()),
         epoch,
         attestor: Arc::new(ByCertificate(enrolment.identity.attestor())),
         link: Arc::new(gossip),
         events,
         seeds: config.seeds.clone(),
         saved: StatePersistence::new(enrolment.dir.join("gossip_state.json")),
-        pool,
+        pool: pool.clone(),
         sessions: sessions.clone(),
     });
     let service = ServiceComponent::new(ServiceManager::new(builder.services, builder.discover).expecting(builder.expected));
@@ -102,6 +105,8 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
         identity: enrolment.identity.clone(),
         issuer: issuer.clone(),
         config: running.clone(),
+        tokens: client_tokens,
+        pool: pool.clone(),
         running: RunningRequests::new(),
         started,
         store: Arc::downgrade(&enrolment.store),
@@ -120,9 +125,10 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
     components.start(&cx).await?;
 
     let shutdown = cx.shutdown_token();
+    tokio::spawn(cx.audit().clone().keep(shutdown.clone()));
+    following.spawn(&cx);
     let membership = cx.membership().cloned().ok_or(NodeError::Unsaid("the component network"))?;
-    let advertise = enrolment.config.advertise.clone();
-    let root = enrolment.identity.root().key_hash();
+    let (advertise, root) = (enrolment.config.advertise.clone(), enrolment.identity.root().key_hash());
     let store = enrolment.store.clone();
     let node = Node { cx, components, caller, membership, store, issuer, leave, advertise, root, config: running };
     if builder.listen.is_none()
@@ -136,7 +142,7 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
     Ok(node)
 }
 
-fn warn_of_set_back(store: &Store) -> Result<(), NodeError> {
+fn warn_if_set_back(store: &Store) -> Result<(), NodeError> {
     if let Some(mark) = SetBack::load(store)? {
         tracing::warn!(
             by = ?mark.by,
@@ -172,8 +178,11 @@ async fn keep_port(node: &Node, enrolment: Enrolment) -> Result<(), NodeError> {
     Ok(())
 }
 
-fn node_info(enrolment: &Enrolment) -> NodeInfo {
+fn node_info(enrolment: &Enrolment, authority: Option<&TokenAuthority>) -> NodeInfo {
     let peer = enrolment.identity.peer();
+    let mut metadata = BTreeMap::from([("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]);
+    // What it says of itself it signs, by the certificate that makes it a coordinator: so its keys are believed.
+    metadata.extend(authority.map(|authority| (METADATA.to_owned(), authority.published().to_metadata())));
     NodeInfo {
         node_id: peer.node_id.clone(),
         address: enrolment.config.advertise.to_string(),
@@ -181,7 +190,7 @@ fn node_info(enrolment: &Enrolment) -> NodeInfo {
         role: peer.role,
         capabilities: enrolment.config.capabilities.clone(),
         last_seen: UnixMillis::now(),
-        metadata: BTreeMap::from([("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]),
+        metadata,
         status: NodeStatus::Alive,
         services: BTreeMap::new(),
     }

@@ -1,6 +1,6 @@
 //! The encrypted store as the identity sees it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use zeroize::Zeroizing;
 
@@ -36,5 +36,29 @@ impl Vault for StoreVault {
             Ok(())
         };
         self.0.update(apply).map_err(VaultError::new)
+    }
+}
+
+/// The same, for what may outlive the node: it does not keep the store open.
+#[derive(Clone)]
+pub(crate) struct WeakVault(Weak<Store>);
+
+impl WeakVault {
+    pub(crate) fn new(store: &Arc<Store>) -> Self {
+        Self(Arc::downgrade(store))
+    }
+
+    fn vault(&self) -> Result<StoreVault, VaultError> {
+        self.0.upgrade().map(StoreVault).ok_or_else(|| VaultError::message("the node has stopped; start it again"))
+    }
+}
+
+impl Vault for WeakVault {
+    fn get(&self, path: &str) -> Result<Option<Zeroizing<Vec<u8>>>, VaultError> {
+        self.vault()?.get(path)
+    }
+
+    fn update(&self, changes: Vec<Change>) -> Result<(), VaultError> {
+        self.vault()?.update(changes)
     }
 }

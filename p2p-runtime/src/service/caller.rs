@@ -21,13 +21,17 @@ use p2p_client::{
     call::{Failure, Head, Opening, Sending},
     protocol::{CallerId, Fingerprint, NodeId, One, Target, compatibility::Fit},
     proxy::{Caller, Leg, Peer, Route},
-    service::{HostedService, LazyDescriptor, Metrics},
+    service::{Chain, HostedService, LazyDescriptor, MethodSpec, Metrics},
     wire::{pool::HttpPool, sessions::Sessions},
 };
 use rand::{RngExt, rngs::SmallRng};
 use tokio::sync::watch;
 
-use crate::{context::Context, network::Members};
+use crate::{
+    audit::{Subject, Whence},
+    context::Context,
+    network::Members,
+};
 
 use super::{Descriptors, loads::Loads, versions::Versions};
 use route::no_route;
@@ -85,6 +89,12 @@ impl Caller for NodeCaller {
 
     fn metrics(&self, service: &str) -> Option<Metrics> {
         Some(self.cx.metrics(service))
+    }
+
+    fn denied(&self, method: &MethodSpec, chain: Option<&Chain>) {
+        let (trace, origin) = chain.map_or((None, None), |chain| (chain.trace, chain.origin.as_deref()));
+        let subject = Subject { who: &self.identity, what: &method.path, from: &Whence::Here, trace, origin };
+        self.cx.audit().denied(subject, None);
     }
 
     fn here(&self, service: &str, target: &One) -> Option<Arc<dyn HostedService>> {

@@ -18,7 +18,11 @@ use serde::{Serialize, ser::SerializeMap};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
-use crate::context::Context;
+use crate::{
+    audit::{AuditLog, Subject, Whence},
+    context::Context,
+    identity::client_token::BearerToken,
+};
 
 use super::NodeCaller;
 
@@ -38,6 +42,10 @@ pub struct Inbound<'a> {
     pub params: Params<'a>,
     /// Who asks, as verified.
     pub caller: CallerId,
+    /// The token by which a client was verified: it goes along with the call, and the target verifies it again.
+    pub(crate) token: Option<BearerToken>,
+    /// Where it came from, for the audit log.
+    pub(crate) from: Whence,
     /// Whether another node sent it, in whoever's name.
     pub from_node: bool,
     /// Where it is to go, if that was said.
@@ -158,6 +166,7 @@ impl Dispatcher {
     pub(super) fn admit(
         &self,
         call: &Incoming,
+        peer: &NodeId,
         caller: CallerId,
         received: Instant,
         items: Option<ItemSink>,
@@ -168,7 +177,8 @@ impl Dispatcher {
         let Some(spec) = hosted.method(method) else {
             return Err(p2p_client::call::unknown_method(&*hosted, method));
         };
-        check_access(spec, &caller, call.origin.as_deref())?;
+        let from = || Whence::Node(peer.clone());
+        check_access(self.cx.audit(), spec, &caller, from, call.trace, call.origin.as_deref())?;
         let deadline = deadline(call.timeout, spec, received);
         let index = spec.index;
         let cx = CallContext::new(self.caller.clone(), caller, deadline)
@@ -179,11 +189,11 @@ impl Dispatcher {
     }
 
     async fn serve(&self, hosted: &Arc<dyn HostedService>, method: &str, call: &Inbound<'_>) -> Result<Vec<u8>, RpcError> {
-        serve(self.caller.clone(), hosted, method, call).await
+        serve(self.caller.clone(), self.cx.audit(), hosted, method, call).await
     }
 
     async fn open_here(&self, hosted: &Arc<dyn HostedService>, method: &str, call: &Inbound<'_>) -> Result<Opened, RpcError> {
-        open(self.caller.clone(), hosted, method, call).await
+        open(self.caller.clone(), self.cx.audit(), hosted, method, call).await
     }
 
     /// The sender's view of who hosts what was out of date. It may safely ask another.
@@ -291,7 +301,7 @@ impl Dispatcher {
         // Of a method that it does not host this node knows nothing; the target decides, as it does in any case.
         let hosted = self.cx.registry().get(head.method.service());
         if let Some(spec) = hosted.as_deref().and_then(|hosted| hosted.method(head.method.method())) {
-            check_access(spec, caller, call.origin.as_deref())?;
+            check_access(self.cx.audit(), spec, caller, || call.from.clone(), call.trace, call.origin.as_deref())?;
         }
         Ok(caller)
     }
@@ -300,28 +310,31 @@ impl Dispatcher {
 /// Serves a call by an object of the node that `node` calls for.
 pub(crate) async fn serve(
     node: Arc<dyn Caller>,
+    audit: &AuditLog,
     hosted: &Arc<dyn HostedService>,
     method: &str,
     call: &Inbound<'_>,
 ) -> Result<Vec<u8>, RpcError> {
-    let (spec, cx) = let_in(node, hosted, method, call)?;
+    let (spec, cx) = let_in(node, audit, hosted, method, call)?;
     serve_guarded(hosted, spec, &cx, call.params, Instant::now()).await
 }
 
 /// The same, for a caller that takes a stream.
 pub(crate) async fn open(
     node: Arc<dyn Caller>,
+    audit: &AuditLog,
     hosted: &Arc<dyn HostedService>,
     method: &str,
     call: &Inbound<'_>,
 ) -> Result<Opened, RpcError> {
-    let (spec, cx) = let_in(node, hosted, method, call)?;
+    let (spec, cx) = let_in(node, audit, hosted, method, call)?;
     open_guarded(hosted, spec, cx, call.params, Instant::now()).await
 }
 
 /// The method, and the context that it gets, if the caller may call it.
 fn let_in<'a>(
     node: Arc<dyn Caller>,
+    audit: &AuditLog,
     hosted: &'a Arc<dyn HostedService>,
     method: &str,
     call: &Inbound<'_>,
@@ -329,7 +342,7 @@ fn let_in<'a>(
     let Some(spec) = hosted.method(method) else {
         return Err(p2p_client::call::unknown_method(&**hosted, method));
     };
-    check_access(spec, &call.caller, call.origin.as_deref())?;
+    check_access(audit, spec, &call.caller, || call.from.clone(), call.trace, call.origin.as_deref())?;
     let cx = CallContext::new(node, call.caller.clone(), call.deadline(spec))
         .within(call.trace, call.origin.clone())
         .for_service(spec.service.clone());
@@ -387,9 +400,16 @@ fn unnamed(failure: Failure) -> Failure {
 }
 
 /// Refuses and logs a call that is not for `caller`.
-fn check_access(spec: &MethodSpec, caller: &CallerId, origin: Option<&str>) -> Result<(), RpcError> {
-    spec.access.check(caller, &spec.path).map_err(|denied| {
-        tracing::warn!(target: "p2p::audit", %caller, origin, method = %spec.path, "denied");
+fn check_access(
+    audit: &AuditLog,
+    spec: &MethodSpec,
+    who: &CallerId,
+    from: impl FnOnce() -> Whence,
+    trace: Option<Trace>,
+    origin: Option<&str>,
+) -> Result<(), RpcError> {
+    spec.access.check(who, &spec.path).map_err(|denied| {
+        audit.denied(Subject { who, what: &spec.path, from: &from(), trace, origin }, None);
         denied.into()
     })
 }
@@ -404,7 +424,8 @@ fn head(call: &Inbound<'_>, target: Target) -> Head {
         deadline: call.patience(),
         began: call.received,
         chain: Some(Arc::new(Chain { deadline: Some(call.patience()), trace: call.trace, origin: Some(origin) })),
-        headers: Headers::default(),
+        // On a session there is no place for a token: a call with a header goes by plain `POST /rpc` (decision 22).
+        headers: call.token.iter().map(BearerToken::header).collect::<Headers>(),
         tried: Vec::new(),
         is_first_try: true,
     }

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use arc_swap::ArcSwapOption;
 use p2p_client::{
-    protocol::{CallerId, ErrorCode, RpcError},
+    protocol::{CallerId, ErrorCode, NodeId, RpcError},
     service::Params,
     wire::{
         session::{ItemSink, Serve, ServeCall, Served, Session, SessionLimits, message::Incoming},
@@ -55,7 +55,8 @@ impl fmt::Debug for SessionHost {
 impl Host for SessionHost {
     fn serve_for(&self, peer: &PeerIdentity) -> Arc<dyn Serve> {
         let caller = CallerId::Node { id: peer.node_id.clone(), role: peer.role };
-        Arc::new(PeerCalls { host: self.clone(), caller, budget: self.limits.peer(&peer.node_id) })
+        let budget = self.limits.peer(&peer.node_id);
+        Arc::new(PeerCalls { host: self.clone(), peer: peer.node_id.clone(), caller, budget })
     }
 }
 
@@ -79,6 +80,7 @@ impl SessionAcceptor for AcceptSessions {
 /// The calls of one peer, whom its certificate names.
 struct PeerCalls {
     host: SessionHost,
+    peer: NodeId,
     caller: CallerId,
     /// What this peer may call, whoever asked it.
     budget: PeerBudget,
@@ -96,7 +98,7 @@ impl Serve for PeerCalls {
         // A forwarder's certificate lends nothing to a caller without a name.
         let caller = if call.is_anonymous { CallerId::Anonymous } else { self.caller.clone() };
         // All that is decided without waiting is decided here, so that the future holds what the method needs and no more.
-        match dispatcher.admit(&call, caller, received, items) {
+        match dispatcher.admit(&call, &self.peer, caller, received, items) {
             Ok(admitted) => Box::pin(async move {
                 let deadline = admitted.deadline();
                 let outcome = admitted.serve(Params::new(call.params()), received).await;

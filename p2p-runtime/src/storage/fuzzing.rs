@@ -130,12 +130,12 @@ mod tests {
             let length = u16::try_from(path.len()).unwrap().to_be_bytes();
             record(1, &[&length, path.as_bytes(), value.as_bytes()].concat())
         };
-        let mut changed = Entries::default();
-        changed.put("a/b", "value").unwrap();
-        changed.put("c", "").unwrap();
-        changed.remove("c");
+        let mut entries = Entries::default();
+        entries.put("a/b", "value").unwrap();
+        entries.put("c", "").unwrap();
+        entries.remove("c");
         let mut changes = Vec::new();
-        log::encode_changes(&changed, &mut changes).unwrap();
+        log::encode_changes(&entries, &mut changes).unwrap();
         let archive = [entry("a/b", "value"), entry("c", ""), record(2, &2_u64.to_be_bytes())].concat();
         vec![("archive", archive), ("empty", record(2, &0_u64.to_be_bytes())), ("changes", record(1, &changes))]
     }

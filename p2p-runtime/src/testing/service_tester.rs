@@ -317,14 +317,14 @@ impl Outside {
         let path = head.method.path();
         let call = self.inbound(head, &path, body)?;
         let (hosted, spec) = self.alone.cx.registry().find(head.method.service(), head.method.method())?;
-        Ok(serve(self.alone.clone(), &hosted, &spec.name, &call).await?.into())
+        Ok(serve(self.alone.clone(), self.alone.cx.audit(), &hosted, &spec.name, &call).await?.into())
     }
 
     async fn open_stream(&self, head: &Head, body: &[u8]) -> Result<Opened, Failure> {
         let path = head.method.path();
         let call = self.inbound(head, &path, body)?;
         let (hosted, spec) = self.alone.cx.registry().find(head.method.service(), head.method.method())?;
-        Ok(open(self.alone.clone(), &hosted, &spec.name, &call).await?)
+        Ok(open(self.alone.clone(), self.alone.cx.audit(), &hosted, &spec.name, &call).await?)
     }
 
     fn only_here(&self, target: &Target) -> String {
@@ -339,6 +339,8 @@ impl Outside {
             path,
             params: Params::new(Some(json)),
             caller: self.caller.clone(),
+            token: None,
+            from: crate::audit::Whence::Network,
             from_node: false,
             target: None,
             received,

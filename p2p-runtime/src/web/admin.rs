@@ -11,7 +11,7 @@ use http::StatusCode;
 use p2p_client::protocol::{ErrorCode, NodeId, Role, RpcError};
 use serde::{Deserialize, Serialize};
 
-use crate::identity::TokenOptions;
+use crate::identity::{Refused, TokenOptions};
 
 use super::{
     requester::{Refusal, Requester},
@@ -58,7 +58,7 @@ pub(super) async fn create_token(
     requester: Requester,
     request: Request,
 ) -> Result<Response, Refusal> {
-    requester.must_be_operator("/admin/token")?;
+    requester.must_be_operator(&state, "/admin/token")?;
     let Some(issuer) = &state.issuer else {
         let text = "this node issues no tokens; run `p2p token create` on a coordinator";
         return Err(Refusal(StatusCode::CONFLICT, RpcError::new(ErrorCode::INVALID_REQUEST, text)));
@@ -69,8 +69,11 @@ pub(super) async fn create_token(
         Err(error) => return Ok(error.into_response()),
     };
     let request: TokenRequest = serde_json::from_slice(&body).map_err(|error| unreadable(&error))?;
-    let token = issuer.create_token(TokenOptions::from(request)).await.map_err(internal)?;
-    tracing::info!(target: "p2p::audit", caller = %requester.caller, token = %token.id(), "made a join token");
+    let what = format!("join token create --role {} --uses {}", request.role, request.uses);
+    let made = issuer.create_token(TokenOptions::from(request)).await;
+    let told = made.as_ref().map(|token| token.id().to_string());
+    state.cx.audit().done(requester.subject(&what), told.as_deref());
+    let token = made.map_err(internal)?;
     let me = state.cx.membership().and_then(|membership| membership.members().get(state.cx.node_id()).cloned());
     let authority = me.map(|me| me.authority()).unwrap_or_default();
     Ok(Json(TokenReply { token: token.reveal().to_string(), authority }).into_response())
@@ -92,15 +95,15 @@ impl From<TokenRequest> for TokenOptions {
 
 /// Answers first, and leaves then: the answer travels over the node that goes.
 pub(super) async fn leave(State(state): State<Arc<WebState>>, requester: Requester) -> Result<Json<LeaveReply>, Refusal> {
-    requester.must_be_operator("/admin/leave")?;
-    tracing::info!(target: "p2p::audit", caller = %requester.caller, "the node leaves its cluster");
+    requester.must_be_operator(&state, "/admin/leave")?;
+    state.cx.audit().done::<Refused>(requester.subject("leave"), Ok(""));
     state.leave.cancel();
     Ok(Json(LeaveReply { node_id: state.cx.node_id().clone() }))
 }
 
 pub(super) async fn stop(State(state): State<Arc<WebState>>, requester: Requester) -> Result<Json<LeaveReply>, Refusal> {
-    requester.must_be_operator("/admin/stop")?;
-    tracing::info!(target: "p2p::audit", caller = %requester.caller, "the node stops");
+    requester.must_be_operator(&state, "/admin/stop")?;
+    state.cx.audit().done::<Refused>(requester.subject("stop"), Ok(""));
     state.cx.shut_down();
     Ok(Json(LeaveReply { node_id: state.cx.node_id().clone() }))
 }

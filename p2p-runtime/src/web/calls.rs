@@ -17,8 +17,8 @@ use http_body_util::{Either, Full};
 use hyper::body::Body;
 use p2p_client::{
     call::{Failure, Opened, RetryAfter},
-    protocol::{ErrorCode, ParseTargetError, RpcError, Target, envelope::Request as RpcRequest},
-    service::{Params, Trace},
+    protocol::{CallerId, ErrorCode, ParseTargetError, RpcError, Target, envelope::Request as RpcRequest},
+    service::Params,
 };
 use percent_encoding::percent_decode_str;
 use serde_json::value::RawValue;
@@ -69,9 +69,14 @@ async fn json_rpc(
 ) -> Result<http::Response<AnswerBody>, Response> {
     let running = state.running.enter().ok_or_else(unavailable)?;
     let (parts, body) = request.into_parts();
-    let requester = Requester::of(origin, &parts.headers);
-    let (peer, remote) = (origin.peer.as_ref(), origin.remote.map(|remote| remote.ip()));
-    let drawn = limiting::draw(state, &requester.caller, peer, remote, &parts.headers, Budget::Rpc).map_err(over_limit)?;
+    let remote = origin.remote.map(|remote| remote.ip());
+    let draw = |caller: &CallerId| limiting::draw(state, caller, origin.peer.as_ref(), remote, &parts.headers, Budget::Rpc);
+    let requester = match Requester::of(state, origin, &parts.headers, RPC_PATH) {
+        Ok(requester) => requester,
+        // Whoever shows a bad token pays as a nameless one.
+        Err(refused) => return Err(draw(&CallerId::Anonymous).map_or_else(over_limit, |_| refused.into_response())),
+    };
+    let drawn = draw(&requester.caller).map_err(over_limit)?;
     let (calls, body) = Calls::read(state, requester, &drawn, &parts.uri, &parts.headers, body).await?;
     if let Some(form) = Form::accepted(&parts.headers)
         && let Some(call) = rpc::single(&body)
@@ -170,7 +175,6 @@ struct Calls<'a> {
     /// When the request came: what counts for all calls of a batch.
     received: Instant,
     timeout: Option<Duration>,
-    trace: Option<Trace>,
     origin: Option<Arc<str>>,
 }
 
@@ -178,7 +182,7 @@ impl<'a> Calls<'a> {
     /// Reads a request: who sent it, where it is to go, how long it may take, its body.
     async fn read<B>(
         state: &'a WebState,
-        requester: Requester,
+        mut requester: Requester,
         drawn: &'a Drawn,
         uri: &Uri,
         headers: &HeaderMap,
@@ -195,9 +199,9 @@ impl<'a> Calls<'a> {
         let timeout = headers.timeout().map_err(invalid)?;
         let limits = state.config.live().body_limits;
         let body = read_body_within(body, limits).await.map_err(IntoResponse::into_response)?;
-        let trace = headers.trace();
-        let origin = requester.from_node.then(|| headers.origin()).flatten();
-        Ok((Self { state, requester, drawn, target, received, timeout, trace, origin }, body))
+        requester.trace = headers.trace();
+        let origin = requester.is_from_node().then(|| headers.origin()).flatten();
+        Ok((Self { state, requester, drawn, target, received, timeout, origin }, body))
     }
 
     async fn open(&self, method: &str, params: Option<&RawValue>) -> Result<Opened, RpcError> {
@@ -213,11 +217,13 @@ impl<'a> Calls<'a> {
             path: method,
             params: Params::new(params.map(RawValue::get)),
             caller: self.requester.caller.clone(),
-            from_node: self.requester.from_node,
+            token: self.requester.token.clone(),
+            from: self.requester.from.clone(),
+            from_node: self.requester.is_from_node(),
             target: self.target.clone(),
             received: self.received,
             timeout: self.timeout,
-            trace: self.trace,
+            trace: self.requester.trace,
             origin: self.origin.clone(),
         }
     }

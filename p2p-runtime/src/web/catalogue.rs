@@ -20,7 +20,7 @@ use futures::future::join_all;
 use http::StatusCode;
 use p2p_client::{
     call::Failure,
-    protocol::{Access, ErrorCode, Fingerprint, NodeStatus, RpcError, ServiceDescriptor, ServiceSummary},
+    protocol::{Access, ErrorCode, Fingerprint, NodeId, NodeStatus, RpcError, ServiceDescriptor, ServiceSummary},
     proxy::Peer,
 };
 use serde_json::Value;
@@ -85,6 +85,31 @@ impl Catalogue {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             unread: self.unread.clone(),
         }
+    }
+}
+
+/// The description of one service of the cluster, and the other node that gave it, if this node does not host it.
+///
+/// # Errors
+/// What to tell whoever asked: there is none of the name, or its hosts cannot be asked.
+pub(super) async fn describe(state: &WebState, service: &str) -> Result<(ServiceDescriptor, Option<NodeId>), RpcError> {
+    if let Some(hosted) = state.cx.registry().get(service) {
+        return Ok((hosted.describe(), None));
+    }
+    let mut others = elsewhere(state, &[]);
+    let Some(one) = others.remove(service) else {
+        let mut known = state.cx.registry().names();
+        known.extend(others.into_keys());
+        known.sort();
+        known.dedup();
+        let text = format!("no node of the cluster hosts a service {service:?}; there are: {}", known.join(", "));
+        return Err(RpcError::new(ErrorCode::METHOD_NOT_FOUND, text));
+    };
+    let ask = |host, within| state.descriptors.of(host, service, one.fingerprint, within);
+    match first_answer(&one.hosts, PATIENCE, ask).await {
+        Some(Ok(descriptor)) => Ok((ServiceDescriptor::clone(&descriptor), one.hosts.first().map(|host| host.node_id.clone()))),
+        Some(Err(failure)) => Err(failure.into_rpc()),
+        None => Err(RpcError::new(ErrorCode::NO_ROUTE, format!("no host of {service} can be asked now; try again in a minute"))),
     }
 }
 
@@ -165,26 +190,26 @@ impl<'a> Identifier<'a> {
 }
 
 pub(super) async fn openapi_json(State(state): State<Arc<WebState>>, requester: Requester) -> Result<Json<Value>, Refusal> {
-    requester.may_read(&state.config.live().http_access.documents, "/openapi.json")?;
+    requester.may_read(&state, &state.config.live().http_access.documents, "/openapi.json")?;
     let catalogue = Catalogue::of(&state).await;
     Ok(Json(openapi(&catalogue.services, &catalogue.about())))
 }
 
 pub(super) async fn openapi_3_0_json(State(state): State<Arc<WebState>>, requester: Requester) -> Result<Json<Value>, Refusal> {
-    requester.may_read(&state.config.live().http_access.documents, "/openapi-3.0.json")?;
+    requester.may_read(&state, &state.config.live().http_access.documents, "/openapi-3.0.json")?;
     let catalogue = Catalogue::of(&state).await;
     Ok(Json(openapi_3_0(&openapi(&catalogue.services, &catalogue.about()))))
 }
 
 pub(super) async fn openrpc_json(State(state): State<Arc<WebState>>, requester: Requester) -> Result<Json<Value>, Refusal> {
-    requester.may_read(&state.config.live().http_access.documents, "/openrpc.json")?;
+    requester.may_read(&state, &state.config.live().http_access.documents, "/openrpc.json")?;
     let catalogue = Catalogue::of(&state).await;
     Ok(Json(openrpc(&catalogue.services, &catalogue.about())))
 }
 
 /// `rpc.discover`, as a call: the OpenRPC document's JSON.
 pub(super) async fn discover(state: &WebState, requester: &Requester) -> Result<Vec<u8>, RpcError> {
-    requester.may_read(&state.config.live().http_access.documents, DISCOVER).map_err(|Refusal(_, error)| error)?;
+    requester.may_read(state, &state.config.live().http_access.documents, DISCOVER).map_err(|Refusal(_, error)| error)?;
     let catalogue = Catalogue::of(state).await;
     let document = openrpc(&catalogue.services, &catalogue.about());
     serde_json::to_vec(&document).map_err(|error| RpcError::new(ErrorCode::INTERNAL, error.to_string()))
@@ -196,7 +221,7 @@ pub(super) async fn descriptor(
     requester: Requester,
     Path(service): Path<String>,
 ) -> Result<Json<ServiceDescriptor>, Refusal> {
-    requester.may_read(&Access::Nodes, DESCRIPTOR_PATH)?;
+    requester.may_read(&state, &Access::Nodes, DESCRIPTOR_PATH)?;
     match state.cx.registry().get(&service) {
         Some(hosted) => Ok(Json(hosted.describe())),
         None => {

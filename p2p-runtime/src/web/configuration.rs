@@ -37,27 +37,28 @@ pub(super) async fn configure(
     Json(request): Json<ConfigRequest>,
 ) -> Result<Json<ConfigReply>, Refusal> {
     const ROUTE: &str = "/admin/config";
-    requester.must_be_operator(ROUTE)?;
+    requester.must_be_operator(&state, ROUTE)?;
     let ConfigRequest { password, command } = request;
-    let name = command.name();
+    let what = command.name();
     if let Err(refused) = check_password(&state, password).await {
-        tracing::warn!(target: "p2p::audit", caller = %requester.caller, route = ROUTE, command = name, "denied");
+        state.cx.audit().denied(requester.subject(what), Some(&refused.1.message));
         return Err(refused);
     }
-    tracing::info!(target: "p2p::audit", caller = %requester.caller, command = name, "the configuration is administered");
     // One at a time, so that what was stored last is what counts in the end.
     let _turn = state.config.changing().await;
     let store = store_of(&state)?;
     let writes = matches!(command, ConfigCommand::Write { .. });
-    let (reply, config) = blocking(move || {
+    let done = blocking(move || {
         let reply = command.carry_out(&store)?;
         let config = if writes { Some(NodeConfig::load(&store)?) } else { None };
         Ok::<_, ConfigError>((reply, config))
     })
-    .await?;
+    .await;
+    state.cx.audit().done(requester.subject(what), done.as_ref().map(|_| "").map_err(|refused| &refused.1.message));
+    let (reply, config) = done?;
     if let Some(config) = config {
         let keys: Vec<_> = reply.changed.iter().map(|change| change.key.as_str()).collect();
-        tracing::info!(target: "p2p::audit", caller = %requester.caller, ?keys, "the configuration was changed");
+        tracing::info!(?keys, "the configuration was changed");
         state.config.apply(config);
     }
     Ok(Json(reply))

@@ -93,7 +93,7 @@ pub(super) async fn services(
     State(state): State<Arc<WebState>>,
     requester: Requester,
 ) -> Result<Json<BTreeMap<String, ServiceStatus>>, Refusal> {
-    requester.may_read(&state.config.live().http_access.services, "/services")?;
+    requester.may_read(&state, &state.config.live().http_access.services, "/services")?;
     let health = state.cx.health();
     let listing = state.cx.registry().list().into_iter().map(|service| {
         let metrics = service.descriptor.methods.iter().zip(&service.counters).map(|(method, counted)| {
@@ -122,7 +122,7 @@ pub(super) async fn cluster_nodes(
     State(state): State<Arc<WebState>>,
     requester: Requester,
 ) -> Result<Json<Vec<NodeInfo>>, Refusal> {
-    requester.may_read(&state.config.live().http_access.cluster_nodes, "/cluster/nodes")?;
+    requester.may_read(&state, &state.config.live().http_access.cluster_nodes, "/cluster/nodes")?;
     Ok(Json(state.cx.membership().map(|membership| membership.members().list()).unwrap_or_default()))
 }
 

@@ -10,11 +10,12 @@ use axum::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{StatusCode, header::CONTENT_TYPE};
 use p2p_client::{
-    protocol::{ErrorCode, RpcError},
+    protocol::{CallerId, ErrorCode, RpcError},
     wire::tls::ChannelBinding,
 };
 
 use crate::{
+    audit::{Subject, Whence},
     identity::{CertRequest, join::encode_outcome},
     transport::RemoteAddr,
 };
@@ -66,7 +67,9 @@ pub(super) async fn cert_request(
         Err(refused) => Err(refused),
     };
     if let Err(refused) = &outcome {
-        tracing::warn!(target: "p2p::audit", %remote, %refused, "a join was refused");
+        let from = Whence::Address(remote.ip());
+        let subject = Subject { who: &CallerId::Anonymous, what: "join", from: &from, trace: None, origin: None };
+        state.cx.audit().denied(subject, Some(refused));
     }
     let (status, body) = encode_outcome(&outcome);
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

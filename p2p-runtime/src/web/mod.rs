@@ -3,12 +3,15 @@
 //! ```text
 //! transport (who is at the other end) -> routes -> requester (who asks) -> Dispatcher, documents, Issuer
 //! ```
-//! What may be read without a name is said route by route in [`routes`]; methods decide for themselves.
+//! What may be read without a name is said route by route in [`routes`]; methods decide for themselves. A client outside shows a token, which
+//! [`auth`] gives and [`requester`] verifies.
 
 mod admin;
+mod auth;
 mod bodies;
 mod calls;
 mod catalogue;
+mod clients;
 mod component;
 mod components;
 mod configuration;
@@ -19,6 +22,7 @@ mod limiting;
 mod openapi;
 mod openapi_3_0;
 mod openrpc;
+mod policy;
 mod requester;
 mod routes;
 pub mod rpc;
@@ -60,12 +64,14 @@ fn first_line(text: &str) -> &str {
 
 pub use admin::{LeaveReply, TokenReply, TokenRequest};
 pub(crate) use catalogue::DESCRIPTOR_PATH;
+pub use clients::{ClientCommand, ClientCreated, ClientReply, ClientShown};
 pub(crate) use component::WebServerComponent;
 pub use configuration::ConfigRequest;
 pub use documents::{Health, MethodStatus, ServiceStatus};
 pub use openapi::openapi;
 pub use openapi_3_0::openapi_3_0;
 pub use openrpc::openrpc;
+pub use policy::{Explanation, PolicyQuestion};
 pub(crate) use running::RunningRequests;
-pub(crate) use state::WebState;
+pub(crate) use state::{ClientTokens, WebState};
 pub use store::StoreRequest;

@@ -1,49 +1,86 @@
-//! Who sent a request: read from what the transport has verified, and from nothing else.
+//! Who sent a request: read from what the transport has verified, and from a token that this node verifies itself.
+
+use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
     extract::FromRequestParts,
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, StatusCode, request::Parts};
+use http::{
+    HeaderMap, HeaderValue, StatusCode,
+    header::{AUTHORIZATION, WWW_AUTHENTICATE},
+    request::Parts,
+};
 use p2p_client::{
-    protocol::{Access, CallerId, ErrorCode, RpcError},
+    protocol::{Access, CallerId, ErrorCode, NodeId, RpcError},
+    service::Trace,
     wire::tls::PeerIdentity,
 };
 
-use crate::transport::{Ingress, Origin};
+use crate::{
+    audit::{Subject, Whence},
+    identity::{BearerRefused, client_token::BearerToken},
+    transport::{Ingress, Origin, RemoteAddr, error_response},
+};
 
-use super::headers;
+use super::{
+    headers::{self, CallHeaders},
+    state::WebState,
+};
 
 /// Who sent a request, and how.
 #[derive(Debug, Clone)]
 pub(crate) struct Requester {
     /// Who asks.
     pub(crate) caller: CallerId,
-    /// Whether the other end of the connection is a node, in whoever's name it speaks.
-    pub(crate) from_node: bool,
+    /// The token by which a client was verified.
+    pub(crate) token: Option<BearerToken>,
+    /// Where the request came from.
+    pub(crate) from: Whence,
+    /// The trace that it belongs to, where it is a call and its headers are read, or a document.
+    pub(crate) trace: Option<Trace>,
 }
 
-impl<S: Sync> FromRequestParts<S> for Requester {
-    type Rejection = std::convert::Infallible;
+impl FromRequestParts<Arc<WebState>> for Requester {
+    type Rejection = BadToken;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<WebState>) -> Result<Self, Self::Rejection> {
         // Found out once, where the request was drawn from its budget.
         if let Some(known) = parts.extensions.get::<Self>() {
             return Ok(known.clone());
         }
         let peer = parts.extensions.get::<PeerIdentity>();
+        let remote = parts.extensions.get::<RemoteAddr>().map(|remote| remote.0);
         let ingress = parts.extensions.get::<Ingress>().copied();
-        Ok(Self::new(ingress, peer, &parts.headers))
+        let mut this = Self::new(state, ingress, remote, peer, &parts.headers, parts.uri.path())?;
+        this.trace = CallHeaders::of(&parts.headers).trace();
+        Ok(this)
     }
 }
 
 impl Requester {
     /// Who sent a request that came in so, with these headers.
-    pub(crate) fn of(origin: &Origin, headers: &HeaderMap) -> Self {
-        Self::new(Some(origin.ingress), origin.peer.as_ref(), headers)
+    ///
+    /// # Errors
+    /// [`BadToken`]: whoever shows a token that is not good is not served as if he had shown none.
+    pub(crate) fn of(state: &WebState, origin: &Origin, headers: &HeaderMap, path: &str) -> Result<Self, BadToken> {
+        Self::new(state, Some(origin.ingress), origin.remote, origin.peer.as_ref(), headers, path)
     }
 
-    fn new(ingress: Option<Ingress>, peer: Option<&PeerIdentity>, headers: &HeaderMap) -> Self {
+    fn new(
+        state: &WebState,
+        ingress: Option<Ingress>,
+        remote: Option<SocketAddr>,
+        peer: Option<&PeerIdentity>,
+        headers: &HeaderMap,
+        path: &str,
+    ) -> Result<Self, BadToken> {
+        let from = match (ingress, peer, remote) {
+            (Some(Ingress::UnixSocket), ..) => Whence::Socket,
+            (_, Some(peer), _) => Whence::Node(peer.node_id.clone()),
+            (_, None, Some(remote)) => Whence::Address(remote.ip()),
+            (_, None, None) => Whence::Network,
+        };
         let caller = match (ingress, peer) {
             (Some(Ingress::UnixSocket), _) => CallerId::Operator,
             // A forwarder's certificate lends nothing to a caller without a name.
@@ -51,25 +88,75 @@ impl Requester {
             (_, Some(peer)) => CallerId::Node { id: peer.node_id.clone(), role: peer.role },
             (_, None) => CallerId::Anonymous,
         };
-        Self { caller, from_node: peer.is_some() }
+        let mut this = Self { caller, token: None, from, trace: None };
+        // What is shown there belongs to the exchange itself.
+        if headers.contains_key(AUTHORIZATION) && !path.starts_with("/auth/") {
+            this.show_token(state, headers, path)?;
+        }
+        Ok(this)
+    }
+
+    /// A token names the caller, whatever else could: neither a certificate nor the socket lends it anything.
+    fn show_token(&mut self, state: &WebState, headers: &HeaderMap, path: &str) -> Result<(), BadToken> {
+        let verified = BearerToken::of(headers).and_then(|token| match token {
+            Some(token) => state.tokens.verifier.verify(&token, self.peer()).map(|verified| Some((token, verified))),
+            None => Ok(None),
+        });
+        match verified {
+            Ok(Some((token, verified))) => (self.caller, self.token) = (CallerId::Client(verified.client), Some(token)),
+            Ok(None) => {}
+            Err(refused) => {
+                (self.caller, self.trace) = (CallerId::Anonymous, CallHeaders::of(headers).trace());
+                state.cx.audit().denied(self.subject(path), Some(&refused));
+                return Err(BadToken(refused));
+            }
+        }
+        Ok(())
+    }
+
+    /// The node at the other end of the connection, in whoever's name it speaks.
+    pub(crate) fn peer(&self) -> Option<&NodeId> {
+        if let Whence::Node(id) = &self.from { Some(id) } else { None }
+    }
+
+    /// Whether there is a node at the other end.
+    pub(crate) fn is_from_node(&self) -> bool {
+        self.peer().is_some()
+    }
+
+    /// This request, as the audit log tells of it.
+    pub(crate) fn subject<'a>(&'a self, what: &'a str) -> Subject<'a> {
+        Subject { who: &self.caller, what, from: &self.from, trace: self.trace, origin: None }
     }
 
     /// Refuses a request for a document that is not for this requester.
-    pub(crate) fn may_read(&self, access: &Access, route: &str) -> Result<(), Refusal> {
+    pub(crate) fn may_read(&self, state: &WebState, access: &Access, route: &str) -> Result<(), Refusal> {
         access.check(&self.caller, route).map_err(|denied| {
-            tracing::warn!(target: "p2p::audit", caller = %self.caller, route, "denied");
+            state.cx.audit().denied(self.subject(route), None);
             Refusal(StatusCode::FORBIDDEN, denied.into())
         })
     }
 
     /// Refuses everyone but the operator on the node's own socket.
-    pub(crate) fn must_be_operator(&self, route: &str) -> Result<(), Refusal> {
+    pub(crate) fn must_be_operator(&self, state: &WebState, route: &str) -> Result<(), Refusal> {
         if self.caller == CallerId::Operator {
             return Ok(());
         }
-        tracing::warn!(target: "p2p::audit", caller = %self.caller, route, "denied");
+        state.cx.audit().denied(self.subject(route), None);
         let text = format!("{} may not use {route}: it is for the operator, on the node's own socket", self.caller);
         Err(Refusal(StatusCode::FORBIDDEN, RpcError::new(ErrorCode::DENIED, text)))
+    }
+}
+
+/// A token that is not good, as the answer to it (RFC 6750, section 3): 401, and a JSON-RPC error.
+pub(crate) struct BadToken(BearerRefused);
+
+impl IntoResponse for BadToken {
+    fn into_response(self) -> Response {
+        let error = RpcError::new(ErrorCode::DENIED, self.0.to_string());
+        let mut response = error_response(StatusCode::UNAUTHORIZED, &error);
+        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer error=\"invalid_token\""));
+        response
     }
 }
 

@@ -4,7 +4,9 @@
 //! |---|---|
 //! | `POST /rpc`, `POST /rpc/{service}/{method}` | anyone; each method says whom it is for |
 //! | `GET /health` | anyone |
-//! | `GET /services`, `GET /cluster/nodes` | as the configuration says; otherwise nodes and operators |
+//! | `GET /.well-known/jwks.json` | anyone |
+//! | `POST /auth/token`, `POST /auth/revoke` | anyone: who asks proves itself there |
+//! | `GET /services`, `GET /cluster/nodes` | as the configuration says; otherwise nodes, operators and clients with a token |
 //! | `GET /openapi.json`, `GET /openapi-3.0.json`, `GET /openrpc.json` | the same |
 //! | `GET /internal/descriptor/{service}` | nodes |
 //! | `GET /internal/ca-cert`, `POST /internal/cert-request` | anyone: joining proves itself |
@@ -20,12 +22,43 @@ use axum::{
     routing::{any, get, post},
 };
 
-use crate::transport::unavailable;
+use p2p_client::protocol::Access;
+
+use crate::{config::HttpAccess, transport::unavailable};
 
 use super::{
-    BODY_PATH, DESCRIPTOR_PATH, admin, bodies, calls, catalogue, configuration, documents, joining, limiting, state::WebState,
-    store,
+    BODY_PATH, DESCRIPTOR_PATH, admin, auth, bodies, calls, catalogue, clients, configuration, documents, joining, limiting,
+    policy, state::WebState, store,
 };
+
+/// Whom a route is for.
+pub(super) enum RouteFor<'a> {
+    /// As methods say it.
+    Access(&'a Access),
+    /// The operator, on the node's own socket.
+    Operator,
+}
+
+/// The table above, of one route: by its path, without a query.
+pub(super) fn route_for<'a>(path: &str, access: &'a HttpAccess) -> Option<RouteFor<'a>> {
+    let below = |prefix: &str| path.strip_prefix(prefix).is_some_and(|rest| rest.len() > 1 && rest.starts_with('/'));
+    let whom = match path {
+        "/rpc"
+        | "/health"
+        | "/.well-known/jwks.json"
+        | "/auth/token"
+        | "/auth/revoke"
+        | "/internal/ca-cert"
+        | "/internal/cert-request" => &Access::Anonymous,
+        "/services" => &access.services,
+        "/cluster/nodes" => &access.cluster_nodes,
+        "/openapi.json" | "/openapi-3.0.json" | "/openrpc.json" => &access.documents,
+        _ if below("/admin") => return Some(RouteFor::Operator),
+        _ if below(DESCRIPTOR_PATH) || below(BODY_PATH) || path == p2p_client::wire::session::PATH => &Access::Nodes,
+        _ => return None,
+    };
+    Some(RouteFor::Access(whom))
+}
 
 /// All routes but `POST /rpc`, which is [`calls::JsonRpc`]'s.
 pub(super) fn routes(state: Arc<WebState>) -> Router {
@@ -40,9 +73,14 @@ pub(super) fn routes(state: Arc<WebState>) -> Router {
         .route("/openrpc.json", get(catalogue::openrpc_json))
         .route(&format!("{DESCRIPTOR_PATH}/{{service}}"), get(catalogue::descriptor))
         .route(&format!("{BODY_PATH}/{{ticket}}"), get(bodies::fetch))
+        .route("/.well-known/jwks.json", get(auth::jwks))
+        .route(auth::TOKEN_PATH, post(auth::token))
+        .route(auth::REVOKE_PATH, post(auth::revoke))
         .route("/internal/ca-cert", get(joining::ca_cert))
         .route("/internal/cert-request", post(joining::cert_request))
         .route("/admin/token", post(admin::create_token))
+        .route("/admin/clients", post(clients::administer))
+        .route("/admin/policy", post(policy::explain))
         .route("/admin/leave", post(admin::leave))
         .route("/admin/config", post(configuration::configure))
         .route("/admin/store", post(store::administer).layer(DefaultBodyLimit::max(store::MAX_BODY)))

@@ -2,13 +2,16 @@
 
 use std::{sync::Weak, time::Instant};
 
-use p2p_client::wire::sessions::Sessions;
+use p2p_client::wire::{pool::HttpPool, sessions::Sessions};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::RunningConfig,
     context::Context,
-    identity::{Issuer, NodeIdentity},
+    identity::{
+        Issuer, NodeIdentity,
+        client_token::{TokenAuthority, TokenVerifier},
+    },
     service::{Descriptors, Dispatcher},
     storage::Store,
 };
@@ -23,6 +26,9 @@ pub(crate) struct WebState {
     pub(crate) descriptors: Descriptors,
     pub(crate) identity: NodeIdentity,
     pub(crate) issuer: Option<Issuer>,
+    pub(crate) tokens: ClientTokens,
+    /// Plain requests to other nodes.
+    pub(crate) pool: HttpPool,
     /// The configuration, as far as it can change.
     pub(crate) config: RunningConfig,
     pub(crate) running: RunningRequests,
@@ -33,4 +39,10 @@ pub(crate) struct WebState {
     pub(crate) checking_password: tokio::sync::Mutex<()>,
     /// Cancelled when an operator has the node leave the cluster.
     pub(crate) leave: CancellationToken,
+}
+
+/// Tokens of clients outside: verified by every node, made by coordinators.
+pub(crate) struct ClientTokens {
+    pub(crate) verifier: TokenVerifier,
+    pub(crate) authority: Option<TokenAuthority>,
 }

@@ -38,16 +38,17 @@ pub(super) async fn administer(
     Json(request): Json<StoreRequest>,
 ) -> Result<Json<StoreReply>, Refusal> {
     const ROUTE: &str = "/admin/store";
-    requester.must_be_operator(ROUTE)?;
+    requester.must_be_operator(&state, ROUTE)?;
     let StoreRequest { password, command } = request;
-    let name = command.name();
+    let what = format!("store {}", command.name());
     if let Err(refused) = check_password(&state, password).await {
-        tracing::warn!(target: "p2p::audit", caller = %requester.caller, route = ROUTE, command = name, "denied");
+        state.cx.audit().denied(requester.subject(&what), Some(&refused.1.message));
         return Err(refused);
     }
-    tracing::info!(target: "p2p::audit", caller = %requester.caller, command = name, "the store is administered");
     let store = store_of(&state)?;
-    blocking(move || command.carry_out(&store)).await.map(Json)
+    let done = blocking(move || command.carry_out(&store)).await;
+    state.cx.audit().done(requester.subject(&what), done.as_ref().map(|_| "").map_err(|refused| &refused.1.message));
+    done.map(Json)
 }
 
 /// Whether this is the store's password. One is checked at a time.

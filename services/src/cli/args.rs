@@ -5,8 +5,8 @@ use std::{ffi::OsString, path::PathBuf};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use super::{
-    Invocation, call::CallArgs, config::ConfigArgs, contract::ContractArgs, init::InitArgs, join::JoinArgs, logging,
-    output::Format, start::StartArgs, store::StoreArgs, token::TokenArgs,
+    Invocation, call::CallArgs, client::ClientArgs, config::ConfigArgs, contract::ContractArgs, init::InitArgs, join::JoinArgs,
+    logging, output::Format, policy::PolicyArgs, start::StartArgs, store::StoreArgs, token::TokenArgs,
 };
 
 /// Over which options the help says that every command takes them.
@@ -53,6 +53,8 @@ pub(super) enum Command {
     Start(StartArgs),
     Join(JoinArgs),
     Token(TokenArgs),
+    Client(ClientArgs),
+    Policy(PolicyArgs),
     Store(StoreArgs),
     Config(ConfigArgs),
     Call(CallArgs),

@@ -13,6 +13,7 @@
 mod address;
 mod args;
 mod call;
+mod client;
 mod config;
 mod contract;
 mod duration;
@@ -26,6 +27,7 @@ mod node_args;
 mod nodes;
 mod output;
 mod password;
+mod policy;
 mod running;
 mod services;
 mod signature;
@@ -90,6 +92,8 @@ pub async fn run_with(prepare: impl FnOnce(NodeBuilder) -> NodeBuilder) -> Resul
         Command::Store(args) => store::run(args, &invocation).await,
         Command::Config(args) => config::run(args, &invocation).await,
         Command::Token(args) => token::run(args, &invocation).await,
+        Command::Client(args) => client::run(args, &invocation).await,
+        Command::Policy(args) => policy::run(args, &invocation).await,
         Command::Call(args) => call::run(args, &invocation).await,
         Command::Contract(args) => contract::run(args, &invocation).await,
         Command::Nodes => nodes::run(&invocation).await,

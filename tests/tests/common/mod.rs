@@ -4,6 +4,8 @@
 #![allow(dead_code, reason = "each test program uses its part of it")]
 #![allow(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
+pub(crate) mod clients;
+pub(crate) mod log;
 pub(crate) mod probe;
 pub(crate) mod web;
 
@@ -16,6 +18,7 @@ use std::{
     time::Duration,
 };
 
+use p2p_client::protocol::Role;
 use p2p_runtime::{
     config::RateLimitConfig,
     identity::{Host, JoinToken, NodeIdentity, TokenOptions},
@@ -76,21 +79,24 @@ pub(crate) struct Plan {
     pub(crate) hosts_probe: bool,
     /// Whether callers are limited as the configuration says. Most tests call more often than anybody would.
     pub(crate) is_limited: bool,
+    pub(crate) role: Role,
 }
 
 impl Plan {
     pub(crate) fn worker(number: u8) -> Self {
-        Self {
-            id: format!("worker-{number}"),
-            ip: worker_ip(number),
-            capabilities: Vec::new(),
-            hosts_probe: true,
-            is_limited: false,
-        }
+        let id = format!("worker-{number}");
+        Self { id, ip: worker_ip(number), capabilities: Vec::new(), hosts_probe: true, is_limited: false, role: Role::Worker }
     }
 
     pub(crate) fn coordinator() -> Self {
-        Self { id: "coordinator".to_owned(), ip: COORDINATOR, capabilities: Vec::new(), hosts_probe: true, is_limited: false }
+        let id = "coordinator".to_owned();
+        Self { id, ip: COORDINATOR, capabilities: Vec::new(), hosts_probe: true, is_limited: false, role: Role::Coordinator }
+    }
+
+    /// A coordinator that joins.
+    pub(crate) fn second_coordinator() -> Self {
+        let ip = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2));
+        Self { id: "coordinator-2".to_owned(), ip, ..Self::coordinator() }
     }
 
     pub(crate) fn without_probe(mut self) -> Self {
@@ -167,7 +173,7 @@ impl Cluster {
 
     /// Joins the coordinator's cluster with a fresh token and starts a worker.
     pub(crate) async fn worker(&self, plan: Plan, coordinator: &Member) -> Member {
-        let token = token(coordinator, TokenOptions::default()).await;
+        let token = token(coordinator, TokenOptions { role: plan.role, ..TokenOptions::default() }).await;
         let enrolment = soon(self.join(&plan, &coordinator.authority(), token)).await.unwrap();
         self.start(plan, enrolment).await
     }
@@ -175,6 +181,7 @@ impl Cluster {
     pub(crate) async fn join(&self, plan: &Plan, authority: &str, token: JoinToken) -> Result<Enrolment, NodeError> {
         let options = JoinClusterOptions {
             node_id: Some(plan.id.parse().unwrap()),
+            role: plan.role,
             advertise: Some(Host::Ip(plan.ip)),
             capabilities: plan.capabilities.iter().map(|label| (*label).into()).collect(),
             network: Arc::new(self.host(plan.ip)),

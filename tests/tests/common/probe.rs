@@ -117,6 +117,19 @@ impl Probe {
         Ok(cx.proxy().probe().on(node).look().await?)
     }
 
+    /// Calls a method of this service on a node, while it serves a call.
+    #[service_method(anonymous)]
+    pub(crate) async fn relay(&self, cx: &CallContext, node: String, method: String) -> Result<u8> {
+        let answer = cx.proxy().call(&format!("probe/{method}"), serde_json::json!({ "number": 7 })).on(node).await?;
+        Ok(serde_json::from_str(answer.get())?)
+    }
+
+    /// Counts to a number, for clients with the scope.
+    #[service_method(scope = "probe:read")]
+    pub(crate) async fn count_for_scope(&self, number: u8) -> Result<impl Stream<Item = u8>> {
+        Ok(futures::stream::iter(1..=number))
+    }
+
     /// For nodes and operators.
     #[service_method]
     pub(crate) async fn for_nodes(&self, number: u8) -> Result<u8> {

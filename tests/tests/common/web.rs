@@ -53,6 +53,11 @@ impl Web {
         Self::with_tls(network, node, identity(as_node).client_tls())
     }
 
+    /// A client with a token.
+    pub(crate) fn client(network: impl Network, node: &Node, token: &str) -> Self {
+        Self::anonymous(network, node).header("authorization", format!("Bearer {token}"))
+    }
+
     pub(crate) fn with_tls(network: impl Network, node: &Node, tls: ClientTls) -> Self {
         Self { way: Way::Tls { network: Arc::new(network), authority: node.authority(), tls }, headers: Vec::new() }
     }
@@ -91,6 +96,12 @@ impl Web {
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
         self.try_send(Request::get(path).body(Full::default()).unwrap()).await.unwrap()
+    }
+
+    /// A form, as OAuth 2.0 has it.
+    pub(crate) async fn form(&self, path: &str, form: &str) -> Answer {
+        let request = Request::post(path).header("content-type", "application/x-www-form-urlencoded");
+        self.try_send(request.body(Full::new(form.to_owned().into())).unwrap()).await.unwrap()
     }
 
     pub(crate) async fn post(&self, path: &str, body: impl Into<Bytes>) -> Answer {

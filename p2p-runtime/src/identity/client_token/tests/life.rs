@@ -1,0 +1,252 @@
+//! What becomes of good tokens, clients and keys.
+
+use jsonwebtoken::{Algorithm, DecodingKey, Validation, jwk::JwkSet};
+use p2p_client::protocol::{NodeInfo, NodeStatus, Role};
+
+use super::*;
+use crate::identity::client_token::{DEFAULT_TTL, GrantRefused, MAX_TTL, METADATA};
+
+#[tokio::test]
+async fn a_token_names_its_client_and_scopes_on_every_node() {
+    let world = World::new();
+    let issued = world.token("orders:read stock:read").await;
+    assert_eq!(issued.good_for, DEFAULT_TTL);
+    for node in [&world.verifier, &world.another_node()] {
+        let client = node.verify(&issued.token, None).unwrap().client;
+        assert_eq!(client.name, "client-0@coordinator");
+        assert_eq!(client.scopes.to_string(), "orders:read stock:read");
+        assert_eq!(client.token_id, issued.id.as_str());
+    }
+}
+
+#[tokio::test]
+async fn somebody_elses_reader_of_jwts_believes_the_token_by_the_published_keys() {
+    let world = World::new();
+    let issued = world.token("orders:read").await;
+    let header = jsonwebtoken::decode_header(issued.token.reveal()).unwrap();
+    assert_eq!((header.alg, header.typ.as_deref()), (Algorithm::EdDSA, Some("at+jwt")));
+    let set: JwkSet = serde_json::from_value(world.verifier.ring().jwks(world.verifier.now())).unwrap();
+    let key = DecodingKey::from_jwk(set.find(&header.kid.unwrap()).unwrap()).unwrap();
+    let mut validation = Validation::new(Algorithm::EdDSA);
+    validation.set_audience(&[&world.who.cluster]);
+    validation.set_required_spec_claims(&["exp", "aud", "iss", "sub"]);
+    let claims = jsonwebtoken::decode::<Value>(issued.token.reveal(), &key, &validation).unwrap().claims;
+    assert_eq!(claims["iss"], format!("p2p://{}/coordinator/coordinator", world.who.cluster));
+    assert_eq!(
+        (&claims["sub"], &claims["client_id"], &claims["scope"]),
+        (&json!("client-0@coordinator"), &json!("client-0@coordinator"), &json!("orders:read"))
+    );
+    assert_eq!(claims["exp"].as_u64().unwrap() - claims["iat"].as_u64().unwrap(), 15 * 60);
+    // And not one that was changed.
+    let changed = issued.token.reveal().replacen("eyJ", "eyK", 2);
+    assert!(jsonwebtoken::decode::<Value>(&changed, &key, &validation).is_err());
+}
+
+#[tokio::test]
+async fn a_token_expires_to_the_minute_that_clocks_may_differ() {
+    let world = World::new();
+    let issued = world.token("").await;
+    world.pass(DEFAULT_TTL + Duration::from_secs(59));
+    assert!(world.verify(&issued.token).is_ok());
+    world.pass(Duration::from_secs(2));
+    let expired = world.verify(&issued.token).unwrap_err();
+    assert!(matches!(expired, BearerRefused::Expired { .. }), "{expired}");
+    assert!(expired.to_string().contains("get a new one with POST /auth/token"));
+}
+
+#[tokio::test]
+async fn a_token_from_a_clock_that_is_far_ahead_is_not_good_yet() {
+    let world = World::new();
+    world.pass(Duration::from_mins(5));
+    let issued = world.token("").await;
+    world.now.fetch_sub(5 * 60_000, SeqCst);
+    assert!(matches!(world.verify(&issued.token), Err(BearerRefused::NotYet { in_ }) if in_ == Duration::from_mins(5)));
+    world.pass(Duration::from_mins(4));
+    assert!(world.verify(&issued.token).is_ok(), "a minute is forgiven");
+}
+
+#[tokio::test]
+async fn a_client_gets_what_it_may_have_and_no_more() {
+    let world = World::new();
+    let (id, secret) = world.client("ci", "a b").await;
+    let proof = Proof::Secret(id.name, secret);
+    let issue = |scopes: &str, ttl| world.authority.issue(&proof, Some(scopes.parse().unwrap()), ttl);
+    assert_eq!(issue("b", None).unwrap().scopes.to_string(), "b");
+    assert_eq!(issue("", Some(Duration::from_secs(5))).unwrap().good_for, Duration::from_secs(5));
+    let refused = issue("b c", None).unwrap_err();
+    assert!(
+        matches!(&refused, GrantRefused::InvalidScope { .. }) && refused.to_string().contains("`p2p client create`"),
+        "{refused}"
+    );
+    for ttl in [DEFAULT_TTL + Duration::from_secs(1), MAX_TTL, Duration::ZERO] {
+        assert!(matches!(issue("a", Some(ttl)), Err(GrantRefused::InvalidTtl { .. })), "{ttl:?}");
+    }
+    let nobody = Proof::Secret("ci".parse().unwrap(), ClientSecret::new("p2p-secret-guessed"));
+    assert!(matches!(world.authority.issue(&nobody, None, None), Err(GrantRefused::InvalidClient)));
+}
+
+#[tokio::test]
+async fn a_removed_client_gets_no_tokens_and_those_that_it_has_end_at_once() {
+    let world = World::new();
+    let (id, secret) = world.client("ci", "a").await;
+    let proof = Proof::Secret(id.name.clone(), secret);
+    let [first, second] = [(), ()].map(|()| world.authority.issue(&proof, None, None).unwrap().token);
+    let other = world.token("a").await.token;
+    assert!(world.authority.remove_client(id.name.clone()).await.unwrap().is_some());
+    assert!(world.authority.remove_client(id.name.clone()).await.unwrap().is_none());
+    for token in [&first, &second] {
+        assert_eq!(world.verify(token), Err(BearerRefused::Revoked));
+    }
+    assert!(world.verify(&other).is_ok(), "others are not touched");
+    assert!(matches!(world.authority.issue(&proof, None, None), Err(GrantRefused::InvalidClient)));
+    // Another of the name is another.
+    let (id, secret) = world.client("ci", "a").await;
+    let again = world.authority.issue(&Proof::Secret(id.name, secret), None, None).unwrap().token;
+    assert!(world.verify(&again).is_ok());
+}
+
+#[tokio::test]
+async fn clients_keys_and_revocations_outlive_the_process() {
+    let world = World::new();
+    let (id, secret) = world.client("ci", "a").await;
+    let proof = Proof::Secret(id.name, secret);
+    let [kept, revoked] = [(), ()].map(|()| world.authority.issue(&proof, None, None).unwrap());
+    let until = UnixMillis(world.verifier.now().0 + 1_000_000);
+    world.verifier.revoked().revoke(revoked.id.as_str(), until, world.verifier.now()).await.unwrap();
+    world.vault.update(vec![world.verifier.ring().to_change().unwrap()]).unwrap();
+
+    let list = RevokedTokens::load(world.vault.clone()).unwrap();
+    let ring = KeyRing::load(&*world.vault).unwrap();
+    let after = TokenVerifier::new(world.who.cluster.clone(), ring, list.clone(), clock(&world.now));
+    assert!(after.verify(&kept.token, None).is_ok(), "known without the coordinator having said it again");
+    assert!(matches!(after.verify(&revoked.token, None), Err(BearerRefused::Revoked)));
+    let authority = TokenAuthority::load(world.vault.clone(), &world.who, list, clock(&world.now)).unwrap();
+    assert!(after.verify(&authority.issue(&proof, None, None).unwrap().token, None).is_ok());
+}
+
+#[tokio::test]
+async fn what_is_revoked_is_forgotten_when_its_time_is_over() {
+    let world = World::new();
+    let (revoked, now) = (world.verifier.revoked(), world.verifier.now());
+    revoked.revoke("a", UnixMillis(now.0 + 10), now).await.unwrap();
+    revoked.revoke("b", UnixMillis(now.0 + 20), UnixMillis(now.0 + 15)).await.unwrap();
+    let stored = world.vault.get("clients/revoked.json").unwrap().unwrap();
+    let stored: Value = serde_json::from_slice(&stored).unwrap();
+    assert_eq!(stored, json!({ "b": now.0 + 20 }));
+}
+
+#[tokio::test]
+async fn a_revocation_that_cannot_be_kept_is_an_error_and_not_forgotten_silently() {
+    let world = World::new();
+    let issued = world.token("").await;
+    world.vault.full.store(true, SeqCst);
+    let now = world.verifier.now();
+    assert!(world.verifier.revoked().revoke(issued.id.as_str(), UnixMillis(now.0 + 10_000), now).await.is_err());
+    assert!(world.verify(&issued.token).is_ok());
+}
+
+#[tokio::test]
+async fn tokens_stay_good_while_the_keys_rotate() {
+    let world = World::new();
+    let mut tokens = Vec::new();
+    let before = world.authority.published();
+    for _ in 0..(40 * 24) {
+        if world.authority.rotate_if_due().await.unwrap().is_some() {
+            world.announce(&world.verifier);
+        }
+        let issued = world.token("").await;
+        world.authority.remove_client("client-0".parse().unwrap()).await.unwrap();
+        drop(issued);
+        let node = Proof::Certificate(node("coordinator"));
+        tokens.push(world.authority.issue(&node, None, Some(Duration::from_hours(24))).unwrap().token);
+        for token in tokens.iter().rev().take(24) {
+            world.verifier.verify(token, Some(&super::node("coordinator"))).unwrap();
+        }
+        world.pass(Duration::from_hours(1));
+    }
+    assert_ne!(world.authority.published(), before);
+    assert_eq!(world.authority.published().0.len(), 1, "the first key is forgotten");
+}
+
+#[tokio::test]
+async fn replaced_keys_end_every_token() {
+    let world = World::new();
+    let old = world.token("").await.token;
+    world.authority.replace_keys().await.unwrap();
+    world.announce(&world.verifier);
+    assert!(matches!(world.verify(&old), Err(BearerRefused::UnknownKey(_))));
+    assert!(world.verify(&world.token("").await.token).is_ok());
+}
+
+fn says(id: &str, role: Role, metadata: Option<String>) -> NodeInfo {
+    NodeInfo {
+        node_id: node(id),
+        address: "10.0.0.1".to_owned(),
+        port: 1,
+        role,
+        capabilities: Vec::new(),
+        last_seen: UnixMillis(0),
+        metadata: metadata.into_iter().map(|text| (METADATA.to_owned(), text)).collect(),
+        status: NodeStatus::Alive,
+        services: std::collections::BTreeMap::new(),
+    }
+}
+
+#[tokio::test]
+async fn only_a_coordinators_announcement_makes_keys_known_and_its_leaving_bounds_them() {
+    let world = World::new();
+    let token = world.token("").await.token;
+    let now = world.verifier.now();
+    let keys = world.authority.published().to_metadata();
+    let fresh = || {
+        let node = world.another_node();
+        node.ring().forget(&world.who.node_id, now);
+        node
+    };
+    let node = fresh();
+    for (info, why) in [
+        (says("coordinator", Role::Worker, Some(keys.clone())), "a worker has no keys"),
+        (says("coordinator", Role::Coordinator, None), "it says nothing"),
+        (says("coordinator", Role::Coordinator, Some("[{\"x\":1}]".to_owned())), "it cannot be read"),
+        // The key signs in the name of the coordinator whose key it is, and in no other's.
+        (says("another", Role::Coordinator, Some(keys.clone())), "it is another's"),
+    ] {
+        node.ring().heard(&info, now);
+        assert!(node.verify(&token, None).is_err(), "{why}");
+    }
+    let node = fresh();
+    let said = says("coordinator", Role::Coordinator, Some(keys));
+    assert!(node.ring().heard(&said, now) && !node.ring().heard(&said, now));
+    assert!(node.verify(&token, None).is_ok());
+    let left = NodeInfo { status: NodeStatus::Left, ..said };
+    assert!(node.ring().heard(&left, now));
+    assert!(node.verify(&token, None).is_ok(), "its tokens are good until they expire");
+    world.pass(Duration::from_hours(25));
+    assert!(matches!(node.verify(&token, None), Err(BearerRefused::UnknownKey(_))));
+}
+
+#[tokio::test]
+async fn no_damaged_token_is_believed_and_none_makes_the_node_fail() {
+    let world = World::new();
+    let token = world.token("orders:read").await.token;
+    let good = token.reveal();
+    for cut in 0..good.len() {
+        assert!(world.verify(&BearerToken::new(&good[..cut])).is_err(), "{cut}");
+    }
+    let seed: u64 = rand::random();
+    println!("seed {seed}");
+    let mut random = <rand::rngs::StdRng as rand::SeedableRng>::seed_from_u64(seed);
+    let alphabet = b"ABCabc012-_.=+/ \xc3";
+    for _ in 0..5_000 {
+        let mut bytes = good.as_bytes().to_vec();
+        let at = rand::RngExt::random_range(&mut random, 0..bytes.len());
+        bytes[at] = alphabet[rand::RngExt::random_range(&mut random, 0..alphabet.len())];
+        let changed = String::from_utf8_lossy(&bytes).into_owned();
+        if changed != good {
+            assert!(world.verify(&BearerToken::new(changed.clone())).is_err(), "{changed}");
+        }
+    }
+    for text in ["", ".", "..", "...", "a.b.c", "W10.W10.", "e30.e30.", &"a".repeat(100_000)] {
+        assert!(world.verify(&BearerToken::new(text)).is_err(), "{text}");
+    }
+}

@@ -1,0 +1,98 @@
+//! [`TokenVerifier`]: whose token it is, if it is good.
+
+use std::{sync::Arc, time::Duration};
+
+use p2p_client::protocol::{ClientIdentity, ClusterId, NodeId, UnixMillis};
+
+use super::{
+    BearerRefused, LEEWAY, MAX_TTL,
+    bearer::BearerToken,
+    claims::{Claims, TokenId, issuer_name},
+    jws::{Unverified, shortened},
+    revoked::RevokedTokens,
+    ring::KeyRing,
+    seconds,
+};
+use crate::identity::Clock;
+
+/// Verifies tokens, on every node.
+#[derive(Clone)]
+pub(crate) struct TokenVerifier {
+    cluster: ClusterId,
+    ring: KeyRing,
+    revoked: RevokedTokens,
+    clock: Clock,
+}
+
+/// What a good token says, beside whose it is.
+pub(crate) struct Verified {
+    pub(crate) client: Arc<ClientIdentity>,
+    pub(crate) id: TokenId,
+    /// When it expires.
+    pub(crate) expires: UnixMillis,
+}
+
+impl TokenVerifier {
+    pub(crate) fn new(cluster: ClusterId, ring: KeyRing, revoked: RevokedTokens, clock: Clock) -> Self {
+        Self { cluster, ring, revoked, clock }
+    }
+
+    pub(crate) fn ring(&self) -> &KeyRing {
+        &self.ring
+    }
+
+    pub(crate) fn revoked(&self) -> &RevokedTokens {
+        &self.revoked
+    }
+
+    /// The time.
+    pub(crate) fn now(&self) -> UnixMillis {
+        (self.clock)()
+    }
+
+    /// Whose token it is. `peer` is the node at the other end, if it has a certificate.
+    ///
+    /// # Errors
+    /// The first rule that it breaks, in the order: form, algorithm, type, extensions, key, signature, issuer, audience, time, revocation,
+    /// certificate.
+    pub(crate) fn verify(&self, token: &BearerToken, peer: Option<&NodeId>) -> Result<Verified, BearerRefused> {
+        let now = self.now();
+        let unverified = Unverified::parse(token.reveal())?;
+        let Some((node, key)) = self.ring.get(&unverified.kid, now) else {
+            return Err(BearerRefused::UnknownKey(shortened(&unverified.kid)));
+        };
+        let claims = unverified.verify(&key)?;
+        if claims.iss != issuer_name(&self.cluster, &node) {
+            return Err(BearerRefused::Issuer(shortened(&claims.iss)));
+        }
+        if claims.aud != self.cluster.as_str() {
+            return Err(BearerRefused::Audience { got: shortened(&claims.aud), ours: self.cluster.to_string() });
+        }
+        check_times(&claims, seconds(now))?;
+        if self.revoked.is_revoked(&claims.jti) {
+            return Err(BearerRefused::Revoked);
+        }
+        if let Some(bound) = claims.cnf.map(|cnf| cnf.node)
+            && peer != Some(&bound)
+        {
+            return Err(BearerRefused::OtherCertificate { bound });
+        }
+        let client = Arc::new(ClientIdentity::new(claims.sub, claims.scope, claims.jti.as_str()));
+        Ok(Verified { client, id: claims.jti, expires: UnixMillis(claims.exp.saturating_mul(1000)) })
+    }
+}
+
+fn check_times(claims: &Claims, now: u64) -> Result<(), BearerRefused> {
+    let leeway = LEEWAY.as_secs();
+    if claims.exp.saturating_add(leeway) <= now {
+        return Err(BearerRefused::Expired { ago: Duration::from_secs(now - claims.exp) });
+    }
+    let begins = claims.nbf.max(claims.iat);
+    if begins > now.saturating_add(leeway) {
+        return Err(BearerRefused::NotYet { in_: Duration::from_secs(begins - now) });
+    }
+    if claims.exp.saturating_sub(claims.iat) > MAX_TTL.as_secs() {
+        return Err(BearerRefused::TooLongLived);
+    }
+    Ok(())
+}

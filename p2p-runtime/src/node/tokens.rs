@@ -1,0 +1,109 @@
+//! Tokens of clients, as a node lives with them: what it knows at its start, what it hears, and the keys that a coordinator makes known.
+
+use std::{sync::Arc, time::Duration};
+
+use p2p_client::protocol::{NodeInfo, Role, UnixMillis};
+use tokio::{task::spawn_blocking, time::sleep};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    context::Context,
+    identity::{
+        Clock, IdentityError, Vault, VaultError,
+        client_token::{KeyRing, METADATA, PublishedKeys, RevokedTokens, TokenAuthority, TokenVerifier},
+    },
+    storage::Store,
+    web::ClientTokens,
+};
+
+use super::{Enrolment, NodeError, vault::WeakVault};
+
+/// How often a coordinator looks whether its key has to be changed.
+const LOOK_EVERY: Duration = Duration::from_mins(5);
+
+/// What the node knows of tokens as it starts; on a coordinator, what it makes them with.
+pub(super) fn load(enrolment: &Enrolment) -> Result<ClientTokens, NodeError> {
+    let vault: Arc<dyn Vault> = Arc::new(WeakVault::new(&enrolment.store));
+    let clock: Clock = Arc::new(UnixMillis::now);
+    let who = enrolment.identity.peer();
+    let revoked = RevokedTokens::load(vault.clone())?;
+    let ring = KeyRing::load(&*vault)?;
+    let authority = match who.role {
+        Role::Coordinator => {
+            let refused = |error: crate::identity::GrantRefused| IdentityError::Damaged(error.to_string());
+            Some(TokenAuthority::load(vault, who, revoked.clone(), clock.clone()).map_err(refused)?)
+        }
+        Role::Worker => None,
+    };
+    if let Some(authority) = &authority {
+        ring.announced(&who.node_id, authority.published(), clock());
+    }
+    Ok(ClientTokens { verifier: TokenVerifier::new(who.cluster.clone(), ring, revoked, clock), authority })
+}
+
+/// What goes on about tokens while the node runs.
+pub(super) struct Following {
+    ring: KeyRing,
+    authority: Option<TokenAuthority>,
+    vault: WeakVault,
+}
+
+impl Following {
+    pub(super) fn of(tokens: &ClientTokens, store: &Arc<Store>) -> Self {
+        Self { ring: tokens.verifier.ring().clone(), authority: tokens.authority.clone(), vault: WeakVault::new(store) }
+    }
+
+    /// Begins, once the node is in its cluster.
+    pub(super) fn spawn(self, cx: &Context) {
+        let stop = cx.shutdown_token();
+        if let Some(authority) = self.authority {
+            tokio::spawn(rotate(cx.clone(), authority, self.ring.clone(), stop.clone()));
+        }
+        tokio::spawn(listen(cx.clone(), self.ring, self.vault, stop));
+    }
+}
+
+/// Makes a coordinator's keys known: to this node, and to the others by what it says of itself.
+pub(crate) async fn publish_token_keys(cx: &Context, ring: &KeyRing, keys: PublishedKeys) {
+    let text = keys.to_metadata();
+    ring.announced(cx.node_id(), keys, UnixMillis::now());
+    let Some(membership) = cx.membership() else { return };
+    if let Err(error) = membership.update_me(move |me| drop(me.metadata.insert(METADATA.to_owned(), text))).await {
+        tracing::warn!(%error, "the keys of tokens could not be made known; the others will not believe tokens that they sign");
+    }
+}
+
+/// Changes a coordinator's key when it is time, until the node stops.
+async fn rotate(cx: Context, authority: TokenAuthority, ring: KeyRing, stop: CancellationToken) {
+    while stop.run_until_cancelled(sleep(LOOK_EVERY)).await.is_some() {
+        match authority.rotate_if_due().await {
+            Ok(Some(keys)) => {
+                tracing::info!("a fresh key signs tokens, in ten minutes");
+                publish_token_keys(&cx, &ring, keys).await;
+            }
+            Ok(None) => {}
+            Err(error) => tracing::error!(%error, "the key of tokens could not be changed; trying again in 5 minutes"),
+        }
+    }
+}
+
+/// Takes the keys that coordinators make known, and keeps them for the next start, until the node stops.
+async fn listen(cx: Context, ring: KeyRing, vault: WeakVault, stop: CancellationToken) {
+    let Some(membership) = cx.membership().cloned() else { return };
+    let (members, mut events) = membership.subscribe();
+    // Its own keys a node has at first hand, if it may have any; what it says of itself nobody has checked here.
+    let heard = |info: &NodeInfo| info.node_id != *cx.node_id() && ring.heard(info, UnixMillis::now());
+    let mut is_new = members.iter().filter(|info| heard(info)).count() > 0;
+    loop {
+        if is_new && let Err(error) = keep(&ring, &vault).await {
+            tracing::warn!(%error, "the coordinators' keys could not be kept; after a restart tokens wait until a coordinator is heard of");
+        }
+        let Some(Some(event)) = stop.run_until_cancelled(events.next()).await else { return };
+        is_new = heard(event.info());
+    }
+}
+
+async fn keep(ring: &KeyRing, vault: &WeakVault) -> Result<(), VaultError> {
+    let (change, vault) = (ring.to_change()?, vault.clone());
+    spawn_blocking(move || vault.update(vec![change])).await.map_err(VaultError::new)?
+}

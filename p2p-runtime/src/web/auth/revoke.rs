@@ -1,0 +1,90 @@
+//! `POST /auth/revoke` (RFC 7009): takes a token back. Whoever has a token may. (By its id alone an operator does: `p2p client revoke`.)
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::{Request, State},
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use http::{HeaderMap, header::CONTENT_TYPE};
+use http_body_util::Full;
+use p2p_client::{
+    protocol::{Role, UnixMillis},
+    wire::http::RequestLimits,
+};
+use serde_json::json;
+
+use super::{
+    AuthError, PATIENCE, REVOKE_PATH,
+    body::{Members, read},
+    not_kept, passed_on,
+};
+use crate::{
+    identity::{BearerRefused, client_token::BearerToken},
+    web::{WebState, requester::Requester},
+};
+
+/// How much longer a token is remembered than it is good, in milliseconds: clocks may differ.
+const LONGER: u64 = 120_000;
+
+fn token_of(_: &HeaderMap, mut members: Members) -> Result<BearerToken, AuthError> {
+    let token =
+        members.take("token").ok_or_else(|| AuthError::invalid_request("send the token that is to be revoked: token=eyJ…"))?;
+    Ok(BearerToken::new(token))
+}
+
+pub(in crate::web) async fn revoke(
+    State(state): State<Arc<WebState>>,
+    requester: Requester,
+    request: Request,
+) -> Result<Response, AuthError> {
+    let token = read(request, &state, token_of).await?;
+    let verifier = &state.tokens.verifier;
+    let good = match verifier.verify(&token, requester.peer()) {
+        Ok(good) => good,
+        // It is good no longer in any case.
+        Err(BearerRefused::Expired { .. } | BearerRefused::Revoked) => return Ok(done()),
+        // RFC 7009 would have this be a success, too; but whoever pasted half a token is to know that the whole one still works.
+        Err(refused) => {
+            state.cx.audit().denied(requester.subject(REVOKE_PATH), Some(&refused));
+            return Err(AuthError::invalid_request(&refused.to_string()));
+        }
+    };
+    if state.tokens.authority.is_none() && !requester.is_from_node() {
+        return ask_coordinator(&state, &token).await;
+    }
+    let until = UnixMillis(good.expires.0.saturating_add(LONGER));
+    let kept = verifier.revoked().revoke(good.id.as_str(), until, verifier.now()).await;
+    let what = format!("token revoke {} of {}", good.id, good.client.name);
+    state.cx.audit().done(requester.subject(&what), kept.as_ref().map(|()| ""));
+    match kept {
+        Ok(()) => Ok(done()),
+        Err(error) => {
+            tracing::error!(%error, "a revocation could not be kept");
+            Err(AuthError::unavailable("the node could not keep the revocation, and the token still works; its log tells more"))
+        }
+    }
+}
+
+/// Coordinators revoke; a worker asks one.
+async fn ask_coordinator(state: &WebState, token: &BearerToken) -> Result<Response, AuthError> {
+    let members = state.cx.membership().map(crate::network::Membership::members);
+    let coordinators = members.iter().flat_map(|members| members.peers());
+    for (_, peer) in coordinators.filter(|(info, _)| info.role == Role::Coordinator && info.is_callable()) {
+        let body = json!({ "token": token.reveal() }).to_string();
+        let request =
+            http::Request::post(REVOKE_PATH).header(CONTENT_TYPE, "application/json").body(Full::new(Bytes::from(body)));
+        let request = request.map_err(|error| AuthError::invalid_request(&error.to_string()))?;
+        // To revoke twice is as good as once.
+        if let Ok(answer) = state.pool.request(peer, request, RequestLimits::within(PATIENCE)).await {
+            return Ok(passed_on(answer));
+        }
+    }
+    Err(AuthError::unavailable("no coordinator can be reached, and the token still works; try again later"))
+}
+
+fn done() -> Response {
+    not_kept(Json(json!({ "revoked": true })).into_response())
+}

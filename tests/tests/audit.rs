@@ -1,0 +1,188 @@
+//! The audit log: a line for every denial and every administrative act, never a secret, and never a flood.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod common;
+
+use common::{
+    Cluster,
+    clients::{Credential, client, outside},
+    log::Log,
+    web::Web,
+};
+use serde_json::json;
+
+use common::probe::ProbeProxyExt;
+
+const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+const TRACE_ID: &str = "trace=\"0af7651916cd43dd8448eb211c80319c\"";
+
+#[tokio::test]
+async fn every_denial_is_told_with_who_what_where_from_and_trace() {
+    let log = Log::capture();
+    let (cluster, coordinator, workers) = Cluster::of(1).await;
+    let credential = Credential::create(&cluster, &coordinator, "ci", "").await;
+    let token = credential.token(&cluster, &coordinator).await;
+    let params = || json!({ "number": 7 });
+
+    let nobody = outside(&cluster, &coordinator).header("traceparent", TRACE);
+    nobody.call("probe/for_nodes", params()).await.unwrap_err();
+    log.one(&["who=\"an anonymous caller\"", "what=\"probe/for_nodes\"", "from=\"10.0.0.19\"", TRACE_ID, "outcome=\"denied\""]);
+    client(&cluster, &coordinator, &token).call("probe/for_scope", params()).await.unwrap_err();
+    log.one(&[
+        "who=\"client ci@coordinator\"",
+        "token_id=",
+        "what=\"probe/for_scope\"",
+        "from=\"10.0.0.19\"",
+        "trace=\"-\"",
+        "denied",
+    ]);
+    nobody.get("/services").await;
+    log.one(&["who=\"an anonymous caller\"", "what=\"/services\"", TRACE_ID, "denied"]);
+    nobody.post("/admin/stop", "").await;
+    log.one(&["what=\"/admin/stop\"", "denied"]);
+    nobody.clone().header("authorization", "Bearer a.b.c").rpc("{}").await;
+    log.one(&["what=\"/rpc\"", "outcome=\"denied: the token cannot be read"]);
+    nobody.post("/auth/token", json!({ "client_id": credential.id, "client_secret": "wrong" }).to_string()).await;
+    log.one(&["what=\"/auth/token\"", "outcome=\"denied: invalid_client"]);
+
+    // Where a node that forwards knows nothing of the method, the target tells it, with where it came from.
+    let by_session = workers[0].proxy().probe().on("coordinator").for_coordinators(1).await;
+    by_session.unwrap_err();
+    log.one(&["who=\"node worker-1 (worker)\"", "what=\"probe/for_coordinators\"", "from=\"node worker-1\"", "denied"]);
+    // A node that may not call itself.
+    coordinator.proxy().probe().for_workers(1).await.unwrap_err();
+    log.one(&["who=\"node coordinator (coordinator)\"", "what=\"probe/for_workers\"", "from=\"here\"", "denied"]);
+    coordinator.proxy().call("probe/for_workers", params()).await.unwrap_err();
+    let denied = log.audit().iter().filter(|line| line.contains("from=\"here\"")).count();
+    assert_eq!(denied, 2);
+    // What is served is not told.
+    nobody.call("probe/look", json!({})).await.unwrap();
+    assert!(!log.audit().iter().any(|line| line.contains("probe/look")));
+}
+
+#[tokio::test]
+async fn every_administrative_act_is_told_with_its_outcome() {
+    let log = Log::capture();
+    let (cluster, coordinator, _workers) = Cluster::of(0).await;
+    let operator = Web::operator(cluster.dir("coordinator")).header("traceparent", TRACE);
+    let by_operator = "who=\"the operator of this node\"";
+    let act = async |path: &str, body: serde_json::Value| operator.post(path, body.to_string()).await.status.as_u16();
+    let rows = [
+        (
+            "/admin/clients",
+            json!({ "do": "create", "name": "ci", "scopes": "a b" }),
+            "client create ci with scopes \\\"a b\\\"",
+            "done",
+        ),
+        (
+            "/admin/clients",
+            json!({ "do": "create", "name": "ci" }),
+            "client create ci with scopes \\\"\\\"",
+            "failed: there is a client",
+        ),
+        ("/admin/clients", json!({ "do": "list" }), "client list", "done"),
+        ("/admin/clients", json!({ "do": "replace_keys" }), "client replace-keys", "done"),
+        ("/admin/clients", json!({ "do": "remove", "name": "ci" }), "client remove ci", "done"),
+        ("/admin/clients", json!({ "do": "revoke", "token_id": "5" }), "token revoke 5", "failed: "),
+        (
+            "/admin/token",
+            json!({ "role": "worker", "ttl_seconds": 60, "uses": 2 }),
+            "join token create --role worker --uses 2",
+            "done: ",
+        ),
+    ];
+    for (path, body, what, outcome) in rows {
+        act(path, body).await;
+        log.one(&[by_operator, "from=\"socket\"", TRACE_ID, &format!("what=\"{what}\""), &format!("outcome=\"{outcome}")]);
+    }
+    // The store: with a wrong password denied, with the right one done.
+    for (password, outcome) in [("wrong", "denied: wrong password"), ("a password for tests", "done")] {
+        let password = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, password);
+        act("/admin/store", json!({ "password": password, "command": { "do": "list", "prefix": "" } })).await;
+        let lines: Vec<_> = log.audit().into_iter().filter(|line| line.contains("what=\"store ")).collect();
+        assert!(lines.iter().any(|line| line.contains(&format!("outcome=\"{outcome}"))), "{lines:#?}");
+    }
+    let credential = Credential::create(&cluster, &coordinator, "bot", "").await;
+    let issued = credential.ask(&cluster, &coordinator).await.json();
+    let id = issued["token_id"].as_str().unwrap();
+    log.one(&["what=\"token issue\"", "outcome=\"done: for bot@coordinator, id ", id]);
+    outside(&cluster, &coordinator).post("/auth/revoke", json!({ "token": issued["access_token"] }).to_string()).await;
+    log.one(&[&format!("what=\"token revoke {id} of bot@coordinator\""), "outcome=\"done\""]);
+}
+
+#[tokio::test]
+async fn a_flood_of_denials_is_counted_and_does_not_flood_the_log() {
+    let log = Log::capture();
+    let (cluster, coordinator, _workers) = Cluster::of(0).await;
+    let nobody = outside(&cluster, &coordinator);
+    let one = json!({ "jsonrpc": "2.0", "id": 1, "method": "probe/for_nodes", "params": { "number": 1 } });
+    let batch = serde_json::Value::Array(vec![one; 1_000]).to_string();
+    for _ in 0..3 {
+        nobody.rpc(batch.clone()).await;
+    }
+    let written = log.audit().len();
+    assert!((1..=15).contains(&written), "{written} lines for 3,000 denials");
+    // What was held back is counted when the node stops, at the latest.
+    coordinator.node.stop().await;
+    let counted: u64 = log.audit().iter().filter_map(|line| line.split("repeated=").nth(1)?.trim().parse::<u64>().ok()).sum();
+    let told = log.audit().iter().filter(|line| !line.contains("repeated=")).count();
+    assert_eq!(counted + u64::try_from(told).unwrap(), 3_000, "{:#?}", log.audit());
+}
+
+#[tokio::test]
+async fn no_log_line_and_no_error_holds_a_token_or_a_secret() {
+    let log = Log::capture();
+    let (cluster, coordinator, workers) = Cluster::of(1).await;
+    let credential = Credential::create(&cluster, &coordinator, "canary", "probe:read").await;
+    let token = credential.token(&cluster, &coordinator).await;
+    let mut said = String::new();
+    let mut tell = |answer: common::web::Answer| said += &format!("{:?} {:?}\n", answer.headers, answer.body);
+    for at in [&coordinator, &workers[0]] {
+        let web = client(&cluster, at, &token);
+        for body in [
+            r#"{"jsonrpc":"2.0","id":1,"method":"probe/for_scope","params":{"number":7}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"probe/for_nodes","params":{"number":7}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"probe/nothing","params":{}}"#,
+            "{",
+        ] {
+            tell(web.rpc(body).await);
+            tell(web.post("/rpc?on=worker-1", body).await);
+            tell(web.post("/rpc?on=nobody", body).await);
+            tell(web.post("/rpc?on=all", body).await);
+        }
+        // With something wrong about it.
+        tell(client(&cluster, at, &format!("{token}x")).rpc("{}").await);
+        tell(client(&cluster, at, &token[..token.len() - 4]).rpc("{}").await);
+        tell(outside(&cluster, at).header("authorization", token.clone()).rpc("{}").await);
+        for body in [
+            json!({ "client_id": "canary@coordinator", "client_secret": format!("{}x", credential.secret) }),
+            json!({ "client_id": "other@coordinator", "client_secret": credential.secret }),
+            json!({ "client_id": credential.secret, "client_secret": credential.secret }),
+            json!({ "client_secret": credential.secret }),
+            json!({ "client_id": "canary@coordinator", "client_secret": credential.secret, "scope": "no:such" }),
+            json!({ "odd": credential.secret }),
+        ] {
+            tell(outside(&cluster, at).post("/auth/token", body.to_string()).await);
+        }
+        tell(outside(&cluster, at).form("/auth/token", &format!("client_secret={}&client_secret=x", credential.secret)).await);
+        tell(outside(&cluster, at).form("/auth/revoke", &format!("token={token}x")).await);
+        tell(outside(&cluster, at).form("/auth/revoke", &format!("token={token}")).await);
+    }
+    said += &format!("{:?}", Web::operator(cluster.dir("coordinator")).post("/admin/clients", r#"{"do":"list"}"#).await.body);
+    let signature = token.rsplit('.').next().unwrap();
+    let log = log.text();
+    assert!(log.contains(" audit: ") && log.lines().count() > 100, "the log was captured");
+    // (The first bytes of a token are those of every token's header.)
+    for canary in [signature, &signature[..40], &credential.secret[11..], &credential.secret[11..40], &token[token.len() - 120..]]
+    {
+        assert!(!log.contains(canary), "{}", log.lines().find(|line| line.contains(canary)).unwrap());
+        assert!(!said.contains(canary), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn the_control_of_the_canary_finds_what_is_logged_plainly() {
+    let log = Log::capture();
+    tracing::trace!(token = "canary-5d0f", "a careless line");
+    assert!(log.text().contains("canary-5d0f"));
+}
