@@ -6,8 +6,8 @@
 //! service   hosting, dispatch       web       the HTTP side
 //! cache     what is kept a while    identity  keys, certificates, joining
 //! storage   the encrypted store     context   what the parts share
-//! secrets   what services keep in the store   limits    how many calls of whom
-//! config    what an operator can set           audit     who was refused what
+//! secrets   what services keep in the store   audit     who was refused what
+//! config    what an operator can set          limits    how many calls of whom
 //! ```
 //! A node's parts are [components](component); what a service or component is given is the [`Context`](context::Context).
 

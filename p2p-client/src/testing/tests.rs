@@ -224,7 +224,7 @@ async fn every_kind_of_error_reaches_the_caller_as_it_was_given() {
         let got = proxy.kv().put("a", None, 1).await.unwrap_err();
         assert_eq!(format!("{got:?}"), format!("{:?}", make(text())));
     }
-    let limited = || CallError::RateLimited { reason: text(), retry_after: Some(Duration::from_millis(600)) };
+    let limited = move || CallError::RateLimited { reason: text(), retry_after: Some(Duration::from_millis(600)) };
     kv.on_put(move |_, _, _, _| Err(limited())).once();
     let got = proxy.kv().put("a", None, 1).await.unwrap_err();
     assert_eq!(format!("{got:?}"), r#"RateLimited { reason: "why", retry_after: Some(600ms) }"#);

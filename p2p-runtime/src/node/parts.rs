@@ -41,7 +41,7 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
     expect_large_buffers();
     let store = enrolment.store.clone();
     let epoch = spawn_blocking(move || next_epoch(&store)).await??;
-    warn_of_set_back(&enrolment.store)?;
+    warn_if_set_back(&enrolment.store)?;
     let peer = enrolment.identity.peer().clone();
     let cx = Context::new(peer.node_id, peer.role);
     cx.set_keeper(Keeper::Store(Arc::downgrade(&enrolment.store)));
@@ -56,8 +56,7 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
     let dial = Arc::new(TlsDial::new(network.clone(), tls.clone()));
     let pool = HttpPool::new(dial.clone());
     let calls = SessionHost::new(running.limits().clone());
-    let sessions = builder.sessions.unwrap_or_else(|| (&config.sessions).into());
-    let sessions = Sessions::new(dial, Arc::new(calls.clone()), sessions);
+    let sessions = Sessions::new(dial, Arc::new(calls.clone()), builder.sessions.unwrap_or_else(|| (&config.sessions).into()));
     let (frames, events) = mpsc::channel(WAITING_FRAMES);
     let gossip = GossipLink::new(Arc::new(TlsGossipDial::new(network.clone(), tls)), frames, GossipLinkConfig::default());
     let descriptors = Descriptors::new(pool.clone());
@@ -105,9 +104,9 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
         cx: cx.clone(),
         identity: enrolment.identity.clone(),
         issuer: issuer.clone(),
+        config: running.clone(),
         tokens: client_tokens,
         pool: pool.clone(),
-        config: running.clone(),
         running: RunningRequests::new(),
         started,
         store: Arc::downgrade(&enrolment.store),
@@ -129,8 +128,7 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
     tokio::spawn(cx.audit().clone().keep(shutdown.clone()));
     following.spawn(&cx);
     let membership = cx.membership().cloned().ok_or(NodeError::Unsaid("the component network"))?;
-    let advertise = enrolment.config.advertise.clone();
-    let root = enrolment.identity.root().key_hash();
+    let (advertise, root) = (enrolment.config.advertise.clone(), enrolment.identity.root().key_hash());
     let store = enrolment.store.clone();
     let node = Node { cx, components, caller, membership, store, issuer, leave, advertise, root, config: running };
     if builder.listen.is_none()
@@ -144,7 +142,7 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
     Ok(node)
 }
 
-fn warn_of_set_back(store: &Store) -> Result<(), NodeError> {
+fn warn_if_set_back(store: &Store) -> Result<(), NodeError> {
     if let Some(mark) = SetBack::load(store)? {
         tracing::warn!(
             by = ?mark.by,

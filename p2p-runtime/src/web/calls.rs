@@ -69,12 +69,14 @@ async fn json_rpc(
 ) -> Result<http::Response<AnswerBody>, Response> {
     let running = state.running.enter().ok_or_else(unavailable)?;
     let (parts, body) = request.into_parts();
-    let requester = Requester::of(state, origin, &parts.headers, RPC_PATH);
-    // Whoever is not let in pays as a nameless one.
-    let caller = requester.as_ref().map_or(&CallerId::Anonymous, |requester| &requester.caller);
-    let (peer, remote) = (origin.peer.as_ref(), origin.remote.map(|remote| remote.ip()));
-    let drawn = limiting::draw(state, caller, peer, remote, &parts.headers, Budget::Rpc).map_err(over_limit)?;
-    let requester = requester.map_err(IntoResponse::into_response)?;
+    let remote = origin.remote.map(|remote| remote.ip());
+    let draw = |caller: &CallerId| limiting::draw(state, caller, origin.peer.as_ref(), remote, &parts.headers, Budget::Rpc);
+    let requester = match Requester::of(state, origin, &parts.headers, RPC_PATH) {
+        Ok(requester) => requester,
+        // Whoever shows a bad token pays as a nameless one.
+        Err(refused) => return Err(draw(&CallerId::Anonymous).map_or_else(over_limit, |_| refused.into_response())),
+    };
+    let drawn = draw(&requester.caller).map_err(over_limit)?;
     let (calls, body) = Calls::read(state, requester, &drawn, &parts.uri, &parts.headers, body).await?;
     if let Some(form) = Form::accepted(&parts.headers)
         && let Some(call) = rpc::single(&body)

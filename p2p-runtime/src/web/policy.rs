@@ -60,8 +60,7 @@ pub(super) async fn explain(
 
 fn of_route(state: &WebState, who: &CallerId, path: &str) -> Result<Explanation, Refusal> {
     let path = path.split('?').next().unwrap_or_default();
-    let live = state.config.live();
-    match route_for(path, &live.http_access) {
+    match route_for(path, &state.config.live().http_access) {
         Some(RouteFor::Access(access)) => Ok(decide(who, path, access, "")),
         Some(RouteFor::Operator) => {
             let allowed = *who == CallerId::Operator;

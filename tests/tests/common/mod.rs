@@ -77,20 +77,20 @@ pub(crate) struct Plan {
     pub(crate) ip: IpAddr,
     pub(crate) capabilities: Vec<&'static str>,
     pub(crate) hosts_probe: bool,
-    pub(crate) role: Role,
     /// Whether callers are limited as the configuration says. Most tests call more often than anybody would.
     pub(crate) is_limited: bool,
+    pub(crate) role: Role,
 }
 
 impl Plan {
     pub(crate) fn worker(number: u8) -> Self {
         let id = format!("worker-{number}");
-        Self { id, ip: worker_ip(number), capabilities: Vec::new(), hosts_probe: true, role: Role::Worker, is_limited: false }
+        Self { id, ip: worker_ip(number), capabilities: Vec::new(), hosts_probe: true, is_limited: false, role: Role::Worker }
     }
 
     pub(crate) fn coordinator() -> Self {
-        let (id, role) = ("coordinator".to_owned(), Role::Coordinator);
-        Self { id, ip: COORDINATOR, capabilities: Vec::new(), hosts_probe: true, role, is_limited: false }
+        let id = "coordinator".to_owned();
+        Self { id, ip: COORDINATOR, capabilities: Vec::new(), hosts_probe: true, is_limited: false, role: Role::Coordinator }
     }
 
     /// A coordinator that joins.
