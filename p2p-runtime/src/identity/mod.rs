@@ -23,6 +23,7 @@ pub mod join;
 mod key;
 mod node;
 mod responder;
+pub mod revocation;
 mod token;
 mod token_table;
 mod vault;
@@ -41,6 +42,7 @@ pub use self::{
     key::{KeyError, KeyThumbprint, NodeKey, PublicKey},
     node::NodeIdentity,
     responder::{Answering, ChallengeResponder, PORT_PATIENCE, ResponderError},
+    revocation::{Ledger, RevokeError},
     token::{InvalidTokenId, JoinToken, TokenError, TokenId, TokenKey, TokenKeyError},
     token_table::{TokenOptions, TokenRecord, TokenRefused, TokenTable},
     vault::{Change, Vault, VaultError},

@@ -37,7 +37,7 @@ pub use vault::StoreVault;
 use crate::{
     component::Components,
     context::Context,
-    identity::{Host, Issuer},
+    identity::{Host, Issuer, Ledger},
     network::{ListeningPort, Members, Membership},
     service::NodeCaller,
     storage::Store,
@@ -51,6 +51,7 @@ pub struct Node {
     membership: Membership,
     store: Arc<Store>,
     issuer: Option<Issuer>,
+    ledger: Ledger,
     leave: CancellationToken,
     advertise: Host,
     root: RootKeyHash,
@@ -138,6 +139,11 @@ impl Node {
     /// What lets new nodes in, on a coordinator.
     pub fn issuer(&self) -> Option<&Issuer> {
         self.issuer.as_ref()
+    }
+
+    /// What was revoked, as far as this node knows; on a coordinator, what revokes.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
     }
 
     /// The node's encrypted store.

@@ -60,7 +60,9 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
     let caller = Arc::new(NodeCaller::new(cx.clone(), pool.clone(), sessions.clone(), descriptors.clone()));
     cx.set_caller(&(caller.clone() as Arc<dyn Caller>));
     let listening = cx.clone();
-    let issuer = enrolment.issuer(network.clone(), move || listening.shared::<ListeningPort>().map(|port| port.0))?;
+    let ledger = enrolment.ledger()?;
+    let issuer =
+        enrolment.issuer(network.clone(), ledger.clone(), move || listening.shared::<ListeningPort>().map(|port| port.0))?;
     let client_tokens = tokens::load(&enrolment)?;
     let following = tokens::Following::of(&client_tokens, &enrolment.store);
     let leave = CancellationToken::new();
@@ -92,6 +94,8 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
         saved: StatePersistence::new(enrolment.dir.join("gossip_state.json")),
         pool: pool.clone(),
         sessions: sessions.clone(),
+        ledger: ledger.clone(),
+        caught_up: Box::new(settle(&enrolment.store)),
     });
     let service = ServiceComponent::new(ServiceManager::new(builder.services, builder.discover).expecting(builder.expected));
     let access = builder.documents.map_or_else(|| config.http_access.clone(), HttpAccess::all);
@@ -104,6 +108,7 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
         issuer: issuer.clone(),
         tokens: client_tokens,
         pool: pool.clone(),
+        ledger: ledger.clone(),
         access,
         running: RunningRequests::new(),
         started,
@@ -127,7 +132,7 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
     following.spawn(&cx);
     let membership = cx.membership().cloned().ok_or(NodeError::Unsaid("the component network"))?;
     let (advertise, root) = (enrolment.config.advertise.clone(), enrolment.identity.root().key_hash());
-    let node = Node { cx, components, caller, membership, store: enrolment.store.clone(), issuer, leave, advertise, root };
+    let node = Node { cx, components, caller, membership, store: enrolment.store.clone(), issuer, ledger, leave, advertise, root };
     if builder.listen.is_none()
         && let Err(error) = keep_port(&node, enrolment).await
     {
@@ -160,6 +165,22 @@ async fn keep_port(node: &Node, enrolment: Enrolment) -> Result<(), NodeError> {
     config.listen.set_port(port);
     spawn_blocking(move || config.save(&store)).await??;
     Ok(())
+}
+
+/// A store that went back in time has caught up once its node has what was revoked since.
+fn settle(store: &Arc<Store>) -> impl FnOnce() + Send + use<> {
+    let store = Arc::downgrade(store);
+    move || {
+        let Some(store) = store.upgrade() else { return };
+        tokio::task::spawn_blocking(move || match SetBack::load(&store) {
+            Ok(Some(_)) => match SetBack::settle(&store) {
+                Ok(()) => tracing::info!("this node has from others what was revoked since its store was set back"),
+                Err(error) => tracing::warn!(%error, "that the store was set back stays noted"),
+            },
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, "the mark of a store that was set back cannot be read"),
+        });
+    }
 }
 
 fn node_info(enrolment: &Enrolment, authority: Option<&TokenAuthority>) -> NodeInfo {

@@ -73,8 +73,14 @@ impl Handshake for ServerTls {
                 }
             };
             let binding = Some(accepted.channel_binding()?);
-            let expires = accepted.expires();
-            Ok(Secured { stream: Box::new(accepted.stream), protocol, peer: accepted.peer, expires, binding })
+            let (expires, key) = (accepted.expires(), accepted.key());
+            let stream: BoxStream = match (&accepted.peer, key) {
+                (Some(peer), Some(key)) => {
+                    Box::new(self.material().revocations().guard(accepted.stream, peer.node_id.clone(), key))
+                }
+                _ => Box::new(accepted.stream),
+            };
+            Ok(Secured { stream, protocol, peer: accepted.peer, expires, binding })
         })
     }
 }

@@ -26,8 +26,8 @@ use p2p_client::protocol::Access;
 use crate::{config::HttpAccess, transport::unavailable};
 
 use super::{
-    BODY_PATH, DESCRIPTOR_PATH, admin, auth, bodies, calls, catalogue, clients, documents, joining, policy, state::WebState,
-    store,
+    BODY_PATH, DESCRIPTOR_PATH, admin, auth, bodies, calls, catalogue, clients, documents, joining, policy, revoking,
+    state::WebState, store,
 };
 
 /// Whom a route is for.
@@ -80,6 +80,9 @@ pub(super) fn routes(state: Arc<WebState>) -> Router {
         .route("/admin/token", post(admin::create_token))
         .route("/admin/clients", post(clients::administer))
         .route("/admin/policy", post(policy::explain))
+        .route("/admin/tokens", get(revoking::tokens))
+        .route("/admin/revoke", post(revoking::revoke))
+        .route("/admin/revocations", get(revoking::revocations))
         .route("/admin/leave", post(admin::leave))
         .route("/admin/store", post(store::administer).layer(DefaultBodyLimit::max(store::MAX_BODY)))
         .route("/admin/stop", post(admin::stop))

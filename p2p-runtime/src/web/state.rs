@@ -9,7 +9,7 @@ use crate::{
     config::HttpAccess,
     context::Context,
     identity::{
-        Issuer, NodeIdentity,
+        Issuer, Ledger, NodeIdentity,
         client_token::{TokenAuthority, TokenVerifier},
     },
     service::{Descriptors, Dispatcher},
@@ -29,6 +29,7 @@ pub(crate) struct WebState {
     pub(crate) tokens: ClientTokens,
     /// Plain requests to other nodes.
     pub(crate) pool: HttpPool,
+    pub(crate) ledger: Ledger,
     pub(crate) access: HttpAccess,
     pub(crate) running: RunningRequests,
     pub(crate) started: Instant,

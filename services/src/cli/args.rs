@@ -5,7 +5,7 @@ use std::{ffi::OsString, path::PathBuf};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use super::{
-    Invocation, call::CallArgs, client::ClientArgs, contract::ContractArgs, init::InitArgs, join::JoinArgs, logging,
+    Invocation, call::CallArgs, client::ClientArgs, contract::ContractArgs, init::InitArgs, join::JoinArgs, logging, node::NodeArgs,
     output::Format, policy::PolicyArgs, start::StartArgs, store::StoreArgs, token::TokenArgs,
 };
 
@@ -55,6 +55,7 @@ pub(super) enum Command {
     Token(TokenArgs),
     Client(ClientArgs),
     Policy(PolicyArgs),
+    Node(NodeArgs),
     Store(StoreArgs),
     Call(CallArgs),
     Contract(ContractArgs),
