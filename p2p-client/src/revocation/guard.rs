@@ -18,7 +18,7 @@ use super::live::Registration;
 /// The means to break a stream at once, for whoever reads or writes.
 #[derive(Debug, Default)]
 pub(crate) struct Cut {
-    is_cut: AtomicBool,
+    broken: AtomicBool,
     reader: AtomicWaker,
     writer: AtomicWaker,
 }
@@ -26,7 +26,7 @@ pub(crate) struct Cut {
 impl Cut {
     /// Breaks the stream.
     pub(crate) fn cut(&self) {
-        self.is_cut.store(true, Ordering::Release);
+        self.broken.store(true, Ordering::Release);
         self.reader.wake();
         self.writer.wake();
     }
@@ -55,14 +55,14 @@ impl Cut {
         cx: &mut Context<'_>,
         step: impl FnOnce(&mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
-        if self.is_cut.load(Ordering::Acquire) {
+        if self.broken.load(Ordering::Acquire) {
             return Poll::Ready(Err(cut_error()));
         }
         let stepped = step(cx);
         if stepped.is_pending() {
             waker.register(cx.waker());
             // It may have been cut before the waker was there.
-            if self.is_cut.load(Ordering::Acquire) {
+            if self.broken.load(Ordering::Acquire) {
                 return Poll::Ready(Err(cut_error()));
             }
         }

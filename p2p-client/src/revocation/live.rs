@@ -98,13 +98,13 @@ impl Revocations {
 
     /// A stream to the node with this certificate, that breaks as soon as the certificate is revoked; also if that happened between the handshake
     /// and now.
-    pub fn guard<S>(&self, stream: S, node_id: NodeId, key: KeyHash) -> Guarded<S> {
+    pub fn guard<S>(&self, stream: S, node_id: &NodeId, key: KeyHash) -> Guarded<S> {
         let cut = Arc::<Cut>::default();
         let serial = self.inner.serial.fetch_add(1, Ordering::Relaxed);
         let peer = Peer { node_id: node_id.clone(), key, cut: cut.clone() };
         self.inner.guarded().insert(serial, peer);
         // Only now: a set that came in between has seen this stream, or is seen here.
-        if self.is_revoked(&node_id, &key) {
+        if self.is_revoked(node_id, &key) {
             cut.cut();
         }
         Guarded::new(stream, cut, Registration { inner: self.inner.clone(), serial })
@@ -177,8 +177,8 @@ mod tests {
         let revocations = Revocations::default();
         let (w, mut far) = tokio::io::duplex(8);
         let (v, mut other) = tokio::io::duplex(8);
-        let mut w = revocations.guard(w, "w".parse().unwrap(), KeyHash::new([1; 32]));
-        let mut v = revocations.guard(v, "v".parse().unwrap(), KeyHash::new([2; 32]));
+        let mut w = revocations.guard(w, &"w".parse().unwrap(), KeyHash::new([1; 32]));
+        let mut v = revocations.guard(v, &"v".parse().unwrap(), KeyHash::new([2; 32]));
         far.write_all(b"x").await.unwrap();
         assert_eq!(w.read_u8().await.unwrap(), b'x');
         let waiting = tokio::spawn(async move {
@@ -201,7 +201,7 @@ mod tests {
         let revocations = Revocations::default();
         revocations.replace(without("w"));
         let (w, mut far) = tokio::io::duplex(8);
-        let mut w = revocations.guard(w, "w".parse().unwrap(), KeyHash::new([1; 32]));
+        let mut w = revocations.guard(w, &"w".parse().unwrap(), KeyHash::new([1; 32]));
         far.write_all(b"x").await.unwrap();
         assert_eq!(w.read_u8().await.unwrap_err().kind(), std::io::ErrorKind::ConnectionAborted);
         drop(w);

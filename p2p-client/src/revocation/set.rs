@@ -157,10 +157,8 @@ impl RevocationSet {
 
     /// What it is compared with others by.
     pub fn digest(&self) -> Digest {
-        let root = self.statements.keys().fold(0_u64, |sum, id| {
-            let [a, b, c, d, e, f, g, h, ..] = *id.as_bytes();
-            sum.wrapping_add(u64::from_be_bytes([a, b, c, d, e, f, g, h]))
-        });
+        let number = |id: &StatementId| id.as_bytes().iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte));
+        let root = self.statements.keys().fold(0_u64, |sum, id| sum.wrapping_add(number(id)));
         Digest { root, count: self.statements.len() as u64 }
     }
 }

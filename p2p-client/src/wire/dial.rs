@@ -176,7 +176,7 @@ pub(crate) async fn secured(
     let peer = shown.and_then(|cert| peer_identity(cert).ok());
     let expires = shown.and_then(expires_at);
     let stream: BoxStream = match (&peer, shown.and_then(KeyHash::of_certificate)) {
-        (Some(peer), Some(key)) => Box::new(tls.material().revocations().guard(stream, peer.node_id.clone(), key)),
+        (Some(peer), Some(key)) => Box::new(tls.material().revocations().guard(stream, &peer.node_id, key)),
         _ => Box::new(stream),
     };
     Ok(Dialled { stream, peer, expires })

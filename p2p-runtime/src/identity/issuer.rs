@@ -5,6 +5,8 @@
 //! twice, before anybody is called and again at the write, where one lock makes sure that a token used twice at once
 //! lets in one.
 
+mod renewing;
+
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -22,7 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     address::Host,
-    ca::{CaError, IssuingCa, NodeNames, RootCa},
+    ca::{CaError, CertificateHash, IssuingCa, NodeNames, RootCa},
     challenge::{self, CHALLENGE_PORT, ChallengeFetcher, Question},
     error::IdentityError,
     join::{Candidate, CertReply, CertRequest, Desk, Issued, LeftOut, Refused, Seed},
@@ -88,6 +90,12 @@ pub struct IssuedNode {
     pub token: Option<TokenId>,
     /// When it got its last certificate.
     pub issued: UnixMillis,
+    /// That certificate.
+    #[serde(default)]
+    pub certificate: Option<CertificateHash>,
+    /// The one before it.
+    #[serde(default)]
+    pub previous: Option<CertificateHash>,
 }
 
 /// A coordinator's power to let nodes in. Clones share it.
@@ -104,6 +112,7 @@ struct Inner {
     /// Held from the decision through the durable write, so that both are one.
     writing: Mutex<()>,
     desk: Mutex<Desk>,
+    renewals: Mutex<renewing::Waiting>,
 }
 
 impl std::fmt::Debug for Issuer {
@@ -142,6 +151,7 @@ impl Issuer {
             tokens: ArcSwap::from_pointee(tokens),
             writing: Mutex::default(),
             desk: Mutex::default(),
+            renewals: Mutex::default(),
         }))))
     }
 
@@ -323,6 +333,8 @@ impl Inner {
             key: candidate.key.thumbprint(),
             token: Some(candidate.token),
             issued: clock,
+            certificate: chain.first().map(CertificateHash::of),
+            previous: None,
         };
         let mut changes = vec![tokens_change(&next)?, node_change(&record)?];
         let mut readmission = None;

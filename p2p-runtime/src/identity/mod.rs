@@ -22,6 +22,7 @@ mod issuer;
 pub mod join;
 mod key;
 mod node;
+pub mod renewal;
 mod responder;
 pub mod revocation;
 mod token;
@@ -31,7 +32,7 @@ mod vault;
 pub use self::{
     address::{Host, InvalidHost},
     attest::{AttestError, Attestor},
-    ca::{AUTHORITY_VALIDITY, BACKDATED, CaError, IssuingCa, NODE_VALIDITY, NodeNames, RootCa},
+    ca::{AUTHORITY_VALIDITY, BACKDATED, CaError, CertificateHash, IssuingCa, NODE_VALIDITY, NodeNames, RootCa},
     challenge::{CHALLENGE_PORT, CHALLENGE_TIMEOUT, ChallengeError, ChallengeFetcher, HttpFetcher},
     client_token::{
         BearerRefused, ClientName, ClientRecord, ClientSecret, DEFAULT_TTL, GrantRefused, InvalidClientName, MAX_TTL,

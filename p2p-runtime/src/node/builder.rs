@@ -12,6 +12,7 @@ use p2p_client::{
 
 use crate::{
     component::{AnyComponent, Component},
+    identity::ChallengeResponder,
     network::MembershipConfig,
     service::{Hosted, Hosting},
     storage::Password,
@@ -38,6 +39,7 @@ pub struct NodeBuilder {
     pub(super) sessions: SessionsConfig,
     pub(super) body_limits: BodyLimits,
     pub(super) documents: Option<Access>,
+    pub(super) responder: Option<ChallengeResponder>,
 }
 
 impl Default for NodeBuilder {
@@ -57,6 +59,7 @@ impl Default for NodeBuilder {
             sessions: SessionsConfig::default(),
             body_limits: BodyLimits::default(),
             documents: None,
+            responder: None,
         }
     }
 }
@@ -119,6 +122,12 @@ impl NodeBuilder {
     /// Puts another network under the node: a simulated one, in tests.
     pub fn network(mut self, network: Arc<dyn Network>) -> Self {
         self.network = network;
+        self
+    }
+
+    /// What answers a coordinator's challenge when the node's address has changed; nodes of one process share one.
+    pub fn responder(mut self, responder: ChallengeResponder) -> Self {
+        self.responder = Some(responder);
         self
     }
 

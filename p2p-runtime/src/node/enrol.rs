@@ -23,7 +23,7 @@ use crate::{
     storage::{Password, RecoveryKey, Store},
 };
 
-use super::{NodeError, StoreVault, address};
+use super::{NodeError, StoreVault, address, vault::WeakVault};
 
 /// Stands in the store of a node that has left its cluster.
 const LEFT: &str = "state/left";
@@ -229,7 +229,7 @@ impl Enrolment {
 
     /// What was revoked, as far as this node knows; it is in force in its identity's TLS material from now on.
     pub(crate) fn ledger(&self) -> Result<Ledger, NodeError> {
-        let vault = Arc::new(StoreVault::new(self.store.clone()));
+        let vault = Arc::new(WeakVault::new(&self.store));
         Ok(Ledger::load(vault, self.identity.material().clone(), Arc::new(UnixMillis::now))?)
     }
 

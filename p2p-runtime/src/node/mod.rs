@@ -13,6 +13,7 @@ mod enrol;
 mod error;
 mod large_buffers;
 mod parts;
+mod renewer;
 mod set_back;
 mod tokens;
 mod vault;
@@ -30,6 +31,7 @@ pub use builder::NodeBuilder;
 pub use enrol::{Enrolment, InitOptions, Initialised, JoinClusterOptions, JoinedCluster, create_token_offline, init, join};
 pub use error::NodeError;
 pub use p2p_client::wire::{session::SessionLimits, sessions::SessionsConfig};
+pub(crate) use renewer::Renewer;
 pub use set_back::{SetBack, SetBackBy, recover, restore};
 pub(crate) use tokens::publish_token_keys;
 pub use vault::StoreVault;
@@ -37,7 +39,7 @@ pub use vault::StoreVault;
 use crate::{
     component::Components,
     context::Context,
-    identity::{Host, Issuer, Ledger},
+    identity::{Host, Issuer, Ledger, join::LeftOut, renewal::RenewError},
     network::{ListeningPort, Members, Membership},
     service::NodeCaller,
     storage::Store,
@@ -52,6 +54,7 @@ pub struct Node {
     store: Arc<Store>,
     issuer: Option<Issuer>,
     ledger: Ledger,
+    renewer: Renewer,
     leave: CancellationToken,
     advertise: Host,
     root: RootKeyHash,
@@ -144,6 +147,14 @@ impl Node {
     /// What was revoked, as far as this node knows; on a coordinator, what revokes.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// Renews the node's certificate now, before it is due. Calls go on.
+    ///
+    /// # Errors
+    /// [`RenewError`]; the old certificate is still in use then.
+    pub async fn renew_certificate(&self) -> Result<Vec<LeftOut>, RenewError> {
+        self.renewer.renew().await
     }
 
     /// The node's encrypted store.

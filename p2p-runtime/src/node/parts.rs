@@ -15,7 +15,10 @@ use crate::{
     component::{AnyComponent, Components},
     config::HttpAccess,
     context::Context,
-    identity::client_token::{METADATA, TokenAuthority},
+    identity::{
+        ChallengeResponder,
+        client_token::{METADATA, TokenAuthority},
+    },
     network::{ListeningPort, NetworkComponent, NetworkParts},
     persistence::StatePersistence,
     secrets::Keeper,
@@ -26,8 +29,13 @@ use crate::{
 };
 
 use super::{
-    Enrolment, Node, NodeBuilder, NodeError, SetBack, attestation::ByCertificate, autosave, large_buffers::expect_large_buffers,
+    Enrolment, Node, NodeBuilder, NodeError, SetBack,
+    attestation::ByCertificate,
+    autosave,
+    large_buffers::expect_large_buffers,
+    renewer::{Renewer, RenewerParts},
     tokens,
+    vault::WeakVault,
 };
 
 /// Counts the node's starts, so that what it says after one is newer than all it said before.
@@ -36,6 +44,7 @@ const EPOCH: &str = "state/epoch";
 const WAITING_FRAMES: usize = 4096;
 
 /// Starts a node that is enrolled.
+#[expect(clippy::too_many_lines, reason = "one part after the other, each once; nothing is decided here")]
 pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<Node, NodeError> {
     let started = Instant::now();
     expect_large_buffers();
@@ -66,6 +75,18 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
     let client_tokens = tokens::load(&enrolment)?;
     let following = tokens::Following::of(&client_tokens, &enrolment.store);
     let leave = CancellationToken::new();
+
+    let renewer = Renewer::new(RenewerParts {
+        cx: cx.clone(),
+        identity: enrolment.identity.clone(),
+        vault: Arc::new(WeakVault::new(&enrolment.store)),
+        network: network.clone(),
+        responder: builder.responder.unwrap_or_else(|| ChallengeResponder::new(network.clone())),
+        issuer: issuer.clone(),
+        advertise: config.advertise.clone(),
+        sessions: sessions.clone(),
+        pool: pool.clone(),
+    });
 
     let handler = HttpHandler::default();
     let transport = TransportComponent::new(TransportParts {
@@ -109,6 +130,7 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
         tokens: client_tokens,
         pool: pool.clone(),
         ledger: ledger.clone(),
+        renewer: renewer.clone(),
         access,
         running: RunningRequests::new(),
         started,
@@ -132,13 +154,26 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
     following.spawn(&cx);
     let membership = cx.membership().cloned().ok_or(NodeError::Unsaid("the component network"))?;
     let (advertise, root) = (enrolment.config.advertise.clone(), enrolment.identity.root().key_hash());
-    let node = Node { cx, components, caller, membership, store: enrolment.store.clone(), issuer, ledger, leave, advertise, root };
+    let node = Node {
+        cx,
+        components,
+        caller,
+        membership,
+        store: enrolment.store.clone(),
+        issuer,
+        ledger,
+        renewer: renewer.clone(),
+        leave,
+        advertise,
+        root,
+    };
     if builder.listen.is_none()
         && let Err(error) = keep_port(&node, enrolment).await
     {
         node.stop().await;
         return Err(error);
     }
+    tokio::spawn(shutdown.clone().run_until_cancelled_owned(renewer.run()));
     tokio::spawn(autosave::autosave(Arc::downgrade(&node.store), shutdown));
     tracing::info!(node = %node.id(), role = %node.role(), at = %node.authority(), ms = started.elapsed().as_millis(), "running");
     Ok(node)

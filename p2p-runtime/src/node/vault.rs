@@ -62,6 +62,10 @@ impl Vault for WeakVault {
         self.vault()?.get(path)
     }
 
+    fn list(&self, prefix: &str) -> Result<Vec<String>, VaultError> {
+        self.vault()?.list(prefix)
+    }
+
     fn update(&self, changes: Vec<Change>) -> Result<(), VaultError> {
         self.vault()?.update(changes)
     }

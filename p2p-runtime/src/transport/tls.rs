@@ -12,14 +12,11 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use p2p_client::{
-    revocation::KeyHash,
-    wire::{
-        net::BoxStream,
-        tls::{
-            ALPN_GOSSIP, ALPN_H2, ALPN_HTTP1, ChannelBinding, ClusterClients, HANDSHAKE_TIMEOUT, PeerIdentity, TlsError,
-            TlsMaterial, expires_at, peer_identity,
-        },
+use p2p_client::wire::{
+    net::BoxStream,
+    tls::{
+        ALPN_GOSSIP, ALPN_H2, ALPN_HTTP1, ChannelBinding, ClusterClients, HANDSHAKE_TIMEOUT, PeerIdentity, TlsError, TlsMaterial,
+        expires_at, peer_identity,
     },
 };
 use rustls::{
@@ -27,6 +24,7 @@ use rustls::{
     server::{ClientHello, NoServerSessionStorage, ResolvesServerCert},
     sign::CertifiedKey,
 };
+use rustls_pki_types::CertificateDer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
@@ -138,12 +136,12 @@ pub struct Accepted {
 impl Accepted {
     /// When the certificate of the node at the other end is not valid any more.
     pub fn expires(&self) -> Option<SystemTime> {
-        self.stream.get_ref().1.peer_certificates().and_then(<[_]>::first).and_then(expires_at)
+        self.certificate().and_then(expires_at)
     }
 
-    /// The key of the node at the other end.
-    pub fn key(&self) -> Option<KeyHash> {
-        self.stream.get_ref().1.peer_certificates().and_then(<[_]>::first).and_then(KeyHash::of_certificate)
+    /// The certificate of the node at the other end.
+    pub fn certificate(&self) -> Option<&CertificateDer<'static>> {
+        self.stream.get_ref().1.peer_certificates().and_then(<[_]>::first)
     }
 
     /// The application protocol that was agreed on, if the client offered any.

@@ -11,6 +11,7 @@ mod auth;
 mod bodies;
 mod calls;
 mod catalogue;
+mod certificate;
 mod clients;
 mod component;
 mod components;
@@ -63,6 +64,7 @@ fn first_line(text: &str) -> &str {
 
 pub use admin::{LeaveReply, TokenReply, TokenRequest};
 pub(crate) use catalogue::DESCRIPTOR_PATH;
+pub use certificate::{CertificateReply, RenewalReply};
 pub use clients::{ClientCommand, ClientCreated, ClientReply, ClientShown};
 pub(crate) use component::WebServerComponent;
 pub use documents::{Health, MethodStatus, ServiceStatus};

@@ -74,7 +74,7 @@ pub(super) async fn revoke(
     requester: Requester,
     Json(request): Json<RevokeRequest>,
 ) -> Result<Json<RevokeReply>, Refusal> {
-    requester.must_be_operator("/admin/revoke")?;
+    requester.must_be_operator(&state, "/admin/revoke")?;
     tracing::info!(target: "p2p::audit", caller = %requester.caller, what = ?request.what, "asks to revoke");
     let (subjects, known) = subjects(&state, request.what)?;
     let made = state.ledger.revoke(subjects, request.reason).await.map_err(|error| refusal(&error))?;
@@ -109,7 +109,7 @@ pub(super) async fn revocations(
     State(state): State<Arc<WebState>>,
     requester: Requester,
 ) -> Result<Json<Vec<RevocationInfo>>, Refusal> {
-    requester.must_be_operator("/admin/revocations")?;
+    requester.must_be_operator(&state, "/admin/revocations")?;
     let set = state.ledger.revocations().set();
     let mut all: Vec<_> = set.iter().map(|(_, statement)| RevocationInfo::from(&**statement)).collect();
     all.sort_by_key(|revocation| revocation.at);
@@ -117,7 +117,7 @@ pub(super) async fn revocations(
 }
 
 pub(super) async fn tokens(State(state): State<Arc<WebState>>, requester: Requester) -> Result<Json<Vec<TokenRecord>>, Refusal> {
-    requester.must_be_operator("/admin/tokens")?;
+    requester.must_be_operator(&state, "/admin/tokens")?;
     match &state.issuer {
         Some(issuer) => Ok(Json(issuer.tokens())),
         None => {

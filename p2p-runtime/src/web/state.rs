@@ -12,6 +12,7 @@ use crate::{
         Issuer, Ledger, NodeIdentity,
         client_token::{TokenAuthority, TokenVerifier},
     },
+    node::Renewer,
     service::{Descriptors, Dispatcher},
     storage::Store,
 };
@@ -30,6 +31,7 @@ pub(crate) struct WebState {
     /// Plain requests to other nodes.
     pub(crate) pool: HttpPool,
     pub(crate) ledger: Ledger,
+    pub(crate) renewer: Renewer,
     pub(crate) access: HttpAccess,
     pub(crate) running: RunningRequests,
     pub(crate) started: Instant,

@@ -5,8 +5,8 @@ use std::{ffi::OsString, path::PathBuf};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use super::{
-    Invocation, call::CallArgs, client::ClientArgs, contract::ContractArgs, init::InitArgs, join::JoinArgs, logging, node::NodeArgs,
-    output::Format, policy::PolicyArgs, start::StartArgs, store::StoreArgs, token::TokenArgs,
+    Invocation, call::CallArgs, cert::CertArgs, client::ClientArgs, contract::ContractArgs, init::InitArgs, join::JoinArgs,
+    logging, node::NodeArgs, output::Format, policy::PolicyArgs, start::StartArgs, store::StoreArgs, token::TokenArgs,
 };
 
 /// Over which options the help says that every command takes them.
@@ -56,6 +56,7 @@ pub(super) enum Command {
     Client(ClientArgs),
     Policy(PolicyArgs),
     Node(NodeArgs),
+    Cert(CertArgs),
     Store(StoreArgs),
     Call(CallArgs),
     Contract(ContractArgs),

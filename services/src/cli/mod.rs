@@ -13,6 +13,7 @@
 mod address;
 mod args;
 mod call;
+mod cert;
 mod client;
 mod contract;
 mod duration;
@@ -93,6 +94,7 @@ pub async fn run_with(prepare: impl FnOnce(NodeBuilder) -> NodeBuilder) -> Resul
         Command::Client(args) => client::run(args, &invocation).await,
         Command::Policy(args) => policy::run(args, &invocation).await,
         Command::Node(args) => node::run(args, &invocation).await,
+        Command::Cert(args) => cert::run(args, &invocation).await,
         Command::Call(args) => call::run(args, &invocation).await,
         Command::Contract(args) => contract::run(args, &invocation).await,
         Command::Nodes => nodes::run(&invocation).await,

@@ -8,3 +8,4 @@ mod contract;
 mod harness;
 mod refusals;
 mod store;
+mod trust;

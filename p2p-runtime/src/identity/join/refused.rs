@@ -70,6 +70,15 @@ pub enum Refused {
         /// The node id.
         node_id: NodeId,
     },
+    /// The certificate was renewed before.
+    #[error(
+        "the certificate of {node_id} that was shown was renewed before; if the node's folder was copied or restored, stop the copy, \
+         and join again with a fresh token if this is the one to stay"
+    )]
+    Superseded {
+        /// The node id.
+        node_id: NodeId,
+    },
     /// Not one claimed address was proved.
     #[error(
         "none of the claimed addresses answered on port {port}: {}; open that port towards the coordinator while joining, \
@@ -106,7 +115,7 @@ impl Refused {
         match self {
             Self::Version { .. } | Self::Malformed { .. } | Self::BadRequest { .. } | Self::Other { .. } => 400,
             Self::UnknownAttempt | Self::BadProof | Self::Token(_) => 403,
-            Self::NodeBound { .. } | Self::NodeRevoked { .. } | Self::KeyRevoked { .. } => 409,
+            Self::NodeBound { .. } | Self::NodeRevoked { .. } | Self::KeyRevoked { .. } | Self::Superseded { .. } => 409,
             Self::NoAddressProved { .. } => 422,
             Self::Unavailable { .. } => 500,
             Self::Busy => 503,
@@ -147,6 +156,7 @@ mod tests {
             Refused::NodeBound { node_id: "a".parse().unwrap() },
             Refused::NodeRevoked { node_id: "a".parse().unwrap() },
             Refused::KeyRevoked { node_id: "a".parse().unwrap() },
+            Refused::Superseded { node_id: "a".parse().unwrap() },
             Refused::NoAddressProved { port: 8802, tried },
         ] {
             let body = serde_json::to_vec(&refused.to_body()).unwrap();

@@ -25,7 +25,7 @@ fn other(of: &NodeIdentity) -> (Ledger, NodeIdentity) {
     (ledger(&identity, &Arc::new(MemoryVault::default())), identity)
 }
 
-async fn all(of: &Ledger) -> Vec<SignedStatement> {
+fn all(of: &Ledger) -> Vec<SignedStatement> {
     of.get(&of.ids())
 }
 
@@ -49,11 +49,11 @@ async fn what_a_coordinator_revokes_is_in_force_here_and_wherever_it_is_passed_o
     assert!(here.revoke(vec![revoked("w"), Subject::Key { key }], Reason::default()).await.unwrap().is_empty(), "once is enough");
 
     let (there, _) = other(&w);
-    let accepted = there.accept(all(&here).await).await.unwrap();
+    let accepted = there.accept(all(&here)).await.unwrap();
     assert_eq!((accepted.fresh.len(), accepted.refused.len()), (2, 0));
     assert!(there.revocations().is_revoked(&node("w"), &key));
     assert_eq!(there.digest(), here.digest());
-    assert!(there.accept(all(&here).await).await.unwrap().fresh.is_empty(), "and twice is not news");
+    assert!(there.accept(all(&here)).await.unwrap().fresh.is_empty(), "and twice is not news");
 }
 
 #[tokio::test]
@@ -94,7 +94,7 @@ async fn statements_about_tokens_are_forgotten_with_them_and_not_taken_in_again(
             .unwrap();
     let expires = Some(UnixMillis(clock.load(Ordering::SeqCst) + 1000));
     here.revoke(vec![Subject::JoinToken { id: "00".repeat(8), expires }, revoked("w")], Reason::default()).await.unwrap();
-    let before = all(&here).await;
+    let before = all(&here);
     clock.fetch_add(3_600_000, Ordering::SeqCst);
     here.forget_expired().await.unwrap();
     assert_eq!(here.ids().len(), 1);

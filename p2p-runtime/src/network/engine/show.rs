@@ -46,7 +46,7 @@ impl Engine {
             // It was dead or gone before this node heard of it: nothing to tell.
             (None, NodeStatus::Dead | NodeStatus::Left | NodeStatus::Revoked) => return,
             (None | Some(NodeStatus::Left | NodeStatus::Revoked), NodeStatus::Alive) => {
-                out.push(event(MemberEvent::Joined, &info))
+                out.push(event(MemberEvent::Joined, &info));
             }
             (None | Some(NodeStatus::Left | NodeStatus::Revoked), NodeStatus::Suspected) => {
                 let alive = with_status(&record.info, NodeStatus::Alive);

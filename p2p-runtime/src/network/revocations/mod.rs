@@ -11,6 +11,8 @@
 //! membership's frames, which know nothing of them.
 
 mod message;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{HashMap, HashSet},

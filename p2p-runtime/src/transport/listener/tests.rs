@@ -56,7 +56,14 @@ impl Handshake for FirstByte {
                 b'g' => Protocol::Gossip,
                 _ => return Err(HandshakeError::UnknownProtocol { protocol: "?".into() }),
             };
-            Ok(Secured { stream, protocol, peer: Some(node()), expires, binding: Some(ChannelBinding::from_bytes([7; 32])) })
+            Ok(Secured {
+                stream,
+                protocol,
+                peer: Some(node()),
+                expires,
+                certificate: None,
+                binding: Some(ChannelBinding::from_bytes([7; 32])),
+            })
         })
     }
 }
