@@ -9,6 +9,7 @@
 //! - [`proxy`]: where calls begin, and the one seam below; [`call`]: calls as values.
 //! - [`codec`]: the JSON of params and results, by code made for their types.
 //! - [`json_rpc`]: calls to foreign JSON-RPC servers.
+//! - [`revocation`]: nodes, keys and tokens that were taken back.
 //! - `testing`, with the feature of that name: mocks, for the tests of code that calls.
 
 // The attribute writes `::p2p_client::…`, here as well.
@@ -20,9 +21,11 @@ pub mod codec;
 pub mod contracts;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
+mod hex;
 pub mod json_rpc;
 pub mod protocol;
 pub mod proxy;
+pub mod revocation;
 pub mod service;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

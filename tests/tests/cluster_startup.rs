@@ -6,7 +6,7 @@ mod common;
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use common::{Cluster, Member, Plan, probe::ProbeProxyExt, sees, soon, token, web::Web, worker_ip};
-use p2p_client::wire::net::Network;
+use p2p_client::{revocation::Reason, wire::net::Network};
 use p2p_runtime::{
     identity::{Host, IdentityError, JoinError, JoinToken, TokenOptions},
     node::{Enrolment, InitOptions, NodeError, init},
@@ -162,7 +162,7 @@ async fn a_token_that_lets_nobody_in_says_why() {
     assert!(error.to_string().contains("the join token expired 0 min ago; make a new one with `p2p token create`"), "{error}");
 
     let revoked = token(&coordinator, ready()).await;
-    assert!(issuer.revoke_token(revoked.id()).await.unwrap());
+    assert!(issuer.revoke_token(revoked.id(), Reason::default()).await.unwrap());
     let error = refused(&cluster, 1, &coordinator, revoked).await;
     assert!(error.to_string().contains("the join token was revoked"), "{error}");
 

@@ -219,6 +219,7 @@ async fn a_token_ends_when_it_is_revoked_by_whoever_has_it_or_by_the_operator() 
         credential.ask(&cluster, &coordinator).await.json(),
         credential.ask(&cluster, &coordinator).await.json(),
     ];
+    let mut changes = worker.ledger().revocations().subscribe();
     let text = |reply: &Value| reply["access_token"].as_str().unwrap().to_owned();
     let web = outside(&cluster, &coordinator);
     let answer = web.form("/auth/revoke", &format!("token={}&token_type_hint=access_token", text(&by_itself))).await;
@@ -234,7 +235,13 @@ async fn a_token_ends_when_it_is_revoked_by_whoever_has_it_or_by_the_operator() 
     assert_eq!(operator.post("/admin/clients", body).await.status, 200);
     for ended in [&by_itself, &by_worker, &by_id] {
         bad_token(&client(&cluster, &coordinator, &text(ended)).rpc("{}").await, "the token was revoked; get a new one");
+        // Every node learns of it.
+        while is_good(&cluster, &worker, &text(ended)).await {
+            soon(changes.next()).await;
+        }
+        bad_token(&client(&cluster, &worker, &text(ended)).rpc("{}").await, "the token was revoked; get a new one");
     }
+    assert!(is_good(&cluster, &worker, &text(&kept)).await);
     assert!(is_good(&cluster, &coordinator, &text(&kept)).await);
     // What is no token is not said to be revoked.
     let half = &text(&kept)[..100];

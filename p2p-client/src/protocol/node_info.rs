@@ -69,6 +69,8 @@ pub enum NodeStatus {
     Dead,
     /// It went on purpose, for good.
     Left,
+    /// An operator took its membership back.
+    Revoked,
 }
 
 impl fmt::Display for NodeStatus {
@@ -78,6 +80,7 @@ impl fmt::Display for NodeStatus {
             Self::Suspected => "suspected",
             Self::Dead => "dead",
             Self::Left => "left",
+            Self::Revoked => "revoked",
         })
     }
 }

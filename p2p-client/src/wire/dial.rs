@@ -7,15 +7,12 @@ use std::{
     error::Error,
     fmt, io,
     pin::Pin,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, Ordering},
-    },
-    task::{Context, Poll, ready},
+    sync::{Arc, OnceLock},
+    task::{Context, Poll},
     time::{Duration, SystemTime},
 };
 
-use futures::{future::BoxFuture, task::AtomicWaker};
+use futures::future::BoxFuture;
 use rustls::AlertDescription;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -23,7 +20,10 @@ use super::{
     net::{BoxStream, Network},
     tls::{ALPN_H2, ClientTls, Expect, PeerIdentity, TlsError, expires_at, peer_identity},
 };
-use crate::protocol::NodeId;
+use crate::{
+    protocol::NodeId,
+    revocation::{Cut, KeyHash},
+};
 
 /// A node to call, and where it is reached.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -175,7 +175,11 @@ pub(crate) async fn secured(
     let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
     let peer = shown.and_then(|cert| peer_identity(cert).ok());
     let expires = shown.and_then(expires_at);
-    Ok(Dialled { stream: Box::new(stream), peer, expires })
+    let stream: BoxStream = match (&peer, shown.and_then(KeyHash::of_certificate)) {
+        (Some(peer), Some(key)) => Box::new(tls.material().revocations().guard(stream, &peer.node_id, key)),
+        _ => Box::new(stream),
+    };
+    Ok(Dialled { stream, peer, expires })
 }
 
 /// A stream that can be cut, and that remembers when the peer refused it during its side of the TLS handshake.
@@ -192,9 +196,7 @@ pub(super) struct Watched {
 #[derive(Default)]
 pub(super) struct Line {
     refusal: OnceLock<TlsError>,
-    cut: AtomicBool,
-    reader: AtomicWaker,
-    writer: AtomicWaker,
+    cut: Cut,
 }
 
 impl Line {
@@ -205,17 +207,7 @@ impl Line {
 
     /// Breaks the stream at once, for whoever reads or writes.
     pub(super) fn cut(&self) {
-        self.cut.store(true, Ordering::Release);
-        self.reader.wake();
-        self.writer.wake();
-    }
-
-    fn check(&self, waker: &AtomicWaker, cx: &Context<'_>) -> io::Result<()> {
-        waker.register(cx.waker());
-        if self.cut.load(Ordering::Acquire) {
-            return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the connection was cut on purpose"));
-        }
-        Ok(())
+        self.cut.cut();
     }
 }
 
@@ -249,29 +241,29 @@ fn ends_a_handshake(error: &io::Error) -> bool {
 }
 
 impl AsyncRead for Watched {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        self.line.check(&self.line.reader, cx)?;
-        let result = ready!(Pin::new(&mut self.inner).poll_read(cx, buf));
-        if let Err(error) = &result
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let Self { inner, line } = self.get_mut();
+        let result = line.cut.reading(cx, |cx| Pin::new(inner).poll_read(cx, buf));
+        if let Poll::Ready(Err(error)) = &result
             && ends_a_handshake(error)
             && let Some(refusal) = TlsError::from_io(error)
         {
             // Only the first one counts.
-            let _ = self.line.refusal.set(refusal);
+            let _ = line.refusal.set(refusal);
         }
-        Poll::Ready(result)
+        result
     }
 }
 
 impl AsyncWrite for Watched {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.line.check(&self.line.writer, cx)?;
-        Pin::new(&mut self.inner).poll_write(cx, buf)
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let Self { inner, line } = self.get_mut();
+        line.cut.writing(cx, |cx| Pin::new(inner).poll_write(cx, buf))
     }
 
-    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        self.line.check(&self.line.writer, cx)?;
-        Pin::new(&mut self.inner).poll_write_vectored(cx, bufs)
+    fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let Self { inner, line } = self.get_mut();
+        line.cut.writing(cx, |cx| Pin::new(inner).poll_write_vectored(cx, bufs))
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -233,6 +233,11 @@ impl HttpPool {
         }
     }
 
+    /// Opens new connections from now on: this node has another certificate to show. What is in flight on the old ones ends as it would.
+    pub fn renew(&self) {
+        self.inner.slots().retain(|_, slot| matches!(slot.state, State::Connecting { .. }));
+    }
+
     /// Cuts every connection.
     pub fn cut_all(&self) {
         for (_, slot) in self.inner.slots().drain() {

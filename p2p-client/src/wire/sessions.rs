@@ -63,6 +63,9 @@ impl Default for SessionsConfig {
     }
 }
 
+/// The pause between two sessions that are opened again.
+const BETWEEN_RENEWALS: Duration = Duration::from_millis(5);
+
 /// A wait that is worth it: one that is longer is told to the caller instead, who may find another peer.
 const SHORT_WAIT: Duration = Duration::from_millis(250);
 
@@ -287,6 +290,18 @@ impl Sessions {
         }
         for session in table.living.remove(node).into_iter().flatten() {
             session.cut(Ended::Closed(why.to_owned()));
+        }
+    }
+
+    /// Leaves every session in good order, one after the other, as this node has another certificate to show: calls under way end as they would,
+    /// and the next ones go by new sessions.
+    pub async fn renew(&self, why: &str) {
+        let living: Vec<Session> = self.inner.table().living.values().flatten().cloned().collect();
+        for session in living {
+            self.forget(&session);
+            session.leave(why);
+            // A large cluster's sessions are not all opened again at the same moment.
+            sleep_until(Instant::now() + BETWEEN_RENEWALS).await;
         }
     }
 

@@ -14,7 +14,6 @@ mod verify;
 use std::{fmt, net::Ipv4Addr, str::FromStr, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use aws_lc_rs::digest;
 use rustls::{
     ClientConfig, SignatureScheme,
     client::{ResolvesClientCert, Resumption},
@@ -26,10 +25,13 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, TrustAnchor};
 pub use self::{
     error::TlsError,
     validity::expires_at,
-    verify::{ClusterClients, Usage, peer_identity, verify_chain},
+    verify::{ClusterClients, Usage, peer_identity, verify_chain, verify_not_revoked},
 };
 use crate::{
+    hex,
+    hex::sha256,
     protocol::{ClusterId, NodeId, Role},
+    revocation::Revocations,
     wire::net::BoxStream,
 };
 
@@ -97,7 +99,7 @@ impl RootKeyHash {
 
 impl fmt::Display for RootKeyHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        hex::write(&self.0, f)
     }
 }
 
@@ -136,13 +138,6 @@ impl fmt::Debug for RootKeyHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "RootKeyHash({self})")
     }
-}
-
-/// The SHA-256 of some bytes.
-fn sha256(bytes: &[u8]) -> [u8; 32] {
-    let mut hash = [0; 32];
-    hash.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
-    hash
 }
 
 /// A cluster's root certificate, as what is trusted.
@@ -190,12 +185,13 @@ impl TrustedRoot {
     }
 }
 
-/// What one end trusts and what it shows: the root, and its own chain with its key. Clones share one content.
+/// What one end trusts and what it shows: the root, what was revoked under it, and its own chain with its key. Clones share one content.
 ///
 /// Replacing the content touches new handshakes only; open connections go on.
 #[derive(Debug, Clone)]
 pub struct TlsMaterial {
     content: Arc<ArcSwap<Content>>,
+    revocations: Revocations,
     provider: Arc<CryptoProvider>,
 }
 
@@ -209,7 +205,7 @@ impl TlsMaterial {
     /// Trusts nobody and shows nothing: for a node that is about to join, with [`Expect::PinnedRoot`], and for clients outside, with
     /// [`Expect::RootedIn`].
     pub fn empty() -> Self {
-        Self { content: Arc::default(), provider: verify::provider() }
+        Self { content: Arc::default(), revocations: Revocations::default(), provider: verify::provider() }
     }
 
     /// Trusts this root and shows nothing: for clients outside the cluster.
@@ -243,6 +239,11 @@ impl TlsMaterial {
     /// The root that is trusted now.
     pub fn root(&self) -> Option<TrustedRoot> {
         self.content.load().root.clone()
+    }
+
+    /// What nobody in the cluster accepts any more. Handshakes ask it, and connections break when it says so.
+    pub fn revocations(&self) -> &Revocations {
+        &self.revocations
     }
 
     /// The own chain and key that are shown now.

@@ -6,7 +6,8 @@
 use bytes::Bytes;
 use p2p_client::{
     protocol::NodeId,
-    wire::tls::{PeerIdentity, TlsError, TlsMaterial, Usage, verify_chain},
+    revocation::KeyHash,
+    wire::tls::{PeerIdentity, TlsError, TlsMaterial, Usage, verify_chain, verify_not_revoked},
 };
 use rustls::SignatureScheme;
 use rustls_pki_types::{CertificateDer, UnixTime};
@@ -82,28 +83,44 @@ impl Attestor {
         Ok(out.into())
     }
 
-    /// Checks that this node signed this message, with a certificate of this cluster that is valid now. Tells its role.
+    /// Checks that this node signed this message, with a certificate of this cluster that is valid now and not revoked. Tells its role.
     ///
     /// # Errors
     /// What is wrong with it.
     pub fn verify(&self, node_id: &NodeId, message: &[u8], attestation: &[u8]) -> Result<PeerIdentity, AttestError> {
-        let author = self.author(message, attestation, UnixTime::now())?;
-        if author.node_id == *node_id {
-            Ok(author)
+        let Author { peer, leaf, others } = self.author(message, attestation, UnixTime::now())?;
+        verify_not_revoked(self.material.revocations(), &peer, &leaf, &others)?;
+        if peer.node_id == *node_id {
+            Ok(peer)
         } else {
-            Err(AttestError::WrongNode { expected: node_id.clone(), got: author.node_id })
+            Err(AttestError::WrongNode { expected: node_id.clone(), got: peer.node_id })
         }
     }
 
-    fn author(&self, message: &[u8], attestation: &[u8], now: UnixTime) -> Result<PeerIdentity, AttestError> {
+    /// Who signed this message, with a certificate of this cluster that was valid at `now`; whether it was revoked is not asked.
+    pub(super) fn author<'a>(&self, message: &[u8], attestation: &'a [u8], now: UnixTime) -> Result<Author<'a>, AttestError> {
         let (certs, signature) = split(attestation)?;
         let (leaf, others) = certs.split_first().ok_or(AttestError::Malformed)?;
         let root = self.material.root().ok_or(TlsError::NoRoot)?;
-        let author = verify_chain(&root, leaf, others, Usage::Client, now, &self.material.algorithms())?;
+        let peer = verify_chain(&root, leaf, others, Usage::Client, now, &self.material.algorithms())?;
         EndEntityCert::try_from(leaf)
             .and_then(|leaf| leaf.verify_signature(webpki::aws_lc_rs::ECDSA_P256_SHA256, &[LABEL, message].concat(), signature))
             .map_err(|_| AttestError::BadSignature)?;
-        Ok(author)
+        Ok(Author { peer, leaf: leaf.clone(), others: others.to_vec() })
+    }
+}
+
+/// Whoever signed something, and the certificates that say so.
+pub(super) struct Author<'a> {
+    pub(super) peer: PeerIdentity,
+    leaf: CertificateDer<'a>,
+    others: Vec<CertificateDer<'a>>,
+}
+
+impl Author<'_> {
+    /// The key that signed.
+    pub(super) fn key(&self) -> Option<KeyHash> {
+        KeyHash::of_certificate(&self.leaf)
     }
 }
 

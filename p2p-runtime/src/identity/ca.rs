@@ -3,8 +3,9 @@
 //! Root (10 years, may make issuing authorities) → issuing (as long, may make node certificates only) → node (1 year).
 //! Of a certificate request only the public key is taken: names, usages and validity are decided here.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
+use aws_lc_rs::digest::{SHA256, digest};
 use p2p_client::{
     protocol::{ClusterId, NodeId, Role},
     wire::tls::{PeerIdentity, TlsError, TrustedRoot},
@@ -14,11 +15,13 @@ use rcgen::{
     SanType, SerialNumber,
 };
 use rustls_pki_types::{CertificateDer, UnixTime};
+use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use x509_parser::{certificate::X509Certificate, prelude::FromDer};
 
 use super::{
     address::Host,
+    codec,
     key::{KeyError, NodeKey, PublicKey},
 };
 
@@ -183,6 +186,25 @@ impl IssuingCa {
         let issuer = Issuer::from_ca_cert_der(&self.cert, &self.key)?;
         let leaf = params.signed_by(key, &issuer)?.der().clone();
         Ok(vec![leaf, self.cert.clone(), self.root.der().clone()])
+    }
+}
+
+/// The SHA-256 of a certificate (DER), by which it is told from others for the same key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateHash(#[serde(with = "codec::base64_array")] [u8; 32]);
+
+impl CertificateHash {
+    /// That of a certificate.
+    pub fn of(cert: &CertificateDer<'_>) -> Self {
+        let mut hash = [0; 32];
+        hash.copy_from_slice(digest(&SHA256, cert).as_ref());
+        Self(hash)
+    }
+}
+
+impl fmt::Display for CertificateHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 

@@ -5,6 +5,8 @@
 //! twice, before anybody is called and again at the write, where one lock makes sure that a token used twice at once
 //! lets in one.
 
+mod renewing;
+
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -14,6 +16,7 @@ use std::{
 use arc_swap::ArcSwap;
 use p2p_client::{
     protocol::{NodeId, Role, UnixMillis},
+    revocation::{Reason, RevocationSet, Subject},
     wire::tls::{ChannelBinding, TrustedRoot},
 };
 use rustls_pki_types::{CertificateDer, UnixTime};
@@ -21,11 +24,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     address::Host,
-    ca::{CaError, IssuingCa, NodeNames, RootCa},
+    ca::{CaError, CertificateHash, IssuingCa, NodeNames, RootCa},
     challenge::{self, CHALLENGE_PORT, ChallengeFetcher, Question},
     error::IdentityError,
     join::{Candidate, CertReply, CertRequest, Desk, Issued, LeftOut, Refused, Seed},
     key::{KeyThumbprint, NodeKey},
+    revocation::{Ledger, RevokeError},
     token::{JoinToken, TokenId},
     token_table::{TokenOptions, TokenRecord, TokenRefused, TokenTable},
     vault::{Change, Vault, VaultError, json},
@@ -86,6 +90,12 @@ pub struct IssuedNode {
     pub token: Option<TokenId>,
     /// When it got its last certificate.
     pub issued: UnixMillis,
+    /// That certificate.
+    #[serde(default)]
+    pub certificate: Option<CertificateHash>,
+    /// The one before it.
+    #[serde(default)]
+    pub previous: Option<CertificateHash>,
 }
 
 /// A coordinator's power to let nodes in. Clones share it.
@@ -95,12 +105,14 @@ pub struct Issuer(Arc<Inner>);
 struct Inner {
     ca: IssuingCa,
     vault: Arc<dyn Vault>,
+    ledger: Ledger,
     options: IssuerOptions,
     /// Read without waiting for the disk; replaced only by who holds `writing`.
     tokens: ArcSwap<TokenTable>,
     /// Held from the decision through the durable write, so that both are one.
     writing: Mutex<()>,
     desk: Mutex<Desk>,
+    renewals: Mutex<renewing::Waiting>,
 }
 
 impl std::fmt::Debug for Issuer {
@@ -119,7 +131,12 @@ impl Issuer {
     ///
     /// # Errors
     /// The store fails, or what it holds does not belong together.
-    pub fn load(vault: Arc<dyn Vault>, root: &TrustedRoot, options: IssuerOptions) -> Result<Option<Self>, IdentityError> {
+    pub fn load(
+        vault: Arc<dyn Vault>,
+        root: &TrustedRoot,
+        ledger: Ledger,
+        options: IssuerOptions,
+    ) -> Result<Option<Self>, IdentityError> {
         let (Some(key), Some(cert)) = (vault.get(ISSUING_KEY)?, vault.get(ISSUING_CERT)?) else { return Ok(None) };
         let ca = IssuingCa::from_parts(NodeKey::from_pkcs8(&key)?, CertificateDer::from(cert.to_vec()), root.clone())?;
         let tokens = match vault.get(TOKENS)? {
@@ -129,10 +146,12 @@ impl Issuer {
         Ok(Some(Self(Arc::new(Inner {
             ca,
             vault,
+            ledger,
             options,
             tokens: ArcSwap::from_pointee(tokens),
             writing: Mutex::default(),
             desk: Mutex::default(),
+            renewals: Mutex::default(),
         }))))
     }
 
@@ -146,7 +165,7 @@ impl Issuer {
             let token = JoinToken::generate(inner.ca.root().key_hash()).map_err(token_error)?;
             let _writing = lock(&inner.writing);
             let mut next = TokenTable::clone(&inner.tokens.load());
-            next.create(&token, options, (inner.options.clock)()).map_err(token_error)?;
+            next.create(&token, options, inner.now()).map_err(token_error)?;
             inner.vault.update(vec![tokens_change(&next)?])?;
             inner.tokens.store(Arc::new(next));
             Ok(token)
@@ -155,28 +174,30 @@ impl Issuer {
         .unwrap_or_else(|stopped| Err(stopped.into()))
     }
 
-    /// Takes a token back. False when there is none of that id.
+    /// Takes a token back, whichever coordinator made it. False when it was taken back before.
     ///
     /// # Errors
-    /// The store fails; the token then still works.
-    pub async fn revoke_token(&self, id: TokenId) -> Result<bool, IdentityError> {
-        self.blocking(move |inner| {
-            let _writing = lock(&inner.writing);
-            let mut next = TokenTable::clone(&inner.tokens.load());
-            if !next.revoke(id) {
-                return Ok(false);
-            }
-            inner.vault.update(vec![tokens_change(&next)?])?;
-            inner.tokens.store(Arc::new(next));
-            Ok(true)
-        })
-        .await
-        .unwrap_or_else(|stopped: VaultError| Err(stopped.into()))
+    /// [`RevokeError`]; the token then still works.
+    pub async fn revoke_token(&self, id: TokenId, reason: Reason) -> Result<bool, RevokeError> {
+        let expires = self.0.tokens.load().get(id).map(|record| record.expires);
+        let made = self.0.ledger.revoke(vec![Subject::JoinToken { id: id.to_string(), expires }], reason).await?;
+        Ok(!made.is_empty())
     }
 
     /// The tokens that are remembered, in the order of their ids.
     pub fn tokens(&self) -> Vec<TokenRecord> {
-        self.0.tokens.load().list().cloned().collect()
+        let set = self.0.ledger.revocations().set();
+        let is_revoked = |record: &TokenRecord| record.revoked || set.is_join_token_revoked(&record.id.to_string());
+        let tokens = self.0.tokens.load();
+        tokens.list().map(|record| TokenRecord { revoked: is_revoked(record), ..record.clone() }).collect()
+    }
+
+    /// What is known of a node that this coordinator has let in.
+    ///
+    /// # Errors
+    /// The store fails, or its record is damaged.
+    pub fn issued(&self, node_id: &NodeId) -> Result<Option<IssuedNode>, Refused> {
+        self.0.bound(node_id)
     }
 
     /// Answers one join request that came over the connection with this binding, from this address.
@@ -232,20 +253,57 @@ impl Issuer {
     }
 }
 
+/// How a candidate is let in.
+struct Admission {
+    /// It takes a use of its token.
+    spends: bool,
+    /// It was revoked, and that ends for its new key.
+    readmits: bool,
+}
+
 impl Inner {
-    /// Whether this candidate is let in, and whether that takes a use of its token. A node that has its certificate by
-    /// this token and this key asks again, because the answer was lost: that takes none.
-    fn admit(&self, candidate: &Candidate) -> Result<bool, Refused> {
-        let bound = self.bound(&candidate.node_id)?;
-        let again = bound.as_ref().is_some_and(|node| node.token == Some(candidate.token) && node.role == candidate.role);
-        if bound.is_some_and(|node| node.key != candidate.key.thumbprint()) {
-            return Err(Refused::NodeBound { node_id: candidate.node_id.clone() });
+    /// Now, and later than everything that is known to be revoked, whatever the clocks of other coordinators say.
+    fn now(&self) -> UnixMillis {
+        let after = self.ledger.revocations().set().latest().map_or(0, |latest| latest.0.saturating_add(1));
+        UnixMillis((self.options.clock)().0.max(after))
+    }
+
+    /// Whether and how this candidate is let in. A node that has its certificate by this token and this key asks again,
+    /// because the answer was lost: that takes no use of its token.
+    fn admit(&self, candidate: &Candidate) -> Result<Admission, Refused> {
+        let (key, node_id) = (candidate.key.thumbprint(), &candidate.node_id);
+        let set = self.ledger.revocations().set();
+        if set.is_key_revoked(&key.into()) {
+            return Err(Refused::KeyRevoked { node_id: node_id.clone() });
         }
-        match self.tokens.load().authorise(candidate.token, candidate.role, &candidate.node_id, (self.options.clock)()) {
-            Ok(_) => Ok(!again),
-            Err(TokenRefused::Used) if again => Ok(false),
+        if set.is_join_token_revoked(&candidate.token.to_string()) {
+            return Err(TokenRefused::Revoked.into());
+        }
+        let bound = self.bound(node_id)?;
+        let again = bound.as_ref().is_some_and(|node| node.token == Some(candidate.token) && node.role == candidate.role);
+        let is_bound = bound.map(|node| node.key == key);
+        let readmits = self.readmits(candidate, &set, is_bound == Some(true))?;
+        if is_bound == Some(false) && !readmits {
+            return Err(Refused::NodeBound { node_id: node_id.clone() });
+        }
+        match self.tokens.load().authorise(candidate.token, candidate.role, node_id, (self.options.clock)()) {
+            Ok(_) => Ok(Admission { spends: !again || readmits, readmits }),
+            Err(TokenRefused::Used) if again && !readmits => Ok(Admission { spends: false, readmits }),
             Err(refused) => Err(refused.into()),
         }
+    }
+
+    /// Whether this candidate is a revoked node that an operator lets in again: by a token that was made for it by name after it
+    /// was revoked, and with another key.
+    fn readmits(&self, candidate: &Candidate, set: &RevocationSet, has_old_key: bool) -> Result<bool, Refused> {
+        let node_id = &candidate.node_id;
+        let Some(revoked_at) = set.revoked_at(node_id) else { return Ok(false) };
+        let tokens = self.tokens.load();
+        let token = tokens.get(candidate.token);
+        if !token.is_some_and(|token| token.node_id.as_ref() == Some(node_id) && token.created > revoked_at) {
+            return Err(Refused::NodeRevoked { node_id: node_id.clone() });
+        }
+        if has_old_key { Err(Refused::KeyRevoked { node_id: node_id.clone() }) } else { Ok(true) }
     }
 
     fn bound(&self, node_id: &NodeId) -> Result<Option<IssuedNode>, Refused> {
@@ -261,7 +319,8 @@ impl Inner {
     fn issue(&self, candidate: &Candidate, proved: &[Host], left_out: Vec<LeftOut>) -> Result<Issued, Refused> {
         let writing = lock(&self.writing);
         let mut next = TokenTable::clone(&self.tokens.load());
-        if self.admit(candidate)? {
+        let Admission { spends, readmits } = self.admit(candidate)?;
+        if spends {
             next.spend(candidate.token);
         }
         let clock = (self.options.clock)();
@@ -274,9 +333,21 @@ impl Inner {
             key: candidate.key.thumbprint(),
             token: Some(candidate.token),
             issued: clock,
+            certificate: chain.first().map(CertificateHash::of),
+            previous: None,
         };
-        self.vault.update(vec![tokens_change(&next)?, node_change(&record)?])?;
+        let mut changes = vec![tokens_change(&next)?, node_change(&record)?];
+        let mut readmission = None;
+        if readmits {
+            let prepared = self.ledger.prepare_readmission(record.node_id.clone(), record.key.into())?;
+            changes.push(prepared.change()?);
+            readmission = Some(prepared);
+        }
+        self.vault.update(changes)?;
         self.tokens.store(Arc::new(next));
+        if let Some(readmission) = readmission {
+            self.ledger.take_effect(readmission).map_err(RevokeError::from)?;
+        }
         drop(writing);
         tracing::info!(node_id = %record.node_id, role = %record.role, token = %candidate.token, "let a node join");
         Ok(Issued::new(&chain, self.ca.root().cluster().clone(), (self.options.seed)(), left_out, clock))
@@ -287,6 +358,13 @@ impl From<VaultError> for Refused {
     fn from(error: VaultError) -> Self {
         tracing::error!(%error, "a join failed at the store");
         Self::Unavailable { reason: "its store failed".into() }
+    }
+}
+
+impl From<RevokeError> for Refused {
+    fn from(error: RevokeError) -> Self {
+        tracing::error!(%error, "a join failed as the node could not be readmitted");
+        Self::Unavailable { reason: "it could not sign that the node is let in again".into() }
     }
 }
 

@@ -16,6 +16,7 @@ use hyper::{Request, Response, body::Incoming, server::conn::http1, service::ser
 use hyper_util::rt::TokioIo;
 use p2p_client::{
     protocol::{Role, UnixMillis},
+    revocation::Reason,
     wire::{
         net::{Network, TcpNetwork},
         tls::{ChannelBinding, TlsError, TlsMaterial},
@@ -28,7 +29,7 @@ use x509_parser::{certificate::X509Certificate, prelude::FromDer};
 use super::{
     challenge::tests::World,
     join::{CertReply, Issued, Joiner, Prove, Seed, encode_outcome},
-    tests::{cluster, worker},
+    tests::{cluster, ledger, worker},
     vault::tests::MemoryVault,
     *,
 };
@@ -52,7 +53,7 @@ fn desk_at(advertised: &str) -> Desk {
     let mut options = IssuerOptions::new(seed, vec![advertised.parse().unwrap()], world.clone());
     let time = clock.clone();
     options.clock = Arc::new(move || UnixMillis(time.load(Ordering::SeqCst)));
-    let issuer = Issuer::load(vault.clone(), identity.root(), options).unwrap().unwrap();
+    let issuer = Issuer::load(vault.clone(), identity.root(), ledger(&identity, &vault), options).unwrap().unwrap();
     Desk { issuer, identity, vault, world, clock }
 }
 
@@ -148,7 +149,8 @@ async fn a_used_token_stays_used_and_an_id_stays_bound_after_a_restart() {
     desk.attempt(&joiner).await.unwrap();
     let seed = Seed { node_id: desk.identity.peer().node_id.clone(), authority: "10.0.0.1:8001".into() };
     let options = IssuerOptions::new(seed, vec!["10.0.0.1".parse().unwrap()], desk.world.clone());
-    let issuer = Issuer::load(desk.vault.clone(), desk.identity.root(), options).unwrap().unwrap();
+    let again = ledger(&desk.identity, &desk.vault);
+    let issuer = Issuer::load(desk.vault.clone(), desk.identity.root(), again, options).unwrap().unwrap();
     let restarted = Desk { issuer, ..desk };
     let other = restarted.joiner(&token, "v", Role::Worker, &["10.0.0.8"]);
     assert_eq!(restarted.attempt(&other).await.unwrap_err(), Refused::Token(TokenRefused::Used));
@@ -163,7 +165,8 @@ async fn a_store_without_an_authority_makes_no_issuer() {
     worker(&desk.vault, "w").save(&*vault).unwrap();
     let seed = Seed { node_id: "w".parse().unwrap(), authority: "10.0.0.9:8002".into() };
     let options = IssuerOptions::new(seed, vec![], desk.world.clone());
-    assert!(Issuer::load(vault, desk.identity.root(), options).unwrap().is_none());
+    let empty = ledger(&desk.identity, &vault);
+    assert!(Issuer::load(vault, desk.identity.root(), empty, options).unwrap().is_none());
 }
 
 #[tokio::test]
@@ -199,8 +202,8 @@ async fn expired_revoked_and_misused_tokens_let_nobody_in() {
     assert_eq!(said, Refused::Token(TokenRefused::Expired { ago_s: 0 }));
 
     let other = desk.token().await;
-    assert!(desk.issuer.revoke_token(other.id()).await.unwrap());
-    assert!(!desk.issuer.revoke_token("0000000000000000".parse().unwrap()).await.unwrap());
+    assert!(desk.issuer.revoke_token(other.id(), Reason::default()).await.unwrap());
+    assert!(!desk.issuer.revoke_token(other.id(), Reason::default()).await.unwrap(), "it is revoked already");
     let said = desk.attempt(&desk.joiner(&other, "w", Role::Worker, &["10.0.0.9"])).await.unwrap_err();
     assert_eq!(said, Refused::Token(TokenRefused::Revoked));
     assert!(desk.world.called.lock().unwrap().is_empty(), "nobody is called before the token is known to be good");
@@ -341,7 +344,7 @@ async fn serve(identity: &NodeIdentity, vault: Arc<MemoryVault>, tls: ServerTls)
     let mut options =
         IssuerOptions::new(seed, vec!["127.0.0.1".parse().unwrap()], Arc::new(HttpFetcher::new(Arc::new(TcpNetwork))));
     options.challenge_port = TcpNetwork.listen("127.0.0.1:0".parse().unwrap()).await.unwrap().local_addr().port();
-    let issuer = Issuer::load(vault, identity.root(), options).unwrap().unwrap();
+    let issuer = Issuer::load(vault.clone(), identity.root(), ledger(identity, &vault), options).unwrap().unwrap();
     let desk = issuer.clone();
     let server = tokio::spawn(async move {
         loop {

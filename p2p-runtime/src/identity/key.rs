@@ -5,6 +5,7 @@
 use std::{fmt, sync::Arc};
 
 use aws_lc_rs::{digest, signature};
+use p2p_client::revocation::KeyHash;
 use rcgen::{CertificateParams, DistinguishedName, KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData, SigningKey};
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde::{Deserialize, Serialize};
@@ -209,6 +210,12 @@ impl KeyThumbprint {
     /// The 32 bytes.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
+    }
+}
+
+impl From<KeyThumbprint> for KeyHash {
+    fn from(thumbprint: KeyThumbprint) -> Self {
+        Self::new(thumbprint.0)
     }
 }
 

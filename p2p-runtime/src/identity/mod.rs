@@ -22,7 +22,9 @@ mod issuer;
 pub mod join;
 mod key;
 mod node;
+pub mod renewal;
 mod responder;
+pub mod revocation;
 mod token;
 mod token_table;
 mod vault;
@@ -30,7 +32,7 @@ mod vault;
 pub use self::{
     address::{Host, InvalidHost},
     attest::{AttestError, Attestor},
-    ca::{AUTHORITY_VALIDITY, BACKDATED, CaError, IssuingCa, NODE_VALIDITY, NodeNames, RootCa},
+    ca::{AUTHORITY_VALIDITY, BACKDATED, CaError, CertificateHash, IssuingCa, NODE_VALIDITY, NodeNames, RootCa},
     challenge::{CHALLENGE_PORT, CHALLENGE_TIMEOUT, ChallengeError, ChallengeFetcher, HttpFetcher},
     client_token::{
         BearerRefused, ClientName, ClientRecord, ClientSecret, DEFAULT_TTL, GrantRefused, InvalidClientName, MAX_TTL,
@@ -41,6 +43,7 @@ pub use self::{
     key::{KeyError, KeyThumbprint, NodeKey, PublicKey},
     node::NodeIdentity,
     responder::{Answering, ChallengeResponder, PORT_PATIENCE, ResponderError},
+    revocation::{Ledger, RevokeError},
     token::{InvalidTokenId, JoinToken, TokenError, TokenId, TokenKey, TokenKeyError},
     token_table::{TokenOptions, TokenRecord, TokenRefused, TokenTable},
     vault::{Change, Vault, VaultError},

@@ -2,7 +2,7 @@
 
 use p2p_client::{
     protocol::{NodeId, Role, UnixMillis},
-    wire::tls::{ClientTls, PeerIdentity, TlsError, TlsMaterial, TrustedRoot, peer_identity},
+    wire::tls::{ClientTls, PeerIdentity, TlsError, TlsMaterial, TrustedRoot, Usage, peer_identity, verify_chain},
 };
 use rustls_pki_types::{CertificateDer, UnixTime};
 use serde::{Deserialize, Serialize};
@@ -10,11 +10,12 @@ use serde::{Deserialize, Serialize};
 use super::{
     address::Host,
     attest::Attestor,
-    ca::{IssuingCa, NodeNames, RootCa},
+    ca::{CertificateHash, IssuingCa, NodeNames, RootCa},
     codec,
     error::IdentityError,
     issuer::{self, IssuedNode},
     key::{NODE_KEY, NodeKey},
+    renewal::CertificateInfo,
     token_table::TokenTable,
     vault::{Change, Vault, json},
 };
@@ -85,6 +86,8 @@ impl NodeIdentity {
             key: this.key.public().thumbprint(),
             token: None,
             issued: UnixMillis(now.as_secs().saturating_mul(1000)),
+            certificate: this.chain.first().map(CertificateHash::of),
+            previous: None,
         };
         changes.push(issuer::tokens_change(&TokenTable::default())?);
         changes.push(issuer::node_change(&record)?);
@@ -107,6 +110,34 @@ impl NodeIdentity {
         let chain: Vec<_> = stored.chain.into_iter().map(|der| CertificateDer::from(der.0)).collect();
         let root = chain.last().cloned().ok_or_else(|| damaged(&"its chain is empty"))?;
         Ok(Some(Self::new(NodeKey::from_pkcs8(&key)?, chain, TrustedRoot::from_der(root)?)?))
+    }
+
+    /// Takes another certificate for the same key into use: into the store first, then into the TLS material, where new handshakes find it. Open
+    /// connections go on.
+    ///
+    /// # Errors
+    /// It is not for this node, or the store fails; then the old one stays in use.
+    pub fn take_renewed(&self, vault: &dyn Vault, chain: Vec<CertificateDer<'static>>) -> Result<(), IdentityError> {
+        let refused = |reason: String| IdentityError::Tls(TlsError::OwnCertificate { reason });
+        let (leaf, others) = chain.split_first().ok_or_else(|| refused("its chain is empty".into()))?;
+        for usage in [Usage::Client, Usage::Server] {
+            let peer = verify_chain(&self.root, leaf, others, usage, UnixTime::now(), &self.material.algorithms())?;
+            if peer != self.peer {
+                return Err(refused(format!("it is for {peer}")));
+            }
+        }
+        let renewed = Self::new(self.key.clone(), chain.clone(), self.root.clone())?;
+        renewed.save(vault)?;
+        Ok(self.material.replace(self.root.clone(), chain, &self.key.as_rustls())?)
+    }
+
+    /// What the certificate says that is in use now.
+    ///
+    /// # Errors
+    /// None in practice: an identity has a node's certificate.
+    pub fn certificate(&self) -> Result<CertificateInfo, TlsError> {
+        let own = self.material.own().ok_or(TlsError::NoOwnCertificate)?;
+        CertificateInfo::read(own.cert.first().ok_or(TlsError::NoOwnCertificate)?)
     }
 
     /// Keeps the identity in the store.
@@ -137,7 +168,7 @@ impl NodeIdentity {
         &self.root
     }
 
-    /// Its certificates: leaf first, root last.
+    /// The certificates that it was made with: leaf first, root last. [`certificate`](Self::certificate) is about the one in use.
     pub fn chain(&self) -> &[CertificateDer<'static>] {
         &self.chain
     }

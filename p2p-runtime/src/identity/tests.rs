@@ -3,14 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use p2p_client::{
-    protocol::{NodeId, Role},
+    protocol::{NodeId, Role, UnixMillis},
     wire::tls::TrustedRoot,
 };
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, Issuer as Signer, KeyUsagePurpose, SanType};
 use rustls_pki_types::{CertificateDer, UnixTime};
 
 use super::{
-    Host, IssuingCa, NodeIdentity, NodeKey, NodeNames, Vault,
+    Host, IssuingCa, Ledger, NodeIdentity, NodeKey, NodeNames, Vault,
     error::IdentityError,
     issuer::{ISSUING_CERT, ISSUING_KEY},
     vault::tests::MemoryVault,
@@ -43,6 +43,11 @@ pub(crate) fn issuing(vault: &MemoryVault) -> IssuingCa {
     let cert = CertificateDer::from(vault.get(ISSUING_CERT).unwrap().unwrap().to_vec());
     let root = NodeIdentity::load(vault).unwrap().unwrap().root().clone();
     IssuingCa::from_parts(key, cert, root).unwrap()
+}
+
+/// What is revoked by the store of this node.
+pub(crate) fn ledger(identity: &NodeIdentity, vault: &Arc<MemoryVault>) -> Ledger {
+    Ledger::load(vault.clone(), identity.material().clone(), Arc::new(UnixMillis::now)).unwrap()
 }
 
 /// A worker of the cluster with this store, whose certificate is made at `now`.

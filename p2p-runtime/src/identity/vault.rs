@@ -46,13 +46,19 @@ impl VaultError {
 
 /// Keeps secrets durably. Paths are relative, with `/` between their parts.
 ///
-/// Both calls may block on the disk: call them from a blocking task where that matters.
+/// All calls may block on the disk: call them from a blocking task where that matters.
 pub trait Vault: Send + Sync + 'static {
     /// The bytes at a path.
     ///
     /// # Errors
     /// The store cannot be read.
     fn get(&self, path: &str) -> Result<Option<Zeroizing<Vec<u8>>>, VaultError>;
+
+    /// The paths that begin so, in order.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn list(&self, prefix: &str) -> Result<Vec<String>, VaultError>;
 
     /// Applies all changes durably, or none of them.
     ///
@@ -89,6 +95,10 @@ pub(crate) mod tests {
     impl Vault for MemoryVault {
         fn get(&self, path: &str) -> Result<Option<Zeroizing<Vec<u8>>>, VaultError> {
             Ok(self.entries.lock().unwrap().get(path).cloned())
+        }
+
+        fn list(&self, prefix: &str) -> Result<Vec<String>, VaultError> {
+            Ok(self.entries.lock().unwrap().keys().filter(|path| path.starts_with(prefix)).cloned().collect())
         }
 
         fn update(&self, changes: Vec<Change>) -> Result<(), VaultError> {

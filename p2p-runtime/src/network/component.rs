@@ -1,18 +1,29 @@
 //! The component `network`: takes part in the cluster, remembers it for the next start, and lets go of nodes that are gone.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use p2p_client::{
     protocol::NodeInfo,
     service::Result,
     wire::{pool::HttpPool, sessions::Sessions},
 };
-use tokio::sync::mpsc;
+use tokio::{
+    sync::{mpsc, watch},
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 
-use crate::{component::Component, context::Context, persistence::StatePersistence};
+use crate::{component::Component, context::Context, identity::Ledger, persistence::StatePersistence};
 
-use super::{Attestor, EventStream, FrameLink, GossipState, LinkEvent, MemberEvent, Membership, MembershipConfig};
+use super::{
+    Attestor, EventStream, FrameLink, GossipState, LinkEvent, MemberEvent, Membership, MembershipConfig, revocations::Courier,
+};
+
+/// How long a node that starts waits for another one that tells it what was revoked while it was away.
+const CATCHING_UP: Duration = Duration::from_secs(2);
 
 /// What the component needs of the rest of the node.
 pub(crate) struct NetworkParts {
@@ -28,6 +39,10 @@ pub(crate) struct NetworkParts {
     pub(crate) saved: StatePersistence<GossipState>,
     pub(crate) pool: HttpPool,
     pub(crate) sessions: Sessions,
+    /// What was revoked.
+    pub(crate) ledger: Ledger,
+    /// Is called once the ledger was first compared with another node's.
+    pub(crate) caught_up: Box<dyn FnOnce() + Send>,
 }
 
 /// Takes part in the cluster.
@@ -68,10 +83,18 @@ impl Component for NetworkComponent {
                 None
             }
         };
+        let knows_others = !parts.seeds.is_empty() || saved.as_ref().is_some_and(|saved| !saved.peers.is_empty());
         let membership =
             Membership::start(parts.config, parts.me, parts.epoch, parts.attestor, parts.link, parts.events, parts.seeds, saved)?;
         let (_, events) = membership.subscribe();
         cx.set_membership(membership.clone());
+        let (courier, compared) = Courier::new(parts.ledger.clone(), membership.clone());
+        let carrying = courier.run(membership.listen(), membership.subscribe().1, parts.ledger.revocations().subscribe());
+        tokio::spawn(self.following.clone().run_until_cancelled_owned(carrying));
+        if knows_others {
+            catch_up(compared.clone()).await;
+        }
+        tokio::spawn(self.following.clone().run_until_cancelled_owned(note_when(compared, parts.caught_up)));
         let follow = follow(membership, events, parts.pool, parts.sessions, parts.saved);
         tokio::spawn(self.following.clone().run_until_cancelled_owned(follow));
         Ok(())
@@ -86,6 +109,19 @@ impl Component for NetworkComponent {
             membership.stop().await;
         }
         Ok(())
+    }
+}
+
+/// Waits for a first comparison, within bounds: a node starts also where it is the only one.
+async fn catch_up(mut compared: watch::Receiver<bool>) {
+    if timeout(CATCHING_UP, compared.wait_for(|compared| *compared)).await.is_err() {
+        tracing::warn!("no other node has said yet what was revoked while this one was away; starting with what is known here");
+    }
+}
+
+async fn note_when(mut compared: watch::Receiver<bool>, caught_up: Box<dyn FnOnce() + Send>) {
+    if compared.wait_for(|compared| *compared).await.is_ok() {
+        caught_up();
     }
 }
 

@@ -13,6 +13,7 @@
 //! A node is shown as a member once foca holds it alive *and* a statement that it signed has been verified.
 
 mod bodies;
+mod expelled;
 mod io;
 mod notices;
 mod show;
@@ -28,7 +29,7 @@ use std::{
 use p2p_client::protocol::{NodeId, NodeInfo, NodeStatus};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
-pub use self::io::{Counters, Input, Output};
+pub use self::io::{Audience, Counters, Input, Output};
 use self::{bodies::Pending, swim::Shim};
 use super::{
     Attestor, BodyError, GossipState, MembershipConfig, PeerRef,
@@ -130,6 +131,8 @@ pub struct Engine {
     records: BTreeMap<NodeId, Record>,
     /// The least (epoch, version) that is accepted of a node, from before the last stop.
     floors: BTreeMap<NodeId, (u64, u64)>,
+    /// Nodes whose membership was revoked.
+    expelled: BTreeSet<NodeId>,
     pending: BTreeMap<NodeId, Pending>,
     to_pull: BTreeMap<NodeId, BTreeSet<NodeId>>,
     news: News,
@@ -203,6 +206,7 @@ impl Engine {
             seats: BTreeMap::new(),
             records: BTreeMap::new(),
             floors,
+            expelled: BTreeSet::new(),
             pending: BTreeMap::new(),
             to_pull: BTreeMap::new(),
             news: News::default(),
@@ -266,6 +270,9 @@ impl Engine {
     }
 
     fn frame(&mut self, from: &NodeId, bytes: &[u8], out: &mut Vec<Output>) {
+        if self.expelled.contains(from) {
+            return;
+        }
         if *from == self.me.announcement.node_id {
             // A seed that turned out to be this node, or a second node with this one's key.
             return;
@@ -293,6 +300,7 @@ impl Engine {
                     Message::Entries { ask, buckets, entries } => self.learn(&sender, ask, buckets, &entries, out),
                     Message::Bodies { bodies } => self.take_bodies(bodies, out),
                     Message::Notice { about, incarnation, state } => self.noticed(&sender, &about, incarnation, state, out),
+                    Message::Revocations { content } => out.push(Output::Revocations { from: from.clone(), content }),
                     Message::Pull { .. } => {}
                 }
             }
@@ -351,6 +359,9 @@ impl Engine {
     }
 
     fn hand_out(&mut self, output: Output, out: &mut Vec<Output>) {
+        if matches!(&output, Output::Send { to, .. } if self.expelled.contains(&to.node_id)) {
+            return;
+        }
         if let Output::Send { frame, .. } | Output::SendSeed { frame, .. } = &output {
             self.counters.frames_sent += 1;
             self.counters.bytes_sent += frame.len() as u64;

@@ -13,7 +13,7 @@ pub enum MemberEvent {
     Suspected(Arc<NodeInfo>),
     /// It was suspected or dead, and is alive.
     Recovered(Arc<NodeInfo>),
-    /// It left on purpose, for good.
+    /// It left on purpose, for good; or it was revoked, as its status says.
     Left(Arc<NodeInfo>),
     /// It is taken for dead.
     Failed(Arc<NodeInfo>),

@@ -60,6 +60,8 @@ pub(super) enum Message {
     Bodies { bodies: Vec<SignedBody> },
     /// "This is what is said of you": suspected, dead, or a later life than the one you speak from.
     Notice { about: Peer, incarnation: u16, state: State },
+    /// What the ledgers of revocations say to each other; membership does not look into it.
+    Revocations { content: Bytes },
 }
 
 impl Frame {
@@ -138,6 +140,10 @@ impl Frame {
                 put_state(out, *state);
                 6
             }
+            Message::Revocations { content } => {
+                put_bytes(out, content);
+                7
+            }
         }
     }
 
@@ -200,6 +206,7 @@ impl Frame {
                 Message::Bodies { bodies: (0..count).map(|_| body()).collect::<Result<_, FrameError>>()? }
             }
             6 => Message::Notice { about: reader.peer()?, incarnation: reader.small()?, state: read_state(&mut reader)? },
+            7 => Message::Revocations { content: reader.bytes()? },
             kind => return Err(FrameError::UnknownKind(kind)),
         };
         reader.finish()?;

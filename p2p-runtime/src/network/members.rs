@@ -148,11 +148,11 @@ impl Members {
             }
             let make = match (before.map(|before| before.status), info.status) {
                 (Some(before), now) if before == now => MemberEvent::Updated,
-                (None | Some(NodeStatus::Left), NodeStatus::Alive) => MemberEvent::Joined,
+                (None | Some(NodeStatus::Left | NodeStatus::Revoked), NodeStatus::Alive) => MemberEvent::Joined,
                 (Some(_), NodeStatus::Alive) => MemberEvent::Recovered,
                 (_, NodeStatus::Suspected) => MemberEvent::Suspected,
                 (_, NodeStatus::Dead) => MemberEvent::Failed,
-                (_, NodeStatus::Left) => MemberEvent::Left,
+                (_, NodeStatus::Left | NodeStatus::Revoked) => MemberEvent::Left,
             };
             if before.is_none() && make(Arc::clone(info)) != MemberEvent::Joined(Arc::clone(info)) {
                 events.push(MemberEvent::Joined(Arc::new(NodeInfo { status: NodeStatus::Alive, ..NodeInfo::clone(info) })));

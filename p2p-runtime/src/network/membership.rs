@@ -6,9 +6,10 @@
 //! the clock ─┘                  └─► Board: snapshot and events
 //! ```
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use p2p_client::protocol::NodeInfo;
+use bytes::Bytes;
+use p2p_client::protocol::{NodeId, NodeInfo};
 use rand::RngExt;
 use tokio::{
     sync::{mpsc, oneshot},
@@ -16,12 +17,14 @@ use tokio::{
 };
 
 use super::{
-    Attestor, Counters, Engine, EngineError, EventStream, FrameLink, GossipState, Input, LinkEvent, Members, MembershipConfig,
-    Output, Setup, subscribe::Board,
+    Attestor, Audience, Counters, Engine, EngineError, EventStream, FrameLink, GossipState, Input, LinkEvent, Members,
+    MembershipConfig, Output, Setup, subscribe::Board,
 };
 
 /// Frames that are taken in before timers and commands get their turn.
 const FRAMES_AT_ONCE: usize = 128;
+/// What the ledgers of others say may wait for this node's so often. What is lost is made good by the next comparison.
+const WAITING_TALK: usize = 1024;
 /// How long [`Membership::leave`] takes at most.
 const LEAVE_WITHIN: Duration = Duration::from_secs(2);
 
@@ -52,6 +55,9 @@ enum Command {
     Leave(oneshot::Sender<Result<(), EngineError>>),
     Save(oneshot::Sender<GossipState>),
     Counters(oneshot::Sender<Counters>),
+    Expel(BTreeSet<NodeId>),
+    Carry(Audience, Bytes),
+    Listen(mpsc::Sender<(NodeId, Bytes)>),
     Stop(oneshot::Sender<()>),
 }
 
@@ -79,7 +85,8 @@ impl Membership {
         let board = Arc::new(Board::new(Members::alone(Arc::clone(engine.me()))));
         let (commands, inbox) = mpsc::unbounded_channel();
         let started = Instant::now();
-        let driver = Driver { engine, board: Arc::clone(&board), link, started, out: Vec::new(), leaving: Vec::new() };
+        let driver =
+            Driver { engine, board: Arc::clone(&board), link, started, out: Vec::new(), leaving: Vec::new(), listener: None };
         tokio::spawn(driver.run(events, inbox));
         Ok(Self { board, commands })
     }
@@ -131,6 +138,24 @@ impl Membership {
         self.ask(Command::Counters).await
     }
 
+    /// These nodes, and no others, are not to be members from now on: they were revoked.
+    pub(crate) fn expel(&self, nodes: BTreeSet<NodeId>) {
+        // Where membership has stopped, nobody is a member.
+        let _stopped = self.commands.send(Command::Expel(nodes));
+    }
+
+    /// Carries what this node's ledger of revocations says; best effort.
+    pub(crate) fn carry(&self, to: Audience, content: Bytes) {
+        let _stopped = self.commands.send(Command::Carry(to, content));
+    }
+
+    /// What the ledgers of others say, from now on, each with who says it.
+    pub(crate) fn listen(&self) -> mpsc::Receiver<(NodeId, Bytes)> {
+        let (sender, receiver) = mpsc::channel(WAITING_TALK);
+        let _stopped = self.commands.send(Command::Listen(sender));
+        receiver
+    }
+
     /// Stops without a word to the others. Returns once nothing more will be sent.
     pub async fn stop(&self) {
         let _stopped_before = self.ask(Command::Stop).await;
@@ -150,6 +175,7 @@ struct Driver {
     started: Instant,
     out: Vec<Output>,
     leaving: Vec<oneshot::Sender<Result<(), EngineError>>>,
+    listener: Option<mpsc::Sender<(NodeId, Bytes)>>,
 }
 
 impl Driver {
@@ -231,6 +257,9 @@ impl Driver {
             Command::Counters(reply) => {
                 let _gone = reply.send(self.engine.counters());
             }
+            Command::Expel(nodes) => self.engine.expel(nodes, now, &mut self.out),
+            Command::Carry(to, content) => self.engine.carry(&to, &content, now, &mut self.out),
+            Command::Listen(listener) => self.listener = Some(listener),
             Command::Stop(reply) => {
                 let _gone = reply.send(());
             }
@@ -247,6 +276,11 @@ impl Driver {
                 Output::Event(event) => events.push(event),
                 Output::Forgotten(node_id) => forgotten.push(node_id),
                 Output::LeaveSpread => left = true,
+                Output::Revocations { from, content } => {
+                    if let Some(listener) = &self.listener {
+                        let _full = listener.try_send((from, content));
+                    }
+                }
             }
         }
         if !events.is_empty() || !forgotten.is_empty() {

@@ -35,6 +35,7 @@ mod members;
 mod membership;
 mod news;
 mod peer;
+mod revocations;
 #[cfg(test)]
 mod simulation;
 mod state;
@@ -46,7 +47,7 @@ pub use attest::{AttestError, Attestor};
 pub use body::BodyError;
 pub(crate) use component::{ListeningPort, NetworkComponent, NetworkParts};
 pub use config::MembershipConfig;
-pub use engine::{Counters, Engine, EngineError, Input, Output, Setup};
+pub use engine::{Audience, Counters, Engine, EngineError, Input, Output, Setup};
 pub use events::MemberEvent;
 pub(crate) use hosts::HostingPeer;
 pub use link::{FrameLink, LinkEvent, MAX_FRAME, PeerRef};

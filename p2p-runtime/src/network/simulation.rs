@@ -362,6 +362,7 @@ impl Sim {
                     self.nodes[from].view.remove(&node_id);
                 }
                 Output::LeaveSpread => self.nodes[from].left = true,
+                Output::Revocations { .. } => {} // whoever listens is not simulated
             }
         }
         if let Some(at) = self.nodes[from].engine.deadline()

@@ -13,6 +13,7 @@ use p2p_client::{
 use crate::{
     component::{AnyComponent, Component},
     config::{Overrides, RateLimitConfig},
+    identity::ChallengeResponder,
     network::MembershipConfig,
     service::{Hosted, Hosting},
     storage::Password,
@@ -38,6 +39,7 @@ pub struct NodeBuilder {
     pub(super) limits: Option<ListenerLimits>,
     pub(super) sessions: Option<SessionsConfig>,
     pub(super) overrides: Overrides,
+    pub(super) responder: Option<ChallengeResponder>,
 }
 
 impl Default for NodeBuilder {
@@ -56,6 +58,7 @@ impl Default for NodeBuilder {
             limits: None,
             sessions: None,
             overrides: Overrides::default(),
+            responder: None,
         }
     }
 }
@@ -118,6 +121,12 @@ impl NodeBuilder {
     /// Puts another network under the node: a simulated one, in tests.
     pub fn network(mut self, network: Arc<dyn Network>) -> Self {
         self.network = network;
+        self
+    }
+
+    /// What answers a coordinator's challenge when the node's address has changed; nodes of one process share one.
+    pub fn responder(mut self, responder: ChallengeResponder) -> Self {
+        self.responder = Some(responder);
         self
     }
 

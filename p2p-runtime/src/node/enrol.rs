@@ -7,7 +7,7 @@ use std::{
 };
 
 use p2p_client::{
-    protocol::{Capability, NodeId, Role},
+    protocol::{Capability, NodeId, Role, UnixMillis},
     wire::net::{Network, TcpNetwork},
 };
 use rustls_pki_types::UnixTime;
@@ -16,14 +16,14 @@ use tokio::task::spawn_blocking;
 use crate::{
     config::NodeConfig,
     identity::{
-        self, ChallengeResponder, Host, HttpFetcher, Issuer, IssuerOptions, JoinEvent, JoinOptions, JoinToken, NodeIdentity,
-        NodeKey, TokenOptions,
+        self, ChallengeResponder, Host, HttpFetcher, Issuer, IssuerOptions, JoinEvent, JoinOptions, JoinToken, Ledger,
+        NodeIdentity, NodeKey, TokenOptions,
         join::{LeftOut, Seed},
     },
     storage::{Password, RecoveryKey, Store},
 };
 
-use super::{NodeError, StoreVault, address};
+use super::{NodeError, StoreVault, address, vault::WeakVault};
 
 /// Stands in the store of a node that has left its cluster.
 const LEFT: &str = "state/left";
@@ -227,10 +227,17 @@ impl Enrolment {
         Ok(Self { dir, store, identity, config })
     }
 
+    /// What was revoked, as far as this node knows; it is in force in its identity's TLS material from now on.
+    pub(crate) fn ledger(&self) -> Result<Ledger, NodeError> {
+        let vault = Arc::new(WeakVault::new(&self.store));
+        Ok(Ledger::load(vault, self.identity.material().clone(), Arc::new(UnixMillis::now))?)
+    }
+
     /// What lets new nodes in, on a coordinator. `port` is where it listens, once it does.
     pub(crate) fn issuer(
         &self,
         network: Arc<dyn Network>,
+        ledger: Ledger,
         port: impl Fn() -> Option<u16> + Send + Sync + 'static,
     ) -> Result<Option<Issuer>, NodeError> {
         let (node_id, advertise, usual) =
@@ -238,7 +245,7 @@ impl Enrolment {
         let seed = move || Seed { node_id: node_id.clone(), authority: advertise.with_port(port().unwrap_or(usual)) };
         let options =
             IssuerOptions::new(seed(), vec![self.config.advertise.clone()], Arc::new(HttpFetcher::new(network))).with_seed(seed);
-        Ok(Issuer::load(Arc::new(StoreVault::new(self.store.clone())), self.identity.root(), options)?)
+        Ok(Issuer::load(Arc::new(StoreVault::new(self.store.clone())), self.identity.root(), ledger, options)?)
     }
 }
 
@@ -247,7 +254,7 @@ impl Enrolment {
 /// # Errors
 /// [`NodeError::NotEnrolled`] where the node issues no tokens.
 pub async fn create_token_offline(enrolment: &Enrolment, options: TokenOptions) -> Result<JoinToken, NodeError> {
-    match enrolment.issuer(Arc::new(TcpNetwork), || None)? {
+    match enrolment.issuer(Arc::new(TcpNetwork), enrolment.ledger()?, || None)? {
         Some(issuer) => Ok(issuer.create_token(options).await?),
         None => Err(NodeError::NoIssuer { node_id: enrolment.identity.peer().node_id.clone() }),
     }

@@ -13,6 +13,7 @@ mod enrol;
 mod error;
 mod large_buffers;
 mod parts;
+mod renewer;
 mod set_back;
 mod tokens;
 mod vault;
@@ -31,6 +32,7 @@ pub use builder::NodeBuilder;
 pub use enrol::{Enrolment, InitOptions, Initialised, JoinClusterOptions, JoinedCluster, create_token_offline, init, join};
 pub use error::NodeError;
 pub use p2p_client::wire::{session::SessionLimits, sessions::SessionsConfig};
+pub(crate) use renewer::Renewer;
 pub use set_back::{SetBack, SetBackBy, recover, restore};
 pub(crate) use tokens::publish_token_keys;
 pub use vault::StoreVault;
@@ -39,7 +41,7 @@ use crate::{
     component::Components,
     config::{NodeConfig, RunningConfig},
     context::Context,
-    identity::{Host, Issuer},
+    identity::{Host, Issuer, Ledger, join::LeftOut, renewal::RenewError},
     network::{ListeningPort, Members, Membership},
     service::NodeCaller,
     storage::Store,
@@ -53,6 +55,8 @@ pub struct Node {
     membership: Membership,
     store: Arc<Store>,
     issuer: Option<Issuer>,
+    ledger: Ledger,
+    renewer: Renewer,
     leave: CancellationToken,
     advertise: Host,
     root: RootKeyHash,
@@ -146,6 +150,19 @@ impl Node {
     /// What lets new nodes in, on a coordinator.
     pub fn issuer(&self) -> Option<&Issuer> {
         self.issuer.as_ref()
+    }
+
+    /// What was revoked, as far as this node knows; on a coordinator, what revokes.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Renews the node's certificate now, before it is due. Calls go on.
+    ///
+    /// # Errors
+    /// [`RenewError`]; the old certificate is still in use then.
+    pub async fn renew_certificate(&self) -> Result<Vec<LeftOut>, RenewError> {
+        self.renewer.renew().await
     }
 
     /// The node's encrypted store.

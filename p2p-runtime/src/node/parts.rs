@@ -15,7 +15,10 @@ use crate::{
     component::{AnyComponent, Components},
     config::{ConfigDocument, NodeConfig, Overrides, RunningConfig},
     context::Context,
-    identity::client_token::{METADATA, TokenAuthority},
+    identity::{
+        ChallengeResponder,
+        client_token::{METADATA, TokenAuthority},
+    },
     network::{ListeningPort, NetworkComponent, NetworkParts},
     persistence::StatePersistence,
     secrets::Keeper,
@@ -26,8 +29,13 @@ use crate::{
 };
 
 use super::{
-    Enrolment, Node, NodeBuilder, NodeError, SetBack, attestation::ByCertificate, autosave, large_buffers::expect_large_buffers,
+    Enrolment, Node, NodeBuilder, NodeError, SetBack,
+    attestation::ByCertificate,
+    autosave,
+    large_buffers::expect_large_buffers,
+    renewer::{Renewer, RenewerParts},
     tokens,
+    vault::WeakVault,
 };
 
 /// Counts the node's starts, so that what it says after one is newer than all it said before.
@@ -36,6 +44,7 @@ const EPOCH: &str = "state/epoch";
 const WAITING_FRAMES: usize = 4096;
 
 /// Starts a node that is enrolled.
+#[expect(clippy::too_many_lines, reason = "one part after the other, each once; nothing is decided here")]
 pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<Node, NodeError> {
     let started = Instant::now();
     expect_large_buffers();
@@ -63,10 +72,24 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
     let caller = Arc::new(NodeCaller::new(cx.clone(), pool.clone(), sessions.clone(), descriptors.clone()));
     cx.set_caller(&(caller.clone() as Arc<dyn Caller>));
     let listening = cx.clone();
-    let issuer = enrolment.issuer(network.clone(), move || listening.shared::<ListeningPort>().map(|port| port.0))?;
-    let client_tokens = tokens::load(&enrolment)?;
+    let ledger = enrolment.ledger()?;
+    let issuer =
+        enrolment.issuer(network.clone(), ledger.clone(), move || listening.shared::<ListeningPort>().map(|port| port.0))?;
+    let client_tokens = tokens::load(&enrolment, ledger.clone())?;
     let following = tokens::Following::of(&client_tokens, &enrolment.store);
     let leave = CancellationToken::new();
+
+    let renewer = Renewer::new(RenewerParts {
+        cx: cx.clone(),
+        identity: enrolment.identity.clone(),
+        vault: Arc::new(WeakVault::new(&enrolment.store)),
+        network: network.clone(),
+        responder: builder.responder.unwrap_or_else(|| ChallengeResponder::new(network.clone())),
+        issuer: issuer.clone(),
+        advertise: config.advertise.clone(),
+        sessions: sessions.clone(),
+        pool: pool.clone(),
+    });
 
     let handler = HttpHandler::default();
     let transport = TransportComponent::new(TransportParts {
@@ -95,6 +118,8 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
         saved: StatePersistence::new(enrolment.dir.join("gossip_state.json")),
         pool: pool.clone(),
         sessions: sessions.clone(),
+        ledger: ledger.clone(),
+        caught_up: Box::new(settle(&enrolment.store)),
     });
     let service = ServiceComponent::new(ServiceManager::new(builder.services, builder.discover).expecting(builder.expected));
     let state = WebState {
@@ -107,6 +132,8 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
         config: running.clone(),
         tokens: client_tokens,
         pool: pool.clone(),
+        ledger: ledger.clone(),
+        renewer: renewer.clone(),
         running: RunningRequests::new(),
         started,
         store: Arc::downgrade(&enrolment.store),
@@ -129,14 +156,27 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
     following.spawn(&cx);
     let membership = cx.membership().cloned().ok_or(NodeError::Unsaid("the component network"))?;
     let (advertise, root) = (enrolment.config.advertise.clone(), enrolment.identity.root().key_hash());
-    let store = enrolment.store.clone();
-    let node = Node { cx, components, caller, membership, store, issuer, leave, advertise, root, config: running };
+    let node = Node {
+        cx,
+        components,
+        caller,
+        membership,
+        store: enrolment.store.clone(),
+        issuer,
+        ledger,
+        renewer: renewer.clone(),
+        leave,
+        advertise,
+        root,
+        config: running,
+    };
     if builder.listen.is_none()
         && let Err(error) = keep_port(&node, enrolment).await
     {
         node.stop().await;
         return Err(error);
     }
+    tokio::spawn(shutdown.clone().run_until_cancelled_owned(renewer.run()));
     tokio::spawn(autosave::autosave(Arc::downgrade(&node.store), autosave_period, shutdown));
     tracing::info!(node = %node.id(), role = %node.role(), at = %node.authority(), ms = started.elapsed().as_millis(), "running");
     Ok(node)
@@ -176,6 +216,22 @@ async fn keep_port(node: &Node, enrolment: Enrolment) -> Result<(), NodeError> {
     })
     .await??;
     Ok(())
+}
+
+/// A store that went back in time has caught up once its node has what was revoked since.
+fn settle(store: &Arc<Store>) -> impl FnOnce() + Send + use<> {
+    let store = Arc::downgrade(store);
+    move || {
+        let Some(store) = store.upgrade() else { return };
+        tokio::task::spawn_blocking(move || match SetBack::load(&store) {
+            Ok(Some(_)) => match SetBack::settle(&store) {
+                Ok(()) => tracing::info!("this node has from others what was revoked since its store was set back"),
+                Err(error) => tracing::warn!(%error, "that the store was set back stays noted"),
+            },
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, "the mark of a store that was set back cannot be read"),
+        });
+    }
 }
 
 fn node_info(enrolment: &Enrolment, authority: Option<&TokenAuthority>) -> NodeInfo {

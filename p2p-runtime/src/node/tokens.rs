@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     context::Context,
     identity::{
-        Clock, IdentityError, Vault, VaultError,
+        Clock, IdentityError, Ledger, Vault, VaultError,
         client_token::{KeyRing, METADATA, PublishedKeys, RevokedTokens, TokenAuthority, TokenVerifier},
     },
     storage::Store,
@@ -22,11 +22,11 @@ use super::{Enrolment, NodeError, vault::WeakVault};
 const LOOK_EVERY: Duration = Duration::from_mins(5);
 
 /// What the node knows of tokens as it starts; on a coordinator, what it makes them with.
-pub(super) fn load(enrolment: &Enrolment) -> Result<ClientTokens, NodeError> {
+pub(super) fn load(enrolment: &Enrolment, ledger: Ledger) -> Result<ClientTokens, NodeError> {
     let vault: Arc<dyn Vault> = Arc::new(WeakVault::new(&enrolment.store));
     let clock: Clock = Arc::new(UnixMillis::now);
     let who = enrolment.identity.peer();
-    let revoked = RevokedTokens::load(vault.clone())?;
+    let revoked = RevokedTokens::new(ledger);
     let ring = KeyRing::load(&*vault)?;
     let authority = match who.role {
         Role::Coordinator => {

@@ -25,6 +25,10 @@ impl Vault for StoreVault {
         Ok(self.0.get(path).map(|secret| Zeroizing::new(secret.expose().to_vec())))
     }
 
+    fn list(&self, prefix: &str) -> Result<Vec<String>, VaultError> {
+        Ok(self.0.list(prefix))
+    }
+
     fn update(&self, changes: Vec<Change>) -> Result<(), VaultError> {
         let apply = |entries: &mut crate::storage::Entries| -> Result<(), StoreError> {
             for change in changes {
@@ -56,6 +60,10 @@ impl WeakVault {
 impl Vault for WeakVault {
     fn get(&self, path: &str) -> Result<Option<Zeroizing<Vec<u8>>>, VaultError> {
         self.vault()?.get(path)
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<String>, VaultError> {
+        self.vault()?.list(prefix)
     }
 
     fn update(&self, changes: Vec<Change>) -> Result<(), VaultError> {

@@ -16,6 +16,7 @@ use p2p_client::{
     protocol::{ErrorCode, RpcError, envelope},
     wire::tls::{ChannelBinding, PeerIdentity},
 };
+use rustls_pki_types::CertificateDer;
 use tower::ServiceExt;
 
 use crate::limits::OverLimit;
@@ -34,6 +35,10 @@ pub enum Ingress {
 /// Where a request came from. In the extensions of requests that came over a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RemoteAddr(pub SocketAddr);
+
+/// The certificate that a node showed when its connection began. In the extensions of its requests.
+#[derive(Debug, Clone)]
+pub(crate) struct ShownCertificate(pub(crate) Arc<CertificateDer<'static>>);
 
 /// A request's body: by hyper, or from the connection of a node.
 pub(crate) type RequestBody = Either<Incoming, NodeBody>;
@@ -132,6 +137,7 @@ pub(crate) struct Origin {
     pub(crate) ingress: Ingress,
     pub(crate) remote: Option<SocketAddr>,
     pub(crate) peer: Option<PeerIdentity>,
+    pub(super) shown: Option<ShownCertificate>,
     pub(super) binding: Option<ChannelBinding>,
 }
 
@@ -144,6 +150,9 @@ impl Origin {
         }
         if let Some(peer) = &self.peer {
             extensions.insert(peer.clone());
+        }
+        if let Some(shown) = &self.shown {
+            extensions.insert(shown.clone());
         }
         if let Some(binding) = &self.binding {
             extensions.insert(binding.clone());

@@ -3,10 +3,14 @@
 use std::time::SystemTime;
 
 use futures::future::BoxFuture;
-use p2p_client::wire::{
-    net::BoxStream,
-    tls::{ALPN_GOSSIP, ALPN_H2, ALPN_HTTP1, ChannelBinding, PeerIdentity, TlsError},
+use p2p_client::{
+    revocation::KeyHash,
+    wire::{
+        net::BoxStream,
+        tls::{ALPN_GOSSIP, ALPN_H2, ALPN_HTTP1, ChannelBinding, PeerIdentity, TlsError},
+    },
 };
+use rustls_pki_types::CertificateDer;
 
 use super::tls::ServerTls;
 
@@ -31,6 +35,8 @@ pub struct Secured {
     pub peer: Option<PeerIdentity>,
     /// When the certificate of that node ends.
     pub expires: Option<SystemTime>,
+    /// That node's certificate.
+    pub certificate: Option<CertificateDer<'static>>,
     /// What ties a join request to this connection; `None` without TLS.
     pub binding: Option<ChannelBinding>,
 }
@@ -73,8 +79,13 @@ impl Handshake for ServerTls {
                 }
             };
             let binding = Some(accepted.channel_binding()?);
-            let expires = accepted.expires();
-            Ok(Secured { stream: Box::new(accepted.stream), protocol, peer: accepted.peer, expires, binding })
+            let (expires, certificate) = (accepted.expires(), accepted.certificate().cloned());
+            let key = certificate.as_ref().and_then(KeyHash::of_certificate);
+            let stream: BoxStream = match (&accepted.peer, key) {
+                (Some(peer), Some(key)) => Box::new(self.material().revocations().guard(accepted.stream, &peer.node_id, key)),
+                _ => Box::new(accepted.stream),
+            };
+            Ok(Secured { stream, protocol, peer: accepted.peer, expires, certificate, binding })
         })
     }
 }

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     connection::serve_http,
     crowd::Crowd,
-    handler::{HttpHandler, Ingress, Origin},
+    handler::{HttpHandler, Ingress, Origin, ShownCertificate},
     handshake::{Handshake, Protocol, Secured},
     limits::ListenerLimits,
     node_http2::{NodeConnection, SessionAcceptor, serve_node},
@@ -126,11 +126,12 @@ async fn serve_one(stream: BoxStream, remote: SocketAddr, server: Server, shutdo
         () = shutdown.cancelled() => return,
         secured = timeout(limits.handshake_timeout, server.handshake.secure(stream)) => secured,
     };
-    let Secured { stream, protocol, peer, expires, binding } = match secured {
+    let Secured { stream, protocol, peer, expires, certificate, binding } = match secured {
         Ok(Ok(secured)) => secured,
         Ok(Err(error)) => return tracing::info!(%remote, %error, "connection refused"),
         Err(_) => return tracing::info!(%remote, limit = ?limits.handshake_timeout, "handshake not finished in time"),
     };
+    let shown = certificate.map(|certificate| ShownCertificate(Arc::new(certificate)));
     match (protocol, peer) {
         (Protocol::Gossip, Some(peer)) => tokio::select! {
             () = shutdown.cancelled() => {}
@@ -138,13 +139,13 @@ async fn serve_one(stream: BoxStream, remote: SocketAddr, server: Server, shutdo
         },
         (Protocol::Gossip, None) => tracing::info!(%remote, "membership connection without a certificate refused"),
         (Protocol::Http2, Some(peer)) => {
-            let origin = Origin { ingress: Ingress::Tls, remote: Some(remote), peer: Some(peer.clone()), binding };
+            let origin = Origin { ingress: Ingress::Tls, remote: Some(remote), peer: Some(peer.clone()), shown, binding };
             let connection =
                 NodeConnection { peer, expires, origin, handler: server.http.clone(), sessions: server.sessions.clone() };
             Box::pin(serve_node(stream, connection, limits, shutdown)).await;
         }
         (protocol, peer) => {
-            let origin = Origin { ingress: Ingress::Tls, remote: Some(remote), peer, binding };
+            let origin = Origin { ingress: Ingress::Tls, remote: Some(remote), peer, shown, binding };
             let http2 = protocol == Protocol::Http2;
             Box::pin(serve_http(stream, http2, origin, server.http.clone(), limits, shutdown)).await;
         }

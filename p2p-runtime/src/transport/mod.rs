@@ -25,7 +25,9 @@ mod unix;
 
 pub(crate) use component::{TransportComponent, TransportParts};
 pub use gossip_link::{GossipDial, GossipLink, GossipLinkConfig, TlsGossipDial};
-pub(crate) use handler::{AnswerBody, Origin, RequestBody, Shortcut, error_response, over_limit, retry_after, unavailable};
+pub(crate) use handler::{
+    AnswerBody, Origin, RequestBody, Shortcut, ShownCertificate, error_response, over_limit, retry_after, unavailable,
+};
 pub use handler::{HttpHandler, Ingress, RemoteAddr};
 pub use handshake::{Handshake, HandshakeError, Protocol, Secured};
 pub use limits::ListenerLimits;

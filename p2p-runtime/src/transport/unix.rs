@@ -140,7 +140,7 @@ pub async fn serve_unix(socket: UnixSocket, http: HttpHandler, limits: ListenerL
         match accepted {
             Ok((stream, _)) => crowd.take(&"unix socket", || {
                 let (http, limits, stop) = (http.clone(), limits.clone(), shutdown.clone());
-                let origin = Origin { ingress: Ingress::UnixSocket, remote: None, peer: None, binding: None };
+                let origin = Origin { ingress: Ingress::UnixSocket, remote: None, peer: None, shown: None, binding: None };
                 async move { serve_http(Box::new(stream) as BoxStream, false, origin, http, &limits, stop).await }
             }),
             Err(error) => {

@@ -48,7 +48,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) async fn jwks(State(state): State<Arc<WebState>>) -> impl IntoResponse {
     let verifier = &state.tokens.verifier;
     let headers = [(CONTENT_TYPE, "application/jwk-set+json"), (CACHE_CONTROL, "public, max-age=300")];
-    (headers, verifier.ring().jwks(verifier.now()).to_string())
+    (headers, verifier.jwks().to_string())
 }
 
 /// A token, as RFC 6749, section 5.1, has it.

@@ -168,7 +168,7 @@ async fn revoke(state: &WebState, token_id: &str) -> Result<ClientReply, Refusal
     let verifier = &state.tokens.verifier;
     let longest = u64::try_from((MAX_TTL + MAX_TTL / 24).as_millis()).unwrap_or(u64::MAX);
     let until = UnixMillis(verifier.now().0.saturating_add(longest));
-    verifier.revoked().revoke(id.as_str(), until, verifier.now()).await.map_err(|error| refusal(&error.into()))?;
+    verifier.revoked().revoke(id.as_str(), until).await.map_err(|error| refusal(&error))?;
     Ok(ClientReply::Revoke)
 }
 
@@ -194,7 +194,7 @@ pub(super) fn unknown(authority: &TokenAuthority, name: &ClientName) -> Refusal 
 fn refusal(error: &GrantRefused) -> Refusal {
     let (status, code) = match error {
         GrantRefused::Exists(_) | GrantRefused::TooMany(_) => (StatusCode::CONFLICT, ErrorCode::INVALID_REQUEST),
-        GrantRefused::Crypto | GrantRefused::Vault(_) | GrantRefused::Damaged(_) => {
+        GrantRefused::Crypto | GrantRefused::Vault(_) | GrantRefused::Revoke(_) | GrantRefused::Damaged(_) => {
             (StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::INTERNAL)
         }
         _ => (StatusCode::BAD_REQUEST, ErrorCode::INVALID_REQUEST),

@@ -1,4 +1,4 @@
-//! What a node that wants to join can reach: the root certificate, and the join itself.
+//! What a node that wants to join can reach: the root certificate, and the join itself; and where those that have joined renew.
 
 use std::sync::Arc;
 
@@ -16,12 +16,16 @@ use p2p_client::{
 
 use crate::{
     audit::{Subject, Whence},
-    identity::{CertRequest, join::encode_outcome},
-    transport::RemoteAddr,
+    identity::{
+        CertRequest,
+        join::encode_outcome,
+        renewal::{self, RenewRequest},
+    },
+    transport::{RemoteAddr, ShownCertificate},
 };
 
 use super::{
-    requester::Refusal,
+    requester::{Refusal, Requester},
     rpc::{BodyLimits, read_body_within},
     state::WebState,
 };
@@ -72,6 +76,37 @@ pub(super) async fn cert_request(
         state.cx.audit().denied(subject, Some(refused));
     }
     let (status, body) = encode_outcome(&outcome);
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    Ok((status, [(CONTENT_TYPE, "application/json")], body).into_response())
+}
+
+pub(super) async fn cert_renew(
+    State(state): State<Arc<WebState>>,
+    requester: Requester,
+    shown: Option<Extension<ShownCertificate>>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let Some(Extension(ShownCertificate(shown))) = shown else {
+        let text = "a certificate is renewed over a connection on which it is shown; join with `p2p join` to get a first one";
+        return Err(Refusal(StatusCode::FORBIDDEN, RpcError::new(ErrorCode::DENIED, text)));
+    };
+    let Some(issuer) = &state.issuer else {
+        let text = "this node issues no certificates; ask a coordinator: `p2p nodes` shows which nodes are";
+        return Err(Refusal(StatusCode::NOT_FOUND, RpcError::new(ErrorCode::METHOD_NOT_FOUND, text)));
+    };
+    let limits = BodyLimits { max: renewal::MAX_REQUEST, ..state.config.live().body_limits };
+    let body = match read_body_within(request.into_body(), limits).await {
+        Ok(body) => body,
+        Err(error) => return Ok(error.into_response()),
+    };
+    let outcome = match RenewRequest::from_json(&body) {
+        Ok(request) => issuer.renew(request, &shown).await,
+        Err(refused) => Err(refused),
+    };
+    if let Err(refused) = &outcome {
+        state.cx.audit().denied(requester.subject("cert renew"), Some(refused));
+    }
+    let (status, body) = renewal::encode_reply(&outcome);
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     Ok((status, [(CONTENT_TYPE, "application/json")], body).into_response())
 }

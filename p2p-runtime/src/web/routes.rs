@@ -10,6 +10,7 @@
 //! | `GET /openapi.json`, `GET /openapi-3.0.json`, `GET /openrpc.json` | the same |
 //! | `GET /internal/descriptor/{service}` | nodes |
 //! | `GET /internal/ca-cert`, `POST /internal/cert-request` | anyone: joining proves itself |
+//! | `POST /internal/cert-renew` | nodes, each for itself |
 //! | `GET /internal/session/body/{ticket}` | the node whose call the result answers |
 //! | `/admin/…` | the operator, on the node's own socket |
 
@@ -24,11 +25,11 @@ use axum::{
 
 use p2p_client::protocol::Access;
 
-use crate::{config::HttpAccess, transport::unavailable};
+use crate::{config::HttpAccess, identity::renewal, transport::unavailable};
 
 use super::{
-    BODY_PATH, DESCRIPTOR_PATH, admin, auth, bodies, calls, catalogue, clients, configuration, documents, joining, limiting,
-    policy, state::WebState, store,
+    BODY_PATH, DESCRIPTOR_PATH, admin, auth, bodies, calls, catalogue, certificate, clients, configuration, documents, joining,
+    limiting, policy, revoking, state::WebState, store,
 };
 
 /// Whom a route is for.
@@ -54,7 +55,9 @@ pub(super) fn route_for<'a>(path: &str, access: &'a HttpAccess) -> Option<RouteF
         "/cluster/nodes" => &access.cluster_nodes,
         "/openapi.json" | "/openapi-3.0.json" | "/openrpc.json" => &access.documents,
         _ if below("/admin") => return Some(RouteFor::Operator),
-        _ if below(DESCRIPTOR_PATH) || below(BODY_PATH) || path == p2p_client::wire::session::PATH => &Access::Nodes,
+        _ if below(DESCRIPTOR_PATH) || below(BODY_PATH) || path == renewal::PATH || path == p2p_client::wire::session::PATH => {
+            &Access::Nodes
+        }
         _ => return None,
     };
     Some(RouteFor::Access(whom))
@@ -78,9 +81,15 @@ pub(super) fn routes(state: Arc<WebState>) -> Router {
         .route(auth::REVOKE_PATH, post(auth::revoke))
         .route("/internal/ca-cert", get(joining::ca_cert))
         .route("/internal/cert-request", post(joining::cert_request))
+        .route(renewal::PATH, post(joining::cert_renew))
+        .route("/admin/cert", get(certificate::show))
+        .route("/admin/cert/renew", post(certificate::renew))
         .route("/admin/token", post(admin::create_token))
         .route("/admin/clients", post(clients::administer))
         .route("/admin/policy", post(policy::explain))
+        .route("/admin/tokens", get(revoking::tokens))
+        .route("/admin/revoke", post(revoking::revoke))
+        .route("/admin/revocations", get(revoking::revocations))
         .route("/admin/leave", post(admin::leave))
         .route("/admin/config", post(configuration::configure))
         .route("/admin/store", post(store::administer).layer(DefaultBodyLimit::max(store::MAX_BODY)))

@@ -9,9 +9,10 @@ use crate::{
     config::RunningConfig,
     context::Context,
     identity::{
-        Issuer, NodeIdentity,
+        Issuer, Ledger, NodeIdentity,
         client_token::{TokenAuthority, TokenVerifier},
     },
+    node::Renewer,
     service::{Descriptors, Dispatcher},
     storage::Store,
 };
@@ -29,6 +30,8 @@ pub(crate) struct WebState {
     pub(crate) tokens: ClientTokens,
     /// Plain requests to other nodes.
     pub(crate) pool: HttpPool,
+    pub(crate) ledger: Ledger,
+    pub(crate) renewer: Renewer,
     /// The configuration, as far as it can change.
     pub(crate) config: RunningConfig,
     pub(crate) running: RunningRequests,

@@ -5,8 +5,9 @@ use std::{ffi::OsString, path::PathBuf};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use super::{
-    Invocation, call::CallArgs, client::ClientArgs, config::ConfigArgs, contract::ContractArgs, init::InitArgs, join::JoinArgs,
-    logging, output::Format, policy::PolicyArgs, start::StartArgs, store::StoreArgs, token::TokenArgs,
+    Invocation, call::CallArgs, cert::CertArgs, client::ClientArgs, config::ConfigArgs, contract::ContractArgs, init::InitArgs,
+    join::JoinArgs, logging, node::NodeArgs, output::Format, policy::PolicyArgs, start::StartArgs, store::StoreArgs,
+    token::TokenArgs,
 };
 
 /// Over which options the help says that every command takes them.
@@ -55,6 +56,8 @@ pub(super) enum Command {
     Token(TokenArgs),
     Client(ClientArgs),
     Policy(PolicyArgs),
+    Node(NodeArgs),
+    Cert(CertArgs),
     Store(StoreArgs),
     Config(ConfigArgs),
     Call(CallArgs),

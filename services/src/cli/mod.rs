@@ -13,6 +13,7 @@
 mod address;
 mod args;
 mod call;
+mod cert;
 mod client;
 mod config;
 mod contract;
@@ -23,6 +24,7 @@ mod join;
 mod json;
 mod leave;
 mod logging;
+mod node;
 mod node_args;
 mod nodes;
 mod output;
@@ -94,6 +96,8 @@ pub async fn run_with(prepare: impl FnOnce(NodeBuilder) -> NodeBuilder) -> Resul
         Command::Token(args) => token::run(args, &invocation).await,
         Command::Client(args) => client::run(args, &invocation).await,
         Command::Policy(args) => policy::run(args, &invocation).await,
+        Command::Node(args) => node::run(args, &invocation).await,
+        Command::Cert(args) => cert::run(args, &invocation).await,
         Command::Call(args) => call::run(args, &invocation).await,
         Command::Contract(args) => contract::run(args, &invocation).await,
         Command::Nodes => nodes::run(&invocation).await,

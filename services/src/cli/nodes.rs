@@ -37,7 +37,7 @@ fn row(node: &NodeInfo, now: UnixMillis) -> [String; 6] {
 }
 
 /// How long ago something was, as people say it.
-fn ago(then: UnixMillis, now: UnixMillis) -> String {
+pub(super) fn ago(then: UnixMillis, now: UnixMillis) -> String {
     if then.0 == 0 {
         return "never".to_owned();
     }

@@ -1,14 +1,17 @@
-//! `p2p token create`: makes what lets a new node in.
+//! `p2p token create|list|revoke`: what lets new nodes in.
 
 use std::{num::NonZeroU32, time::Duration};
 
 use clap::{Args, Subcommand};
-use p2p_client::protocol::{NodeId, Role};
+use p2p_client::{
+    protocol::{NodeId, Role, UnixMillis},
+    revocation::Reason,
+};
 use p2p_runtime::{
-    identity::TokenOptions,
-    node::{self, Enrolment, NodeError},
+    identity::{TokenId, TokenOptions, TokenRecord},
+    node::{Enrolment, NodeError, create_token_offline},
     storage::Store,
-    web::{TokenReply, TokenRequest},
+    web::{RevokeRequest, RevokeWhat, TokenReply, TokenRequest},
 };
 use serde_json::json;
 use zeroize::Zeroizing;
@@ -18,12 +21,13 @@ use super::{
     address::with_port,
     duration,
     error::CliError,
+    json, node,
     output::{self, Format},
     password::{PasswordArgs, Purpose},
-    socket::{Ask, Socket, decode},
+    socket::{Ask, Socket, decode, text},
 };
 
-/// Makes join tokens, which let new nodes in
+/// Makes join tokens, which let new nodes in; lists them, and takes them back
 #[derive(Args)]
 #[command(after_help = "Example:\n  {program} token create")]
 pub(super) struct TokenArgs {
@@ -34,6 +38,25 @@ pub(super) struct TokenArgs {
 #[derive(Subcommand)]
 enum TokenCommand {
     Create(CreateArgs),
+    /// Lists the join tokens that the coordinator in this folder has made
+    #[command(after_help = "Example:\n  {program} token list\n  {program} token list --output json")]
+    List,
+    Revoke(RevokeArgs),
+}
+
+/// Takes a join token back, whichever coordinator made it
+///
+/// Nodes that have joined with it stay. Run it on a coordinator; all of them refuse the token from then on.
+#[derive(Args)]
+#[command(after_help = "Example:\n  {program} token revoke 00d1f3a55b7c92e8")]
+struct RevokeArgs {
+    /// The token's id, as `token list` shows it
+    #[arg(value_name = "ID")]
+    id: TokenId,
+
+    /// Why; every node shows it
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true, value_parser = node::reason)]
+    reason: Reason,
 }
 
 /// Makes a join token, and prints it with the command that uses it
@@ -70,9 +93,51 @@ struct CreateArgs {
     password: PasswordArgs,
 }
 
-/// Makes a token.
+/// Carries the command out.
 pub(super) async fn run(args: TokenArgs, invocation: &Invocation) -> Result<(), CliError> {
-    let TokenCommand::Create(args) = args.command;
+    match args.command {
+        TokenCommand::Create(args) => create(args, invocation).await,
+        TokenCommand::List => list(invocation).await,
+        TokenCommand::Revoke(RevokeArgs { id, reason }) => {
+            let reply = node::revoke(RevokeRequest { what: RevokeWhat::Token(id), reason }, invocation).await?;
+            match invocation.format {
+                Format::Json => output::json_line(&json!({ "revoked": reply.made, "known": reply.known })),
+                Format::Table if reply.made.is_empty() => output::line(format!("The join token {id} was revoked before.")),
+                Format::Table => output::line(format!("The join token {id} lets nobody in any more.")),
+            }
+            Ok(())
+        }
+    }
+}
+
+async fn list(invocation: &Invocation) -> Result<(), CliError> {
+    let answer = Socket::of(invocation).ask(Ask::get("/admin/tokens")).await?;
+    match invocation.format {
+        Format::Json => output::line(json::pretty(text(&answer)?)),
+        Format::Table => {
+            let (tokens, now): (Vec<TokenRecord>, _) = (decode(&answer)?, UnixMillis::now());
+            let rows = tokens.iter().map(|token| {
+                let only = token.node_id.as_ref().map(ToString::to_string).unwrap_or_default();
+                [token.id.to_string(), token.role.to_string(), token.uses_left.to_string(), only, state(token, now)]
+            });
+            output::line(output::table(["TOKEN", "ROLE", "USES LEFT", "ONLY FOR", "STATE"], rows));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a token still lets somebody in.
+fn state(token: &TokenRecord, now: UnixMillis) -> String {
+    match token.expires.0.saturating_sub(now.0) {
+        _ if token.revoked => "revoked".to_owned(),
+        0 => "expired".to_owned(),
+        _ if token.uses_left == 0 => "used".to_owned(),
+        left => format!("good for {}", duration::show(Duration::from_secs(left / 1000))),
+    }
+}
+
+/// Makes a token.
+async fn create(args: CreateArgs, invocation: &Invocation) -> Result<(), CliError> {
     let request = TokenRequest {
         role: args.role,
         // Less than a second would be nothing.
@@ -96,7 +161,7 @@ async fn offline(args: &CreateArgs, options: TokenOptions, invocation: &Invocati
         return Err(NodeError::NotEnrolled { dir }.into());
     }
     let enrolment = Enrolment::open(dir, args.password.read(Purpose::Open)?).await?;
-    let token = node::create_token_offline(&enrolment, options).await?;
+    let token = create_token_offline(&enrolment, options).await?;
     let authority = match enrolment.config.listen.port() {
         0 => format!("{}:PORT", enrolment.config.advertise),
         port => with_port(&enrolment.config.advertise, port),

@@ -9,3 +9,4 @@ mod contract;
 mod harness;
 mod refusals;
 mod store;
+mod trust;

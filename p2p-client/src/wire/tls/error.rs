@@ -57,6 +57,11 @@ pub enum TlsError {
         /// How long until then.
         ahead: Duration,
     },
+    /// The peer's certificate was revoked.
+    #[error(
+        "the other end's certificate was revoked; `p2p node revoked` says by whom and why; it may join again with a token made for it by name"
+    )]
+    Revoked,
     /// Another node answered than the one that was meant.
     #[error("expected node {expected} at this address, but {got} answered; the address may have passed to another node")]
     WrongNode {
@@ -192,6 +197,7 @@ impl TlsError {
             E::InvalidCertificate(CertificateError::NotValidYetContext { time, not_before }) => {
                 Self::NotYetValid { ahead: since(*not_before, *time) }
             }
+            E::InvalidCertificate(CertificateError::Revoked) => Self::Revoked,
             E::InvalidCertificate(other) => Self::BadCertificate { reason: other.to_string() },
             E::NoCertificatesPresented => Self::NoCertificate,
             E::NoApplicationProtocol | E::AlertReceived(AlertDescription::NoApplicationProtocol) => Self::NoCommonProtocol,
@@ -219,6 +225,7 @@ impl TlsError {
         let shifted = |seconds: u64| UnixTime::since_unix_epoch(Duration::from_secs(seconds));
         rustls::Error::InvalidCertificate(match self {
             Self::ForeignCa { .. } => CertificateError::UnknownIssuer,
+            Self::Revoked => CertificateError::Revoked,
             Self::Expired { ago } => {
                 CertificateError::ExpiredContext { time: now, not_after: shifted(now.as_secs().saturating_sub(ago.as_secs())) }
             }
@@ -258,7 +265,10 @@ fn alert_meaning(alert: AlertDescription) -> String {
         A::CertificateExpired => {
             "it finds our certificate expired or not valid yet; check both clocks, or renew the certificate".into()
         }
-        A::CertificateRevoked => "our certificate was revoked; join again with a fresh token".into(),
+        A::CertificateRevoked => {
+            "our certificate was revoked; join again with a new key, by a token that an operator makes for this node by name"
+                .into()
+        }
         A::BadCertificate | A::CertificateUnknown | A::UnsupportedCertificate | A::AccessDenied => {
             "it does not accept our certificate; its log says why".into()
         }
@@ -278,6 +288,7 @@ mod tests {
         let ours = ClusterId::from_root_key_hash(&[7; 32]);
         for error in [
             TlsError::ForeignCa { ours: ours.clone() },
+            TlsError::Revoked,
             TlsError::Expired { ago: Duration::from_mins(1) },
             TlsError::NotYetValid { ahead: Duration::from_secs(4_000) },
             TlsError::WrongNode { expected: "a".parse().unwrap(), got: "b".parse().unwrap() },

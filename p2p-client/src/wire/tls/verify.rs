@@ -1,7 +1,7 @@
 //! Checks a peer's chain of certificates, and reads who the peer is from it.
 //!
 //! The order is fixed: the chain must lead to the one root, be valid now and be meant for this use; only then are names
-//! read; only then are they compared. The rustls verifiers at the end wrap the same function for both directions.
+//! read; only then it is asked whether any of it was revoked; only then are they compared. The rustls verifiers at the end wrap the same function for both directions.
 
 use std::sync::Arc;
 
@@ -15,7 +15,10 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use webpki::{EndEntityCert, KeyUsage};
 
 use super::{Expect, PeerIdentity, RootKeyHash, TlsError, TlsMaterial, TrustedRoot};
-use crate::protocol::{ClusterId, NodeId, Role};
+use crate::{
+    protocol::{ClusterId, NodeId, Role},
+    revocation::{KeyHash, Revocations},
+};
 
 /// What the peer's certificate must be meant for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,6 +118,26 @@ fn key_hash(cert: &CertificateDer<'_>) -> Option<RootKeyHash> {
     TrustedRoot::from_der(cert.clone().into_owned()).ok().map(|root| root.key_hash())
 }
 
+/// Checks that nothing in a chain that [`verify_chain`] found good was revoked: neither the node, nor its key, nor one that signed.
+///
+/// # Errors
+/// [`TlsError::Revoked`].
+pub fn verify_not_revoked(
+    revocations: &Revocations,
+    peer: &PeerIdentity,
+    leaf: &CertificateDer<'_>,
+    others: &[CertificateDer<'_>],
+) -> Result<(), TlsError> {
+    let unreadable = || TlsError::BadCertificate { reason: "its key cannot be read".into() };
+    let set = revocations.set();
+    let own = set.is_revoked(&peer.node_id, &KeyHash::of_certificate(leaf).ok_or_else(unreadable)?);
+    if own || others.iter().filter_map(KeyHash::of_certificate).any(|key| set.is_key_revoked(&key)) {
+        tracing::warn!(target: "audit", node = %peer.node_id, "a revoked certificate was refused");
+        return Err(TlsError::Revoked);
+    }
+    Ok(())
+}
+
 /// Verifies a server for one connection, of which it knows whom the caller meant.
 #[derive(Debug)]
 pub(super) struct MeantServer {
@@ -133,12 +156,14 @@ impl MeantServer {
             }
             Expect::RootedIn(expected) => {
                 let other = |found| TlsError::OtherRoot { expected: *expected, found };
-                return verify_under(*expected, leaf, others, now, &algorithms, other).map(drop);
+                let peer = verify_under(*expected, leaf, others, now, &algorithms, other)?;
+                return verify_not_revoked(self.material.revocations(), &peer, leaf, others);
             }
             Expect::Node(_) | Expect::AnyNode => {}
         }
         let root = self.material.root().ok_or(TlsError::NoRoot)?;
         let peer = verify_chain(&root, leaf, others, Usage::Server, now, &algorithms)?;
+        verify_not_revoked(self.material.revocations(), &peer, leaf, others)?;
         match &self.expect {
             Expect::Node(expected) if *expected != peer.node_id => {
                 Err(TlsError::WrongNode { expected: expected.clone(), got: peer.node_id })
@@ -195,6 +220,12 @@ impl ClusterClients {
     pub fn new(material: TlsMaterial) -> Arc<Self> {
         Arc::new(Self { material })
     }
+
+    fn verify(&self, leaf: &CertificateDer<'_>, others: &[CertificateDer<'_>], now: UnixTime) -> Result<(), TlsError> {
+        let root = self.material.root().ok_or(TlsError::NoRoot)?;
+        let peer = verify_chain(&root, leaf, others, Usage::Client, now, &self.material.algorithms())?;
+        verify_not_revoked(self.material.revocations(), &peer, leaf, others)
+    }
 }
 
 impl ClientCertVerifier for ClusterClients {
@@ -212,11 +243,7 @@ impl ClientCertVerifier for ClusterClients {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
-        self.material
-            .root()
-            .ok_or(TlsError::NoRoot)
-            .and_then(|root| verify_chain(&root, end_entity, intermediates, Usage::Client, now, &self.material.algorithms()))
-            .map_err(|e| e.into_rustls(now))?;
+        self.verify(end_entity, intermediates, now).map_err(|e| e.into_rustls(now))?;
         Ok(ClientCertVerified::assertion())
     }
 

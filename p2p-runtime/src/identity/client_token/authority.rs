@@ -162,7 +162,7 @@ impl TokenAuthority {
         // Revoked first: should the second step fail, the client is of no use, and can be removed again.
         let now = (self.0.clock)();
         let until = UnixMillis(now.0.saturating_add(u64::try_from(REMOVED_FOR.as_millis()).unwrap_or(u64::MAX)));
-        self.0.revoked.revoke(&record.credential, until, now).await?;
+        self.0.revoked.revoke(&record.credential, until).await?;
         self.blocking(move |inner| inner.change_clients(|clients, _| Ok(clients.remove(&name)))).await
     }
 

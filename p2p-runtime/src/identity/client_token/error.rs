@@ -5,7 +5,7 @@ use std::time::Duration;
 use p2p_client::protocol::NodeId;
 
 use super::clients::InvalidClientName;
-use crate::identity::VaultError;
+use crate::identity::{RevokeError, VaultError};
 
 /// A token is not believed. No text holds any part of the token but what its header names.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -67,6 +67,9 @@ pub enum BearerRefused {
     /// It is good for longer than any token may be.
     #[error("the token is good for longer than 24 hours, which no coordinator allows; get one with POST /auth/token")]
     TooLongLived,
+    /// Its coordinator was taken out.
+    #[error("the token is of coordinator {0:?}, which was revoked; get a new one from another coordinator with POST /auth/token")]
+    CoordinatorRevoked(NodeId),
     /// It was taken back.
     #[error("the token was revoked; get a new one with POST /auth/token")]
     Revoked,
@@ -121,6 +124,9 @@ pub enum GrantRefused {
     /// The store failed.
     #[error(transparent)]
     Vault(#[from] VaultError),
+    /// What is removed could not be revoked.
+    #[error(transparent)]
+    Revoke(#[from] RevokeError),
     /// What is stored is damaged.
     #[error("what the store holds of clients is damaged ({0}); restore the store from a backup")]
     Damaged(String),

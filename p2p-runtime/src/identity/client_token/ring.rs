@@ -94,12 +94,6 @@ impl KeyRing {
         self.change(shorten, now)
     }
 
-    /// Believes a coordinator's tokens no longer: its certificate was revoked.
-    #[allow(dead_code, reason = "called where revocations of nodes take effect")]
-    pub(crate) fn forget(&self, node: &NodeId, now: UnixMillis) -> bool {
-        self.change(|ring| drop(ring.remove(node)), now)
-    }
-
     /// Changes the ring, and lets go of keys whose time is over.
     fn change(&self, change: impl Fn(&mut Keys), now: UnixMillis) -> bool {
         let before = self.0.rcu(|ring| {
@@ -121,10 +115,10 @@ impl KeyRing {
         ring.iter().find_map(|(node, keys)| keys.0.iter().find(good).map(|key| (node.clone(), key.x.clone())))
     }
 
-    /// All keys, as a JWK set (RFC 7517, section 5).
-    pub(crate) fn jwks(&self, now: UnixMillis) -> Value {
+    /// The keys of these coordinators, as a JWK set (RFC 7517, section 5).
+    pub(super) fn jwks(&self, now: UnixMillis, of: impl Fn(&NodeId) -> bool) -> Value {
         let ring = self.0.load();
-        let good = ring.values().flat_map(|keys| &keys.0).filter(|key| key.until > now);
+        let good = ring.iter().filter(|(node, _)| of(node)).flat_map(|(_, keys)| &keys.0).filter(|key| key.until > now);
         json!({ "keys": good.map(|key| key.x.jwk()).collect::<Vec<_>>() })
     }
 }

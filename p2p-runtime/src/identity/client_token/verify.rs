@@ -37,6 +37,11 @@ impl TokenVerifier {
         Self { cluster, ring, revoked, clock }
     }
 
+    /// The keys of coordinators that are not revoked, as a JWK set.
+    pub(crate) fn jwks(&self) -> serde_json::Value {
+        self.ring.jwks(self.now(), |node| !self.revoked.is_coordinator_revoked(node))
+    }
+
     pub(crate) fn ring(&self) -> &KeyRing {
         &self.ring
     }
@@ -61,6 +66,9 @@ impl TokenVerifier {
         let Some((node, key)) = self.ring.get(&unverified.kid, now) else {
             return Err(BearerRefused::UnknownKey(shortened(&unverified.kid)));
         };
+        if self.revoked.is_coordinator_revoked(&node) {
+            return Err(BearerRefused::CoordinatorRevoked(node));
+        }
         let claims = unverified.verify(&key)?;
         if claims.iss != issuer_name(&self.cluster, &node) {
             return Err(BearerRefused::Issuer(shortened(&claims.iss)));

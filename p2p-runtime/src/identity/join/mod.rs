@@ -22,7 +22,7 @@ mod joiner;
 mod messages;
 mod refused;
 
-pub(super) use self::messages::challenge_answer;
+pub(super) use self::messages::{MAX_ADDRESSES, MAX_REPLY, challenge_answer};
 pub use self::{
     desk::{Candidate, Desk},
     driver::{JoinEvent, JoinOptions, Joined, join, random_node_id},

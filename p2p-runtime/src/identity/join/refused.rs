@@ -48,10 +48,34 @@ pub enum Refused {
     },
     /// The node id belongs to another key.
     #[error(
-        "the node id {node_id} already belongs to another key; choose another --node-id, \
-         or have an operator release it on the coordinator if that node is gone for good"
+        "the node id {node_id} already belongs to another key; choose another --node-id, or, if that node is gone for good, have an operator \
+         revoke it and let it in again: `p2p node revoke {node_id}`, `p2p token create --node-id {node_id}`"
     )]
     NodeBound {
+        /// The node id.
+        node_id: NodeId,
+    },
+    /// The node was revoked.
+    #[error(
+        "the node {node_id} was revoked; choose another --node-id, \
+         or have an operator let it in again by a token that names it: `p2p token create --node-id {node_id}`"
+    )]
+    NodeRevoked {
+        /// The node id.
+        node_id: NodeId,
+    },
+    /// The key was revoked.
+    #[error("the key of the node {node_id} was revoked; join with a new one, under a fresh --dir")]
+    KeyRevoked {
+        /// The node id.
+        node_id: NodeId,
+    },
+    /// The certificate was renewed before.
+    #[error(
+        "the certificate of {node_id} that was shown was renewed before; if the node's folder was copied or restored, stop the copy, \
+         and join again with a fresh token if this is the one to stay"
+    )]
+    Superseded {
         /// The node id.
         node_id: NodeId,
     },
@@ -91,7 +115,7 @@ impl Refused {
         match self {
             Self::Version { .. } | Self::Malformed { .. } | Self::BadRequest { .. } | Self::Other { .. } => 400,
             Self::UnknownAttempt | Self::BadProof | Self::Token(_) => 403,
-            Self::NodeBound { .. } => 409,
+            Self::NodeBound { .. } | Self::NodeRevoked { .. } | Self::KeyRevoked { .. } | Self::Superseded { .. } => 409,
             Self::NoAddressProved { .. } => 422,
             Self::Unavailable { .. } => 500,
             Self::Busy => 503,
@@ -130,6 +154,9 @@ mod tests {
             Refused::Token(TokenRefused::Used),
             Refused::Token(TokenRefused::Role { allowed: Role::Worker, wanted: Role::Coordinator }),
             Refused::NodeBound { node_id: "a".parse().unwrap() },
+            Refused::NodeRevoked { node_id: "a".parse().unwrap() },
+            Refused::KeyRevoked { node_id: "a".parse().unwrap() },
+            Refused::Superseded { node_id: "a".parse().unwrap() },
             Refused::NoAddressProved { port: 8802, tried },
         ] {
             let body = serde_json::to_vec(&refused.to_body()).unwrap();

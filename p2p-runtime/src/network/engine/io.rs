@@ -26,6 +26,15 @@ pub enum Input {
     Tick,
 }
 
+/// To whom something is carried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Audience {
+    /// To this node, if it is up.
+    Node(NodeId),
+    /// To so many nodes that are up, at random.
+    Some(usize),
+}
+
 /// Something to be done.
 #[derive(Debug, Clone)]
 pub enum Output {
@@ -47,6 +56,13 @@ pub enum Output {
     Event(MemberEvent),
     /// A node that was dead or left is no longer remembered.
     Forgotten(NodeId),
+    /// The ledger of revocations of another node says something.
+    Revocations {
+        /// The certificate's node.
+        from: NodeId,
+        /// What it says.
+        content: Bytes,
+    },
     /// The others were told that this node leaves; nothing more will happen.
     LeaveSpread,
 }

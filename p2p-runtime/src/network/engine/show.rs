@@ -13,6 +13,9 @@ impl Engine {
             .records
             .get(&seat.peer.node_id)
             .is_some_and(|record| record.left && record.announcement.epoch >= seat.peer.epoch);
+        if self.expelled.contains(&seat.peer.node_id) {
+            return NodeStatus::Revoked;
+        }
         match (left, seat.up, seat.suspected) {
             (true, ..) => NodeStatus::Left,
             (false, true, false) => NodeStatus::Alive,
@@ -41,9 +44,11 @@ impl Engine {
                 return;
             }
             // It was dead or gone before this node heard of it: nothing to tell.
-            (None, NodeStatus::Dead | NodeStatus::Left) => return,
-            (None | Some(NodeStatus::Left), NodeStatus::Alive) => out.push(event(MemberEvent::Joined, &info)),
-            (None | Some(NodeStatus::Left), NodeStatus::Suspected) => {
+            (None, NodeStatus::Dead | NodeStatus::Left | NodeStatus::Revoked) => return,
+            (None | Some(NodeStatus::Left | NodeStatus::Revoked), NodeStatus::Alive) => {
+                out.push(event(MemberEvent::Joined, &info));
+            }
+            (None | Some(NodeStatus::Left | NodeStatus::Revoked), NodeStatus::Suspected) => {
                 let alive = with_status(&record.info, NodeStatus::Alive);
                 out.push(event(MemberEvent::Joined, &alive));
                 out.push(event(MemberEvent::Suspected, &info));
@@ -56,7 +61,7 @@ impl Engine {
             }
             (Some(_), NodeStatus::Suspected) => out.push(event(MemberEvent::Suspected, &info)),
             (Some(_), NodeStatus::Dead) => out.push(event(MemberEvent::Failed, &info)),
-            (Some(_), NodeStatus::Left) => out.push(event(MemberEvent::Left, &info)),
+            (Some(_), NodeStatus::Left | NodeStatus::Revoked) => out.push(event(MemberEvent::Left, &info)),
         }
         if let Some(seat) = self.seats.get_mut(node_id) {
             seat.shown = Some(status);

@@ -196,10 +196,12 @@ impl Engine {
         }
         let node_id = peer.node_id.clone();
         let fresh = Seat { peer: peer.clone(), up: false, suspected: false, shown: None, noticed: None };
+        let is_expelled = self.expelled.contains(&node_id);
         let seat = self.seats.entry(node_id.clone()).or_insert(fresh);
         seat.peer = peer;
         if let Some(up) = up {
-            seat.up = up;
+            // Others, who have not heard yet that it was revoked, may still say that it is up.
+            seat.up = up && !is_expelled;
             seat.suspected = false;
         }
         Some(node_id)

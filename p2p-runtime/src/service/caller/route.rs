@@ -57,7 +57,11 @@ impl NodeCaller {
             return Err(no_route(format!("no member is called {id}; the members are: {}", known.join(", "))));
         };
         if !info.is_callable() {
-            let state = if info.status == NodeStatus::Left { "has left" } else { "is dead" };
+            let state = match info.status {
+                NodeStatus::Left => "has left",
+                NodeStatus::Revoked => "was revoked",
+                _ => "is dead",
+            };
             return Err(no_route(format!("node {id} {state}; calls go to members that are alive")));
         }
         if head.tried.contains(id) {

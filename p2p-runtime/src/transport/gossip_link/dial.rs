@@ -5,6 +5,7 @@ use std::{fmt, sync::Arc};
 use futures::future::BoxFuture;
 use p2p_client::{
     protocol::NodeId,
+    revocation::KeyHash,
     wire::{
         dial::DialError,
         net::{BoxStream, Network},
@@ -62,6 +63,8 @@ impl GossipDial for TlsGossipDial {
             }
             let leaf = session.peer_certificates().and_then(<[_]>::first).ok_or(failed(TlsError::NoCertificate))?;
             let node = peer_identity(leaf).map_err(failed)?.node_id;
+            let key = KeyHash::of_certificate(leaf).ok_or(failed(TlsError::NoCertificate))?;
+            let stream = self.tls.material().revocations().guard(stream, &node, key);
             Ok((node, Box::new(stream) as BoxStream))
         })
     }

@@ -51,7 +51,8 @@ impl Handshake for FirstByte {
                 _ => return Err(HandshakeError::UnknownProtocol { protocol: "?".into() }),
             };
             let peer = (said != b'n').then(node);
-            Ok(Secured { stream, protocol, peer, expires, binding: Some(ChannelBinding::from_bytes([7; 32])) })
+            let binding = Some(ChannelBinding::from_bytes([7; 32]));
+            Ok(Secured { stream, protocol, peer, expires, certificate: None, binding })
         })
     }
 }

@@ -63,7 +63,7 @@ impl From<GrantRefused> for AuthError {
         match refused {
             GrantRefused::InvalidClient | GrantRefused::CredentialExpired => Self::invalid_client(&text),
             GrantRefused::InvalidScope { .. } => Self::new(StatusCode::BAD_REQUEST, "invalid_scope", &text),
-            GrantRefused::Crypto | GrantRefused::Vault(_) | GrantRefused::Damaged(_) => {
+            GrantRefused::Crypto | GrantRefused::Vault(_) | GrantRefused::Revoke(_) | GrantRefused::Damaged(_) => {
                 tracing::error!(error = %refused, "no token could be made");
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "server_error", "the node failed; its log tells more")
             }

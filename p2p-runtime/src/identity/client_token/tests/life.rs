@@ -4,7 +4,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation, jwk::JwkSet};
 use p2p_client::protocol::{NodeInfo, NodeStatus, Role};
 
 use super::*;
-use crate::identity::client_token::{DEFAULT_TTL, GrantRefused, MAX_TTL, METADATA};
+use crate::identity::client_token::{DEFAULT_TTL, MAX_TTL, METADATA, PublishedKeys};
 
 #[tokio::test]
 async fn a_token_names_its_client_and_scopes_on_every_node() {
@@ -25,7 +25,7 @@ async fn somebody_elses_reader_of_jwts_believes_the_token_by_the_published_keys(
     let issued = world.token("orders:read").await;
     let header = jsonwebtoken::decode_header(issued.token.reveal()).unwrap();
     assert_eq!((header.alg, header.typ.as_deref()), (Algorithm::EdDSA, Some("at+jwt")));
-    let set: JwkSet = serde_json::from_value(world.verifier.ring().jwks(world.verifier.now())).unwrap();
+    let set: JwkSet = serde_json::from_value(world.verifier.jwks()).unwrap();
     let key = DecodingKey::from_jwk(set.find(&header.kid.unwrap()).unwrap()).unwrap();
     let mut validation = Validation::new(Algorithm::EdDSA);
     validation.set_audience(&[&world.who.cluster]);
@@ -111,11 +111,12 @@ async fn clients_keys_and_revocations_outlive_the_process() {
     let (id, secret) = world.client("ci", "a").await;
     let proof = Proof::Secret(id.name, secret);
     let [kept, revoked] = [(), ()].map(|()| world.authority.issue(&proof, None, None).unwrap());
-    let until = UnixMillis(world.verifier.now().0 + 1_000_000);
-    world.verifier.revoked().revoke(revoked.id.as_str(), until, world.verifier.now()).await.unwrap();
+    world.revoke(&revoked).await.unwrap();
     world.vault.update(vec![world.verifier.ring().to_change().unwrap()]).unwrap();
 
-    let list = RevokedTokens::load(world.vault.clone()).unwrap();
+    let identity = crate::identity::NodeIdentity::load(&*world.vault).unwrap().unwrap();
+    let ledger = Ledger::load(world.vault.clone(), identity.material().clone(), clock(&world.now)).unwrap();
+    let list = RevokedTokens::new(ledger);
     let ring = KeyRing::load(&*world.vault).unwrap();
     let after = TokenVerifier::new(world.who.cluster.clone(), ring, list.clone(), clock(&world.now));
     assert!(after.verify(&kept.token, None).is_ok(), "known without the coordinator having said it again");
@@ -125,23 +126,11 @@ async fn clients_keys_and_revocations_outlive_the_process() {
 }
 
 #[tokio::test]
-async fn what_is_revoked_is_forgotten_when_its_time_is_over() {
-    let world = World::new();
-    let (revoked, now) = (world.verifier.revoked(), world.verifier.now());
-    revoked.revoke("a", UnixMillis(now.0 + 10), now).await.unwrap();
-    revoked.revoke("b", UnixMillis(now.0 + 20), UnixMillis(now.0 + 15)).await.unwrap();
-    let stored = world.vault.get("clients/revoked.json").unwrap().unwrap();
-    let stored: Value = serde_json::from_slice(&stored).unwrap();
-    assert_eq!(stored, json!({ "b": now.0 + 20 }));
-}
-
-#[tokio::test]
 async fn a_revocation_that_cannot_be_kept_is_an_error_and_not_forgotten_silently() {
     let world = World::new();
     let issued = world.token("").await;
     world.vault.full.store(true, SeqCst);
-    let now = world.verifier.now();
-    assert!(world.verifier.revoked().revoke(issued.id.as_str(), UnixMillis(now.0 + 10_000), now).await.is_err());
+    assert!(world.revoke(&issued).await.is_err());
     assert!(world.verify(&issued.token).is_ok());
 }
 
@@ -200,7 +189,7 @@ async fn only_a_coordinators_announcement_makes_keys_known_and_its_leaving_bound
     let keys = world.authority.published().to_metadata();
     let fresh = || {
         let node = world.another_node();
-        node.ring().forget(&world.who.node_id, now);
+        node.ring().announced(&world.who.node_id, PublishedKeys::default(), now);
         node
     };
     let node = fresh();

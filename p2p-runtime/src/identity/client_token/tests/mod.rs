@@ -18,13 +18,13 @@ use p2p_client::{
 use serde_json::{Value, json};
 
 use super::{
-    BearerRefused, BearerToken, ClientId, ClientOptions, ClientSecret, IssuedToken, KeyRing, Proof, RevokedTokens,
+    BearerRefused, BearerToken, ClientId, ClientOptions, ClientSecret, GrantRefused, IssuedToken, KeyRing, Proof, RevokedTokens,
     TokenAuthority, TokenVerifier,
     keys::{SigningKey, SigningKeys},
 };
 use crate::identity::{
-    Clock, codec,
-    tests::cluster,
+    Clock, Ledger, codec,
+    tests::{cluster, worker},
     vault::{Vault, tests::MemoryVault},
 };
 
@@ -34,6 +34,7 @@ struct World {
     vault: Arc<MemoryVault>,
     who: PeerIdentity,
     authority: TokenAuthority,
+    ledger: Ledger,
     /// The coordinator's own.
     verifier: TokenVerifier,
 }
@@ -43,20 +44,34 @@ impl World {
         let (identity, vault) = cluster();
         let now = Arc::new(AtomicU64::new(UnixMillis::now().0));
         let who = identity.peer().clone();
-        let revoked = RevokedTokens::load(vault.clone()).unwrap();
+        let ledger = Ledger::load(vault.clone(), identity.material().clone(), clock(&now)).unwrap();
+        let revoked = RevokedTokens::new(ledger.clone());
         let authority = TokenAuthority::load(vault.clone(), &who, revoked.clone(), clock(&now)).unwrap();
         let verifier = TokenVerifier::new(who.cluster.clone(), KeyRing::default(), revoked, clock(&now));
-        let world = Self { now, vault, who, authority, verifier };
+        let world = Self { now, vault, who, authority, ledger, verifier };
         world.announce(&world.verifier);
         world
     }
 
     /// Another node of the cluster, which has heard of the coordinator's keys.
     fn another_node(&self) -> TokenVerifier {
-        let revoked = RevokedTokens::load(Arc::new(MemoryVault::default())).unwrap();
+        self.another_node_with_ledger().0
+    }
+
+    /// The same, with its record of what was revoked.
+    fn another_node_with_ledger(&self) -> (TokenVerifier, Ledger) {
+        let worker = worker(&self.vault, "w");
+        let ledger = Ledger::load(Arc::new(MemoryVault::default()), worker.material().clone(), clock(&self.now)).unwrap();
+        let revoked = RevokedTokens::new(ledger.clone());
         let node = TokenVerifier::new(self.who.cluster.clone(), KeyRing::default(), revoked, clock(&self.now));
         self.announce(&node);
-        node
+        (node, ledger)
+    }
+
+    /// Revokes a token of which the rest is good.
+    async fn revoke(&self, token: &IssuedToken) -> Result<(), GrantRefused> {
+        let until = UnixMillis(self.verifier.now().0 + 900_000);
+        self.verifier.revoked().revoke(token.id.as_str(), until).await
     }
 
     fn announce(&self, to: &TokenVerifier) {

@@ -1,0 +1,210 @@
+//! The set that holds now, and what has to know when it changes.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+
+use super::{ClientTokenId, Guarded, KeyHash, RevocationSet, guard::Cut};
+use crate::protocol::NodeId;
+
+/// The revocations that a program knows of. Clones share them.
+///
+/// ```
+/// use p2p_client::revocation::{KeyHash, RevocationSet, Revocations};
+///
+/// let revocations = Revocations::default(); // nothing is revoked
+/// let changes = revocations.subscribe();
+/// assert!(!revocations.set().is_revoked(&"worker-1".parse()?, &KeyHash::new([0; 32])));
+/// revocations.replace(RevocationSet::default());
+/// assert!(changes.has_changed());
+/// # Ok::<(), p2p_client::protocol::InvalidId>(())
+/// ```
+#[derive(Clone)]
+pub struct Revocations {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    set: ArcSwap<RevocationSet>,
+    changed: watch::Sender<()>,
+    serial: AtomicU64,
+    guarded: Mutex<HashMap<u64, Peer>>,
+}
+
+/// The other end of a stream that is guarded.
+struct Peer {
+    node_id: NodeId,
+    key: KeyHash,
+    cut: Arc<Cut>,
+}
+
+impl Default for Revocations {
+    fn default() -> Self {
+        let inner = Inner {
+            set: ArcSwap::default(),
+            changed: watch::Sender::new(()),
+            serial: AtomicU64::new(0),
+            guarded: Mutex::default(),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+}
+
+impl Revocations {
+    /// The set that holds now.
+    pub fn set(&self) -> Arc<RevocationSet> {
+        self.inner.set.load_full()
+    }
+
+    /// Whether a certificate in this name, for this key, is not good any more.
+    pub fn is_revoked(&self, node_id: &NodeId, key: &KeyHash) -> bool {
+        self.inner.set.load().is_revoked(node_id, key)
+    }
+
+    /// Whether nothing that this key signs is good any more.
+    pub fn is_key_revoked(&self, key: &KeyHash) -> bool {
+        self.inner.set.load().is_key_revoked(key)
+    }
+
+    /// Whether a client's token serves nobody any more, by its `jti`.
+    pub fn is_token_revoked(&self, jti: &ClientTokenId) -> bool {
+        self.inner.set.load().is_client_token_revoked(jti)
+    }
+
+    /// Puts another set in place: tells those who follow, and cuts the streams to nodes that are revoked by it. Whoever calls this has
+    /// made the set durable.
+    pub fn replace(&self, set: RevocationSet) {
+        self.inner.set.store(Arc::new(set));
+        let set = self.inner.set.load();
+        for peer in self.inner.guarded().values().filter(|peer| set.is_revoked(&peer.node_id, &peer.key)) {
+            tracing::warn!(target: "audit", node = %peer.node_id, "a connection of a revoked node is cut");
+            peer.cut.cut();
+        }
+        self.inner.changed.send_replace(());
+    }
+
+    /// Follows the changes from now on.
+    pub fn subscribe(&self) -> Changes {
+        Changes(self.inner.changed.subscribe())
+    }
+
+    /// A stream to the node with this certificate, that breaks as soon as the certificate is revoked; also if that happened between the handshake
+    /// and now.
+    pub fn guard<S>(&self, stream: S, node_id: &NodeId, key: KeyHash) -> Guarded<S> {
+        let cut = Arc::<Cut>::default();
+        let serial = self.inner.serial.fetch_add(1, Ordering::Relaxed);
+        let peer = Peer { node_id: node_id.clone(), key, cut: cut.clone() };
+        self.inner.guarded().insert(serial, peer);
+        // Only now: a set that came in between has seen this stream, or is seen here.
+        if self.is_revoked(node_id, &key) {
+            cut.cut();
+        }
+        Guarded::new(stream, cut, Registration { inner: self.inner.clone(), serial })
+    }
+}
+
+impl fmt::Debug for Revocations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Revocations").field("statements", &self.inner.set.load().len()).finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    fn guarded(&self) -> MutexGuard<'_, HashMap<u64, Peer>> {
+        self.guarded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Keeps a stream known for as long as it lives.
+pub(super) struct Registration {
+    inner: Arc<Inner>,
+    serial: u64,
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.inner.guarded().remove(&self.serial);
+    }
+}
+
+/// Waits for changes of [`Revocations`].
+#[derive(Debug, Clone)]
+pub struct Changes(watch::Receiver<()>);
+
+impl Changes {
+    /// Waits until the set has changed since it was last waited for. Waits forever once nobody can change it any more.
+    pub async fn next(&mut self) {
+        if self.0.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Whether the set has changed since it was last waited for.
+    pub fn has_changed(&self) -> bool {
+        self.0.has_changed().unwrap_or(false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+    use crate::{
+        protocol::UnixMillis,
+        revocation::{Author, Reason, Statement, StatementId, Subject},
+    };
+
+    fn without(name: &str) -> RevocationSet {
+        let by = Author { node_id: "c".parse().unwrap(), key: KeyHash::new([9; 32]) };
+        let subject = Subject::Node { node_id: name.parse().unwrap() };
+        let statement = Statement { subject, at: UnixMillis(1), by, reason: Reason::default() };
+        let mut set = RevocationSet::default();
+        set.extend([(StatementId::from_bytes([1; 16]), statement)]).unwrap();
+        set
+    }
+
+    #[tokio::test]
+    async fn a_guarded_stream_breaks_for_its_reader_and_its_writer_when_its_node_is_revoked_and_others_go_on() {
+        let revocations = Revocations::default();
+        let (w, mut far) = tokio::io::duplex(8);
+        let (v, mut other) = tokio::io::duplex(8);
+        let mut w = revocations.guard(w, &"w".parse().unwrap(), KeyHash::new([1; 32]));
+        let mut v = revocations.guard(v, &"v".parse().unwrap(), KeyHash::new([2; 32]));
+        far.write_all(b"x").await.unwrap();
+        assert_eq!(w.read_u8().await.unwrap(), b'x');
+        let waiting = tokio::spawn(async move {
+            let (mut reader, mut writer) = tokio::io::split(w);
+            tokio::join!(reader.read_u8(), writer.write_all(&[0; 64]))
+        });
+        tokio::task::yield_now().await;
+        let mut changes = revocations.subscribe();
+        revocations.replace(without("w"));
+        changes.next().await;
+        let (read, wrote) = waiting.await.unwrap();
+        assert_eq!(read.unwrap_err().kind(), std::io::ErrorKind::ConnectionAborted);
+        assert_eq!(wrote.unwrap_err().kind(), std::io::ErrorKind::ConnectionAborted);
+        other.write_all(b"y").await.unwrap();
+        assert_eq!(v.read_u8().await.unwrap(), b'y');
+    }
+
+    #[tokio::test]
+    async fn a_stream_whose_node_was_revoked_during_its_handshake_is_broken_from_the_start() {
+        let revocations = Revocations::default();
+        revocations.replace(without("w"));
+        let (w, mut far) = tokio::io::duplex(8);
+        let mut w = revocations.guard(w, &"w".parse().unwrap(), KeyHash::new([1; 32]));
+        far.write_all(b"x").await.unwrap();
+        assert_eq!(w.read_u8().await.unwrap_err().kind(), std::io::ErrorKind::ConnectionAborted);
+        drop(w);
+        assert!(revocations.inner.guarded().is_empty(), "streams that are gone are forgotten");
+    }
+}

@@ -1,0 +1,182 @@
+//! Renewals: another certificate for a node that has one, for the same key and the same role.
+
+use std::{collections::HashMap, time::Duration};
+
+use p2p_client::protocol::{NodeId, UnixMillis};
+use rustls_pki_types::{CertificateDer, UnixTime};
+
+use super::{
+    super::{
+        address::Host,
+        ca::{CertificateHash, NodeNames},
+        challenge::{self, Question},
+        codec,
+        join::{Issued, LeftOut, Nonce, Refused, challenge_answer},
+        key::PublicKey,
+        renewal::{CertificateInfo, RenewReply, RenewRequest},
+    },
+    Inner, IssuedNode, Issuer, lock, node_change,
+};
+
+/// How many challenges wait at once, each of another node.
+const MAX_WAITING: usize = 1024;
+/// How long one waits, in milliseconds.
+const WAITS: u64 = 60_000;
+/// How long a certificate that was renewed may still be used to renew, in milliseconds: the answer may have been lost.
+const LOST_ANSWER: u64 = 10 * 60_000;
+
+/// The challenges of nodes with new addresses, one for each.
+#[derive(Debug, Default)]
+pub(super) struct Waiting(HashMap<NodeId, Challenge>);
+
+#[derive(Debug)]
+struct Challenge {
+    nonce: Nonce,
+    text: String,
+    until: UnixMillis,
+}
+
+impl Waiting {
+    fn begin(&mut self, node_id: &NodeId, now: UnixMillis) -> Result<(Nonce, String), Refused> {
+        self.0.retain(|_, challenge| challenge.until > now);
+        if self.0.len() >= MAX_WAITING && !self.0.contains_key(node_id) {
+            return Err(Refused::Busy);
+        }
+        let (mut nonce, mut text) = ([0; 32], [0; 16]);
+        let random = aws_lc_rs::rand::fill(&mut nonce).and_then(|()| aws_lc_rs::rand::fill(&mut text));
+        random.map_err(|_| Refused::Unavailable { reason: "no random bytes".into() })?;
+        let (nonce, text) = (Nonce(nonce), codec::encode(&text));
+        let until = UnixMillis(now.0.saturating_add(WAITS));
+        self.0.insert(node_id.clone(), Challenge { nonce, text: text.clone(), until });
+        Ok((nonce, text))
+    }
+
+    fn end(&mut self, node_id: &NodeId, nonce: &Nonce, now: UnixMillis) -> Result<String, Refused> {
+        match self.0.get(node_id) {
+            Some(challenge) if challenge.nonce == *nonce && challenge.until > now => {}
+            _ => return Err(Refused::UnknownAttempt),
+        }
+        self.0.remove(node_id).map(|challenge| challenge.text).ok_or(Refused::UnknownAttempt)
+    }
+}
+
+/// What a renewal is to say.
+struct Renewal {
+    shown: CertificateInfo,
+    key: PublicKey,
+    addresses: Vec<Host>,
+    left_out: Vec<LeftOut>,
+}
+
+impl Issuer {
+    /// Answers a request to renew, of the node that has shown this certificate on the connection.
+    ///
+    /// # Errors
+    /// Why it is not renewed.
+    pub async fn renew(&self, request: RenewRequest, shown: &CertificateDer<'_>) -> Result<RenewReply, Refused> {
+        let renewal = check(&request, shown)?;
+        let known = |host: &Host| renewal.shown.addresses.contains(host);
+        let (mut addresses, new): (Vec<_>, Vec<_>) = request.addresses.into_iter().partition(known);
+        let mut left_out = Vec::new();
+        if !new.is_empty() {
+            let now = (self.0.options.clock)();
+            let node_id = &renewal.shown.peer.node_id;
+            let Some(nonce) = request.nonce else {
+                let first = renewal.shown.clone();
+                self.blocking(move |inner| inner.may_renew(&first).map(drop)).await.unwrap_or_else(|lost| Err(lost.into()))?;
+                let (nonce, challenge) = lock(&self.0.renewals).begin(node_id, now)?;
+                return Ok(RenewReply::Challenge { nonce, challenge, port: self.0.options.challenge_port });
+            };
+            let challenge = lock(&self.0.renewals).end(node_id, &nonce, now)?;
+            let (mut proved, not) = self.prove(&new, &challenge, &renewal.key).await;
+            addresses.append(&mut proved);
+            left_out = not;
+        }
+        let renewal = Renewal { addresses, left_out, ..renewal };
+        self.blocking(move |inner| inner.renew(renewal)).await.unwrap_or_else(|lost| Err(lost.into())).map(RenewReply::Issued)
+    }
+
+    /// Renews the certificate of this coordinator itself, which vouches for its addresses.
+    ///
+    /// # Errors
+    /// Why it is not renewed.
+    pub async fn renew_own(&self, request: RenewRequest, shown: &CertificateDer<'_>) -> Result<Issued, Refused> {
+        let renewal = Renewal { addresses: request.addresses.clone(), ..check(&request, shown)? };
+        self.blocking(move |inner| inner.renew(renewal)).await.unwrap_or_else(|lost| Err(lost.into()))
+    }
+
+    async fn prove(&self, claimed: &[Host], challenge: &str, key: &PublicKey) -> (Vec<Host>, Vec<LeftOut>) {
+        let options = &self.0.options;
+        let question = Question {
+            challenge,
+            answer: &challenge_answer(challenge, key),
+            port: options.challenge_port,
+            loopback: options.advertised.iter().any(Host::is_loopback),
+        };
+        challenge::prove(&*options.fetcher, claimed, question).await
+    }
+}
+
+/// The request is signed by the key of the certificate that was shown, so that both are the same node's.
+fn check(request: &RenewRequest, shown: &CertificateDer<'_>) -> Result<Renewal, Refused> {
+    let bad = |reason: String| Refused::BadRequest { reason };
+    let shown = CertificateInfo::read(shown).map_err(|error| bad(error.to_string()))?;
+    let key = PublicKey::from_request(&request.csr).map_err(|error| bad(error.to_string()))?;
+    if shown.key != key.thumbprint().into() {
+        return Err(Refused::NodeBound { node_id: shown.peer.node_id });
+    }
+    Ok(Renewal { shown, key, addresses: Vec::new(), left_out: Vec::new() })
+}
+
+impl Inner {
+    /// Whether the node of this certificate may have another. Gives what is known of it.
+    fn may_renew(&self, shown: &CertificateInfo) -> Result<Option<IssuedNode>, Refused> {
+        let node_id = &shown.peer.node_id;
+        let set = self.ledger.revocations().set();
+        if set.is_key_revoked(&shown.key) {
+            return Err(Refused::KeyRevoked { node_id: node_id.clone() });
+        }
+        if set.is_revoked(node_id, &shown.key) {
+            return Err(Refused::NodeRevoked { node_id: node_id.clone() });
+        }
+        // Another coordinator may have let it in; then its certificate is all that is known.
+        let Some(known) = self.bound(node_id)? else { return Ok(None) };
+        if shown.key != known.key.into() || shown.peer.role != known.role {
+            return Err(Refused::NodeBound { node_id: node_id.clone() });
+        }
+        let is_last = known.certificate.is_none_or(|last| last == shown.hash);
+        let was_lost =
+            known.previous == Some(shown.hash) && (self.options.clock)().0 < known.issued.0.saturating_add(LOST_ANSWER);
+        if !is_last && !was_lost {
+            tracing::error!(
+                target: "audit",
+                %node_id,
+                "a certificate was used to renew that was renewed before; is the node's folder in use twice?"
+            );
+            return Err(Refused::Superseded { node_id: node_id.clone() });
+        }
+        Ok(Some(known))
+    }
+
+    fn renew(&self, renewal: Renewal) -> Result<Issued, Refused> {
+        let Renewal { shown, key, addresses, left_out } = renewal;
+        let _writing = lock(&self.writing);
+        let known = self.may_renew(&shown)?;
+        let clock = (self.options.clock)();
+        let now = UnixTime::since_unix_epoch(Duration::from_millis(clock.0));
+        let names = NodeNames { node_id: &shown.peer.node_id, role: shown.peer.role, addresses: &addresses };
+        let chain = self.ca.issue(&key, &names, now)?;
+        let record = IssuedNode {
+            node_id: shown.peer.node_id.clone(),
+            role: shown.peer.role,
+            key: key.thumbprint(),
+            token: known.and_then(|known| known.token),
+            issued: clock,
+            certificate: chain.first().map(CertificateHash::of),
+            previous: Some(shown.hash),
+        };
+        self.vault.update(vec![node_change(&record)?])?;
+        tracing::info!(target: "audit", node_id = %record.node_id, "renewed a node's certificate");
+        Ok(Issued::new(&chain, self.ca.root().cluster().clone(), (self.options.seed)(), left_out, clock))
+    }
+}

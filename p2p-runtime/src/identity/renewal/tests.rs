@@ -1,0 +1,198 @@
+//! What a coordinator renews, and what it does not.
+
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use p2p_client::{
+    protocol::{Role, UnixMillis},
+    revocation::{Reason, Subject},
+};
+use rustls_pki_types::{CertificateDer, UnixTime};
+
+use super::{super::tests::*, *};
+use crate::identity::{
+    Host, Issuer, IssuerOptions, Ledger, NodeIdentity, NodeKey, NodeNames, Vault,
+    challenge::tests::World,
+    join::{Issued, Refused, Seed},
+    vault::tests::MemoryVault,
+};
+
+struct Desk {
+    issuer: Issuer,
+    ledger: Ledger,
+    vault: Arc<MemoryVault>,
+    world: Arc<World>,
+    clock: Arc<AtomicU64>,
+}
+
+fn desk() -> Desk {
+    let (identity, vault) = cluster();
+    let (world, clock) = (Arc::new(World::default()), Arc::new(AtomicU64::new(UnixMillis::now().0)));
+    let seed = Seed { node_id: identity.peer().node_id.clone(), authority: "10.0.0.1:8001".into() };
+    let mut options = IssuerOptions::new(seed, vec!["10.0.0.1".parse().unwrap()], world.clone());
+    let time = clock.clone();
+    options.clock = Arc::new(move || UnixMillis(time.load(Ordering::SeqCst)));
+    let ledger = ledger(&identity, &vault);
+    let issuer = Issuer::load(vault.clone(), identity.root(), ledger.clone(), options).unwrap().unwrap();
+    Desk { issuer, ledger, vault, world, clock }
+}
+
+/// A worker whose certificate has this address.
+fn worker_with(vault: &MemoryVault, address: &str) -> NodeIdentity {
+    let (key, ca) = (NodeKey::generate().unwrap(), issuing(vault));
+    let (node_id, addresses): (_, [Host; 1]) = ("w".parse().unwrap(), [address.parse().unwrap()]);
+    let names = NodeNames { node_id: &node_id, role: Role::Worker, addresses: &addresses };
+    let chain = ca.issue(&key.public(), &names, UnixTime::now()).unwrap();
+    NodeIdentity::new(key, chain, ca.root().clone()).unwrap()
+}
+
+fn request(key: &NodeKey, addresses: &[&str]) -> RenewRequest {
+    let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
+    RenewRequest { version: RENEW_VERSION, csr: key.request().unwrap(), addresses, nonce: None }
+}
+
+impl Desk {
+    async fn renew(&self, key: &NodeKey, shown: &CertificateDer<'_>) -> Result<Issued, Refused> {
+        match self.issuer.renew(request(key, &["10.0.0.9"]), shown).await? {
+            RenewReply::Issued(issued) => Ok(issued),
+            RenewReply::Challenge { .. } => panic!("nothing is new"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_renewed_certificate_says_what_the_old_one_said_for_another_year() {
+    let desk = desk();
+    let w = worker_with(&desk.vault, "10.0.0.9");
+    let old = w.certificate().unwrap();
+    let issued = desk.renew(w.key(), &w.chain()[0]).await.unwrap();
+    let vault = MemoryVault::default();
+    w.take_renewed(&vault, issued.chain()).unwrap();
+    let new = w.certificate().unwrap();
+    assert_eq!((&new.peer, new.key, &new.addresses), (&old.peer, old.key, &old.addresses));
+    assert!(new.hash != old.hash && new.until >= old.until);
+    assert_eq!(NodeIdentity::load(&vault).unwrap().unwrap().chain(), issued.chain(), "it is kept");
+    assert!(desk.world.called.lock().unwrap().is_empty(), "what was proved once is not proved again");
+}
+
+#[tokio::test]
+async fn a_certificate_that_could_not_be_kept_is_not_used() {
+    let desk = desk();
+    let w = worker_with(&desk.vault, "10.0.0.9");
+    let before = w.certificate().unwrap().hash;
+    let issued = desk.renew(w.key(), &w.chain()[0]).await.unwrap();
+    let vault = MemoryVault::default();
+    vault.full.store(true, Ordering::SeqCst);
+    w.take_renewed(&vault, issued.chain()).unwrap_err();
+    assert_eq!(w.certificate().unwrap().hash, before);
+    // Nor is somebody else's.
+    vault.full.store(false, Ordering::SeqCst);
+    let other = worker(&desk.vault, "other");
+    let said = w.take_renewed(&vault, other.chain().to_vec()).unwrap_err().to_string();
+    assert!(said.contains("/worker/other"), "{said}");
+    assert_eq!(w.certificate().unwrap().hash, before);
+}
+
+#[tokio::test]
+async fn another_key_gets_nothing_however_good_the_certificate_is_that_is_shown() {
+    let desk = desk();
+    let w = worker_with(&desk.vault, "10.0.0.9");
+    let said = desk.renew(&NodeKey::generate().unwrap(), &w.chain()[0]).await.unwrap_err();
+    assert!(matches!(said, Refused::NodeBound { .. }), "{said}");
+}
+
+#[tokio::test]
+async fn a_new_address_is_proved_by_a_challenge_of_its_own_and_left_out_where_it_is_not() {
+    let desk = desk();
+    let w = worker_with(&desk.vault, "10.0.0.9");
+    let proved: IpAddr = "10.0.0.7".parse().unwrap();
+    desk.world.keys.lock().unwrap().insert(proved, w.key().public().thumbprint().to_string());
+    let mut ask = request(w.key(), &["10.0.0.7", "10.0.0.8"]);
+    let RenewReply::Challenge { nonce, port, .. } = desk.issuer.renew(ask.clone(), &w.chain()[0]).await.unwrap() else {
+        panic!("both are new");
+    };
+    assert_eq!(port, 8802);
+    assert!(desk.world.called.lock().unwrap().is_empty(), "nobody is called before the node is ready");
+    ask.nonce = Some(nonce);
+    let RenewReply::Issued(issued) = desk.issuer.renew(ask.clone(), &w.chain()[0]).await.unwrap() else {
+        panic!("it has been challenged");
+    };
+    let certificate = CertificateInfo::read(&issued.chain()[0]).unwrap();
+    assert_eq!(
+        certificate.addresses,
+        [Host::Ip(proved)],
+        "neither the old one, which was not asked for, nor one that did not answer"
+    );
+    assert_eq!(issued.left_out.len(), 1);
+    assert_eq!(issued.left_out[0].address, "10.0.0.8".parse().unwrap());
+    // A nonce works once.
+    assert_eq!(desk.issuer.renew(ask, &w.chain()[0]).await.unwrap_err(), Refused::UnknownAttempt);
+}
+
+#[tokio::test]
+async fn a_revoked_node_and_a_revoked_key_are_not_renewed() {
+    let desk = desk();
+    let w = worker_with(&desk.vault, "10.0.0.9");
+    let node_id = w.peer().node_id.clone();
+    desk.ledger.revoke(vec![Subject::Node { node_id }], Reason::default()).await.unwrap();
+    let said = desk.renew(w.key(), &w.chain()[0]).await.unwrap_err();
+    assert!(matches!(said, Refused::NodeRevoked { .. }), "{said}");
+    let key = w.key().public().thumbprint().into();
+    desk.ledger.revoke(vec![Subject::Key { key }], Reason::default()).await.unwrap();
+    let said = desk.renew(w.key(), &w.chain()[0]).await.unwrap_err();
+    assert!(matches!(said, Refused::KeyRevoked { .. }), "{said}");
+}
+
+#[tokio::test]
+async fn a_role_is_not_changed_by_renewing() {
+    let desk = desk();
+    let w = worker_with(&desk.vault, "10.0.0.9");
+    let issued = desk.renew(w.key(), &w.chain()[0]).await.unwrap();
+    let certificate = CertificateInfo::read(&issued.chain()[0]).unwrap();
+    assert_eq!(certificate.peer.role, Role::Worker);
+    // One that says another role than the coordinator has noted, under whatever authority, is not renewed either.
+    let ca = issuing(&desk.vault);
+    let names = NodeNames { node_id: &w.peer().node_id, role: Role::Coordinator, addresses: &[] };
+    let chief = ca.issue(&w.key().public(), &names, UnixTime::now()).unwrap();
+    let said = desk.renew(w.key(), &chief[0]).await.unwrap_err();
+    assert!(matches!(said, Refused::NodeBound { .. }), "{said}");
+}
+
+/// Paths are those of the list of security cases.
+mod security {
+    use super::*;
+
+    const ELEVEN_MINUTES: u64 = 11 * 60_000;
+
+    #[tokio::test]
+    async fn case_34_of_two_machines_with_one_key_the_second_to_renew_is_refused_and_noticed() {
+        let desk = desk();
+        let w = worker_with(&desk.vault, "10.0.0.9");
+        let cloned = w.chain()[0].clone();
+        let first = desk.renew(w.key(), &cloned).await.unwrap();
+        desk.renew(w.key(), &cloned).await.expect("its answer may have been lost");
+        let last = desk.renew(w.key(), &cloned).await.unwrap();
+        desk.clock.fetch_add(ELEVEN_MINUTES, Ordering::SeqCst);
+        let said = desk.renew(w.key(), &cloned).await.unwrap_err();
+        assert!(matches!(said, Refused::Superseded { .. }), "{said}");
+        assert!(said.to_string().contains("stop the copy"), "{said}");
+        assert!(matches!(desk.renew(w.key(), &first.chain()[0]).await, Err(Refused::Superseded { .. })));
+        desk.renew(w.key(), &last.chain()[0]).await.expect("the last one is good");
+    }
+
+    #[tokio::test]
+    async fn case_34_control_without_a_note_of_the_last_certificate_both_are_renewed_for_ever() {
+        let desk = desk();
+        let w = worker_with(&desk.vault, "10.0.0.9");
+        for _ in 0..3 {
+            desk.renew(w.key(), &w.chain()[0]).await.unwrap();
+            desk.clock.fetch_add(ELEVEN_MINUTES, Ordering::SeqCst);
+            desk.vault.update(vec![crate::identity::Change::Remove("ca/nodes/w.json".into())]).unwrap();
+        }
+    }
+}

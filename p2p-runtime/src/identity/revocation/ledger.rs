@@ -1,0 +1,331 @@
+//! What a node knows to be revoked, durably: one entry of the store for each statement.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError, RwLock},
+};
+
+use p2p_client::{
+    protocol::{NodeId, Role, UnixMillis},
+    revocation::{
+        Author, BadStatement, Digest, KeyHash, Reason, RevocationSet, Revocations, SetFull, Statement, StatementId, Subject,
+    },
+    wire::tls::TlsMaterial,
+};
+
+use super::super::{
+    attest::{AttestError, Attestor},
+    error::IdentityError,
+    issuer::Clock,
+    vault::{Change, Vault, VaultError, json},
+};
+use super::{RefusedStatement, SignedStatement};
+
+/// Where statements stand in the store, each under its id.
+const FOLDER: &str = "revocations/";
+
+/// A node's record of what was revoked. Clones share it.
+#[derive(Clone)]
+pub struct Ledger(Arc<Inner>);
+
+struct Inner {
+    vault: Arc<dyn Vault>,
+    material: TlsMaterial,
+    clock: Clock,
+    kept: RwLock<BTreeMap<StatementId, SignedStatement>>,
+    /// Held from the look at what is there through the durable write to its taking effect.
+    writing: Mutex<()>,
+}
+
+/// Why something could not be revoked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RevokeError {
+    /// Only coordinators do that.
+    #[error(
+        "this node is a worker, and only coordinators revoke; run the command on a coordinator: `p2p nodes` shows which nodes are"
+    )]
+    NotCoordinator,
+    /// A coordinator does not take its own power away.
+    #[error("{node_id} is this node itself; take it out with `p2p leave`, or revoke it on another coordinator")]
+    Itself {
+        /// This node.
+        node_id: NodeId,
+    },
+    /// There are too many.
+    #[error(transparent)]
+    Full(#[from] SetFull),
+    /// It could not be signed.
+    #[error(transparent)]
+    Sign(#[from] AttestError),
+    /// It could not be written down; nothing was revoked.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+}
+
+/// What became of statements that came from another node.
+#[derive(Debug, Default)]
+pub struct Accepted {
+    /// Those that this node did not know, and now keeps.
+    pub fresh: Vec<StatementId>,
+    /// Why others were not believed.
+    pub refused: Vec<RefusedStatement>,
+}
+
+/// A statement of this node's own that is about to be written.
+pub(in super::super) struct Prepared {
+    statement: Statement,
+    signed: SignedStatement,
+}
+
+impl Prepared {
+    /// What makes it durable.
+    pub(in super::super) fn change(&self) -> Result<Change, VaultError> {
+        change(&self.signed)
+    }
+}
+
+impl Ledger {
+    /// Takes what is known from the store, and lets it take effect in this material.
+    ///
+    /// # Errors
+    /// The store fails, or holds what this version cannot read.
+    pub fn load(vault: Arc<dyn Vault>, material: TlsMaterial, clock: Clock) -> Result<Self, IdentityError> {
+        let mut kept = BTreeMap::new();
+        let mut statements = Vec::new();
+        for path in vault.list(FOLDER)? {
+            let Some(stored) = vault.get(&path)? else { continue };
+            let damaged = |error: &dyn fmt::Display| IdentityError::Damaged(format!("the revocation at {path}: {error}"));
+            let signed: SignedStatement = serde_json::from_slice(&stored).map_err(|error| damaged(&error))?;
+            let statement = signed.statement().map_err(|error| match error {
+                BadStatement::NewerFormat(format) => IdentityError::NewerFormat(format),
+                other => damaged(&other),
+            })?;
+            statements.push((signed.id(), statement));
+            kept.insert(signed.id(), signed);
+        }
+        let mut set = RevocationSet::default();
+        set.extend(statements).map_err(|error| IdentityError::Damaged(error.to_string()))?;
+        material.revocations().replace(set);
+        Ok(Self(Arc::new(Inner { vault, material, clock, kept: RwLock::new(kept), writing: Mutex::default() })))
+    }
+
+    /// What holds now.
+    pub fn revocations(&self) -> &Revocations {
+        self.0.material.revocations()
+    }
+
+    /// What this ledger is compared with others by.
+    pub fn digest(&self) -> Digest {
+        self.revocations().set().digest()
+    }
+
+    /// Revokes, in the name of this coordinator. What is revoked already changes nothing. It is durable when this returns, in force on this
+    /// node, and on its way to the others. Gives the statements that were made.
+    ///
+    /// # Errors
+    /// [`RevokeError`]; then nothing was revoked.
+    pub async fn revoke(&self, subjects: Vec<Subject>, reason: Reason) -> Result<Vec<Statement>, RevokeError> {
+        self.blocking(move |inner| inner.revoke(subjects, &reason)).await.unwrap_or_else(|lost| Err(lost.into()))
+    }
+
+    /// Takes in statements that another node has passed on. Those that are new and good are durable and in force when this returns.
+    ///
+    /// # Errors
+    /// The store fails, or there are too many; then none was taken in.
+    pub async fn accept(&self, statements: Vec<SignedStatement>) -> Result<Accepted, RevokeError> {
+        self.blocking(move |inner| inner.accept(statements)).await.unwrap_or_else(|lost| Err(lost.into()))
+    }
+
+    /// Forgets statements about tokens that have expired by themselves.
+    ///
+    /// # Errors
+    /// The store fails; then nothing is forgotten.
+    pub async fn forget_expired(&self) -> Result<(), RevokeError> {
+        self.blocking(Inner::forget_expired).await.unwrap_or_else(|lost| Err(lost.into()))
+    }
+
+    /// Those of these statements that are here.
+    pub fn get<'a>(&self, ids: impl IntoIterator<Item = &'a StatementId>) -> Vec<SignedStatement> {
+        let kept = self.0.kept.read().unwrap_or_else(PoisonError::into_inner);
+        ids.into_iter().filter_map(|id| kept.get(id).cloned()).collect()
+    }
+
+    /// The ids of all statements that are here, in order.
+    pub fn ids(&self) -> Vec<StatementId> {
+        self.revocations().set().iter().map(|(id, _)| *id).collect()
+    }
+
+    /// Makes the statement that lets a revoked node in again, to be written together with its certificate.
+    pub(in super::super) fn prepare_readmission(&self, node_id: NodeId, key: KeyHash) -> Result<Prepared, RevokeError> {
+        self.0.prepare(Subject::Readmission { node_id, key }, &Reason::default())
+    }
+
+    /// Lets a statement take effect that has been written.
+    pub(in super::super) fn take_effect(&self, prepared: Prepared) -> Result<(), SetFull> {
+        let _writing = self.0.lock();
+        self.0.publish(vec![prepared]).map(drop)
+    }
+
+    /// Runs what blocks on the disk where it may. It runs to its end even if the caller goes away.
+    async fn blocking<T: Send + 'static>(&self, work: impl FnOnce(&Inner) -> T + Send + 'static) -> Result<T, VaultError> {
+        let inner = self.0.clone();
+        tokio::task::spawn_blocking(move || work(&inner)).await.map_err(VaultError::new)
+    }
+}
+
+impl fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ledger").field("revocations", self.revocations()).finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    fn lock(&self) -> std::sync::MutexGuard<'_, ()> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn attestor(&self) -> Attestor {
+        Attestor::new(self.material.clone())
+    }
+
+    /// Who this node is, with its key; only a coordinator signs.
+    fn author(&self) -> Result<Author, RevokeError> {
+        let own = self.material.own();
+        let key = own.as_ref().and_then(|own| own.cert.first()).and_then(KeyHash::of_certificate);
+        match (self.material.identity(), key) {
+            (Some(me), Some(key)) if me.role == Role::Coordinator => Ok(Author { node_id: me.node_id, key }),
+            _ => Err(RevokeError::NotCoordinator),
+        }
+    }
+
+    fn prepare(&self, subject: Subject, reason: &Reason) -> Result<Prepared, RevokeError> {
+        let by = self.author()?;
+        self.refuse_itself(&subject, &by)?;
+        // Later than all that is known, whatever the clock says: what is said now is said in the knowledge of them.
+        let after = self.material.revocations().set().latest().map_or(0, |latest| latest.0 + 1);
+        let at = UnixMillis((self.clock)().0.max(after));
+        let statement = Statement { subject, at, by, reason: reason.clone() };
+        let signed = SignedStatement::sign(&statement, &self.attestor())?;
+        Ok(Prepared { statement, signed })
+    }
+
+    /// A coordinator that revoked itself could not even say so any more.
+    fn refuse_itself(&self, subject: &Subject, me: &Author) -> Result<(), RevokeError> {
+        let own = self.material.own();
+        let is_own = match subject {
+            Subject::Node { node_id } => *node_id == me.node_id,
+            Subject::Key { key } => own.iter().flat_map(|own| &own.cert).any(|cert| KeyHash::of_certificate(cert) == Some(*key)),
+            _ => false,
+        };
+        if is_own { Err(RevokeError::Itself { node_id: me.node_id.clone() }) } else { Ok(()) }
+    }
+
+    fn revoke(&self, subjects: Vec<Subject>, reason: &Reason) -> Result<Vec<Statement>, RevokeError> {
+        let _writing = self.lock();
+        self.author()?;
+        let set = self.material.revocations().set();
+        let news = subjects.into_iter().filter(|subject| !is_revoked(&set, subject));
+        let prepared: Vec<_> = news.map(|subject| self.prepare(subject, reason)).collect::<Result<_, _>>()?;
+        self.write(&prepared)?;
+        let statements: Vec<_> = prepared.iter().map(|prepared| prepared.statement.clone()).collect();
+        self.publish(prepared)?;
+        for statement in &statements {
+            tracing::warn!(target: "audit", subject = %statement.subject, reason = statement.reason.as_str(), "revoked");
+        }
+        Ok(statements)
+    }
+
+    fn accept(&self, statements: Vec<SignedStatement>) -> Result<Accepted, RevokeError> {
+        let _writing = self.lock();
+        let (set, now, attestor) = (self.material.revocations().set(), (self.clock)(), self.attestor());
+        let mut accepted = Accepted::default();
+        let mut fresh = Vec::new();
+        for signed in statements {
+            if set.contains(&signed.id()) {
+                continue;
+            }
+            match signed.verify(&attestor, now) {
+                Ok(statement) if RevocationSet::is_over(&statement.subject, now) => {}
+                Ok(statement) => fresh.push(Prepared { statement, signed }),
+                Err(refused) => {
+                    accepted.refused.push(refused);
+                    // Whoever passes on one that is forged is not worth checking more of.
+                    break;
+                }
+            }
+        }
+        self.write(&fresh)?;
+        for Prepared { statement, .. } in &fresh {
+            tracing::warn!(
+                target: "audit",
+                subject = %statement.subject,
+                by = %statement.by.node_id,
+                reason = statement.reason.as_str(),
+                "revoked by another coordinator"
+            );
+        }
+        accepted.fresh = self.publish(fresh)?;
+        Ok(accepted)
+    }
+
+    /// Makes statements durable, all or none.
+    fn write(&self, prepared: &[Prepared]) -> Result<(), RevokeError> {
+        if prepared.is_empty() {
+            return Ok(());
+        }
+        // What has no room is not written either.
+        let mut trial = RevocationSet::clone(&self.material.revocations().set());
+        trial.extend(prepared.iter().map(|prepared| (prepared.signed.id(), prepared.statement.clone())))?;
+        let changes = prepared.iter().map(Prepared::change).collect::<Result<_, _>>()?;
+        Ok(self.vault.update(changes)?)
+    }
+
+    /// Lets what is durable take effect. Gives what was new.
+    fn publish(&self, prepared: Vec<Prepared>) -> Result<Vec<StatementId>, SetFull> {
+        let mut set = RevocationSet::clone(&self.material.revocations().set());
+        let (mut kept, mut statements) = (BTreeMap::new(), Vec::new());
+        for Prepared { statement, signed } in prepared {
+            statements.push((signed.id(), statement));
+            kept.insert(signed.id(), signed);
+        }
+        let fresh = set.extend(statements)?;
+        if !fresh.is_empty() {
+            self.kept.write().unwrap_or_else(PoisonError::into_inner).append(&mut kept);
+            self.material.revocations().replace(set);
+        }
+        Ok(fresh)
+    }
+
+    fn forget_expired(&self) -> Result<(), RevokeError> {
+        let _writing = self.lock();
+        let mut set = RevocationSet::clone(&self.material.revocations().set());
+        let gone = set.forget_expired((self.clock)());
+        if gone.is_empty() {
+            return Ok(());
+        }
+        self.vault.update(gone.iter().map(|id| Change::Remove(path(id))).collect())?;
+        self.kept.write().unwrap_or_else(PoisonError::into_inner).retain(|id, _| !gone.contains(id));
+        self.material.revocations().replace(set);
+        Ok(())
+    }
+}
+
+fn is_revoked(set: &RevocationSet, subject: &Subject) -> bool {
+    match subject {
+        Subject::Node { node_id } => set.revoked_at(node_id).is_some(),
+        Subject::Key { key } => set.is_key_revoked(key),
+        Subject::JoinToken { id, .. } => set.is_join_token_revoked(id),
+        Subject::ClientToken { id, .. } => set.is_client_token_revoked(id),
+        Subject::Readmission { .. } => false,
+    }
+}
+
+fn path(id: &StatementId) -> String {
+    format!("{FOLDER}{id}")
+}
+
+fn change(signed: &SignedStatement) -> Result<Change, VaultError> {
+    Ok(Change::Put(path(&signed.id()), json(signed)?))
+}

@@ -1,0 +1,234 @@
+//! What a ledger keeps, believes and refuses.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use p2p_client::{
+    protocol::{NodeId, UnixMillis},
+    revocation::{Author, KeyHash, Reason, Statement, Subject},
+    wire::tls::TlsError,
+};
+
+use super::{super::tests::*, *};
+use crate::identity::{Attestor, NodeIdentity, attest::AttestError, vault::tests::MemoryVault};
+
+fn node(name: &str) -> NodeId {
+    name.parse().unwrap()
+}
+
+fn revoked(name: &str) -> Subject {
+    Subject::Node { node_id: node(name) }
+}
+
+/// Another node's empty ledger, in the same cluster.
+fn other(of: &NodeIdentity) -> (Ledger, NodeIdentity) {
+    let identity = NodeIdentity::new(of.key().clone(), of.chain().to_vec(), of.root().clone()).unwrap();
+    (ledger(&identity, &Arc::new(MemoryVault::default())), identity)
+}
+
+fn all(of: &Ledger) -> Vec<SignedStatement> {
+    of.get(&of.ids())
+}
+
+/// A statement by this node, as if it might.
+fn signed_by(identity: &NodeIdentity, subject: Subject, at: UnixMillis) -> SignedStatement {
+    let by = Author { node_id: identity.peer().node_id.clone(), key: KeyHash::from(identity.key().public().thumbprint()) };
+    let statement = Statement { subject, at, by, reason: Reason::default() };
+    SignedStatement::sign(&statement, &identity.attestor()).unwrap()
+}
+
+#[tokio::test]
+async fn what_a_coordinator_revokes_is_in_force_here_and_wherever_it_is_passed_on_to() {
+    let (coordinator, vault) = cluster();
+    let w = worker(&vault, "w");
+    let key = KeyHash::from(w.key().public().thumbprint());
+    let here = ledger(&coordinator, &vault);
+    let made = here.revoke(vec![revoked("w"), Subject::Key { key }], Reason::try_from("lost".to_owned()).unwrap()).await.unwrap();
+    assert_eq!(made.len(), 2);
+    assert!(made[1].at > made[0].at || made[0].at == made[1].at);
+    assert!(coordinator.material().revocations().is_revoked(&node("w"), &key));
+    assert!(here.revoke(vec![revoked("w"), Subject::Key { key }], Reason::default()).await.unwrap().is_empty(), "once is enough");
+
+    let (there, _) = other(&w);
+    let accepted = there.accept(all(&here)).await.unwrap();
+    assert_eq!((accepted.fresh.len(), accepted.refused.len()), (2, 0));
+    assert!(there.revocations().is_revoked(&node("w"), &key));
+    assert_eq!(there.digest(), here.digest());
+    assert!(there.accept(all(&here)).await.unwrap().fresh.is_empty(), "and twice is not news");
+}
+
+#[tokio::test]
+async fn what_is_not_durable_is_not_in_force_and_a_full_disk_says_so() {
+    let (coordinator, vault) = cluster();
+    let here = ledger(&coordinator, &vault);
+    vault.full.store(true, Ordering::SeqCst);
+    let said = here.revoke(vec![revoked("w")], Reason::default()).await.unwrap_err();
+    assert!(matches!(said, RevokeError::Vault(_)) && said.to_string().contains("disk is full"), "{said}");
+    assert!(here.ids().is_empty() && here.revocations().set().is_empty());
+    vault.full.store(false, Ordering::SeqCst);
+    assert_eq!(here.revoke(vec![revoked("w")], Reason::default()).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_worker_revokes_nobody_and_a_coordinator_not_itself() {
+    let (coordinator, vault) = cluster();
+    let w = worker(&vault, "w");
+    let said = other(&w).0.revoke(vec![revoked("v")], Reason::default()).await.unwrap_err();
+    assert!(matches!(said, RevokeError::NotCoordinator), "{said}");
+    let here = ledger(&coordinator, &vault);
+    let own_keys =
+        [coordinator.key().public(), issuing(&vault).key().public()].map(|key| Subject::Key { key: key.thumbprint().into() });
+    for subject in own_keys.into_iter().chain([revoked("coordinator")]) {
+        let said = here.revoke(vec![subject], Reason::default()).await.unwrap_err();
+        assert!(matches!(said, RevokeError::Itself { .. }), "{said}");
+    }
+    assert!(here.ids().is_empty());
+}
+
+#[tokio::test]
+async fn statements_about_tokens_are_forgotten_with_them_and_not_taken_in_again() {
+    let (coordinator, vault) = cluster();
+    let clock = Arc::new(std::sync::atomic::AtomicU64::new(UnixMillis::now().0));
+    let time = clock.clone();
+    let here =
+        Ledger::load(vault.clone(), coordinator.material().clone(), Arc::new(move || UnixMillis(time.load(Ordering::SeqCst))))
+            .unwrap();
+    let expires = Some(UnixMillis(clock.load(Ordering::SeqCst) + 1000));
+    here.revoke(vec![Subject::JoinToken { id: "00".repeat(8), expires }, revoked("w")], Reason::default()).await.unwrap();
+    let before = all(&here);
+    clock.fetch_add(3_600_000, Ordering::SeqCst);
+    here.forget_expired().await.unwrap();
+    assert_eq!(here.ids().len(), 1);
+    assert!(here.accept(before).await.unwrap().fresh.is_empty());
+    assert_eq!(ledger(&coordinator, &vault).digest(), here.digest(), "the store has forgotten it, too");
+}
+
+#[tokio::test]
+async fn a_revoked_author_of_a_node_description_is_not_believed() {
+    let (coordinator, vault) = cluster();
+    let w = worker(&vault, "w");
+    let signed = w.attestor().sign(b"here I am").unwrap();
+    ledger(&coordinator, &vault).revoke(vec![revoked("w")], Reason::default()).await.unwrap();
+    let said = coordinator.attestor().verify(&node("w"), b"here I am", &signed).unwrap_err();
+    assert!(matches!(said, AttestError::Author(TlsError::Revoked)), "{said}");
+}
+
+/// Paths are those of the list of security cases.
+mod security {
+    use super::*;
+
+    fn refused(ledger: &Ledger, signed: SignedStatement) -> impl Future<Output = RefusedStatement> {
+        let ledger = ledger.clone();
+        async move {
+            let mut accepted = ledger.accept(vec![signed]).await.unwrap();
+            assert!(accepted.fresh.is_empty() && ledger.ids().is_empty());
+            accepted.refused.pop().unwrap()
+        }
+    }
+
+    #[tokio::test]
+    async fn case_20_a_worker_cannot_revoke() {
+        let (coordinator, vault) = cluster();
+        let (w, here) = (worker(&vault, "w"), ledger(&coordinator, &vault));
+        let by_worker = signed_by(&w, revoked("v"), UnixMillis::now());
+        let said = refused(&here, by_worker).await;
+        assert!(matches!(&said, RefusedStatement::NotCoordinator { node_id } if *node_id == "w"), "{said}");
+    }
+
+    #[tokio::test]
+    async fn case_20_control_by_its_signature_alone_the_workers_word_is_good() {
+        let (coordinator, vault) = cluster();
+        let w = worker(&vault, "w");
+        let by_worker = signed_by(&w, revoked("v"), UnixMillis::now());
+        let message = [&b"p2p-revocation/1\0"[..], &by_worker.text].concat();
+        coordinator.attestor().verify(&node("w"), &message, &by_worker.attestation).unwrap();
+    }
+
+    #[tokio::test]
+    async fn case_58_forged_revocations_are_refused_each_with_its_reason() {
+        let (coordinator, vault) = cluster();
+        let here = ledger(&coordinator, &vault);
+        let good = signed_by(&coordinator, revoked("v"), UnixMillis::now());
+
+        // Another name under a good signature.
+        let altered = String::from_utf8(good.text.to_vec()).unwrap().replace(r#""node_id":"v""#, r#""node_id":"w""#);
+        let said = refused(&here, SignedStatement { text: altered.into(), ..good.clone() }).await;
+        assert!(matches!(said, RefusedStatement::Signature(AttestError::BadSignature)), "{said}");
+        // Another cluster's coordinator, of the same name.
+        let (stranger, _) = cluster();
+        let said = refused(&here, signed_by(&stranger, revoked("v"), UnixMillis::now())).await;
+        assert!(matches!(said, RefusedStatement::Signature(AttestError::Author(TlsError::ForeignCa { .. }))), "{said}");
+        // A signature that the coordinator's key made for something else.
+        let elsewhere = coordinator.attestor().sign(&good.text).unwrap();
+        let said = refused(&here, SignedStatement { attestation: elsewhere, ..good.clone() }).await;
+        assert!(matches!(said, RefusedStatement::Signature(AttestError::BadSignature)), "{said}");
+        // Signed by one, in the name of another.
+        let mut statement = Statement::decode(&good.text).unwrap();
+        statement.by.node_id = node("another");
+        let said = refused(&here, SignedStatement::sign(&statement, &coordinator.attestor()).unwrap()).await;
+        assert!(matches!(said, RefusedStatement::OtherAuthor { .. }), "{said}");
+        // From before the coordinator had its certificate, and from the day after tomorrow.
+        let said = refused(&here, signed_by(&coordinator, revoked("v"), UnixMillis(UnixMillis::now().0 - 86_400_000))).await;
+        assert!(matches!(said, RefusedStatement::Signature(AttestError::Author(TlsError::NotYetValid { .. }))), "{said}");
+        let said = refused(&here, signed_by(&coordinator, revoked("v"), UnixMillis(UnixMillis::now().0 + 2 * 86_400_000))).await;
+        assert!(matches!(&said, RefusedStatement::Ahead { .. }) && said.to_string().contains("set both clocks right"), "{said}");
+        // Not even a text.
+        let said = refused(&here, SignedStatement { text: "{}".into(), ..good.clone() }).await;
+        assert!(matches!(said, RefusedStatement::Bad(_)), "{said}");
+
+        assert!(!here.revocations().is_revoked(&node("v"), &KeyHash::new([0; 32])));
+        assert_eq!(here.accept(vec![good]).await.unwrap().fresh.len(), 1, "the honest one is taken");
+    }
+
+    #[tokio::test]
+    async fn case_58_whoever_passes_on_a_forged_one_is_listened_to_no_further() {
+        let (coordinator, vault) = cluster();
+        let (here, w) = (ledger(&coordinator, &vault), worker(&vault, "w"));
+        let mixed = vec![
+            signed_by(&coordinator, revoked("a"), UnixMillis::now()),
+            signed_by(&w, revoked("b"), UnixMillis::now()),
+            signed_by(&coordinator, revoked("c"), UnixMillis::now()),
+        ];
+        let accepted = here.accept(mixed).await.unwrap();
+        assert_eq!((accepted.fresh.len(), accepted.refused.len()), (1, 1));
+    }
+
+    #[tokio::test]
+    async fn case_58_control_without_a_look_at_the_signature_anybody_revokes_anybody() {
+        let (_, vault) = cluster();
+        let by_worker = signed_by(&worker(&vault, "w"), revoked("v"), UnixMillis::now());
+        let mut set = p2p_client::revocation::RevocationSet::default();
+        set.extend([(by_worker.id(), by_worker.statement().unwrap())]).unwrap();
+        assert!(set.is_revoked(&node("v"), &KeyHash::new([0; 32])));
+    }
+
+    #[tokio::test]
+    async fn case_59_a_restarted_node_knows_what_was_revoked_before_it_shakes_a_hand() {
+        let (coordinator, vault) = cluster();
+        let own = ledger(&coordinator, &vault);
+        own.revoke(vec![revoked("w")], Reason::default()).await.unwrap();
+        let before = own.digest();
+        let again = NodeIdentity::load(&*vault).unwrap().unwrap();
+        let restarted = ledger(&again, &vault);
+        assert_eq!(restarted.digest(), before);
+        assert_eq!(restarted.get(&own.ids()), own.get(&own.ids()), "with its proofs, so that it can be passed on");
+        assert!(again.material().revocations().is_revoked(&node("w"), &KeyHash::new([0; 32])));
+    }
+
+    #[tokio::test]
+    async fn case_59_control_without_the_store_a_restart_forgets() {
+        let (coordinator, vault) = cluster();
+        ledger(&coordinator, &vault).revoke(vec![revoked("w")], Reason::default()).await.unwrap();
+        let again = NodeIdentity::load(&*vault).unwrap().unwrap();
+        assert!(!again.material().revocations().is_revoked(&node("w"), &KeyHash::new([0; 32])));
+    }
+
+    #[tokio::test]
+    async fn a_revocation_outlives_the_certificate_of_whoever_made_it() {
+        let (coordinator, _) = cluster();
+        let long_ago = UnixMillis::now();
+        let signed = signed_by(&coordinator, revoked("w"), long_ago);
+        let attestor = Attestor::new(coordinator.material().clone());
+        let in_two_years = UnixMillis(long_ago.0 + 2 * YEAR * 1000);
+        signed.verify(&attestor, in_two_years).unwrap();
+    }
+}

@@ -1,0 +1,149 @@
+//! What nodes say to each other of revocations.
+//!
+//! A message is `kind (1 byte) | content`: counts as LEB128, ids as 16 bytes, texts with their lengths.
+
+use bytes::{BufMut, Bytes};
+use p2p_client::revocation::{Digest, MAX_STATEMENTS, StatementId};
+
+use super::super::wire::{FrameError, Reader, put_bytes, put_len, put_number};
+use crate::identity::revocation::SignedStatement;
+
+/// Statements in one message end after so many bytes.
+const GOAL: usize = 32 * 1024;
+/// Ids in one request.
+pub(super) const MAX_PULL: usize = 1024;
+const ID: usize = 16;
+
+/// A message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Talk {
+    /// "This is what I have, in short." With `ask`: "say so if you have the same."
+    Digest { digest: Digest, ask: bool },
+    /// "We differ; this is all that I have."
+    Ids(Vec<StatementId>),
+    /// "Send me these."
+    Pull(Vec<StatementId>),
+    /// "I have learned of these."
+    News(Vec<StatementId>),
+    /// The statements themselves.
+    Statements(Vec<SignedStatement>),
+}
+
+/// Parts of such a size that each fits into a message.
+pub(super) fn chunks(statements: Vec<SignedStatement>) -> Vec<Vec<SignedStatement>> {
+    let mut chunks: Vec<Vec<SignedStatement>> = Vec::new();
+    let mut size = GOAL;
+    for statement in statements {
+        if size >= GOAL {
+            chunks.push(Vec::new());
+            size = 0;
+        }
+        size += statement.text.len() + statement.attestation.len();
+        if let Some(chunk) = chunks.last_mut() {
+            chunk.push(statement);
+        }
+    }
+    chunks
+}
+
+impl Talk {
+    pub(super) fn encode(&self) -> Bytes {
+        let mut out = Vec::with_capacity(64);
+        match self {
+            Self::Digest { digest, ask } => {
+                out.put_u8(0);
+                out.put_u64(digest.root);
+                put_number(&mut out, digest.count);
+                out.put_u8((*ask).into());
+            }
+            Self::Ids(ids) => put_ids(&mut out, 1, ids),
+            Self::Pull(ids) => put_ids(&mut out, 2, ids),
+            Self::News(ids) => put_ids(&mut out, 3, ids),
+            Self::Statements(statements) => {
+                out.put_u8(4);
+                put_len(&mut out, statements.len());
+                for statement in statements {
+                    put_bytes(&mut out, &statement.text);
+                    put_bytes(&mut out, &statement.attestation);
+                }
+            }
+        }
+        out.into()
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, FrameError> {
+        let mut reader = Reader::new(bytes);
+        let talk = match reader.byte()? {
+            0 => {
+                let digest = Digest { root: u64::from_be_bytes(reader.array()?), count: reader.number()? };
+                Self::Digest { digest, ask: reader.byte()? != 0 }
+            }
+            1 => Self::Ids(read_ids(&mut reader)?),
+            2 => Self::Pull(read_ids(&mut reader)?),
+            3 => Self::News(read_ids(&mut reader)?),
+            4 => {
+                let count = reader.count(2)?;
+                let mut statement = || Ok(SignedStatement { text: reader.bytes()?, attestation: reader.bytes()? });
+                Self::Statements((0..count).map(|_| statement()).collect::<Result<_, FrameError>>()?)
+            }
+            kind => return Err(FrameError::UnknownKind(kind)),
+        };
+        reader.finish()?;
+        Ok(talk)
+    }
+}
+
+fn put_ids(out: &mut Vec<u8>, kind: u8, ids: &[StatementId]) {
+    out.put_u8(kind);
+    put_len(out, ids.len());
+    for id in ids {
+        out.put_slice(id.as_bytes());
+    }
+}
+
+fn read_ids(reader: &mut Reader<'_>) -> Result<Vec<StatementId>, FrameError> {
+    let count = reader.count(ID)?;
+    if count > MAX_STATEMENTS {
+        return Err(FrameError::OutOfRange);
+    }
+    (0..count).map(|_| reader.array().map(StatementId::from_bytes)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all() -> [Talk; 5] {
+        let ids = vec![StatementId::from_bytes([1; 16]), StatementId::from_bytes([2; 16])];
+        let statement = SignedStatement { text: Bytes::from_static(b"{}"), attestation: Bytes::from_static(b"signed") };
+        [
+            Talk::Digest { digest: Digest { root: u64::MAX, count: 300 }, ask: true },
+            Talk::Ids(ids.clone()),
+            Talk::Pull(ids.clone()),
+            Talk::News(ids),
+            Talk::Statements(vec![statement]),
+        ]
+    }
+
+    #[test]
+    fn messages_survive_the_wire_and_cut_ones_are_refused() {
+        for talk in all() {
+            let bytes = talk.encode();
+            assert_eq!(Talk::decode(&bytes).unwrap(), talk);
+            for end in 0..bytes.len() {
+                assert!(Talk::decode(&bytes[..end]).is_err(), "{talk:?} cut at {end}");
+            }
+            assert!(Talk::decode(&[&bytes[..], &[0]].concat()).is_err());
+        }
+        assert!(matches!(Talk::decode(&[9]), Err(FrameError::UnknownKind(9))));
+    }
+
+    #[test]
+    fn many_statements_go_in_several_messages_and_none_in_none() {
+        let one = SignedStatement { text: Bytes::from(vec![b'x'; 200]), attestation: Bytes::from(vec![1; 1300]) };
+        let parts = chunks(vec![one; 100]);
+        assert_eq!(parts.iter().map(Vec::len).sum::<usize>(), 100);
+        assert!(parts.iter().all(|part| !part.is_empty() && part.len() <= 22));
+        assert!(chunks(Vec::new()).is_empty());
+    }
+}

@@ -1,0 +1,222 @@
+//! Carries what was revoked from node to node, until all have the same.
+//!
+//! ```text
+//! made here ──────► Statements to all members at once
+//! heard of  ──────► accept (signature, store), then News to some others ──► who lacks it pulls
+//! a member appears, and now and then ──► Digest ──► where it differs: Ids ──► Pull, Statements
+//! ```
+//!
+//! So a statement reaches whoever can be reached within moments, and who was away or parted has it as soon as it meets anybody again. Nobody is
+//! trusted with it: the [`Ledger`] checks each signature, and nothing is passed on before it is durable here. Messages ride in
+//! membership's frames, which know nothing of them.
+
+mod message;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
+
+use p2p_client::{
+    protocol::NodeId,
+    revocation::{Changes, StatementId},
+};
+use rand::RngExt;
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Instant, sleep_until},
+};
+
+use self::message::{Talk, chunks};
+use super::{Audience, EventStream, MemberEvent, Membership};
+use crate::identity::{Ledger, revocation::SignedStatement};
+
+/// How many members are told at once what this node revokes; in a larger cluster they tell the others.
+const TOLD_AT_ONCE: usize = 128;
+/// How many members are told of what was heard.
+const TOLD_ON: usize = 4;
+/// How often members are compared with, about.
+const ROUND: Duration = Duration::from_secs(10);
+/// The same, until the first comparison is done.
+const FIRST_ROUND: Duration = Duration::from_millis(300);
+/// Members that appear are compared with at once, so many within [`GREETING_TIME`]: after a split all appear together.
+const GREETINGS: usize = 3;
+const GREETING_TIME: Duration = Duration::from_secs(1);
+/// How long somebody who was asked for a statement may take until another is.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Keeps a ledger the same as those of the other nodes.
+pub(crate) struct Courier {
+    ledger: Ledger,
+    membership: Membership,
+    /// What the others were told of, or told this node.
+    known: HashSet<StatementId>,
+    asked: HashMap<StatementId, Instant>,
+    greeted: Vec<Instant>,
+    compared: watch::Sender<bool>,
+}
+
+impl Courier {
+    /// For this ledger, among these members. The receiver says when it was first compared with another's.
+    pub(crate) fn new(ledger: Ledger, membership: Membership) -> (Self, watch::Receiver<bool>) {
+        let (compared, first) = watch::channel(false);
+        let known = ledger.ids().into_iter().collect();
+        (Self { ledger, membership, known, asked: HashMap::new(), greeted: Vec::new(), compared }, first)
+    }
+
+    /// Works until membership stops.
+    pub(crate) async fn run(
+        mut self,
+        mut inbox: mpsc::Receiver<(NodeId, bytes::Bytes)>,
+        mut events: EventStream,
+        mut changes: Changes,
+    ) {
+        self.expel();
+        let mut round = Instant::now() + FIRST_ROUND;
+        loop {
+            tokio::select! {
+                received = inbox.recv() => match received {
+                    Some((from, bytes)) => self.receive(&from, &bytes).await,
+                    None => return,
+                },
+                () = changes.next() => self.changed(),
+                event = events.next() => match event {
+                    Some(MemberEvent::Joined(info) | MemberEvent::Recovered(info)) => self.greet(&info.node_id),
+                    Some(_) => {}
+                    None => return,
+                },
+                () = sleep_until(round) => round = Instant::now() + self.round().await,
+            }
+        }
+    }
+
+    /// Whatever was said here and not heard from others is told to all.
+    fn changed(&mut self) {
+        let made: Vec<_> = self.ledger.ids().into_iter().filter(|id| self.known.insert(*id)).collect();
+        for statements in chunks(self.ledger.get(&made)) {
+            self.tell(Audience::Some(TOLD_AT_ONCE), &Talk::Statements(statements));
+        }
+        self.expel();
+    }
+
+    /// Revoked nodes are no members.
+    fn expel(&self) {
+        self.membership.expel(self.ledger.revocations().set().nodes().cloned().collect());
+    }
+
+    fn greet(&mut self, node_id: &NodeId) {
+        let now = Instant::now();
+        self.greeted.retain(|at| now < *at + GREETING_TIME);
+        if self.greeted.len() < GREETINGS {
+            self.greeted.push(now);
+            self.compare(Audience::Node(node_id.clone()));
+        }
+    }
+
+    /// The first comparison wants an answer also where nothing differs.
+    fn compare(&self, with: Audience) {
+        self.tell(with, &Talk::Digest { digest: self.ledger.digest(), ask: !*self.compared.borrow() });
+    }
+
+    async fn round(&mut self) -> Duration {
+        self.compare(Audience::Some(1));
+        if let Err(error) = self.ledger.forget_expired().await {
+            tracing::warn!(%error, "revocations of expired tokens could not be forgotten");
+        }
+        let now = Instant::now();
+        self.asked.retain(|_, at| now < *at + PATIENCE);
+        let pause = if *self.compared.borrow() { ROUND } else { FIRST_ROUND };
+        pause.mul_f64(rand::rng().random_range(0.8..1.2))
+    }
+
+    async fn receive(&mut self, from: &NodeId, bytes: &[u8]) {
+        let talk = match Talk::decode(bytes) {
+            Ok(talk) => talk,
+            Err(error) => {
+                tracing::debug!(%from, %error, "a message on revocations was ignored");
+                return;
+            }
+        };
+        match talk {
+            Talk::Digest { digest, ask } if digest == self.ledger.digest() => {
+                self.is_compared();
+                if ask {
+                    self.answer(from, &Talk::Digest { digest, ask: false });
+                }
+            }
+            Talk::Digest { .. } => self.answer(from, &Talk::Ids(self.ledger.ids())),
+            Talk::Ids(theirs) => self.even_out(from, theirs),
+            Talk::Pull(ids) => self.give(from, &ids),
+            Talk::News(ids) => drop(self.pull(from, ids)),
+            Talk::Statements(statements) => self.take(from, statements).await,
+        }
+    }
+
+    /// Gives the other what it lacks, and asks for what this node lacks.
+    fn even_out(&mut self, from: &NodeId, theirs: Vec<StatementId>) {
+        let there: HashSet<_> = theirs.iter().copied().collect();
+        let lacking: Vec<_> = self.ledger.ids().into_iter().filter(|id| !there.contains(id)).collect();
+        self.give(from, &lacking);
+        if !self.pull(from, theirs) {
+            self.is_compared();
+        }
+    }
+
+    fn give(&self, to: &NodeId, ids: &[StatementId]) {
+        for statements in chunks(self.ledger.get(ids)) {
+            self.answer(to, &Talk::Statements(statements));
+        }
+    }
+
+    /// Asks for those of these statements that are not here, and says whether there are any.
+    fn pull(&mut self, from: &NodeId, ids: Vec<StatementId>) -> bool {
+        let (set, now) = (self.ledger.revocations().set(), Instant::now());
+        let lacking: Vec<_> = ids.into_iter().filter(|id| !set.contains(id)).collect();
+        let any = !lacking.is_empty();
+        let wanted: Vec<_> = lacking.into_iter().filter(|id| self.asked.get(id).is_none_or(|at| now >= *at + PATIENCE)).collect();
+        for ids in wanted.chunks(message::MAX_PULL) {
+            self.asked.extend(ids.iter().map(|id| (*id, now)));
+            self.answer(from, &Talk::Pull(ids.to_vec()));
+        }
+        any
+    }
+
+    async fn take(&mut self, from: &NodeId, statements: Vec<SignedStatement>) {
+        let ids: Vec<_> = statements.iter().map(SignedStatement::id).collect();
+        let accepted = match self.ledger.accept(statements).await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::error!(%from, %error, "revocations could not be kept; they will be asked for again");
+                return;
+            }
+        };
+        for refused in &accepted.refused {
+            tracing::warn!(target: "audit", %from, %refused, "denied");
+        }
+        let was_asked = !self.asked.is_empty();
+        for id in ids {
+            self.asked.remove(&id);
+        }
+        if was_asked && self.asked.is_empty() {
+            self.is_compared();
+        }
+        if !accepted.fresh.is_empty() {
+            self.known.extend(accepted.fresh.iter().copied());
+            self.tell(Audience::Some(TOLD_ON), &Talk::News(accepted.fresh));
+        }
+    }
+
+    fn is_compared(&self) {
+        self.compared.send_if_modified(|compared| !std::mem::replace(compared, true));
+    }
+
+    fn answer(&self, to: &NodeId, talk: &Talk) {
+        self.tell(Audience::Node(to.clone()), talk);
+    }
+
+    fn tell(&self, audience: Audience, talk: &Talk) {
+        self.membership.carry(audience, talk.encode());
+    }
+}

@@ -1,0 +1,186 @@
+//! How couriers spread what was revoked: a hundred of them, with their own stores, identities and TLS, by the real clock.
+//!
+//! Membership's frames are handed over in memory; everything else is as on a node.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use futures::future::join_all;
+use p2p_client::{
+    protocol::UnixMillis,
+    revocation::{KeyHash, Reason, Subject},
+    wire::tls::{Expect, TlsError},
+};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    sync::mpsc,
+    time::timeout,
+};
+
+use super::{
+    super::{
+        FrameLink, LinkEvent, MembershipConfig, PeerRef,
+        simulation::{HashAttestor, node_info},
+    },
+    *,
+};
+use crate::{
+    identity::{
+        NodeIdentity,
+        tests::{cluster, worker},
+    },
+    node::StoreVault,
+    storage::{Password, Store},
+};
+
+const NODES: usize = 100;
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// Hands frames from one member to another.
+#[derive(Clone, Default)]
+struct Hub(Arc<Mutex<HashMap<String, mpsc::Sender<LinkEvent>>>>);
+
+struct HubLink {
+    hub: Hub,
+    me: NodeId,
+}
+
+impl FrameLink for HubLink {
+    fn send(&self, to: &PeerRef, frame: Bytes) {
+        self.send_seed(&to.authority, frame);
+    }
+
+    fn send_seed(&self, authority: &str, frame: Bytes) {
+        if let Some(there) = self.hub.0.lock().unwrap().get(authority) {
+            let _full = there.try_send(LinkEvent::Frame { from: self.me.clone(), frame });
+        }
+    }
+}
+
+/// The parts of a node that have to do with revocations.
+struct Part {
+    identity: NodeIdentity,
+    ledger: Ledger,
+    membership: Membership,
+    _store: (Arc<Store>, TempDir),
+}
+
+impl Hub {
+    fn start(&self, index: usize, identity: NodeIdentity) -> Part {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(Store::create(folder.path(), &Password::new("for a test").unwrap()).unwrap().0);
+        let vault = Arc::new(StoreVault::new(store.clone()));
+        let ledger = Ledger::load(vault, identity.material().clone(), Arc::new(UnixMillis::now)).unwrap();
+        let me = node_info(index);
+        let (sender, events) = mpsc::channel(4096);
+        self.0.lock().unwrap().insert(me.authority(), sender);
+        let (attestor, link) =
+            (Arc::new(HashAttestor(me.node_id.clone())), Arc::new(HubLink { hub: self.clone(), me: me.node_id.clone() }));
+        let seeds = vec![node_info(0).authority()];
+        let membership = Membership::start(MembershipConfig::default(), me, 1, attestor, link, events, seeds, None).unwrap();
+        let (courier, _) = Courier::new(ledger.clone(), membership.clone());
+        let changes = ledger.revocations().subscribe();
+        tokio::spawn(courier.run(membership.listen(), membership.subscribe().1, changes));
+        Part { identity, ledger, membership, _store: (store, folder) }
+    }
+}
+
+/// A TLS connection of the revoked node to this one, guarded as a node guards it; whoever reads from it waits for its end.
+async fn session(from: &NodeIdentity, to: &Part) -> impl Future<Output = Instant> + Send + use<> {
+    let (near, far) = tokio::io::duplex(16 * 1024);
+    let (client, server) = (from.client_tls(), to.identity.server_tls().unwrap());
+    let (near, far) = tokio::join!(client.connect(Box::new(near), Expect::AnyNode, &[]), async {
+        let secured = crate::transport::Handshake::secure(&server, Box::new(far)).await.unwrap();
+        secured.stream
+    });
+    let (mut near, mut far) = (near.unwrap(), far);
+    near.write_all(b"here").await.unwrap();
+    near.flush().await.unwrap();
+    far.read_exact(&mut [0; 4]).await.unwrap();
+    async move {
+        let _open = near;
+        far.read_exact(&mut [0]).await.unwrap_err();
+        Instant::now()
+    }
+}
+
+/// Waits until a node knows of it, then lets the revoked node knock there: refused.
+async fn refusal(node: &Part, revoked: &NodeIdentity) -> (Instant, Instant) {
+    let mut changes = node.ledger.revocations().subscribe();
+    while node.ledger.revocations().set().revoked_at(&revoked.peer().node_id).is_none() {
+        changes.next().await;
+    }
+    let known = Instant::now();
+    let (near, far) = tokio::io::duplex(16 * 1024);
+    let (client, server) = (revoked.client_tls(), node.identity.server_tls().unwrap());
+    let ((), refused) = tokio::join!(
+        async {
+            // The client is through before the server has looked; its first read tells.
+            let mut stream = client.connect(Box::new(near), Expect::AnyNode, &[]).await.unwrap();
+            stream.read(&mut [0]).await.unwrap_err();
+        },
+        server.accept(Box::new(far))
+    );
+    assert!(matches!(refused, Err(TlsError::Revoked)));
+    (known, Instant::now())
+}
+
+fn show(what: &str, mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    let at = |share: usize| times[(times.len() - 1) * share / 100];
+    println!("{what}: p50 {:?}, p99 {:?}, max {:?} ({} nodes)", at(50), at(99), at(100), times.len());
+    at(99)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_revocation_is_in_force_on_a_hundred_nodes_within_two_seconds_and_their_sessions_end_within_one() {
+    let (coordinator, vault) = cluster();
+    let hub = Hub::default();
+    let mut parts = vec![hub.start(0, coordinator)];
+    let revoked = worker(&vault, "w");
+    for index in 1..NODES {
+        let name = node_info(index).node_id;
+        parts.push(hub.start(index, worker(&vault, name.as_str())));
+    }
+    for part in &parts {
+        let (members, mut events) = part.membership.subscribe();
+        let mut count = members.len();
+        timeout(PATIENCE, async {
+            while count < NODES {
+                events.next().await.unwrap();
+                count = part.membership.members().len();
+            }
+        })
+        .await
+        .unwrap();
+    }
+    let mut sessions = Vec::new();
+    for part in &parts {
+        sessions.push(tokio::spawn(session(&revoked, part).await));
+    }
+
+    let command = Instant::now();
+    let acknowledged = async {
+        let subject = Subject::Node { node_id: revoked.peer().node_id.clone() };
+        parts[0].ledger.revoke(vec![subject], Reason::default()).await.unwrap();
+        command.elapsed()
+    };
+    let refusals = join_all(parts.iter().map(|part| refusal(part, &revoked)));
+    let (acknowledged, refusals) = timeout(PATIENCE, futures::future::join(acknowledged, refusals)).await.unwrap();
+    println!("acknowledged, and durable, after {acknowledged:?}");
+    show("from the command until it is in force", refusals.iter().map(|(known, _)| *known - command).collect());
+    let refused = show("from the command until a connection is refused", refusals.iter().map(|(_, at)| *at - command).collect());
+    let ends = timeout(PATIENCE, join_all(sessions)).await.unwrap();
+    let closed =
+        ends.into_iter().zip(&refusals).map(|(end, (known, _))| end.unwrap().saturating_duration_since(*known)).collect();
+    let closed = show("from its arrival until the open session has ended", closed);
+    assert!(refused <= Duration::from_secs(2), "{refused:?}");
+    assert!(closed <= Duration::from_secs(1), "{closed:?}");
+    let key = KeyHash::from(revoked.key().public().thumbprint());
+    assert!(parts.iter().all(|part| part.ledger.revocations().is_revoked(&revoked.peer().node_id, &key)));
+}

@@ -1,0 +1,168 @@
+//! Renews the node's certificate in time, and moves what is open to the new one.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use p2p_client::{
+    protocol::{Role, UnixMillis},
+    wire::{PeerRef, net::Network, pool::HttpPool, sessions::Sessions},
+};
+use rustls_pki_types::UnixTime;
+use tokio::{sync::Mutex, task::spawn_blocking, time::sleep};
+
+use crate::{
+    context::Context,
+    identity::{
+        ChallengeResponder, Host, Issuer, NodeIdentity, Vault,
+        join::LeftOut,
+        renewal::{self, RENEW_VERSION, RenewError, RenewRequest, Renewed, Schedule},
+    },
+};
+
+/// The clock is looked at this often: it may be set, and the machine may sleep.
+const LOOK: Duration = Duration::from_hours(1);
+/// A node that has just started finds its coordinators first.
+const AFTER_START: Duration = Duration::from_secs(5);
+
+/// What renewing takes.
+pub(super) struct RenewerParts {
+    pub(super) cx: Context,
+    pub(super) identity: NodeIdentity,
+    pub(super) vault: Arc<dyn Vault>,
+    pub(super) network: Arc<dyn Network>,
+    pub(super) responder: ChallengeResponder,
+    /// A coordinator renews its own.
+    pub(super) issuer: Option<Issuer>,
+    pub(super) advertise: Host,
+    pub(super) sessions: Sessions,
+    pub(super) pool: HttpPool,
+}
+
+/// Renews the node's certificate. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Renewer(Arc<Inner>);
+
+struct Inner {
+    parts: RenewerParts,
+    /// One renewal at a time.
+    turn: Mutex<()>,
+}
+
+impl fmt::Debug for Renewer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Renewer").field("identity", &self.0.parts.identity).finish_non_exhaustive()
+    }
+}
+
+impl Renewer {
+    pub(super) fn new(parts: RenewerParts) -> Self {
+        Self(Arc::new(Inner { parts, turn: Mutex::default() }))
+    }
+
+    /// Renews now. The new certificate is durable, and shown on new connections, when this returns; calls go on, and sessions move to new
+    /// connections as they can. Gives the addresses that could not be proved.
+    ///
+    /// # Errors
+    /// [`RenewError`]; the old certificate is still in use then.
+    pub(crate) async fn renew(&self) -> Result<Vec<LeftOut>, RenewError> {
+        let _turn = self.0.turn.lock().await;
+        let parts = &self.0.parts;
+        let renewed = match &parts.issuer {
+            Some(issuer) => self.by_itself(issuer).await?,
+            None => self.by_a_coordinator().await?,
+        };
+        let (identity, vault, chain) = (parts.identity.clone(), parts.vault.clone(), renewed.chain);
+        let taken = spawn_blocking(move || identity.take_renewed(&*vault, chain)).await;
+        taken.map_err(|lost| crate::identity::VaultError::new(lost).into()).flatten()?;
+        self.say_so().await;
+        // New connections show it from now on; what is open moves over as its calls end.
+        parts.pool.renew();
+        parts.sessions.renew("the certificate was renewed").await;
+        tracing::info!(left_out = renewed.left_out.len(), "the node's certificate was renewed");
+        Ok(renewed.left_out)
+    }
+
+    /// A coordinator vouches for itself.
+    async fn by_itself(&self, issuer: &Issuer) -> Result<Renewed, RenewError> {
+        let parts = &self.0.parts;
+        let own = parts.identity.material().own().ok_or(RenewError::NoCoordinator)?;
+        let leaf = own.cert.first().ok_or(RenewError::NoCoordinator)?;
+        let request = RenewRequest {
+            version: RENEW_VERSION,
+            csr: parts.identity.key().request()?,
+            addresses: vec![parts.advertise.clone()],
+            nonce: None,
+        };
+        let answer = issuer.renew_own(request, leaf).await?;
+        Ok(Renewed { chain: answer.chain(), left_out: Vec::new() })
+    }
+
+    /// The first coordinator that answers.
+    async fn by_a_coordinator(&self) -> Result<Renewed, RenewError> {
+        let parts = &self.0.parts;
+        let mut last = RenewError::NoCoordinator;
+        for coordinator in self.coordinators() {
+            let addresses = vec![parts.advertise.clone()];
+            match renewal::renew(&parts.network, &parts.identity, &coordinator, addresses, &parts.responder).await {
+                Ok(renewed) => return Ok(renewed),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    fn coordinators(&self) -> Vec<PeerRef> {
+        let Some(membership) = self.0.parts.cx.membership() else { return Vec::new() };
+        let members = membership.members();
+        let alive = members.alive().filter(|info| info.role == Role::Coordinator && info.node_id != *self.0.parts.cx.node_id());
+        alive.map(|info| PeerRef { node_id: info.node_id.clone(), authority: info.authority().into() }).collect()
+    }
+
+    /// What the node says of itself is signed anew: those who join later check it by the certificate that was in use then.
+    async fn say_so(&self) {
+        let Some(membership) = self.0.parts.cx.membership() else { return };
+        let Ok(certificate) = self.0.parts.identity.certificate() else { return };
+        let until = UnixMillis(certificate.until.as_secs().saturating_mul(1000)).0.to_string();
+        let hash = certificate.hash.to_string();
+        let said = membership.update_me(move |me| {
+            me.metadata.insert("certificate".to_owned(), hash);
+            me.metadata.insert("certificate_until".to_owned(), until);
+        });
+        if let Err(error) = said.await {
+            tracing::warn!(%error, "the others were not told of the new certificate");
+        }
+    }
+
+    /// Renews whenever it is due, for as long as the node runs.
+    pub(super) async fn run(self) {
+        sleep(AFTER_START).await;
+        let schedule = Schedule::new(self.0.parts.identity.peer().node_id.clone());
+        // An address that changed is asked for once: where it cannot be proved, it is left out.
+        let mut asked_for_address = false;
+        let mut failures = 0;
+        loop {
+            let Ok(certificate) = self.0.parts.identity.certificate() else { return };
+            let now = UnixTime::now();
+            let due = schedule.due(certificate.from, certificate.until);
+            let moved = !asked_for_address && !certificate.addresses.contains(&self.0.parts.advertise);
+            if now < due && !moved {
+                sleep(Duration::from_secs(due.as_secs() - now.as_secs()).min(LOOK)).await;
+                continue;
+            }
+            match self.renew().await {
+                Ok(left_out) => {
+                    (failures, asked_for_address) = (0, true);
+                    for address in left_out {
+                        tracing::warn!(%address, "an address could not be proved, and is not in the new certificate");
+                    }
+                }
+                Err(error) => {
+                    failures += 1;
+                    let left = Duration::from_secs(certificate.until.as_secs().saturating_sub(now.as_secs()));
+                    let pause = schedule.retry(failures, left);
+                    tracing::warn!(%error, failures, again_in_s = pause.as_secs(), days_left = left.as_secs() / 86_400, "not renewed");
+                    sleep(pause).await;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! `p2p node revoke|revoked`: takes nodes back, and shows what was taken back.
+
+use clap::{Args, Subcommand};
+use p2p_client::{
+    protocol::NodeId,
+    revocation::{KeyHash, Reason, Subject},
+};
+use p2p_runtime::web::{RevocationInfo, RevokeReply, RevokeRequest, RevokeWhat};
+use serde_json::json;
+
+use super::{
+    Invocation,
+    error::CliError,
+    json, nodes,
+    output::{self, Format},
+    socket::{Ask, Socket, decode, text},
+};
+
+/// Takes nodes out of the cluster that do not go by themselves
+#[derive(Args)]
+#[command(after_help = "Example:\n  {program} node revoke worker-3 --reason \"stolen laptop\"")]
+pub(super) struct NodeArgs {
+    #[command(subcommand)]
+    command: NodeCommand,
+}
+
+#[derive(Subcommand)]
+enum NodeCommand {
+    Revoke(RevokeArgs),
+    /// Lists what was revoked: nodes, keys and tokens, with when, by whom and why
+    #[command(after_help = "Example:\n  {program} node revoked\n  {program} node revoked --output json")]
+    Revoked,
+}
+
+/// Revokes a node for good: no other node speaks with it any more, and open connections are cut
+///
+/// Run it on a coordinator. The revocation is signed, kept, and spread at once; nodes that are away get it when they are back. The node
+/// comes back only with a new key, by a token that names it: `token create --node-id ID`.
+#[derive(Args)]
+#[command(after_help = "\
+Example:
+  {program} node revoke worker-3
+  {program} node revoke worker-3 --reason \"stolen laptop\"
+  {program} node revoke --key 5c0f…9e  (a key, by the SHA-256 of its public half, with all that it signed)")]
+struct RevokeArgs {
+    /// The node
+    #[arg(value_name = "ID", required_unless_present = "key")]
+    node_id: Option<NodeId>,
+
+    /// A key in the place of a node: the SHA-256 of its SubjectPublicKeyInfo, in hexadecimal
+    #[arg(long, value_name = "SHA256", conflicts_with = "node_id")]
+    key: Option<KeyHash>,
+
+    /// Why; every node shows it
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true, value_parser = reason)]
+    reason: Reason,
+}
+
+/// Reads a reason.
+pub(super) fn reason(text: &str) -> Result<Reason, String> {
+    Reason::try_from(text.to_owned()).map_err(|error| error.to_string())
+}
+
+/// Carries the command out.
+pub(super) async fn run(args: NodeArgs, invocation: &Invocation) -> Result<(), CliError> {
+    match args.command {
+        NodeCommand::Revoke(RevokeArgs { node_id, key, reason }) => {
+            let what = match (node_id, key) {
+                (Some(node_id), _) => RevokeWhat::Node(node_id),
+                (None, Some(key)) => RevokeWhat::Key(key),
+                (None, None) => return Err(CliError::Argument("name the node, or a key with --key".to_owned())),
+            };
+            let reply = revoke(RevokeRequest { what: what.clone(), reason }, invocation).await?;
+            report(&what, &reply, invocation);
+            Ok(())
+        }
+        NodeCommand::Revoked => list(invocation).await,
+    }
+}
+
+/// Asks the node to revoke.
+pub(super) async fn revoke(request: RevokeRequest, invocation: &Invocation) -> Result<RevokeReply, CliError> {
+    let body = serde_json::to_vec(&request).map_err(|error| CliError::Argument(error.to_string()))?;
+    decode(&Socket::of(invocation).ask(Ask::post("/admin/revoke", body)).await?)
+}
+
+fn report(what: &RevokeWhat, reply: &RevokeReply, invocation: &Invocation) {
+    let name = match what {
+        RevokeWhat::Node(node_id) => format!("node {node_id}"),
+        RevokeWhat::Key(key) => format!("key {key}"),
+        RevokeWhat::Token(id) => format!("join token {id}"),
+    };
+    match invocation.format {
+        Format::Json => output::json_line(&json!({ "revoked": reply.made, "known": reply.known })),
+        Format::Table if reply.made.is_empty() => output::line(format!("{name} was revoked before; nothing has changed.")),
+        Format::Table => {
+            output::line(format!(
+                "{name} is revoked. The other nodes are being told; those that are away learn of it when they are back."
+            ));
+            match what {
+                RevokeWhat::Node(node_id) if reply.known => {
+                    let again = invocation.command(&format!("token create --node-id {node_id}"));
+                    output::line(format!("To let it in again, with a new key: `{again}`."));
+                }
+                RevokeWhat::Node(_) => output::line("No node of this name is known here: check the name with `p2p nodes`."),
+                RevokeWhat::Key(_) | RevokeWhat::Token(_) => {}
+            }
+        }
+    }
+}
+
+async fn list(invocation: &Invocation) -> Result<(), CliError> {
+    let answer = Socket::of(invocation).ask(Ask::get("/admin/revocations")).await?;
+    match invocation.format {
+        Format::Json => output::line(json::pretty(text(&answer)?)),
+        Format::Table => {
+            let all: Vec<RevocationInfo> = decode(&answer)?;
+            let now = p2p_client::protocol::UnixMillis::now();
+            let rows = all.iter().map(|revocation| {
+                let RevocationInfo { subject, at, by, reason } = revocation;
+                [kind(subject).to_owned(), name(subject), nodes::ago(*at, now), by.to_string(), reason.as_str().to_owned()]
+            });
+            output::line(output::table(["WHAT", "WHICH", "WHEN", "BY", "WHY"], rows));
+        }
+    }
+    Ok(())
+}
+
+fn kind(subject: &Subject) -> &'static str {
+    match subject {
+        Subject::Node { .. } => "node",
+        Subject::Key { .. } => "key",
+        Subject::JoinToken { .. } => "join token",
+        Subject::ClientToken { .. } => "client token",
+        Subject::Readmission { .. } => "node, let in again",
+    }
+}
+
+fn name(subject: &Subject) -> String {
+    match subject {
+        Subject::Node { node_id } | Subject::Readmission { node_id, .. } => node_id.to_string(),
+        Subject::Key { key } => key.to_string(),
+        Subject::JoinToken { id, .. } => id.clone(),
+        Subject::ClientToken { id, .. } => id.to_string(),
+    }
+}

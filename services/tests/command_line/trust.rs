@@ -1,0 +1,98 @@
+//! Taking nodes and tokens back, and certificates, by the command line.
+
+use crate::harness::{Folders, PATIENCE, run};
+
+#[test]
+fn a_revoked_node_is_revoked_for_all_stays_so_over_a_restart_and_comes_back_by_a_token_that_names_it() {
+    let folders = Folders::new();
+    folders.init("head");
+    let head = folders.start("head");
+    let authority = head.authority();
+    let lost = folders.join("lost", "head", &authority);
+    let _other = folders.join("other", "head", &authority);
+    for viewer in ["head", "other"] {
+        folders.wait_for_status(viewer, "lost", "alive", PATIENCE);
+    }
+
+    let refused = folders.run("other", &["node", "revoke", "lost"]).error(1);
+    assert!(refused.contains("only coordinators revoke; run the command on a coordinator"), "{refused}");
+    let refused = folders.run("head", &["node", "revoke", "head"]).error(1);
+    assert!(refused.contains("head is this node itself; take it out with `p2p leave`"), "{refused}");
+
+    let said = folders.run("head", &["node", "revoke", "lost", "--reason", "stolen laptop"]).ok();
+    assert!(said.starts_with("node lost is revoked.") && said.contains("token create --node-id lost"), "{said}");
+    let said = folders.run("head", &["node", "revoke", "lost"]).ok();
+    assert!(said.contains("was revoked before; nothing has changed"), "{said}");
+    for viewer in ["head", "other"] {
+        folders.wait_for_status(viewer, "lost", "revoked", PATIENCE);
+        let listed = folders.run(viewer, &["node", "revoked"]).ok();
+        assert!(listed.contains("lost") && listed.contains("stolen laptop") && listed.contains("head"), "{listed}");
+    }
+    let said = folders.run("head", &["node", "revoke", "lots"]).ok();
+    assert!(said.contains("No node of this name is known here"), "{said}");
+
+    folders.run("head", &["stop"]).ok();
+    let _head = folders.start("head");
+    let listed = folders.run("head", &["node", "revoked", "--output", "json"]).json();
+    assert_eq!(listed.as_array().unwrap().len(), 3, "the node, its key, and the one that nobody knows: {listed}");
+
+    lost.signal("KILL");
+    std::fs::remove_dir_all(folders.of("lost")).unwrap();
+    let words = ["join", &*authority, "--node-id", "lost", "--advertise", "127.0.0.1", "--listen", "127.0.0.1:0"];
+    let again = |token: &str| {
+        let mut command = folders.command("lost", &words);
+        command.args(["--output", "json", "--token", token]);
+        command
+    };
+    let refused = run(again(&folders.token("head"))).error(1);
+    assert!(refused.contains("the node lost was revoked") && refused.contains("token create --node-id lost"), "{refused}");
+    let named = folders.run("head", &["token", "create", "--node-id", "lost", "--quiet"]).ok();
+    let mut lost = crate::harness::Running::spawn(again(named.trim()));
+    lost.wait_for("ready");
+    for viewer in ["head", "other"] {
+        folders.wait_for_status(viewer, "lost", "alive", PATIENCE);
+    }
+}
+
+#[test]
+fn join_tokens_are_listed_and_taken_back() {
+    let folders = Folders::new();
+    folders.init("head");
+    let head = folders.start("head");
+    let token = folders.token("head");
+    let listed = folders.run("head", &["token", "list", "--output", "json"]).json();
+    let id = listed[0]["id"].as_str().unwrap().to_owned();
+    assert!(folders.run("head", &["token", "list"]).ok().contains("good for"));
+    assert!(folders.run("head", &["token", "revoke", &id]).ok().contains("lets nobody in any more"));
+    assert!(folders.run("head", &["token", "revoke", &id]).ok().contains("was revoked before"));
+    assert!(folders.run("head", &["token", "list"]).ok().contains("revoked"));
+    let mut join = folders.command("w", &["join", &head.authority(), "--advertise", "127.0.0.1", "--listen", "127.0.0.1:0"]);
+    join.args(["--token", &token]);
+    let refused = run(join).error(1);
+    assert!(refused.contains("the join token was revoked"), "{refused}");
+    let refused = folders.run("head", &["token", "revoke", "xyz"]).status;
+    assert_eq!(refused.code(), Some(2), "no token id");
+}
+
+#[test]
+fn a_certificate_is_shown_and_renewed_with_the_same_key() {
+    let folders = Folders::new();
+    folders.init("head");
+    let head = folders.start("head");
+    let _worker = folders.join("w", "head", &head.authority());
+    folders.wait_for_status("w", "head", "alive", PATIENCE);
+    for (node, role) in [("head", "coordinator"), ("w", "worker")] {
+        let before = folders.run(node, &["cert", "show", "--output", "json"]).json();
+        assert_eq!((&before["node_id"], &before["role"]), (&node.into(), &role.into()));
+        assert_eq!(before["addresses"], serde_json::json!(["127.0.0.1"]));
+        let renewed = folders.run(node, &["cert", "renew", "--output", "json"]).json();
+        assert_eq!(renewed["left_out"], serde_json::json!([]));
+        let after = folders.run(node, &["cert", "show", "--output", "json"]).json();
+        assert_eq!(after, renewed["certificate"]);
+        assert_eq!(after["key"], before["key"]);
+        assert_ne!(after["sha256"], before["sha256"]);
+        let text = folders.run(node, &["cert", "show"]).ok();
+        assert!(text.contains("364 days") && text.contains("renewed in"), "{text}");
+    }
+    assert!(folders.run("head", &["call", "system/get_system_info", "--on", "w"]).ok().contains("\"w\""));
+}

@@ -1,0 +1,278 @@
+//! Nodes and tokens that are taken back while the cluster runs: who is cut off, when, and how one comes back.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod common;
+
+use std::{sync::Arc, time::Duration};
+
+use common::{
+    Cluster, Member, Plan, identity,
+    probe::{Probe, ProbeProxyExt},
+    sees, soon, token, worker_ip,
+};
+use p2p_client::{
+    revocation::{KeyHash, Reason, Statement, Subject},
+    wire::dial::{Dial, PeerRef, TlsDial},
+};
+use p2p_runtime::{
+    identity::{JoinError, Refused, TokenOptions, TokenRefused},
+    network::Members,
+    node::{JoinClusterOptions, NodeError},
+};
+use p2p_services::prelude::*;
+use tokio::time::{Instant, timeout};
+
+/// Longer than anything that is promised here.
+const SECOND: Duration = Duration::from_secs(1);
+
+fn status(node: &Node, id: &str) -> Option<NodeStatus> {
+    node.members().members().get(&id.parse().unwrap()).map(|info| info.status)
+}
+
+fn is(id: &'static str, wanted: NodeStatus) -> impl Fn(&Members) -> bool {
+    move |members| members.get(&id.parse().unwrap()).map(|info| info.status) == Some(wanted)
+}
+
+/// Revokes a node, as `p2p node revoke` does.
+async fn revoke(coordinator: &Node, id: &str) -> Vec<Statement> {
+    let node_id: NodeId = id.parse().unwrap();
+    let bound = coordinator.issuer().unwrap().issued(&node_id).unwrap();
+    let subjects = [Subject::Node { node_id }].into_iter().chain(bound.map(|bound| Subject::Key { key: bound.key.into() }));
+    let reason = Reason::try_from("a test".to_owned()).unwrap();
+    soon(coordinator.ledger().revoke(subjects.collect(), reason)).await.unwrap()
+}
+
+/// Waits until a node knows that another is revoked.
+async fn knows(node: &Node, id: &str) {
+    let node_id: NodeId = id.parse().unwrap();
+    let mut changes = node.ledger().revocations().subscribe();
+    soon(async {
+        while node.ledger().revocations().set().revoked_at(&node_id).is_none() {
+            changes.next().await;
+        }
+    })
+    .await;
+}
+
+fn knows_already(node: &Node, id: &str) -> bool {
+    node.ledger().revocations().set().revoked_at(&id.parse().unwrap()).is_some()
+}
+
+/// What comes of a new connection from one node to another: both ends have their say, since a client is through before the server has looked.
+async fn connects(cluster: &Cluster, from: &Member, to: &Member) -> bool {
+    let dial = TlsDial::new(Arc::new(cluster.host(from.ip)), identity(from).client_tls());
+    let peer = PeerRef { node_id: to.id().clone(), authority: to.authority().into() };
+    let Ok(mut dialled) = soon(dial.dial(&peer)).await else { return false };
+    // Nothing is said to a refused client but goodbye; an accepted one may wait for ever.
+    let mut byte = [0];
+    timeout(SECOND, tokio::io::AsyncReadExt::read(&mut dialled.stream, &mut byte))
+        .await
+        .map_or(true, |read| read.is_ok_and(|count| count > 0))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revoked_node_is_no_member_any_more_for_anybody() {
+    let (_cluster, coordinator, workers) = Cluster::of(2).await;
+    let began = Instant::now();
+    let made = revoke(&coordinator, "worker-2").await;
+    assert_eq!(made.len(), 2, "the node, and its key");
+    for node in [&*coordinator, &*workers[0]] {
+        sees(node, is("worker-2", NodeStatus::Revoked)).await;
+    }
+    println!("revoked for all after {:?}", began.elapsed());
+    let error = coordinator.proxy().probe().on("worker-2").look().await.unwrap_err();
+    assert_eq!(error.to_string(), "no route: node worker-2 was revoked; calls go to members that are alive");
+    assert!(workers[0].proxy().probe().on("worker-2").look().await.is_err());
+    assert_eq!(workers[0].proxy().probe().on("coordinator").look().await.unwrap().node, "coordinator");
+    // It stays so, whatever the node does.
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert_eq!(status(&coordinator, "worker-2"), Some(NodeStatus::Revoked));
+    assert_eq!(status(&workers[0], "worker-2"), Some(NodeStatus::Revoked));
+    assert_eq!(coordinator.ledger().digest(), workers[0].ledger().digest());
+    let error = workers[1].proxy().probe().on("worker-1").look().await.unwrap_err();
+    println!("the revoked node is told: {error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revoked_node_comes_back_with_a_new_key_by_a_token_that_names_it() {
+    let (cluster, coordinator, mut workers) = Cluster::of(2).await;
+    let two = workers.pop().unwrap();
+    let for_it = || TokenOptions { node_id: Some("worker-2".parse().unwrap()), ..TokenOptions::default() };
+    let early = token(&coordinator, for_it()).await;
+    revoke(&coordinator, "worker-2").await;
+    knows(&workers[0], "worker-2").await;
+    let old = identity(&two);
+    two.node.stop().await;
+
+    let plan = || Plan { id: "worker-2".to_owned(), ..Plan::worker(2) };
+    let fresh = async |token| {
+        std::fs::remove_dir_all(cluster.dir("worker-2")).unwrap();
+        soon(cluster.join(&plan(), &coordinator.authority(), token)).await
+    };
+    let refused = |outcome: Result<_, NodeError>| match outcome.err() {
+        Some(NodeError::Join(JoinError::Refused(refused))) => refused,
+        other => panic!("{other:?}"),
+    };
+    let any = token(&coordinator, TokenOptions::default()).await;
+    let said = refused(fresh(any).await);
+    assert!(
+        matches!(said, Refused::NodeRevoked { .. }) && said.to_string().contains("token create --node-id worker-2"),
+        "{said}"
+    );
+    assert!(matches!(refused(fresh(early).await), Refused::NodeRevoked { .. }), "a token from before says nothing about it");
+
+    let named = token(&coordinator, for_it()).await;
+    let enrolment = fresh(named).await.unwrap();
+    let new_key = KeyHash::from(enrolment.identity.key().public().thumbprint());
+    let two = cluster.start(plan(), enrolment).await;
+    for node in [&*coordinator, &*workers[0]] {
+        sees(node, |members| members.hosting("probe").count() == 3).await;
+        assert_eq!(status(node, "worker-2"), Some(NodeStatus::Alive));
+        let revocations = node.ledger().revocations();
+        assert!(!revocations.is_revoked(two.id(), &new_key));
+        assert!(revocations.is_revoked(two.id(), &old.key().public().thumbprint().into()), "the old key stays out");
+    }
+    assert_eq!(workers[0].proxy().probe().on("worker-2").look().await.unwrap().node, "worker-2");
+    assert_eq!(two.proxy().probe().on("worker-1").look().await.unwrap().node, "worker-1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revoked_join_token_lets_nobody_in() {
+    let (cluster, coordinator, _workers) = Cluster::of(0).await;
+    let token = token(&coordinator, TokenOptions::default()).await;
+    assert!(coordinator.issuer().unwrap().revoke_token(token.id(), Reason::default()).await.unwrap());
+    assert!(coordinator.issuer().unwrap().tokens().iter().all(|record| record.revoked));
+    let options = JoinClusterOptions {
+        network: Arc::new(cluster.host(worker_ip(1))),
+        advertise: Some(p2p_runtime::identity::Host::Ip(worker_ip(1))),
+        ..JoinClusterOptions::new(cluster.dir("w"), common::password(), coordinator.authority(), token)
+    };
+    let said = soon(p2p_runtime::node::join(options)).await.err().unwrap();
+    assert!(matches!(&said, NodeError::Join(JoinError::Refused(Refused::Token(TokenRefused::Revoked)))), "{said}");
+}
+
+/// Paths are those of the list of security cases.
+mod security {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn case_17_a_revoked_node_is_refused_by_every_node_on_new_connections() {
+        let (cluster, coordinator, workers) = Cluster::of(2).await;
+        let (one, two) = (&workers[0], &workers[1]);
+        assert!(
+            connects(&cluster, two, one).await && connects(&cluster, two, &coordinator).await,
+            "control: before, it is accepted"
+        );
+        revoke(&coordinator, "worker-2").await;
+        knows(one, "worker-2").await;
+        assert!(!connects(&cluster, two, one).await && !connects(&cluster, two, &coordinator).await);
+        let error = soon(one.proxy().probe().on("worker-2").look()).await.unwrap_err();
+        assert!(matches!(error, CallError::NoRoute(_)), "{error}");
+        assert!(connects(&cluster, one, &coordinator).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn case_19_open_connections_of_a_revoked_node_are_cut_in_both_directions_within_a_second_and_others_go_on() {
+        let (_cluster, coordinator, workers) = Cluster::of(3).await;
+        let [one, two, three] = &workers[..] else { panic!("three workers") };
+        let wait = |from: &Member, to: &'static str| {
+            let proxy = from.proxy();
+            tokio::spawn(async move { (proxy.probe().on(to).wait().timeout(Duration::from_mins(1)).await, Instant::now()) })
+        };
+        let to_it = wait(one, "worker-2");
+        let from_it = wait(two, "worker-3");
+        let others = wait(one, "worker-3"); // the control: what nobody cuts goes on
+        Probe::reached(&two.probe.begun, 1).await;
+        Probe::reached(&three.probe.begun, 2).await;
+
+        revoke(&coordinator, "worker-2").await;
+        for node in [one, three] {
+            knows(node, "worker-2").await;
+        }
+        let received = Instant::now();
+        for (which, call) in [("to it", to_it), ("from it", from_it)] {
+            let (outcome, ended) = soon(call).await.unwrap();
+            let took = ended.saturating_duration_since(received);
+            println!("a call {which} ended after {took:?}: {}", outcome.as_ref().unwrap_err());
+            assert!(took <= SECOND, "{which}: {took:?}");
+        }
+        Probe::reached(&three.probe.dropped, 1).await;
+        assert!(!others.is_finished());
+        three.probe.open.send_replace(true);
+        assert_eq!(soon(others).await.unwrap().0.unwrap(), "worker-3");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn case_23_a_node_that_was_away_knows_what_was_revoked_before_it_serves() {
+        let (cluster, coordinator, mut workers) = Cluster::of(2).await;
+        let two = workers.pop().unwrap();
+        workers.pop().unwrap().node.stop().await;
+        revoke(&coordinator, "worker-2").await;
+        let one = cluster.restart(Plan::worker(1)).await;
+        assert!(knows_already(&one, "worker-2"), "its routes have only just opened");
+        assert!(!connects(&cluster, &two, &one).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn case_23_control_a_node_that_can_ask_nobody_starts_with_its_old_list_and_lets_the_revoked_one_in() {
+        let (cluster, coordinator, mut workers) = Cluster::of(2).await;
+        let two = workers.pop().unwrap();
+        workers.pop().unwrap().node.stop().await;
+        revoke(&coordinator, "worker-2").await;
+        cluster.network.partition(worker_ip(1), coordinator.ip);
+        let one = cluster.restart(Plan::worker(1)).await;
+        assert!(!knows_already(&one, "worker-2"));
+        assert!(connects(&cluster, &two, &one).await);
+        // Until it can ask.
+        cluster.network.heal(worker_ip(1), coordinator.ip);
+        knows(&one, "worker-2").await;
+        assert!(!connects(&cluster, &two, &one).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn case_57_a_revocation_made_during_a_partition_reaches_the_other_side_when_it_ends() {
+        let (cluster, coordinator, workers) = Cluster::of(3).await;
+        let here = [coordinator.ip, worker_ip(1)];
+        let there = [worker_ip(2), worker_ip(3)];
+        for (a, b) in here.iter().flat_map(|a| there.iter().map(move |b| (*a, *b))) {
+            cluster.network.partition(a, b);
+        }
+        // Nothing of it is on its way when the partition ends: nobody tells whom he holds for dead.
+        for node in [&*coordinator, &*workers[0]] {
+            sees(node, |members| is("worker-2", NodeStatus::Dead)(members) && is("worker-3", NodeStatus::Dead)(members)).await;
+        }
+        revoke(&coordinator, "worker-3").await;
+        knows(&workers[0], "worker-3").await;
+        sees(&workers[1], is("coordinator", NodeStatus::Dead)).await;
+        // The control: on the other side nobody knows, and the revoked node is served.
+        assert!(!knows_already(&workers[1], "worker-3"));
+        assert_eq!(workers[2].proxy().probe().on("worker-2").look().await.unwrap().node, "worker-2");
+
+        let healed = Instant::now();
+        for (a, b) in here.iter().flat_map(|a| there.iter().map(move |b| (*a, *b))) {
+            cluster.network.heal(a, b);
+        }
+        knows(&workers[1], "worker-3").await;
+        println!("known on the other side {:?} after the partition", healed.elapsed());
+        sees(&workers[1], is("worker-3", NodeStatus::Revoked)).await;
+        assert!(!connects(&cluster, &workers[2], &workers[1]).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn case_59_a_restarted_coordinator_and_a_restarted_worker_keep_what_was_revoked() {
+        let (cluster, coordinator, mut workers) = Cluster::of(2).await;
+        revoke(&coordinator, "worker-2").await;
+        knows(&workers[0], "worker-2").await;
+        let two = workers.pop().unwrap();
+        let digest = coordinator.ledger().digest();
+        workers.pop().unwrap().node.stop().await;
+        coordinator.node.stop().await;
+        // Alone: there is nobody whom it could ask.
+        let one = cluster.restart(Plan::worker(1)).await;
+        assert_eq!(one.ledger().digest(), digest);
+        assert!(!connects(&cluster, &two, &one).await);
+        let coordinator = cluster.restart(Plan::coordinator()).await;
+        assert_eq!(coordinator.ledger().digest(), digest);
+        assert!(!connects(&cluster, &two, &coordinator).await);
+    }
+}
