@@ -159,7 +159,7 @@ fn is_as_promised(command: &str, output: &str) -> bool {
         ["p2p", "call", "system/get_system_info"] => all(&["hostname", "coordinator-"]),
         ["p2p", "call", "system/get_system_metrics"] => all(&["coordinator-", "worker-", "load_average"]),
         ["curl", "--unix-socket", ..] => all(&["\"jsonrpc\"", "\"result\"", "\"hostname\"", "worker-"]),
-        ["p2p", "policy", "explain"] => all(&["denied: client ci-bot@coordinator-", "it is for nodes"]),
+        ["p2p", "policy", "explain"] => all(&["allowed: client ci-bot@coordinator-", "clients with a token"]),
         ["curl", "--insecure", ..] if command.contains("/auth/token") => all(&["\"access_token\":\"eyJ", "\"expires_in\":900"]),
         ["curl", "--insecure", ..] => all(&["\"healthy\""]),
         _ => panic!("say in tests/tests/readme/main.rs what {command:?} is to print"),
