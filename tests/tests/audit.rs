@@ -135,8 +135,8 @@ async fn no_log_line_and_no_error_holds_a_token_or_a_secret() {
     let (cluster, coordinator, workers) = Cluster::of(1).await;
     let credential = Credential::create(&cluster, &coordinator, "canary", "probe:read").await;
     let token = credential.token(&cluster, &coordinator).await;
-    let mut said = String::new();
-    let mut tell = |answer: common::web::Answer| said += &format!("{:?} {:?}\n", answer.headers, answer.body);
+    let mut said = Vec::new();
+    let mut tell = |answer: common::web::Answer| said.push(format!("{:?} {:?}", answer.headers, answer.body));
     for at in [&coordinator, &workers[0]] {
         let web = client(&cluster, at, &token);
         for body in [
@@ -168,7 +168,8 @@ async fn no_log_line_and_no_error_holds_a_token_or_a_secret() {
         tell(outside(&cluster, at).form("/auth/revoke", &format!("token={token}x")).await);
         tell(outside(&cluster, at).form("/auth/revoke", &format!("token={token}")).await);
     }
-    said += &format!("{:?}", Web::operator(cluster.dir("coordinator")).post("/admin/clients", r#"{"do":"list"}"#).await.body);
+    tell(Web::operator(cluster.dir("coordinator")).post("/admin/clients", r#"{"do":"list"}"#).await);
+    let said = said.join("\n");
     let signature = token.rsplit('.').next().unwrap();
     let log = log.text();
     assert!(log.contains(" audit: ") && log.lines().count() > 100, "the log was captured");
