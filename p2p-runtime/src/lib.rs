@@ -24,8 +24,11 @@ pub mod fuzzing {
     //! What fuzz targets run, which the tests run as well.
 
     pub use crate::{
-        identity::fuzzing::{csr, join_message, join_token},
-        network::fuzzing::gossip_frame,
+        identity::{
+            client_token::fuzzing::client_token,
+            fuzzing::{csr, join_message, join_token},
+        },
+        network::fuzzing::{gossip_frame, revocations},
         storage::fuzzing::{store_header, store_record},
         web::rpc::fuzzing::rpc_envelope,
     };

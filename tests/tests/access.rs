@@ -13,6 +13,7 @@ use common::{
 use p2p_client::protocol::ErrorCode;
 use p2p_services::prelude::*;
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// The methods, and whether a worker, a coordinator, an operator and a nameless caller may call them.
 const TABLE: [(&str, [bool; 4]); 5] = [
@@ -197,6 +198,24 @@ async fn a_name_can_be_given_up_and_never_taken() {
     }
     let told = Web::node(cluster.host(worker_ip(1)), &coordinator, &workers[0]).header("p2p-origin", "someone");
     assert_eq!(told.call("probe/look", json!({})).await.unwrap()["origin"], "someone");
+}
+
+#[tokio::test]
+async fn who_is_no_operator_is_refused_before_a_body_is_read() {
+    let (cluster, coordinator, workers) = Cluster::of(1).await;
+    let [(_, worker), _, _, (_, nobody)] = callers(&cluster, &coordinator, &workers[0], &coordinator);
+    for web in [&worker, &nobody] {
+        for path in ["/admin/store", "/admin/config", "/admin/clients", "/admin/revoke", "/admin/policy", "/admin/token"] {
+            let mut stream = web.connect().await.unwrap();
+            // Of this body not a byte will ever come.
+            let head =
+                format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 1000000\r\n\r\n");
+            stream.write_all(head.as_bytes()).await.unwrap();
+            let mut said = [0; 12];
+            soon(stream.read_exact(&mut said)).await.unwrap();
+            assert_eq!(&said, b"HTTP/1.1 403", "{path}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -26,18 +26,17 @@ pub(super) struct Endpoint {
 impl Endpoint {
     /// The endpoint at `place` with this address.
     pub(super) fn new(place: usize, url: &str) -> Result<Self, ClientError> {
-        let refuse = |reason: &str| ClientError::Url { url: url.to_owned(), reason: reason.to_owned() };
+        let shown = without_password(url);
+        let refuse = |reason: &str| ClientError::Url { url: shown.clone(), reason: reason.to_owned() };
         let uri: Uri = url.parse().map_err(|error: http::uri::InvalidUri| refuse(&error.to_string()))?;
         match uri.scheme() {
             Some(scheme) if *scheme == Scheme::HTTPS => {}
-            Some(scheme) if *scheme == Scheme::HTTP => return Err(ClientError::Plaintext { url: url.to_owned() }),
+            Some(scheme) if *scheme == Scheme::HTTP => return Err(ClientError::Plaintext { url: shown }),
             _ => return Err(refuse("it does not begin with https://")),
         }
         let authority = uri.authority().ok_or_else(|| refuse("it names no host"))?;
         if authority.as_str().contains('@') {
-            // The password is not repeated.
-            let url = format!("https://…@{}", authority.host());
-            return Err(ClientError::Url { url, reason: "it holds a password; a client is named by its token".to_owned() });
+            return Err(refuse("it holds a password; a client is named by its token"));
         }
         if uri.path_and_query().is_some_and(|path| path.as_str() != "/") {
             return Err(refuse("there is something after the host and the port"));
@@ -53,6 +52,15 @@ impl Endpoint {
 
     fn trouble(&self) -> String {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// A URL as errors show it: whatever stands before an `@` may be a password.
+fn without_password(url: &str) -> String {
+    let begin = url.find("://").map_or(0, |at| at + 3);
+    match url.rfind('@') {
+        Some(at) if at >= begin => format!("{}…{}", &url[..begin], &url[at..]),
+        _ => url.to_owned(),
     }
 }
 
@@ -171,10 +179,14 @@ mod tests {
             ("https://10.0.0.5:8001/rpc", "after the host and the port"),
             ("https://10.0.0.5:8001/?on=all", "after the host and the port"),
             ("https://user:hunter2@10.0.0.5", "holds a password"),
+            ("https://user:hunter2@10.0.0.5:99999", "port"),
+            ("ftp://user:hunter2@10.0.0.5", "does not begin with https://"),
         ] {
             let said = Endpoint::new(0, url).err().unwrap().to_string();
             assert!(said.contains(why) && said.contains("https://10.0.0.5:8001"), "{url}: {said}");
             assert!(!said.contains("hunter2"), "{said}");
         }
+        let said = Endpoint::new(0, "http://user:hunter2@10.0.0.5").err().unwrap().to_string();
+        assert!(said.contains("http://…@10.0.0.5") && !said.contains("hunter2"), "{said}");
     }
 }

@@ -122,9 +122,9 @@ impl Access {
         }
     }
 
-    /// The table of docs/architecture.md, one row a line.
+    /// Whether `caller` may call: the table of docs/architecture.md, one row a line.
     #[allow(clippy::match_same_arms, reason = "each row of the table is a line")]
-    fn allows(&self, caller: &CallerId) -> bool {
+    pub fn allows(&self, caller: &CallerId) -> bool {
         match (self, caller) {
             (Self::Anonymous, _) => true,
             (Self::Role(wanted), CallerId::Node { role, .. }) => role == wanted,

@@ -81,6 +81,18 @@ impl RevocationSet {
         Ok(ids)
     }
 
+    /// The set of these statements, which were taken in before, however many they are.
+    pub fn restored(statements: impl IntoIterator<Item = (StatementId, Statement)>) -> Self {
+        let statements = statements.into_iter().map(|(id, statement)| (id, Arc::new(statement))).collect();
+        Self { effect: Effect::of(&statements), statements }
+    }
+
+    /// How many statements about single tokens of clients there are: those that clients themselves can bring about.
+    pub fn single_tokens(&self) -> usize {
+        let is_single = |subject: &Subject| matches!(subject, Subject::ClientToken { id, .. } if id.is_single());
+        self.statements.values().filter(|statement| is_single(&statement.subject)).count()
+    }
+
     /// Forgets statements about tokens that have expired by themselves. Gives their ids.
     pub fn forget_expired(&mut self, now: UnixMillis) -> Vec<StatementId> {
         let gone: Vec<_> =
@@ -182,7 +194,9 @@ impl Effect {
         let by = &statement.by;
         let powerless =
             self.keys.contains(&by.key) || self.nodes.get(&by.node_id).is_some_and(|revoked| revoked.readmitted != Some(by.key));
-        if powerless {
+        // Taking back only ever adds up, whoever says it and whenever: a revoked author could else date a revocation back, and so undo those of
+        // others. Letting in again takes an author in good standing.
+        if powerless && matches!(statement.subject, Subject::Readmission { .. }) {
             return;
         }
         match &statement.subject {

@@ -72,6 +72,11 @@ impl ClientTokenId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether it names one token, whose id has a dot, and not a credential with all the tokens that were made for it.
+    pub fn is_single(&self) -> bool {
+        self.0.contains('.')
+    }
 }
 
 impl TryFrom<String> for ClientTokenId {

@@ -88,7 +88,7 @@ impl Attestor {
     /// # Errors
     /// What is wrong with it.
     pub fn verify(&self, node_id: &NodeId, message: &[u8], attestation: &[u8]) -> Result<PeerIdentity, AttestError> {
-        let Author { peer, leaf, others } = self.author(message, attestation, UnixTime::now())?;
+        let Author { peer, leaf, others, .. } = self.author(message, attestation, UnixTime::now())?;
         verify_not_revoked(self.material.revocations(), &peer, &leaf, &others)?;
         if peer.node_id == *node_id {
             Ok(peer)
@@ -106,7 +106,7 @@ impl Attestor {
         EndEntityCert::try_from(leaf)
             .and_then(|leaf| leaf.verify_signature(webpki::aws_lc_rs::ECDSA_P256_SHA256, &[LABEL, message].concat(), signature))
             .map_err(|_| AttestError::BadSignature)?;
-        Ok(Author { peer, leaf: leaf.clone(), others: others.to_vec() })
+        Ok(Author { peer, leaf: leaf.clone(), others: others.to_vec(), root: KeyHash::of_certificate(root.der()) })
     }
 }
 
@@ -115,12 +115,19 @@ pub(super) struct Author<'a> {
     pub(super) peer: PeerIdentity,
     leaf: CertificateDer<'a>,
     others: Vec<CertificateDer<'a>>,
+    root: Option<KeyHash>,
 }
 
 impl Author<'_> {
     /// The key that signed.
     pub(super) fn key(&self) -> Option<KeyHash> {
         KeyHash::of_certificate(&self.leaf)
+    }
+
+    /// Whether its certificate would be worth nothing without this key: its own, its authority's, the root's.
+    pub(super) fn stands_on(&self, key: &KeyHash) -> bool {
+        let shown = std::iter::once(&self.leaf).chain(&self.others).filter_map(|cert| KeyHash::of_certificate(cert));
+        shown.chain(self.root).any(|own| own == *key)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use p2p_client::protocol::NodeId;
 
+pub use super::revocations::fuzzing::revocations;
 use super::{codec::peek, frame::Frame};
 
 /// Reads a frame that came in, and the message of the failure detector in it.

@@ -151,6 +151,8 @@ impl Renewer {
             match self.renew().await {
                 Ok(left_out) => {
                     (failures, asked_for_address) = (0, true);
+                    // Where the new one is due at once, as a clock that is far off makes it, this does not go round without a pause.
+                    sleep(AFTER_START.max(Duration::from_mins(1))).await;
                     for address in left_out {
                         tracing::warn!(%address, "an address could not be proved, and is not in the new certificate");
                     }

@@ -50,6 +50,8 @@ pub struct Inbound<'a> {
     pub from_node: bool,
     /// Where it is to go, if that was said.
     pub target: Option<Target>,
+    /// Whether its caller may read who is in the cluster, and so be told which node failed it.
+    pub may_know_nodes: bool,
     /// When it came.
     pub received: Instant,
     /// How long the caller waits from then on, if it says so.
@@ -238,7 +240,7 @@ impl Dispatcher {
                 Err(nobody) => return Err(told(failed.unwrap_or(nobody), call)),
             };
             match self.open_at(call, &head, &peer).await {
-                Ok(Opened::Items(items)) => return Ok(Opened::Items(retold(items, &call.caller))),
+                Ok(Opened::Items(items)) => return Ok(Opened::Items(retold(items, call))),
                 Ok(Opened::Answered(json)) => {
                     return Ok(Opened::Answered(checked(json, &peer).map_err(|failure| told(failure, call))?));
                 }
@@ -296,6 +298,11 @@ impl Dispatcher {
 
     /// In whose name a call is sent on, if it may be as far as this node knows the method.
     fn sender<'a>(&'a self, call: &'a Inbound<'_>, head: &Head) -> Result<&'a CallerId, Failure> {
+        if matches!(call.caller, CallerId::Client(_)) && call.token.is_none() {
+            // It would go out in the name of this node.
+            let error = RpcError::new(ErrorCode::DENIED, "the call of a client is sent on only with the client's token");
+            return Err(Failure::Answered(error));
+        }
         // An operator of this node is, on other nodes, this node.
         let caller = if call.caller == CallerId::Operator { self.caller.identity() } else { &call.caller };
         // Of a method that it does not host this node knows nothing; the target decides, as it does in any case.
@@ -365,8 +372,8 @@ fn checked(json: Bytes, from: &Peer) -> Result<Bytes, Failure> {
 }
 
 /// The items of another node, whose end is told as to this caller.
-fn retold(items: Items, caller: &CallerId) -> Items {
-    if *caller == CallerId::Anonymous { items.map_err(unnamed).boxed() } else { items }
+fn retold(items: Items, call: &Inbound<'_>) -> Items {
+    if call.may_know_nodes { items } else { items.map_err(unnamed).boxed() }
 }
 
 fn names_no_method(path: &str) -> RpcError {
@@ -376,7 +383,7 @@ fn names_no_method(path: &str) -> RpcError {
 
 /// What a caller is told of a call that could not be forwarded. Who may not read who is in the cluster and where is not told so here.
 fn told(failure: Failure, call: &Inbound<'_>) -> RpcError {
-    if call.caller != CallerId::Anonymous {
+    if call.may_know_nodes {
         return failure.into_rpc();
     }
     match failure {

@@ -343,6 +343,7 @@ impl Outside {
             from: crate::audit::Whence::Network,
             from_node: false,
             target: None,
+            may_know_nodes: true,
             received,
             timeout: Some(head.deadline.saturating_duration_since(received)),
             trace: head.trace(),

@@ -1,10 +1,16 @@
 //! The accept loop: one task for each connection, all of them bounded, and a shutdown that lets running requests finish.
 
-use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    fmt, io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use futures::future::BoxFuture;
 use p2p_client::wire::{
     net::{BoxStream, Listener},
+    session::connect::until,
     tls::PeerIdentity,
 };
 use tokio::time::{sleep, timeout};
@@ -135,6 +141,7 @@ async fn serve_one(stream: BoxStream, remote: SocketAddr, server: Server, shutdo
     match (protocol, peer) {
         (Protocol::Gossip, Some(peer)) => tokio::select! {
             () = shutdown.cancelled() => {}
+            () = expired(expires) => tracing::debug!(%remote, "the certificate of a membership connection has run out"),
             () = server.gossip.accept(peer, stream) => {}
         },
         (Protocol::Gossip, None) => tracing::info!(%remote, "membership connection without a certificate refused"),
@@ -147,8 +154,19 @@ async fn serve_one(stream: BoxStream, remote: SocketAddr, server: Server, shutdo
         (protocol, peer) => {
             let origin = Origin { ingress: Ingress::Tls, remote: Some(remote), peer, shown, binding };
             let http2 = protocol == Protocol::Http2;
-            Box::pin(serve_http(stream, http2, origin, server.http.clone(), limits, shutdown)).await;
+            tokio::select! {
+                () = expired(expires) => tracing::debug!(%remote, "the certificate of a connection has run out"),
+                () = Box::pin(serve_http(stream, http2, origin, server.http.clone(), limits, shutdown)) => {}
+            }
         }
+    }
+}
+
+/// Waits until a certificate ends; for ever where there is none.
+async fn expired(at: Option<SystemTime>) {
+    match at {
+        Some(at) => until(at).await,
+        None => std::future::pending().await,
     }
 }
 

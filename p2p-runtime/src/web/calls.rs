@@ -74,7 +74,7 @@ async fn json_rpc(
     let requester = match Requester::of(state, origin, &parts.headers, RPC_PATH) {
         Ok(requester) => requester,
         // Whoever shows a bad token pays as a nameless one.
-        Err(refused) => return Err(draw(&CallerId::Anonymous).map_or_else(over_limit, |_| refused.into_response())),
+        Err(refused) => return Err(draw(&CallerId::Anonymous).map_or_else(over_limit, |_| refused.told(state))),
     };
     let drawn = draw(&requester.caller).map_err(over_limit)?;
     let (calls, body) = Calls::read(state, requester, &drawn, &parts.uri, &parts.headers, body).await?;
@@ -172,6 +172,8 @@ struct Calls<'a> {
     requester: Requester,
     drawn: &'a Drawn,
     target: Option<Target>,
+    /// Whether its caller may read who is in the cluster.
+    may_know_nodes: bool,
     /// When the request came: what counts for all calls of a batch.
     received: Instant,
     timeout: Option<Duration>,
@@ -197,11 +199,14 @@ impl<'a> Calls<'a> {
         let headers = CallHeaders::of(headers);
         let target = target(uri.query(), &headers).map_err(invalid)?;
         let timeout = headers.timeout().map_err(invalid)?;
-        let limits = state.config.live().body_limits;
+        let (limits, may_know_nodes) = {
+            let live = state.config.live();
+            (live.body_limits, live.http_access.cluster_nodes.allows(&requester.caller))
+        };
         let body = read_body_within(body, limits).await.map_err(IntoResponse::into_response)?;
         requester.trace = headers.trace();
         let origin = requester.is_from_node().then(|| headers.origin()).flatten();
-        Ok((Self { state, requester, drawn, target, received, timeout, origin }, body))
+        Ok((Self { state, requester, drawn, target, may_know_nodes, received, timeout, origin }, body))
     }
 
     async fn open(&self, method: &str, params: Option<&RawValue>) -> Result<Opened, RpcError> {
@@ -221,6 +226,7 @@ impl<'a> Calls<'a> {
             from: self.requester.from.clone(),
             from_node: self.requester.is_from_node(),
             target: self.target.clone(),
+            may_know_nodes: self.may_know_nodes,
             received: self.received,
             timeout: self.timeout,
             trace: self.requester.trace,
@@ -230,7 +236,8 @@ impl<'a> Calls<'a> {
 
     fn running(&self, path: &str, this: RunningRequest) -> Running {
         let stopped = p2p_client::call::ended_by_stop(path, self.state.cx.node_id(), &self.requester.caller);
-        Running { stream: self.state.running.stream(this), stopped }
+        let token = self.requester.standing.clone().map(|standing| (self.state.tokens.verifier.clone(), standing));
+        Running { stream: self.state.running.stream(this), stopped, token }
     }
 }
 

@@ -14,7 +14,7 @@ use std::{
 use axum::{
     extract::{FromRequestParts, Request, State},
     middleware::Next,
-    response::{IntoResponse, Response},
+    response::Response,
 };
 use http::HeaderMap;
 use p2p_client::{
@@ -84,7 +84,7 @@ pub(super) async fn limit(State(state): State<Arc<WebState>>, request: Request, 
     match draw(&state, &caller, peer, remote.map(|remote| remote.0.ip()), &parts.headers, budget) {
         Err(over) => over_limit(over),
         Ok(drawn) => match requester {
-            Err(refused) => refused.into_response(),
+            Err(refused) => refused.told(&state),
             Ok(requester) => {
                 parts.extensions.insert(requester);
                 parts.extensions.insert(Arc::new(drawn));

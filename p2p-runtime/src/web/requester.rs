@@ -19,7 +19,10 @@ use p2p_client::{
 
 use crate::{
     audit::{Subject, Whence},
-    identity::{BearerRefused, client_token::BearerToken},
+    identity::{
+        BearerRefused,
+        client_token::{BearerToken, Standing},
+    },
     transport::{Ingress, Origin, RemoteAddr, error_response},
 };
 
@@ -35,6 +38,8 @@ pub(crate) struct Requester {
     pub(crate) caller: CallerId,
     /// The token by which a client was verified.
     pub(crate) token: Option<BearerToken>,
+    /// By which it is seen whether that is still good.
+    pub(crate) standing: Option<Standing>,
     /// Where the request came from.
     pub(crate) from: Whence,
     /// The trace that it belongs to, where it is a call and its headers are read, or a document.
@@ -78,7 +83,8 @@ impl Requester {
         let from = match (ingress, peer, remote) {
             (Some(Ingress::UnixSocket), ..) => Whence::Socket,
             (_, Some(peer), _) => Whence::Node(peer.node_id.clone()),
-            (_, None, Some(remote)) => Whence::Address(remote.ip()),
+            // Whom a trusted proxy speaks for, where there is one.
+            (_, None, Some(remote)) => Whence::Address(state.config.live().proxies.client(remote.ip(), headers)),
             (_, None, None) => Whence::Network,
         };
         let caller = match (ingress, peer) {
@@ -88,28 +94,23 @@ impl Requester {
             (_, Some(peer)) => CallerId::Node { id: peer.node_id.clone(), role: peer.role },
             (_, None) => CallerId::Anonymous,
         };
-        let mut this = Self { caller, token: None, from, trace: None };
+        let mut this = Self { caller, token: None, standing: None, from, trace: None };
         // What is shown there belongs to the exchange itself.
         if headers.contains_key(AUTHORIZATION) && !path.starts_with("/auth/") {
-            this.show_token(state, headers, path)?;
+            if let Err(why) = this.show_token(state, headers) {
+                (this.caller, this.trace) = (CallerId::Anonymous, CallHeaders::of(headers).trace());
+                return Err(BadToken { why, who: Box::new(this), what: path.to_owned() });
+            }
         }
         Ok(this)
     }
 
     /// A token names the caller, whatever else could: neither a certificate nor the socket lends it anything.
-    fn show_token(&mut self, state: &WebState, headers: &HeaderMap, path: &str) -> Result<(), BadToken> {
-        let verified = BearerToken::of(headers).and_then(|token| match token {
-            Some(token) => state.tokens.verifier.verify(&token, self.peer()).map(|verified| Some((token, verified))),
-            None => Ok(None),
-        });
-        match verified {
-            Ok(Some((token, verified))) => (self.caller, self.token) = (CallerId::Client(verified.client), Some(token)),
-            Ok(None) => {}
-            Err(refused) => {
-                (self.caller, self.trace) = (CallerId::Anonymous, CallHeaders::of(headers).trace());
-                state.cx.audit().denied(self.subject(path), Some(&refused));
-                return Err(BadToken(refused));
-            }
+    fn show_token(&mut self, state: &WebState, headers: &HeaderMap) -> Result<(), BearerRefused> {
+        if let Some(token) = BearerToken::of(headers)? {
+            let verified = state.tokens.verifier.verify(&token, self.peer())?;
+            self.standing = Some(verified.standing());
+            (self.caller, self.token) = (CallerId::Client(verified.client), Some(token));
         }
         Ok(())
     }
@@ -148,12 +149,26 @@ impl Requester {
     }
 }
 
-/// A token that is not good, as the answer to it (RFC 6750, section 3): 401, and a JSON-RPC error.
-pub(crate) struct BadToken(BearerRefused);
+/// A token that is not good.
+pub(crate) struct BadToken {
+    why: BearerRefused,
+    /// Who showed it, as one without a name.
+    who: Box<Requester>,
+    what: String,
+}
+
+impl BadToken {
+    /// The answer to it, of which the audit log is told. For those who had a call left: a flood of bad tokens is not to fill the log.
+    pub(crate) fn told(self, state: &WebState) -> Response {
+        state.cx.audit().denied(self.who.subject(&self.what), Some(&self.why));
+        self.into_response()
+    }
+}
 
 impl IntoResponse for BadToken {
+    /// RFC 6750, section 3: 401, and a JSON-RPC error.
     fn into_response(self) -> Response {
-        let error = RpcError::new(ErrorCode::DENIED, self.0.to_string());
+        let error = RpcError::new(ErrorCode::DENIED, self.why.to_string());
         let mut response = error_response(StatusCode::UNAUTHORIZED, &error);
         response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer error=\"invalid_token\""));
         response

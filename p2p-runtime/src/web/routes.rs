@@ -18,8 +18,9 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    extract::DefaultBodyLimit,
-    middleware::from_fn_with_state,
+    extract::{DefaultBodyLimit, Request, State},
+    middleware::{Next, from_fn_with_state},
+    response::Response,
     routing::{any, get, post},
 };
 
@@ -29,7 +30,11 @@ use crate::{config::HttpAccess, identity::renewal, transport::unavailable};
 
 use super::{
     BODY_PATH, DESCRIPTOR_PATH, admin, auth, bodies, calls, catalogue, certificate, clients, configuration, documents, joining,
-    limiting, policy, revoking, state::WebState, store,
+    limiting, policy,
+    requester::{Refusal, Requester},
+    revoking,
+    state::WebState,
+    store,
 };
 
 /// Whom a route is for.
@@ -66,6 +71,7 @@ pub(super) fn route_for<'a>(path: &str, access: &'a HttpAccess) -> Option<RouteF
 /// All routes but `POST /rpc`, which is [`calls::JsonRpc`]'s.
 pub(super) fn routes(state: Arc<WebState>) -> Router {
     Router::new()
+        .merge(for_the_operator(state.clone()))
         .route(calls::RPC_PATH, any(calls::only_post))
         .route("/rpc/{service}/{method}", post(calls::one_method))
         .route("/health", get(documents::health))
@@ -82,6 +88,14 @@ pub(super) fn routes(state: Arc<WebState>) -> Router {
         .route("/internal/ca-cert", get(joining::ca_cert))
         .route("/internal/cert-request", post(joining::cert_request))
         .route(renewal::PATH, post(joining::cert_renew))
+        .fallback(documents::unknown_route)
+        .layer(from_fn_with_state(state.clone(), limiting::limit))
+        .with_state(state)
+}
+
+/// What an operator does. Nobody else has as much as a body read.
+fn for_the_operator(state: Arc<WebState>) -> Router<Arc<WebState>> {
+    Router::new()
         .route("/admin/cert", get(certificate::show))
         .route("/admin/cert/renew", post(certificate::renew))
         .route("/admin/token", post(admin::create_token))
@@ -94,9 +108,17 @@ pub(super) fn routes(state: Arc<WebState>) -> Router {
         .route("/admin/config", post(configuration::configure))
         .route("/admin/store", post(store::administer).layer(DefaultBodyLimit::max(store::MAX_BODY)))
         .route("/admin/stop", post(admin::stop))
-        .fallback(documents::unknown_route)
-        .layer(from_fn_with_state(state.clone(), limiting::limit))
-        .with_state(state)
+        .route_layer(from_fn_with_state(state, only_operator))
+}
+
+async fn only_operator(
+    State(state): State<Arc<WebState>>,
+    requester: Requester,
+    request: Request,
+    next: Next,
+) -> Result<Response, Refusal> {
+    requester.must_be_operator(&state, request.uri().path())?;
+    Ok(next.run(request).await)
 }
 
 /// What is left of them while the node stops: results of calls that it has answered can still be fetched.

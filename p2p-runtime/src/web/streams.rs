@@ -18,10 +18,15 @@ use http::{
 };
 use p2p_client::{
     call::{Failure, Items},
-    protocol::{NDJSON, RpcError},
+    protocol::{ErrorCode, NDJSON, RpcError},
 };
 use serde::Serialize;
 use tokio::time::timeout;
+
+use crate::identity::{
+    BearerRefused,
+    client_token::{Standing, TokenVerifier},
+};
 
 use super::running::RunningStream;
 
@@ -132,6 +137,19 @@ impl Form {
 pub(super) struct Running {
     pub(super) stream: RunningStream,
     pub(super) stopped: Failure,
+    /// The token of the client that reads it, and who knows whether it is still good.
+    pub(super) token: Option<(TokenVerifier, Standing)>,
+}
+
+impl Running {
+    /// Whether its reader may have another item: not after the token by which it was opened.
+    fn may_go_on(&self) -> Result<(), Failure> {
+        let Some((verifier, standing)) = &self.token else { return Ok(()) };
+        let ended = |refused: BearerRefused| {
+            Failure::Answered(RpcError::new(ErrorCode::DENIED, format!("the stream has ended: {refused}")))
+        };
+        verifier.still_good(standing).map_err(ended)
+    }
 }
 
 /// A stream that is being sent.
@@ -149,6 +167,8 @@ impl Sending {
             let (form, items) = (self.form, &mut self.items);
             self.running.stream.unless_ended(hear(form, items)).await
         };
+        let over = self.running.may_go_on().err().filter(|_| matches!(heard, Some(Heard::Nothing(_) | Heard::Item(_))));
+        let heard = over.map_or(heard, |over| Some(Heard::Item(Err(over))));
         let failure = match heard {
             Some(Heard::Nothing(heartbeat)) => return (heartbeat, Some(self)),
             Some(Heard::Item(Ok(json))) => return (self.form.item(&json), Some(self)),
@@ -187,19 +207,34 @@ fn json(error: &impl Serialize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use http_body_util::BodyExt;
-    use p2p_client::protocol::ErrorCode;
+    use p2p_client::protocol::UnixMillis;
     use tokio::{sync::mpsc, time::Instant};
 
     use super::{super::running::RunningRequests, *};
+    use crate::identity::{
+        Clock,
+        client_token::{KeyRing, RevokedTokens},
+        tests::{cluster, ledger},
+    };
 
     /// A body that sends what the sender is given.
     fn quiet(form: Form) -> (mpsc::UnboundedSender<Result<Bytes, Failure>>, RunningRequests, Body) {
+        opened_by(form, None)
+    }
+
+    /// The same, for a client with a token.
+    fn opened_by(
+        form: Form,
+        token: Option<(TokenVerifier, Standing)>,
+    ) -> (mpsc::UnboundedSender<Result<Bytes, Failure>>, RunningRequests, Body) {
         let (sender, mut receiver) = mpsc::unbounded_channel();
         let items = stream::poll_fn(move |cx| receiver.poll_recv(cx)).boxed();
         let requests = RunningRequests::new();
         let stopped = Failure::Lost("the node is stopping and has ended the stream".to_owned());
-        let running = Running { stream: requests.stream(requests.enter().unwrap()), stopped };
+        let running = Running { stream: requests.stream(requests.enter().unwrap()), stopped, token };
         (sender, requests, form.response(None, items, running).into_body())
     }
 
@@ -221,6 +256,33 @@ mod tests {
         assert_eq!(piece(&mut body).await.unwrap(), "event: end\ndata: null\n\n");
         assert_eq!(piece(&mut body).await, None);
         assert_eq!(began.elapsed(), Duration::from_secs(30));
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_a_token_opened_ends_when_that_expires_or_is_revoked() {
+        const TOKEN: &str = "0123456789abcdef.0123456789abcdef0123456789abcdef";
+        let (coordinator, vault) = cluster();
+        let ledger = ledger(&coordinator, &vault);
+        let clock: Clock = Arc::new(UnixMillis::now);
+        let revoked = RevokedTokens::new(ledger.clone());
+        let verifier = TokenVerifier::new(coordinator.peer().cluster.clone(), KeyRing::default(), revoked.clone(), clock);
+        let later = UnixMillis(UnixMillis::now().0 + 600_000);
+        for (standing, why) in [
+            (Standing::of(TOKEN, "coordinator", UnixMillis(1_000)), "expired"),
+            (Standing::of(TOKEN, "coordinator", later), "revoked"),
+        ] {
+            let (items, _requests, mut body) = opened_by(Form::Lines, Some((verifier.clone(), standing)));
+            items.send(Ok(Bytes::from_static(b"1"))).unwrap();
+            if why == "revoked" {
+                assert_eq!(piece(&mut body).await.unwrap(), "{\"item\":1}\n", "it is good at first");
+                revoked.revoke(TOKEN, later).await.unwrap();
+                items.send(Ok(Bytes::from_static(b"2"))).unwrap();
+            }
+            let last = String::from_utf8(piece(&mut body).await.unwrap().into()).unwrap();
+            assert!(last.contains("the stream has ended") && last.contains(why) && !last.contains("item"), "{last}");
+            assert_eq!(piece(&mut body).await, None);
+            assert!(items.is_closed(), "the method is told that nobody listens");
+        }
     }
 
     #[tokio::test(start_paused = true)]

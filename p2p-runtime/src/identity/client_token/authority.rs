@@ -163,7 +163,14 @@ impl TokenAuthority {
         let now = (self.0.clock)();
         let until = UnixMillis(now.0.saturating_add(u64::try_from(REMOVED_FOR.as_millis()).unwrap_or(u64::MAX)));
         self.0.revoked.revoke(&record.credential, until).await?;
-        self.blocking(move |inner| inner.change_clients(|clients, _| Ok(clients.remove(&name)))).await
+        self.blocking(move |inner| {
+            inner.change_clients(|clients, _| {
+                // Only the one that was revoked: another may have been made under its name meanwhile.
+                let is_the_same = clients.get(&name).is_some_and(|now| now.credential == record.credential);
+                Ok(if is_the_same { clients.remove(&name) } else { None })
+            })
+        })
+        .await
     }
 
     /// One client.

@@ -96,7 +96,7 @@ impl SigningKey {
         Self::of(seed, from)
     }
 
-    fn of(seed: Zeroizing<[u8; 32]>, from: UnixMillis) -> Result<Self, GrantRefused> {
+    pub(super) fn of(seed: Zeroizing<[u8; 32]>, from: UnixMillis) -> Result<Self, GrantRefused> {
         let pair = Ed25519KeyPair::from_seed_unchecked(&*seed).map_err(|_| GrantRefused::Crypto)?;
         let bytes = pair.public_key().as_ref().try_into().map_err(|_| GrantRefused::Crypto)?;
         Ok(Self { seed, pair, public: PublicKey::new(bytes), from })

@@ -15,6 +15,8 @@ mod bearer;
 mod claims;
 mod clients;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod jws;
 mod keys;
 mod revoked;
@@ -31,7 +33,7 @@ pub(crate) use self::{
     clients::{ClientId, ClientOptions},
     revoked::RevokedTokens,
     ring::{KeyRing, METADATA, PublishedKeys},
-    verify::TokenVerifier,
+    verify::{Standing, TokenVerifier},
 };
 pub use self::{
     clients::{ClientName, ClientRecord, ClientSecret, InvalidClientName},

@@ -62,6 +62,9 @@ impl KeyRing {
         if info.role != Role::Coordinator {
             return false;
         }
+        if info.status == NodeStatus::Revoked {
+            return self.forget(&info.node_id, now);
+        }
         if info.status == NodeStatus::Left {
             return self.left(&info.node_id, now);
         }
@@ -81,6 +84,11 @@ impl KeyRing {
         keys.0.truncate(MAX_KEYS);
         keys.0.iter_mut().for_each(|key| key.until = key.until.min(latest));
         self.change(|ring| drop(ring.insert(node.clone(), keys.clone())), now)
+    }
+
+    /// A coordinator was revoked: whoever took its keys may have them still, also after it is let in again.
+    fn forget(&self, node: &NodeId, now: UnixMillis) -> bool {
+        self.change(|ring| drop(ring.remove(node)), now)
     }
 
     /// A coordinator has left for good: the last token that it signed is good for a day more.

@@ -30,6 +30,31 @@ pub(crate) struct Verified {
     pub(crate) id: TokenId,
     /// When it expires.
     pub(crate) expires: UnixMillis,
+    /// Who signed it.
+    by: NodeId,
+}
+
+/// A token that was good when a stream was opened by it, and may be so no longer.
+#[derive(Debug, Clone)]
+pub(crate) struct Standing {
+    id: TokenId,
+    expires: UnixMillis,
+    by: NodeId,
+}
+
+#[cfg(test)]
+impl Standing {
+    /// That of a token of this coordinator, which expires then.
+    pub(crate) fn of(id: &str, by: &str, expires: UnixMillis) -> Self {
+        Self { id: id.parse().unwrap(), expires, by: by.parse().unwrap() }
+    }
+}
+
+impl Verified {
+    /// What is asked again of it while it is in use.
+    pub(crate) fn standing(&self) -> Standing {
+        Standing { id: self.id.clone(), expires: self.expires, by: self.by.clone() }
+    }
 }
 
 impl TokenVerifier {
@@ -86,7 +111,23 @@ impl TokenVerifier {
             return Err(BearerRefused::OtherCertificate { bound });
         }
         let client = Arc::new(ClientIdentity::new(claims.sub, claims.scope, claims.jti.as_str()));
-        Ok(Verified { client, id: claims.jti, expires: UnixMillis(claims.exp.saturating_mul(1000)) })
+        Ok(Verified { client, id: claims.jti, expires: UnixMillis(claims.exp.saturating_mul(1000)), by: node })
+    }
+
+    /// Whether a token that was verified is still good. (What stands in it does not change, so that its signature is not looked at again.)
+    ///
+    /// # Errors
+    /// It has expired, or it, its credential or its coordinator was revoked.
+    pub(crate) fn still_good(&self, token: &Standing) -> Result<(), BearerRefused> {
+        let now = seconds(self.now());
+        let ended = seconds(token.expires).saturating_add(LEEWAY.as_secs());
+        if ended <= now {
+            return Err(BearerRefused::Expired { ago: Duration::from_secs(now - seconds(token.expires)) });
+        }
+        if self.revoked.is_coordinator_revoked(&token.by) {
+            return Err(BearerRefused::CoordinatorRevoked(token.by.clone()));
+        }
+        if self.revoked.is_revoked(&token.id) { Err(BearerRefused::Revoked) } else { Ok(()) }
     }
 }
 

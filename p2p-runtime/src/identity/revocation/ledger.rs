@@ -9,7 +9,8 @@ use std::{
 use p2p_client::{
     protocol::{NodeId, Role, UnixMillis},
     revocation::{
-        Author, BadStatement, Digest, KeyHash, Reason, RevocationSet, Revocations, SetFull, Statement, StatementId, Subject,
+        Author, BadStatement, Digest, KeyHash, MAX_STATEMENTS, Reason, RevocationSet, Revocations, SetFull, Statement,
+        StatementId, Subject,
     },
     wire::tls::TlsMaterial,
 };
@@ -53,6 +54,11 @@ pub enum RevokeError {
         /// This node.
         node_id: NodeId,
     },
+    /// Nobody would believe it.
+    #[error(
+        "the other nodes would not believe this coordinator ({0}); look at its certificate with `p2p cert show`, and at its clock"
+    )]
+    NotBelieved(#[from] RefusedStatement),
     /// There are too many.
     #[error(transparent)]
     Full(#[from] SetFull),
@@ -105,9 +111,7 @@ impl Ledger {
             statements.push((signed.id(), statement));
             kept.insert(signed.id(), signed);
         }
-        let mut set = RevocationSet::default();
-        set.extend(statements).map_err(|error| IdentityError::Damaged(error.to_string()))?;
-        material.revocations().replace(set);
+        material.revocations().replace(RevocationSet::restored(statements));
         Ok(Self(Arc::new(Inner { vault, material, clock, kept: RwLock::new(kept), writing: Mutex::default() })))
     }
 
@@ -159,7 +163,10 @@ impl Ledger {
 
     /// Makes the statement that lets a revoked node in again, to be written together with its certificate.
     pub(in super::super) fn prepare_readmission(&self, node_id: NodeId, key: KeyHash) -> Result<Prepared, RevokeError> {
-        self.0.prepare(Subject::Readmission { node_id, key }, &Reason::default())
+        let _writing = self.0.lock();
+        let prepared = self.0.prepare(Subject::Readmission { node_id, key }, &Reason::default())?;
+        self.0.has_room(std::slice::from_ref(&prepared))?;
+        Ok(prepared)
     }
 
     /// Lets a statement take effect that has been written.
@@ -208,6 +215,8 @@ impl Inner {
         let at = UnixMillis((self.clock)().0.max(after));
         let statement = Statement { subject, at, by, reason: reason.clone() };
         let signed = SignedStatement::sign(&statement, &self.attestor())?;
+        // What others would not believe is not said: a certificate may not have begun yet, or have ended.
+        signed.verify(&self.attestor(), at.max((self.clock)()))?;
         Ok(Prepared { statement, signed })
     }
 
@@ -226,8 +235,9 @@ impl Inner {
         let _writing = self.lock();
         self.author()?;
         let set = self.material.revocations().set();
-        let news = subjects.into_iter().filter(|subject| !is_revoked(&set, subject));
-        let prepared: Vec<_> = news.map(|subject| self.prepare(subject, reason)).collect::<Result<_, _>>()?;
+        let news: Vec<_> = subjects.into_iter().filter(|subject| !is_revoked(&set, subject)).collect();
+        Self::has_room_for_tokens(&set, &news)?;
+        let prepared: Vec<_> = news.into_iter().map(|subject| self.prepare(subject, reason)).collect::<Result<_, _>>()?;
         self.write(&prepared)?;
         let statements: Vec<_> = prepared.iter().map(|prepared| prepared.statement.clone()).collect();
         self.publish(prepared)?;
@@ -250,9 +260,13 @@ impl Inner {
                 Ok(statement) if RevocationSet::is_over(&statement.subject, now) => {}
                 Ok(statement) => fresh.push(Prepared { statement, signed }),
                 Err(refused) => {
+                    // What another version wrote, or another clock dated, may come from anybody, with others that are good. Whoever passes on
+                    // one that is forged is not worth checking more of.
+                    let is_forged = !matches!(refused, RefusedStatement::Bad(_) | RefusedStatement::Ahead { .. });
                     accepted.refused.push(refused);
-                    // Whoever passes on one that is forged is not worth checking more of.
-                    break;
+                    if is_forged {
+                        break;
+                    }
                 }
             }
         }
@@ -275,11 +289,21 @@ impl Inner {
         if prepared.is_empty() {
             return Ok(());
         }
-        // What has no room is not written either.
-        let mut trial = RevocationSet::clone(&self.material.revocations().set());
-        trial.extend(prepared.iter().map(|prepared| (prepared.signed.id(), prepared.statement.clone())))?;
+        self.has_room(prepared)?;
         let changes = prepared.iter().map(Prepared::change).collect::<Result<_, _>>()?;
         Ok(self.vault.update(changes)?)
+    }
+
+    /// What has no room is not written either.
+    fn has_room(&self, prepared: &[Prepared]) -> Result<(), SetFull> {
+        let mut trial = RevocationSet::clone(&self.material.revocations().set());
+        trial.extend(prepared.iter().map(|prepared| (prepared.signed.id(), prepared.statement.clone()))).map(drop)
+    }
+
+    /// Clients and workers can have their tokens revoked as often as they get some: that must leave room for what operators revoke.
+    fn has_room_for_tokens(set: &RevocationSet, subjects: &[Subject]) -> Result<(), SetFull> {
+        let is_single = |subject: &Subject| matches!(subject, Subject::ClientToken { id, .. } if id.is_single());
+        if subjects.iter().any(is_single) && set.single_tokens() >= MAX_STATEMENTS / 2 { Err(SetFull) } else { Ok(()) }
     }
 
     /// Lets what is durable take effect. Gives what was new.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use p2p_client::{
     protocol::{NodeId, Role, UnixMillis},
-    revocation::{Author, BadStatement, Statement, StatementId},
+    revocation::{Author, BadStatement, Statement, StatementId, Subject},
 };
 use rustls_pki_types::UnixTime;
 use serde::{Deserialize, Serialize};
@@ -76,6 +76,13 @@ pub enum RefusedStatement {
         /// Who signed.
         got: NodeId,
     },
+    /// It would take back what its author itself stands on: the root of the cluster, or a coordinator's authority, which its owner is not
+    /// to end for all.
+    #[error("a revocation was ignored: {node_id} revokes a key that its own certificate stands on; look into that node")]
+    OwnAuthority {
+        /// Who signed it.
+        node_id: NodeId,
+    },
     /// It is dated too far ahead.
     #[error("a revocation by {node_id} was ignored: it is dated {} min ahead of this node's clock; set both clocks right", .by.as_secs() / 60)]
     Ahead {
@@ -120,6 +127,11 @@ impl SignedStatement {
         }
         let then = UnixTime::since_unix_epoch(Duration::from_millis(statement.at.0));
         let author = attestor.author(&signed_bytes(&self.text), &self.attestation, then)?;
+        if let Subject::Key { key } = &statement.subject
+            && author.stands_on(key)
+        {
+            return Err(RefusedStatement::OwnAuthority { node_id: named });
+        }
         if author.peer.role != Role::Coordinator {
             return Err(RefusedStatement::NotCoordinator { node_id: author.peer.node_id });
         }

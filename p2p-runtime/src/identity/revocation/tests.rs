@@ -85,6 +85,47 @@ async fn a_worker_revokes_nobody_and_a_coordinator_not_itself() {
 }
 
 #[tokio::test]
+async fn no_coordinator_ends_the_cluster_by_revoking_what_its_own_certificate_stands_on() {
+    let (coordinator, vault) = cluster();
+    let (there, _) = other(&worker(&vault, "w"));
+    let root = KeyHash::of_certificate(coordinator.root().der()).unwrap();
+    for key in [root, issuing(&vault).key().public().thumbprint().into(), coordinator.key().public().thumbprint().into()] {
+        let forged = signed_by(&coordinator, Subject::Key { key }, UnixMillis::now());
+        let accepted = there.accept(vec![forged]).await.unwrap();
+        let said = accepted.refused[0].to_string();
+        assert!(matches!(accepted.refused[0], RefusedStatement::OwnAuthority { .. }) && said.contains("stands on"), "{said}");
+    }
+    assert!(there.ids().is_empty());
+}
+
+#[tokio::test]
+async fn a_statement_from_a_clock_that_is_ahead_does_not_keep_the_good_ones_behind_it_from_being_taken_in() {
+    let (coordinator, vault) = cluster();
+    let (there, _) = other(&worker(&vault, "w"));
+    let ahead = signed_by(&coordinator, revoked("a"), UnixMillis(UnixMillis::now().0 + 10 * 3_600_000));
+    let good = signed_by(&coordinator, revoked("b"), UnixMillis::now());
+    let accepted = there.accept(vec![ahead, good]).await.unwrap();
+    assert_eq!((accepted.fresh.len(), accepted.refused.len()), (1, 1));
+    assert!(there.revocations().set().revoked_at(&node("b")).is_some());
+}
+
+#[tokio::test]
+async fn tokens_that_clients_have_revoked_leave_room_for_what_operators_revoke() {
+    let (coordinator, vault) = cluster();
+    let here = ledger(&coordinator, &vault);
+    let expires = UnixMillis(UnixMillis::now().0 + 900_000);
+    let tokens = |range: std::ops::Range<usize>| -> Vec<_> {
+        let id = |n: usize| p2p_client::revocation::ClientTokenId::try_from(format!("c.{n}")).unwrap();
+        range.map(|n| Subject::ClientToken { id: id(n), expires }).collect()
+    };
+    let half = p2p_client::revocation::MAX_STATEMENTS / 2;
+    here.revoke(tokens(0..half), Reason::default()).await.unwrap();
+    let said = here.revoke(tokens(half..half + 1), Reason::default()).await.unwrap_err();
+    assert!(matches!(said, RevokeError::Full(_)), "{said}");
+    assert_eq!(here.revoke(vec![revoked("w")], Reason::default()).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn statements_about_tokens_are_forgotten_with_them_and_not_taken_in_again() {
     let (coordinator, vault) = cluster();
     let clock = Arc::new(std::sync::atomic::AtomicU64::new(UnixMillis::now().0));

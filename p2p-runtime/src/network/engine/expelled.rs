@@ -15,6 +15,10 @@ impl Engine {
     /// These nodes, and no others, are not to be members: nothing is sent to them, and nothing of them is heard.
     pub fn expel(&mut self, nodes: BTreeSet<NodeId>, now: Duration, out: &mut Vec<Output>) {
         self.now = self.now.max(now);
+        for back in self.expelled.difference(&nodes) {
+            // Let in again with another key, and perhaps with a new store, which begins to count anew.
+            self.floors.remove(back);
+        }
         let gone: Vec<_> = nodes.difference(&self.expelled).cloned().collect();
         self.expelled = nodes;
         for node_id in gone {

@@ -10,18 +10,20 @@
 //! trusted with it: the [`Ledger`] checks each signature, and nothing is passed on before it is durable here. Messages ride in
 //! membership's frames, which know nothing of them.
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) mod fuzzing;
 mod message;
 #[cfg(test)]
 mod tests;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     time::Duration,
 };
 
 use p2p_client::{
     protocol::NodeId,
-    revocation::{Changes, StatementId},
+    revocation::{Changes, MAX_STATEMENTS, StatementId},
 };
 use rand::RngExt;
 use tokio::{
@@ -148,7 +150,11 @@ impl Courier {
             }
             Talk::Digest { .. } => self.answer(from, &Talk::Ids(self.ledger.ids())),
             Talk::Ids(theirs) => self.even_out(from, theirs),
-            Talk::Pull(ids) => self.give(from, &ids),
+            Talk::Pull(ids) => {
+                // Each once, and no more than a node asks for at a time.
+                let ids: BTreeSet<_> = ids.into_iter().take(message::MAX_PULL).collect();
+                self.give(from, &Vec::from_iter(ids));
+            }
             Talk::News(ids) => drop(self.pull(from, ids)),
             Talk::Statements(statements) => self.take(from, statements).await,
         }
@@ -175,7 +181,10 @@ impl Courier {
         let (set, now) = (self.ledger.revocations().set(), Instant::now());
         let lacking: Vec<_> = ids.into_iter().filter(|id| !set.contains(id)).collect();
         let any = !lacking.is_empty();
-        let wanted: Vec<_> = lacking.into_iter().filter(|id| self.asked.get(id).is_none_or(|at| now >= *at + PATIENCE)).collect();
+        // Ids may be made up: no more are asked for at a time than there can be statements.
+        let free = MAX_STATEMENTS.saturating_sub(self.asked.len());
+        let wanted: Vec<_> =
+            lacking.into_iter().take(free).filter(|id| self.asked.get(id).is_none_or(|at| now >= *at + PATIENCE)).collect();
         for ids in wanted.chunks(message::MAX_PULL) {
             self.asked.extend(ids.iter().map(|id| (*id, now)));
             self.answer(from, &Talk::Pull(ids.to_vec()));

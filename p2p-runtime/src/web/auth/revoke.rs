@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use http::{HeaderMap, header::CONTENT_TYPE};
+use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
 use http_body_util::Full;
 use p2p_client::{
     protocol::{Role, UnixMillis},
@@ -52,8 +52,9 @@ pub(in crate::web) async fn revoke(
             return Err(AuthError::invalid_request(&refused.to_string()));
         }
     };
-    if state.tokens.authority.is_none() && !requester.is_from_node() {
-        return ask_coordinator(&state, &token).await;
+    if state.tokens.authority.is_none() {
+        // A node knows where coordinators are.
+        return if requester.is_from_node() { Err(elsewhere()) } else { ask_coordinator(&state, &token).await };
     }
     let until = UnixMillis(good.expires.0.saturating_add(LONGER));
     let kept = verifier.revoked().revoke(good.id.as_str(), until).await;
@@ -77,12 +78,22 @@ async fn ask_coordinator(state: &WebState, token: &BearerToken) -> Result<Respon
         let request =
             http::Request::post(REVOKE_PATH).header(CONTENT_TYPE, "application/json").body(Full::new(Bytes::from(body)));
         let request = request.map_err(|error| AuthError::invalid_request(&error.to_string()))?;
-        // To revoke twice is as good as once.
-        if let Ok(answer) = state.pool.request(peer, request, RequestLimits::within(PATIENCE)).await {
-            return Ok(passed_on(answer));
+        // To revoke twice is as good as once. One that cannot now leaves it to the next.
+        match state.pool.request(peer, request, RequestLimits::within(PATIENCE)).await {
+            Ok(answer) if !answer.status().is_server_error() && answer.status() != StatusCode::TOO_MANY_REQUESTS => {
+                return Ok(passed_on(answer));
+            }
+            _ => {}
         }
     }
     Err(AuthError::unavailable("no coordinator can be reached, and the token still works; try again later"))
+}
+
+/// A worker signs no revocations, and passes on what comes from outside only.
+fn elsewhere() -> AuthError {
+    AuthError::unavailable(
+        "this node is a worker, and coordinators revoke: send it to one of them; `p2p nodes` shows which nodes are",
+    )
 }
 
 fn done() -> Response {

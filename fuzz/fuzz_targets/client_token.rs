@@ -1,0 +1,4 @@
+//! Tokens that clients of the cluster show. The body is run by `cargo test` as well.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| p2p_runtime::fuzzing::client_token(input));
