@@ -1,10 +1,10 @@
 //! [`StatePersistence`]: what services keep between starts. Not secret, crash-safe.
 //!
 //! A file of JSON, `{"format": 1, "state": …}`, written beside the old one, synced and renamed over it, so that after a crash there is
-//! either the old state or the new one.
+//! either the old state or the new one. Only the node's own user may read it.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, OpenOptions},
     io::{self, Write},
     marker::PhantomData,
     path::{Path, PathBuf},
@@ -114,7 +114,11 @@ impl<T: Serialize + DeserializeOwned> StatePersistence<T> {
     fn replace(&self, bytes: &[u8]) -> io::Result<()> {
         let mut beside = self.path.clone().into_os_string();
         beside.push(".new");
-        let mut file = File::create(&beside)?;
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(&beside)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&beside, &self.path)?;
@@ -143,6 +147,16 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"{");
         fs::write(&path, r#"{"format": 9, "state": 1}"#).unwrap();
         assert!(state.load().unwrap_err().to_string().contains("its format is 9"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_saved_is_for_the_nodes_own_user_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s.json");
+        StatePersistence::<u8>::new(&path).save(&1).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&path).unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o600);
     }
 
     #[test]

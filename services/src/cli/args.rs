@@ -68,6 +68,13 @@ pub(super) enum Command {
     /// Lists the services that the node in this folder hosts, with their methods
     #[command(after_help = "Example:\n  {program} services\n  {program} services --output json")]
     Services,
+    /// Attacks the node in this folder, harmlessly, and shows what it withstood
+    ///
+    /// Forged certificates and tokens, oversized and malformed requests, and slow connections come over the network to the node's own
+    /// address, as from an outsider; its audit log tells of the refusals. The node goes on serving. It takes some 10 s, changes nothing,
+    /// and needs no password. The exit status is 1 when an attack succeeded.
+    #[command(after_help = "Example:\n  {program} selftest\n  {program} selftest --output json")]
+    Selftest,
     /// Stops the node in this folder in good order, and waits until it has stopped
     ///
     /// The node keeps its place in the cluster; `start` brings it back.

@@ -113,6 +113,9 @@ pub(super) enum CliError {
         "{harmful} of {changes} changes can break callers of the old version; keep what they use, or give the service a new name"
     )]
     Breaking { harmful: usize, changes: usize },
+    /// The node did not withstand everything.
+    #[error("{failed} of {made} checks failed; do what the rows marked FAILED say, then run `{again}`")]
+    NotWithstood { failed: usize, made: usize, again: String },
     /// An argument of a call.
     #[error("{0}")]
     Argument(String),

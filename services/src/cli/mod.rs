@@ -31,6 +31,7 @@ mod output;
 mod password;
 mod policy;
 mod running;
+mod selftest;
 mod services;
 mod signature;
 mod socket;
@@ -98,6 +99,7 @@ pub async fn run_with(prepare: impl FnOnce(NodeBuilder) -> NodeBuilder) -> Resul
         Command::Policy(args) => policy::run(args, &invocation).await,
         Command::Node(args) => node::run(args, &invocation).await,
         Command::Cert(args) => cert::run(args, &invocation).await,
+        Command::Selftest => selftest::run(&invocation).await,
         Command::Call(args) => call::run(args, &invocation).await,
         Command::Contract(args) => contract::run(args, &invocation).await,
         Command::Nodes => nodes::run(&invocation).await,

@@ -8,5 +8,6 @@ mod config;
 mod contract;
 mod harness;
 mod refusals;
+mod selftest;
 mod store;
 mod trust;

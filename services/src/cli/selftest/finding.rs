@@ -1,0 +1,73 @@
+//! What a check found.
+
+use std::fmt::Display;
+
+/// What a check found: what the node did, and whether that is right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Finding {
+    /// It did what it should.
+    Held(String),
+    /// It did not; the text says what to do.
+    Failed(String),
+    /// This does not apply to the node, for this reason.
+    Skipped(String),
+}
+
+/// A finding, unless the check could not be made.
+pub(super) type Found = Result<Finding, NotTried>;
+
+/// Why a check could not be made. Any error becomes one.
+#[derive(Debug)]
+pub(super) enum NotTried {
+    /// The node puts nameless callers off.
+    TooSoon,
+    /// Something went wrong.
+    Because(String),
+}
+
+impl<E: std::error::Error> From<E> for NotTried {
+    fn from(error: E) -> Self {
+        Self::Because(error.to_string())
+    }
+}
+
+impl From<NotTried> for Finding {
+    fn from(reason: NotTried) -> Self {
+        match reason {
+            NotTried::TooSoon => Self::Skipped("its limit for nameless callers is reached; try again in a minute".to_owned()),
+            NotTried::Because(why) => Self::Failed(format!("it could not be tried: {why}")),
+        }
+    }
+}
+
+impl Finding {
+    pub(super) fn held(did: impl Display) -> Self {
+        Self::Held(did.to_string())
+    }
+
+    pub(super) fn failed(did: impl Display) -> Self {
+        Self::Failed(did.to_string())
+    }
+
+    /// What an attack over the network came to: what to do about a success is the same for all.
+    pub(super) fn withstood(held: bool, did: impl Display) -> Self {
+        if held {
+            Self::held(did)
+        } else {
+            Self::failed(format!("{did}; let no stranger reach its port until another version runs"))
+        }
+    }
+
+    pub(super) fn text(&self) -> &str {
+        let (Self::Held(text) | Self::Failed(text) | Self::Skipped(text)) = self;
+        text
+    }
+
+    pub(super) fn result(&self) -> &'static str {
+        match self {
+            Self::Held(_) => "ok",
+            Self::Failed(_) => "FAILED",
+            Self::Skipped(_) => "skipped",
+        }
+    }
+}
