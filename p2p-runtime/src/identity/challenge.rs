@@ -223,21 +223,8 @@ pub(super) mod tests {
         assert!(called.iter().all(|addr| addr.ip() != "169.254.169.254".parse::<IpAddr>().unwrap() && addr.port() == 8802));
     }
 
-    #[tokio::test]
-    async fn refused_addresses_are_never_called() {
-        let world = world(&[], &["169.254.169.254", "127.0.0.1", "::ffff:127.0.0.1", "0.0.0.0", "224.0.0.1"]);
-        let claimed: Vec<Host> = ["169.254.169.254", "::ffff:127.0.0.1", "127.0.0.1", "0.0.0.0", "224.0.0.1"]
-            .iter()
-            .map(|n| n.parse().unwrap())
-            .collect();
-        let (proved, left_out) = prove(&world, &claimed, QUESTION).await;
-        assert_eq!((proved.len(), left_out.len()), (0, 5));
-        assert!(left_out.iter().all(|l| l.reason.starts_with("not called")), "{left_out:?}");
-        assert!(world.called.lock().unwrap().is_empty());
-    }
-
     /// A server that gives one raw answer.
-    async fn one_answer(answer: Vec<u8>) -> SocketAddr {
+    pub(in super::super) async fn one_answer(answer: Vec<u8>) -> SocketAddr {
         let mut listener = TcpNetwork.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let addr = listener.local_addr();
         tokio::spawn(async move {
@@ -251,11 +238,8 @@ pub(super) mod tests {
     }
 
     #[tokio::test]
-    async fn redirects_large_answers_and_other_programs_prove_nothing() {
+    async fn large_answers_and_other_programs_prove_nothing() {
         let fetcher = HttpFetcher::new(Arc::new(TcpNetwork));
-        let redirect =
-            one_answer(b"HTTP/1.1 302 Found\r\nlocation: http://169.254.169.254/\r\ncontent-length: 0\r\n\r\n".to_vec()).await;
-        assert_eq!(fetcher.fetch(redirect, "/x").await, Err(ChallengeError::Status(302)));
         let mut large = b"HTTP/1.1 200 OK\r\ncontent-length: 2000\r\n\r\n".to_vec();
         large.extend([b'x'; 2000]);
         let large = one_answer(large).await;

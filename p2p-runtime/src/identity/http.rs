@@ -1,5 +1,10 @@
 //! A small HTTP/1.1 client on one connection: for joining and for challenges, where nothing may be followed or pooled.
 
+use std::io::{
+    self,
+    ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof},
+};
+
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{
@@ -26,8 +31,14 @@ pub(super) struct Response {
 
 /// The exchange failed; the text says how.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(super) struct HttpError(String);
+pub(super) enum HttpError {
+    /// The connection ended before the answer did.
+    #[error("{0}")]
+    BrokenOff(String),
+    /// Something else, such as an answer that is none.
+    #[error("{0}")]
+    Other(String),
+}
 
 impl HttpConnection {
     /// Speaks HTTP/1.1 on this stream. `host` is the authority that requests name.
@@ -52,8 +63,8 @@ impl HttpConnection {
         let mut request = Request::new(Full::new(Bytes::from(body)));
         *request.method_mut() = method;
         *request.version_mut() = Version::HTTP_11;
-        *request.uri_mut() = path.parse().map_err(|_| HttpError(format!("{path:?} is no path")))?;
-        let host = self.host.parse().map_err(|_| HttpError(format!("{:?} is no host", self.host)))?;
+        *request.uri_mut() = path.parse().map_err(|_| HttpError::Other(format!("{path:?} is no path")))?;
+        let host = self.host.parse().map_err(|_| HttpError::Other(format!("{:?} is no host", self.host)))?;
         request.headers_mut().insert(header::HOST, host);
         if request.method() == Method::POST {
             request.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
@@ -64,7 +75,7 @@ impl HttpConnection {
         let body = Limited::new(response.into_body(), limit)
             .collect()
             .await
-            .map_err(|e| HttpError(format!("the answer could not be read, or is larger than {limit} bytes: {e}")))?;
+            .map_err(|e| HttpError::Other(format!("the answer could not be read, or is larger than {limit} bytes: {e}")))?;
         Ok(Response { status, body: body.to_bytes() })
     }
 }
@@ -75,8 +86,13 @@ fn failed(error: &hyper::Error) -> HttpError {
     while let Some(deeper) = cause.source() {
         cause = deeper;
     }
-    if let Some(tls) = cause.downcast_ref::<std::io::Error>().and_then(p2p_client::wire::tls::TlsError::from_io) {
-        return HttpError(tls.to_string());
+    let io = cause.downcast_ref::<io::Error>();
+    if let Some(tls) = io.and_then(p2p_client::wire::tls::TlsError::from_io) {
+        return HttpError::Other(tls.to_string());
     }
-    HttpError(cause.to_string())
+    let cut = io.is_some_and(|io| matches!(io.kind(), UnexpectedEof | ConnectionReset | ConnectionAborted | BrokenPipe));
+    if cut || error.is_incomplete_message() || error.is_closed() || error.is_canceled() {
+        return HttpError::BrokenOff(cause.to_string());
+    }
+    HttpError::Other(cause.to_string())
 }

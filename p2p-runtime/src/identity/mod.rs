@@ -52,6 +52,10 @@ pub use self::{
 pub(crate) use issuer::{TOKENS, void_open_tokens};
 
 #[cfg(test)]
+mod coordinators;
+#[cfg(test)]
 mod join_tests;
+#[cfg(test)]
+mod security;
 #[cfg(test)]
 pub(crate) mod tests;

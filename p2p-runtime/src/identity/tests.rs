@@ -46,7 +46,7 @@ pub(crate) fn issuing(vault: &MemoryVault) -> IssuingCa {
 }
 
 /// What is revoked by the store of this node.
-pub(crate) fn ledger(identity: &NodeIdentity, vault: &Arc<MemoryVault>) -> Ledger {
+pub(crate) fn ledger(identity: &NodeIdentity, vault: &Arc<impl Vault>) -> Ledger {
     Ledger::load(vault.clone(), identity.material().clone(), Arc::new(UnixMillis::now)).unwrap()
 }
 

@@ -97,7 +97,7 @@ pub struct JoinClusterOptions {
     pub token: JoinToken,
     /// What it joins as; the token must be for the same role.
     pub role: Role,
-    /// The node's name; a random one unless said.
+    /// The node's name; one from its key unless said, so that a folder that is used again asks for the same.
     pub node_id: Option<NodeId>,
     /// The address under which others reach it; the machine's only one unless said.
     pub advertise: Option<Host>,

@@ -43,7 +43,7 @@ mod secret;
 mod store;
 mod survey;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use admin::base64_secret;
 pub use admin::{EntrySize, StoreCommand, StoreReply};

@@ -206,25 +206,6 @@ mod tests {
     }
 
     #[test]
-    fn a_request_swapped_in_flight_does_not_fit_the_proof() {
-        let mut case = case();
-        let joiner = joiner(&case.token);
-        let reply = case.hello(&joiner);
-        let mut prove = joiner.prove(&case.channel, &reply).unwrap();
-        prove.csr = NodeKey::generate().unwrap().request().unwrap();
-        assert_eq!(case.desk.prove(&prove, &case.channel, &case.tokens, NOW).unwrap_err(), Refused::BadProof);
-    }
-
-    #[test]
-    fn a_proof_made_on_another_connection_does_not_hold_here() {
-        let mut case = case();
-        let joiner = joiner(&case.token);
-        let reply = case.hello(&joiner);
-        let prove = joiner.prove(&ChannelBinding::from_bytes([6; 32]), &reply).unwrap();
-        assert_eq!(case.desk.prove(&prove, &case.channel, &case.tokens, NOW).unwrap_err(), Refused::BadProof);
-    }
-
-    #[test]
     fn unknown_tokens_and_guessed_seeds_are_refused() {
         let mut case = case();
         let stranger = joiner(&JoinToken::generate(RootKeyHash::new([3; 32])).unwrap());

@@ -19,8 +19,8 @@ use super::{
 };
 use crate::identity::{
     address::Host,
-    http::{HttpConnection, Response},
-    key::{KeyError, NodeKey},
+    http::{HttpConnection, HttpError, Response},
+    key::{KeyError, NodeKey, PublicKey},
     node::NodeIdentity,
     responder::ChallengeResponder,
     token::JoinToken,
@@ -39,7 +39,8 @@ const SKEW_MS: u64 = 5 * 60 * 1000;
 
 /// What a node wants to join as.
 pub struct JoinOptions {
-    /// Its name for life; without one it gets a random `worker-xxxxxx`.
+    /// Its name for life; without one it gets `worker-xxxxxx`, where the letters are its key's, so that it asks for the same name when it
+    /// has to ask again.
     pub node_id: Option<NodeId>,
     /// Its role, which must be the token's.
     pub role: Role,
@@ -110,10 +111,20 @@ pub struct Joined {
 /// # Errors
 /// There is no randomness.
 pub fn random_node_id(role: Role) -> Result<NodeId, KeyError> {
-    const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
     let mut bytes = [0; 6];
     aws_lc_rs::rand::fill(&mut bytes).map_err(|_| KeyError::Generate("the system gave no random bytes".into()))?;
-    let name: String = bytes.iter().map(|byte| char::from(LETTERS[usize::from(byte % 32)])).collect();
+    named(role, &bytes)
+}
+
+/// The name of a node that chose none: a random one as its key is random.
+fn node_id_of(role: Role, key: &PublicKey) -> Result<NodeId, KeyError> {
+    named(role, key.thumbprint().as_bytes())
+}
+
+/// The role and a letter for each of the first six bytes.
+fn named(role: Role, bytes: &[u8]) -> Result<NodeId, KeyError> {
+    const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+    let name: String = bytes.iter().take(6).map(|byte| char::from(LETTERS[usize::from(byte % 32)])).collect();
     NodeId::new(&format!("{role}-{name}")).map_err(|e| KeyError::Generate(e.to_string()))
 }
 
@@ -131,8 +142,8 @@ pub async fn join(
     options: JoinOptions,
 ) -> Result<Joined, JoinError> {
     let JoinOptions { node_id, role, addresses, key, responder, progress } = options;
-    let node_id = node_id.map_or_else(|| random_node_id(role), Ok)?;
     let key = key.map_or_else(NodeKey::generate, Ok)?;
+    let node_id = node_id.map_or_else(|| node_id_of(role, &key.public()), Ok)?;
     let root = token.root();
     let joiner = Joiner::new(token, node_id.clone(), role, addresses, key)?;
 
@@ -146,7 +157,7 @@ pub async fn join(
     let stream = tls.connect(stream, Expect::PinnedRoot(root), &[ALPN_HTTP1]).await.map_err(tls_error)?;
     let channel = ChannelBinding::of_client(&stream).map_err(tls_error)?;
     progress(JoinEvent::Verified { node_id });
-    let mut http = HttpConnection::open(stream, authority).await.map_err(|e| answer(authority, e))?;
+    let mut http = HttpConnection::open(stream, authority).await.map_err(|e| failed(authority, e))?;
 
     let CertReply::Hello(hello) = post(&mut http, authority, &CertRequest::Hello(joiner.hello().clone()), &*progress).await?
     else {
@@ -179,7 +190,7 @@ async fn post(
     let body = serde_json::to_vec(message).map_err(|e| answer(authority, e))?;
     let give_up = Instant::now() + PATIENCE;
     let response = loop {
-        let sent = async { http.request(Method::POST, PATH, body.clone(), MAX_REPLY).await.map_err(|e| answer(authority, e)) };
+        let sent = async { http.request(Method::POST, PATH, body.clone(), MAX_REPLY).await.map_err(|e| failed(authority, e)) };
         let response = within(authority, sent).await?;
         let Some(wait) = told_to_wait(&response) else { break response };
         if wait > LONGEST_WAIT || Instant::now() + wait > give_up {
@@ -216,6 +227,13 @@ async fn within<T>(authority: &str, step: impl Future<Output = Result<T, JoinErr
     tokio::time::timeout(STEP_TIME, step).await.unwrap_or_else(|_| Err(late()))
 }
 
+fn failed(authority: &str, error: HttpError) -> JoinError {
+    match error {
+        HttpError::BrokenOff(reason) => JoinError::BrokenOff { authority: authority.to_owned(), reason },
+        HttpError::Other(reason) => answer(authority, reason),
+    }
+}
+
 fn answer(authority: &str, reason: impl std::fmt::Display) -> JoinError {
     JoinError::Answer { authority: authority.to_owned(), reason: reason.to_string() }
 }
@@ -242,5 +260,13 @@ mod tests {
     fn a_random_name_is_a_node_id_with_the_role_in_front() {
         let (a, b) = (random_node_id(Role::Worker).unwrap(), random_node_id(Role::Worker).unwrap());
         assert!(a.as_str().starts_with("worker-") && a.as_str().len() == 13 && a != b, "{a} {b}");
+    }
+
+    #[test]
+    fn a_node_without_a_name_has_its_keys() {
+        let (one, other) = (NodeKey::generate().unwrap().public(), NodeKey::generate().unwrap().public());
+        let name = |key| node_id_of(Role::Worker, key).unwrap();
+        assert!(name(&one).as_str().starts_with("worker-") && name(&one).as_str().len() == 13);
+        assert!(name(&one) == name(&one) && name(&one) != name(&other));
     }
 }

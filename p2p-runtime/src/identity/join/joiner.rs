@@ -60,6 +60,17 @@ pub enum JoinError {
         /// What was wrong.
         reason: String,
     },
+    /// The connection ended before the answer came: the coordinator was stopped, or the network failed.
+    #[error(
+        "the connection to the coordinator at {authority} broke off ({reason}); check that it is running, and join again with the same token \
+         and from the same folder: what was begun is taken up, and no token is used twice"
+    )]
+    BrokenOff {
+        /// Where.
+        authority: String,
+        /// What was seen of it.
+        reason: String,
+    },
     /// The coordinator took too long.
     #[error("the coordinator at {authority} did not answer within {} s; try again", .after.as_secs())]
     Timeout {

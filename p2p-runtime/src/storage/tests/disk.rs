@@ -23,7 +23,7 @@ const RANDOM: u64 = 60;
 
 /// A handle on the disk; clones are the same disk.
 #[derive(Clone, Default)]
-pub(super) struct SimDisk(Arc<Mutex<Disk>>);
+pub(crate) struct SimDisk(Arc<Mutex<Disk>>);
 
 #[derive(Clone, Default)]
 struct Disk {
@@ -56,7 +56,7 @@ type NameChange = (Option<PathBuf>, Option<PathBuf>, usize);
 
 /// What goes wrong, and at which step, counted from 0.
 #[derive(Clone, Copy, Default)]
-pub(super) enum Trouble {
+pub(crate) enum Trouble {
     #[default]
     None,
     /// That step fails, the next ones work.
@@ -71,7 +71,7 @@ impl SimDisk {
     }
 
     /// Another disk with the same content, on which `trouble` happens. Steps are counted anew; nobody holds a lock.
-    pub(super) fn copy(&self, trouble: Trouble) -> Self {
+    pub(crate) fn copy(&self, trouble: Trouble) -> Self {
         let mut disk = self.disk().clone();
         disk.trouble = trouble;
         disk.steps.clear();
@@ -81,7 +81,7 @@ impl SimDisk {
 
     /// What a computer may find after the power came back: all that is possible where that is not too much, otherwise the
     /// plain cases and some at random.
-    pub(super) fn after_power_cut(&self) -> Vec<Self> {
+    pub(crate) fn after_power_cut(&self) -> Vec<Self> {
         let mut choices = 0;
         self.cut(|| {
             choices += 1;
@@ -149,7 +149,7 @@ impl SimDisk {
     }
 
     /// The steps taken so far.
-    pub(super) fn steps(&self) -> Vec<&'static str> {
+    pub(crate) fn steps(&self) -> Vec<&'static str> {
         self.disk().steps.clone()
     }
 

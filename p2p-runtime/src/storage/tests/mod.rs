@@ -1,7 +1,7 @@
 //! Tests of the store as a whole: what it does, and what it does when files, disks and processes fail it.
 
 mod backups;
-mod disk;
+pub(crate) mod disk;
 mod kept;
 mod recovery;
 mod security;
@@ -18,7 +18,7 @@ fn password() -> Password {
 
 /// A store on a simulated disk with these entries saved in its archive, already closed again. Opened with the recovery key it costs no
 /// password derivation.
-fn stored(entries: &[(&str, &str)]) -> (SimDisk, RecoveryKey) {
+pub(crate) fn stored(entries: &[(&str, &str)]) -> (SimDisk, RecoveryKey) {
     let disk = SimDisk::default();
     let (store, key) = StoreOptions::on(Arc::new(disk.clone())).create("node", &password()).unwrap();
     put_all(&store, entries).unwrap();
@@ -30,7 +30,7 @@ fn put_all(store: &Store, entries: &[(&str, &str)]) -> Result<(), StoreError> {
     store.update(|all| entries.iter().try_for_each(|(path, value)| all.put(path, *value)))
 }
 
-fn reopen(disk: &SimDisk, key: &RecoveryKey) -> Result<Store, StoreError> {
+pub(crate) fn reopen(disk: &SimDisk, key: &RecoveryKey) -> Result<Store, StoreError> {
     StoreOptions::on(Arc::new(disk.clone())).open_with_recovery("node", key)
 }
 
