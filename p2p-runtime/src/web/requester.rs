@@ -96,11 +96,12 @@ impl Requester {
         };
         let mut this = Self { caller, token: None, standing: None, from, trace: None };
         // What is shown there belongs to the exchange itself.
-        if headers.contains_key(AUTHORIZATION) && !path.starts_with("/auth/") {
-            if let Err(why) = this.show_token(state, headers) {
-                (this.caller, this.trace) = (CallerId::Anonymous, CallHeaders::of(headers).trace());
-                return Err(BadToken { why, who: Box::new(this), what: path.to_owned() });
-            }
+        if headers.contains_key(AUTHORIZATION)
+            && !path.starts_with("/auth/")
+            && let Err(why) = this.show_token(state, headers)
+        {
+            (this.caller, this.trace) = (CallerId::Anonymous, CallHeaders::of(headers).trace());
+            return Err(BadToken { why, who: Box::new(this), what: path.to_owned() });
         }
         Ok(this)
     }
