@@ -90,15 +90,13 @@ async fn silent_nodes_are_forgotten_and_others_are_not() {
     assert!(Arc::ptr_eq(&nodes[&"held".parse::<NodeId>().unwrap()], &held.bucket));
 }
 
-/// What a call on a session pays. Run with `--release --ignored --nocapture`.
+/// Prints what a call on a session pays; in an unoptimised build that is some ten times what it is in a node.
 #[test]
-#[ignore = "a measurement"]
-fn what_a_draw_costs() {
+fn the_calls_of_a_node_within_its_burst_are_all_served() {
     let peer = Limits::new(&RateLimitConfig::default()).peer(&"w".parse().unwrap());
-    let received = Instant::now();
-    let calls = 10_000_000;
+    let (received, calls) = (Instant::now(), 200_000);
     let began = std::time::Instant::now();
     let drawn = (0..calls).filter(|_| std::hint::black_box(&peer).draw(std::hint::black_box(received)).is_ok()).count();
-    let each = began.elapsed().as_secs_f64() * 1e9 / f64::from(calls);
-    println!("{each:.1} ns a draw, of which {drawn} of {calls} were served");
+    println!("{:.1} ns a draw", began.elapsed().as_secs_f64() * 1e9 / f64::from(calls));
+    assert_eq!(drawn, 200_000);
 }
