@@ -3,8 +3,9 @@
 
 mod common;
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use common::{
-    Cluster,
+    Cluster, Plan,
     clients::{Credential, client, outside},
     log::Log,
     web::Web,
@@ -127,6 +128,23 @@ async fn a_flood_of_denials_is_counted_and_does_not_flood_the_log() {
     let counted: u64 = log.audit().iter().filter_map(|line| line.split("repeated=").nth(1)?.trim().parse::<u64>().ok()).sum();
     let told = log.audit().iter().filter(|line| !line.contains("repeated=")).count();
     assert_eq!(counted + u64::try_from(told).unwrap(), 3_000, "{:#?}", log.audit());
+}
+
+#[tokio::test]
+async fn bad_tokens_beyond_the_limit_leave_room_in_the_log_for_others() {
+    let log = Log::capture();
+    let cluster = Cluster::new();
+    let plan = Plan::coordinator().limited();
+    let enrolment = cluster.init(&plan).await.unwrap();
+    let coordinator = cluster.start(plan, enrolment).await;
+    for number in 0..60 {
+        // Each names another key, so that none is like the one before.
+        let header = URL_SAFE_NO_PAD.encode(format!(r#"{{"alg":"EdDSA","typ":"at+jwt","kid":"k{number}"}}"#));
+        let answer = client(&cluster, &coordinator, &format!("{header}.e30.AAAA")).rpc("{}").await;
+        assert!(answer.status == 401 || answer.status == 429, "{answer:?}");
+    }
+    let lines = log.audit().len();
+    assert!((1..=30).contains(&lines), "{lines} lines for 60 bad tokens of an address that has 20 calls at once");
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use common::{
     sees, soon,
     web::{Answer, Web},
 };
-use p2p_client::protocol::{ErrorCode, UnixMillis};
+use p2p_client::protocol::{Access, ErrorCode, UnixMillis};
 use serde_json::{Value, json};
 
 /// A cluster with a worker, and a client of it that may read the probe.
@@ -254,6 +254,32 @@ async fn a_token_ends_when_it_is_revoked_by_whoever_has_it_or_by_the_operator() 
     coordinator.node.stop().await;
     let coordinator = cluster.restart(Plan::coordinator()).await;
     bad_token(&client(&cluster, &coordinator, &text(&by_id)).rpc("{}").await, "revoked");
+}
+
+#[tokio::test]
+async fn a_worker_tells_a_node_that_coordinators_revoke() {
+    let (cluster, coordinator, worker, credential) = cluster().await;
+    let token = credential.token(&cluster, &coordinator).await;
+    let node = Web::node(cluster.host(worker.ip), &worker, &coordinator);
+    let answer = node.post("/auth/revoke", json!({ "token": token }).to_string()).await;
+    refused(&answer, 503, "temporarily_unavailable", "this node is a worker, and coordinators revoke: send it to one of them");
+    assert!(is_good(&cluster, &worker, &token).await);
+}
+
+#[tokio::test]
+async fn a_client_that_may_not_read_who_is_in_the_cluster_is_not_told_so_by_errors_either() {
+    for (access, may_know) in [(Access::Nodes, false), (Access::Public, true)] {
+        let cluster = Cluster::new();
+        let enrolment = cluster.init(&Plan::coordinator()).await.unwrap();
+        let coordinator =
+            cluster.start_with(Plan::coordinator(), enrolment, |builder| builder.documents_for(access)).await.unwrap();
+        let credential = Credential::create(&cluster, &coordinator, "ci", "probe:read").await;
+        let token = credential.token(&cluster, &coordinator).await;
+        let web = client(&cluster, &coordinator, &token);
+        let (_, said) = web.call_at("/rpc?on=worker-9", "probe/for_scope", json!({ "number": 7 })).await.unwrap_err();
+        assert_eq!(said.contains("the members are: coordinator"), may_know, "{said}");
+        assert!(may_know || said.contains("no node that is alive fits node=worker-9"), "{said}");
+    }
 }
 
 #[tokio::test]

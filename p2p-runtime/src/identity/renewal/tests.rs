@@ -163,6 +163,22 @@ async fn a_role_is_not_changed_by_renewing() {
     assert!(matches!(said, Refused::NodeBound { .. }), "{said}");
 }
 
+#[tokio::test]
+async fn a_coordinator_that_was_set_back_to_a_backup_renews_what_was_renewed_since_and_no_copy_of_what_came_before() {
+    let desk = desk();
+    let w = worker_with(&desk.vault, "10.0.0.9");
+    let first = w.chain()[0].clone();
+    desk.renew(w.key(), &first).await.unwrap();
+    let backup = desk.vault.get("ca/nodes/w.json").unwrap().unwrap();
+    let noted = desk.renew(w.key(), &first).await.unwrap();
+    desk.clock.fetch_add(11 * 60_000, Ordering::SeqCst);
+    let newest = desk.renew(w.key(), &noted.chain()[0]).await.unwrap();
+    desk.clock.fetch_add(11 * 60_000, Ordering::SeqCst);
+    desk.vault.update(vec![crate::identity::Change::Put("ca/nodes/w.json".into(), backup)]).unwrap();
+    assert!(matches!(desk.renew(w.key(), &first).await, Err(Refused::Superseded { .. })), "a copy of the folder");
+    desk.renew(w.key(), &newest.chain()[0]).await.expect("newer than what is noted");
+}
+
 /// Paths are those of the list of security cases.
 mod security {
     use super::*;

@@ -2,6 +2,8 @@
 //!
 //! A message is `kind (1 byte) | content`: counts as LEB128, ids as 16 bytes, texts with their lengths.
 
+use std::collections::BTreeSet;
+
 use bytes::{BufMut, Bytes};
 use p2p_client::revocation::{Digest, MAX_STATEMENTS, StatementId};
 
@@ -44,6 +46,11 @@ pub(super) fn chunks(statements: Vec<SignedStatement>) -> Vec<Vec<SignedStatemen
         }
     }
     chunks
+}
+
+/// What somebody asks for: each once, and no more than a node asks for at a time.
+pub(super) fn once_each(ids: Vec<StatementId>) -> Vec<StatementId> {
+    ids.into_iter().take(MAX_PULL).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 impl Talk {
@@ -123,6 +130,14 @@ mod tests {
             Talk::News(ids),
             Talk::Statements(vec![statement]),
         ]
+    }
+
+    #[test]
+    fn a_statement_that_is_asked_for_ten_thousand_times_is_given_once() {
+        let id = |number: u16| StatementId::from_bytes([u8::try_from(number % 251).unwrap(); 16]);
+        assert_eq!(once_each(vec![id(7); 10_000]), [id(7)]);
+        let many: Vec<_> = (0..10_000_u128).map(|number| StatementId::from_bytes(number.to_be_bytes())).collect();
+        assert_eq!(once_each(many).len(), MAX_PULL);
     }
 
     #[test]

@@ -17,7 +17,7 @@ mod message;
 mod tests;
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{HashMap, HashSet},
     time::Duration,
 };
 
@@ -151,9 +151,7 @@ impl Courier {
             Talk::Digest { .. } => self.answer(from, &Talk::Ids(self.ledger.ids())),
             Talk::Ids(theirs) => self.even_out(from, theirs),
             Talk::Pull(ids) => {
-                // Each once, and no more than a node asks for at a time.
-                let ids: BTreeSet<_> = ids.into_iter().take(message::MAX_PULL).collect();
-                self.give(from, &Vec::from_iter(ids));
+                self.give(from, &message::once_each(ids));
             }
             Talk::News(ids) => drop(self.pull(from, ids)),
             Talk::Statements(statements) => self.take(from, statements).await,

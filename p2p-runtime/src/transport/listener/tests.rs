@@ -31,8 +31,8 @@ use tokio::{
 use super::*;
 use crate::transport::{HandshakeError, MemoryHost, MemoryNetwork, NoSessions, RemoteAddr};
 
-/// Takes the first byte for the protocol: `1`, `2` or `g`; `n` is HTTP/2 by a client without a certificate; `e` is HTTP/2 by a node whose
-/// certificate ends in three seconds. So tests need no certificates.
+/// Takes the first byte for the protocol: `1`, `2` or `g`; `n` is HTTP/2 by a client without a certificate; `e`, `h` and `m` are HTTP/2, HTTP/1
+/// and membership by a node whose certificate ends in three seconds. So tests need no certificates.
 struct FirstByte;
 
 fn node() -> PeerIdentity {
@@ -43,11 +43,11 @@ impl Handshake for FirstByte {
     fn secure(&self, mut stream: BoxStream) -> BoxFuture<'_, Result<Secured, HandshakeError>> {
         Box::pin(async move {
             let said = stream.read_u8().await.unwrap_or(0);
-            let expires = (said == b'e').then(|| SystemTime::now() + Duration::from_secs(3));
+            let expires = b"ehm".contains(&said).then(|| SystemTime::now() + Duration::from_secs(3));
             let protocol = match said {
-                b'1' => Protocol::Http1,
+                b'1' | b'h' => Protocol::Http1,
                 b'2' | b'e' | b'n' => Protocol::Http2,
-                b'g' => Protocol::Gossip,
+                b'g' | b'm' => Protocol::Gossip,
                 _ => return Err(HandshakeError::UnknownProtocol { protocol: "?".into() }),
             };
             let peer = (said != b'n').then(node);
@@ -187,6 +187,15 @@ async fn a_connection_ends_when_the_certificate_of_its_node_does() {
     stream.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.unwrap();
     let (seconds, said) = until_closed(stream).await;
     assert!((3..=4).contains(&seconds), "it ended after {seconds} s; {said:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn connections_of_every_other_kind_end_when_their_certificate_does_too() {
+    let fixture = start(ListenerLimits::default()).await;
+    for protocol in [b'h', b'm'] {
+        let (seconds, _) = until_closed(fixture.connect(protocol).await).await;
+        assert!((3..=4).contains(&seconds), "{} ended after {seconds} s", char::from(protocol));
+    }
 }
 
 #[tokio::test]
