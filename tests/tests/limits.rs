@@ -129,7 +129,8 @@ async fn a_node_that_calls_too_much_on_its_session_is_told_when_to_come_again() 
 
 #[tokio::test]
 async fn a_program_outside_is_told_when_to_come_again_and_comes_then_if_it_may() {
-    let limit = RateLimitConfig { rpc_requests: 600, rpc_burst: 3, ..RateLimitConfig::default() };
+    // One call a second: sooner than it was told to, a call is of no use.
+    let limit = RateLimitConfig { rpc_requests: 60, rpc_burst: 3, ..RateLimitConfig::default() };
     let cluster = TestCluster::new().coordinator().configure(move |node| node.rate_limit(limit.clone()).serve(Probe::new()));
     let cluster = soon(cluster.start()).await.unwrap();
     let node = cluster.coordinator();
@@ -140,10 +141,20 @@ async fn a_program_outside_is_told_when_to_come_again_and_comes_then_if_it_may()
     }
     let error = soon(probe.repeat("x", None)).await.unwrap_err();
     assert!(
-        matches!(error, CallError::RateLimited { retry_after: Some(wait), .. } if wait <= Duration::from_millis(100)),
+        matches!(error, CallError::RateLimited { retry_after: Some(wait), .. } if wait > Duration::from_millis(500)),
         "{error}"
     );
-    assert_eq!(soon(probe.repeat("y", None).retry(5)).await.unwrap(), "y");
+    assert_eq!(soon(probe.repeat("y", None).retry(1)).await.unwrap(), "y");
+    // Where the other node is not there at all, the one that said when to come again is what the caller is told of.
+    let client =
+        Client::builder(&node.url()).unwrap().also("https://127.0.0.1:1").root_fingerprint(&node.root_fingerprint().to_string());
+    let probe = client.build().unwrap().proxy().probe();
+    let error = loop {
+        if let Err(error) = soon(probe.repeat("z", None)).await {
+            break error;
+        }
+    };
+    assert!(matches!(error, CallError::RateLimited { retry_after: Some(_), .. }), "{error}");
 }
 
 #[tokio::test]

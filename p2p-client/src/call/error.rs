@@ -140,6 +140,14 @@ impl Failure {
         }
     }
 
+    /// When the call may come again, where its host said so.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Answered(error) if error.code == ErrorCode::RATE_LIMITED => RetryAfter::of(error),
+            _ => None,
+        }
+    }
+
     /// The failure as an error object, for a node that forwards it.
     pub fn into_rpc(self) -> RpcError {
         match self {

@@ -125,10 +125,12 @@ impl Head {
     }
 }
 
-/// Of two failures, what is told: once a call may have run, no later refusal can say that it has not.
+/// Of two failures, what is told: once a call may have run, no later refusal can say that it has not; and who said when to come again has said more
+/// than who could not be reached.
 fn worse(earlier: Option<Failure>, later: Failure) -> Failure {
     match earlier {
         Some(earlier) if later.surely_not_run() && !earlier.surely_not_run() => earlier,
+        Some(earlier) if later.surely_not_run() && earlier.retry_after() > later.retry_after() => earlier,
         _ => later,
     }
 }

@@ -1,6 +1,6 @@
 //! A call on its way: resolving its target, and serving it here or sending it.
 
-use std::{any::TypeId, borrow::Cow, sync::Arc};
+use std::{any::TypeId, borrow::Cow, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -165,7 +165,7 @@ impl Outgoing {
         failed: &mut Option<Failure>,
     ) -> Result<Result<Route, Failure>, Failure> {
         let failure = failed.take().unwrap_or(nobody);
-        if !self.head.may_go_on(&failure) || !self.next_round().await {
+        if !self.head.may_go_on(&failure) || !self.next_round(failure.retry_after().unwrap_or_default()).await {
             return Err(failure);
         }
         *failed = Some(failure);
@@ -177,10 +177,10 @@ impl Outgoing {
         self.retries == 0 || !failure.surely_not_run()
     }
 
-    /// Waits, and has everybody tried again, if that was asked for and there is time.
-    async fn next_round(&mut self) -> bool {
+    /// Waits, for as long as it was told to, and has everybody tried again, if that was asked for and there is time.
+    async fn next_round(&mut self, at_least: Duration) -> bool {
         let Some(left) = self.retries.checked_sub(1) else { return false };
-        let at = Instant::now() + pause(self.rounds, chance());
+        let at = Instant::now() + pause(self.rounds, chance()).max(at_least);
         if at >= self.head.deadline {
             return false;
         }

@@ -142,6 +142,10 @@ impl ClientCaller {
                 let reason = format!("{}: {}", self.whom(to), error.message);
                 Failure::NotSent(self.endpoints.refused(to, reason, &head.tried))
             }
+            Failure::Answered(error) if error.code == ErrorCode::RATE_LIMITED => {
+                self.endpoints.note(to, &format!("{}: {}", self.whom(to), error.message));
+                Failure::Answered(error)
+            }
             Failure::Answered(error) if error.code == ErrorCode::DENIED => Failure::Answered(self.denied(error, head)),
             lost @ Failure::Lost(_) => {
                 self.endpoints.avoid(to);

@@ -108,12 +108,18 @@ impl Endpoints {
         }
     }
 
+    /// It did not take a call, and why.
+    pub(super) fn note(&self, peer: &Peer, reason: &str) {
+        self.avoid(peer);
+        if let Some(endpoint) = self.of(peer) {
+            reason.clone_into(&mut endpoint.trouble.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+    }
+
     /// It did not take a call, and why. Says what the call's caller is told, should nobody else take it: where others were tried as well, what was
     /// wrong with each of them.
     pub(super) fn refused(&self, peer: &Peer, reason: String, tried: &[NodeId]) -> String {
-        self.avoid(peer);
-        let Some(endpoint) = self.of(peer) else { return reason };
-        endpoint.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&reason);
+        self.note(peer, &reason);
         if self.all.len() == 1 || self.next(&[tried, std::slice::from_ref(&peer.node_id)].concat()).is_some() {
             return reason;
         }

@@ -113,6 +113,24 @@ fn what_is_edited_is_checked_and_stored_and_text_that_cannot_be_used_is_kept() {
 }
 
 #[test]
+fn a_file_of_ones_own_that_is_edited_stays_and_text_that_cannot_be_read_is_kept() {
+    let folders = Folders::new();
+    folders.init("head");
+    let own = folders.of("my-node.yaml");
+    edit(&folders, &[], &format!("sed 's/^# log_level: info/log_level: debug/' > {} <", own.display())).ok();
+    let written = fs::read(&own).unwrap();
+    edit(&folders, &["--from", own.to_str().unwrap()], "true").ok();
+    assert_eq!(value(&folders, "log_level"), ("debug".to_owned(), true));
+    assert_eq!(fs::read(&own).unwrap(), written);
+
+    let error = edit(&folders, &[], "printf 'log_level: \\351\\n' >").error(1);
+    assert!(error.contains("config edit --from "), "{error}");
+    let kept = error.split("--from ").nth(1).unwrap().split(['`', ' ', '\'']).find(|part| !part.is_empty()).unwrap();
+    assert_eq!(fs::read(kept).unwrap(), b"log_level: \xe9\n");
+    fs::remove_file(kept).unwrap();
+}
+
+#[test]
 fn the_text_in_the_editor_can_be_read_by_its_user_only() {
     let folders = Folders::new();
     folders.init("head");

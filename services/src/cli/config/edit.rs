@@ -54,26 +54,24 @@ pub(super) async fn run(args: EditArgs, invocation: &Invocation) -> Result<(), C
     let path = file.path().to_owned();
     spawn_blocking(move || open_editor(&path)).await.map_err(|lost| CliError::Argument(lost.to_string()))??;
     // By its name: many editors write a new file in the place of the old one.
-    let text = fs::read_to_string(file.path())
-        .map_err(|source| CliError::Unreadable { what: file.path().display().to_string(), source })?;
-    if text == begin && args.from.is_none() {
+    let text = fs::read_to_string(file.path());
+    if text.as_ref().is_ok_and(|text| *text == begin) && args.from.is_none() {
         match invocation.format {
             Format::Json => output::json_line(&serde_json::json!({ "changed": [] })),
             Format::Table => output::line("Nothing was changed."),
         }
         return Ok(());
     }
-    let stored = match ConfigDocument::parse(&text) {
+    let document = text
+        .map_err(|source| CliError::Unreadable { what: file.path().display().to_string(), source })
+        .and_then(|text| parsed(&text));
+    let stored = match document {
         Ok(document) => access.write(was, &document).await,
-        Err(ConfigError::Mistakes(mistakes)) => {
-            let mistakes: Vec<_> = mistakes.iter().map(ToString::to_string).collect();
-            Err(CliError::Argument(mistakes.join("; ")))
-        }
-        Err(other) => Err(other.into()),
+        Err(why) => Err(why),
     };
     let Err(why) = stored else {
-        if let Some(done) = args.from {
-            // It was kept for this, and holds nothing any more that is not in the store.
+        if let Some(done) = args.from.filter(|path| was_kept_here(path)) {
+            // It holds nothing any more that is not in the store.
             let _ = fs::remove_file(done);
         }
         return Ok(());
@@ -91,11 +89,36 @@ fn text_of(stored: &str) -> String {
     }
 }
 
+/// The text as a configuration, or all that is wrong with it.
+fn parsed(text: &str) -> Result<ConfigDocument, CliError> {
+    ConfigDocument::parse(text).map_err(|error| match error {
+        ConfigError::Mistakes(mistakes) => {
+            let mistakes: Vec<_> = mistakes.iter().map(ToString::to_string).collect();
+            CliError::Argument(mistakes.join("; "))
+        }
+        other => other.into(),
+    })
+}
+
+/// What the names of texts that are kept begin with.
+const PREFIX: &str = "p2p-config-";
+
+/// Where texts are kept while they are edited, and until they are taken.
+fn folder() -> PathBuf {
+    in_memory().unwrap_or_else(env::temp_dir)
+}
+
+/// Whether this command has kept the text itself. All other files are their owners' own.
+fn was_kept_here(path: &Path) -> bool {
+    let name = path.file_name().map(|name| name.to_string_lossy());
+    name.is_some_and(|name| name.starts_with(PREFIX)) && path.parent() == Some(&*folder())
+}
+
 /// A file that only this user can read (mode 0600), and that is gone when it is dropped.
 fn write_private(text: &str) -> Result<NamedTempFile, CliError> {
-    let folder = in_memory().unwrap_or_else(env::temp_dir);
+    let folder = folder();
     let failed = |source| CliError::Unwritable { what: folder.display().to_string(), source };
-    let mut file = tempfile::Builder::new().prefix("p2p-config-").suffix(".yaml").tempfile_in(&folder).map_err(failed)?;
+    let mut file = tempfile::Builder::new().prefix(PREFIX).suffix(".yaml").tempfile_in(&folder).map_err(failed)?;
     file.write_all(text.as_bytes()).and_then(|()| file.flush()).map_err(failed)?;
     Ok(file)
 }

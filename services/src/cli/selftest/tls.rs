@@ -1,6 +1,6 @@
 //! Attacks on the handshake: certificates that are not the cluster's, resumption, and an older TLS.
 
-use std::time::Duration;
+use std::{io::ErrorKind, time::Duration};
 
 use p2p_client::{
     protocol::Role,
@@ -78,7 +78,9 @@ async fn refused(target: &Target, shown: TlsMaterial) -> Found {
         Ok(mut stream) => match timeout(AT_ONCE, stream.read_u8()).await {
             Ok(Err(error)) => match TlsError::from_io(&error) {
                 Some(refusal) => refusal,
-                None => return Ok(Finding::withstood(false, "took it")),
+                None if error.kind() == ErrorKind::UnexpectedEof => return Ok(Finding::withstood(false, "took it")),
+                // A reset, say: nothing was shown.
+                None => return Err(error.into()),
             },
             Ok(Ok(_)) | Err(_) => return Ok(Finding::withstood(false, "took it")),
         },
