@@ -11,6 +11,7 @@ use super::{
     Access,
     shape::{Canonical, exact_json},
 };
+use crate::hex;
 
 /// What a service is: its methods, their schemas, docs and access.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -93,7 +94,7 @@ impl JsonSchema for Fingerprint {
 
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        hex::write(&self.0, f)
     }
 }
 
@@ -112,15 +113,7 @@ impl From<Fingerprint> for String {
 impl TryFrom<String> for Fingerprint {
     type Error = &'static str;
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        let wrong = "a fingerprint is 32 hexadecimal digits";
-        if text.len() != 32 || !text.is_ascii() {
-            return Err(wrong);
-        }
-        let mut bytes = [0; 16];
-        for (index, byte) in bytes.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(&text[2 * index..2 * index + 2], 16).map_err(|_| wrong)?;
-        }
-        Ok(Self(bytes))
+        hex::read(&text).map(Self).ok_or("a fingerprint is 32 hexadecimal digits")
     }
 }
 

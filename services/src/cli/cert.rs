@@ -5,7 +5,7 @@ use p2p_client::protocol::UnixMillis;
 use p2p_runtime::web::{CertificateReply, RenewalReply};
 
 use super::{
-    Invocation,
+    Invocation, duration,
     error::CliError,
     json,
     output::{self, Format},
@@ -66,33 +66,9 @@ fn table(certificate: &CertificateReply) -> String {
         ("node", format!("{} ({})", certificate.node_id, certificate.role)),
         ("cluster", certificate.cluster.to_string()),
         ("addresses", if addresses.is_empty() { "none proved".to_owned() } else { addresses.join(", ") }),
-        ("valid for", days(certificate.until, now)),
-        ("renewed in", days(certificate.renewed_at, now)),
+        ("valid for", duration::left(certificate.until, now)),
+        ("renewed in", duration::left(certificate.renewed_at, now)),
         ("certificate", certificate.sha256.clone()),
         ("key", certificate.key.to_string()),
     ])
-}
-
-/// How long until then, as people say it.
-fn days(then: UnixMillis, now: UnixMillis) -> String {
-    match then.0.saturating_sub(now.0) / 1000 {
-        0 => "0 s: it is due".to_owned(),
-        s @ 1..7200 => format!("{} min", s.div_ceil(60)),
-        s @ 7200..172_800 => format!("{} h", s / 3600),
-        s => format!("{} days", s / 86_400),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_to_come_are_told_in_their_largest_unit() {
-        let now = UnixMillis(1_000_000_000_000);
-        for (seconds, said) in [(0, "0 s: it is due"), (30, "1 min"), (7200, "2 h"), (28_684_800, "332 days")] {
-            assert_eq!(days(UnixMillis(now.0 + seconds * 1000), now), said);
-        }
-        assert_eq!(days(UnixMillis(0), now), "0 s: it is due");
-    }
 }

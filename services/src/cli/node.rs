@@ -102,7 +102,12 @@ fn report(what: &RevokeWhat, reply: &RevokeReply, invocation: &Invocation) {
                     let again = invocation.command(&format!("token create --node-id {node_id}"));
                     output::line(format!("To let it in again, with a new key: `{again}`."));
                 }
-                RevokeWhat::Node(_) => output::line("No node of this name is known here: check the name with `p2p nodes`."),
+                RevokeWhat::Node(_) => {
+                    output::line(format!(
+                        "No node of this name is known here: check the name with `{}`.",
+                        invocation.command("nodes")
+                    ));
+                }
                 RevokeWhat::Key(_) | RevokeWhat::Token(_) => {}
             }
         }

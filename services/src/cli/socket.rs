@@ -21,8 +21,9 @@ use p2p_client::{
     },
 };
 use p2p_runtime::storage::{Store, StoreError};
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::net::UnixStream;
+use zeroize::Zeroizing;
 
 use super::{Invocation, error::CliError};
 
@@ -42,7 +43,7 @@ pub(super) struct Ask {
     pub(super) method: Method,
     pub(super) path: &'static str,
     pub(super) headers: Vec<(&'static str, String)>,
-    pub(super) body: Vec<u8>,
+    pub(super) body: Bytes,
     pub(super) within: Duration,
     /// The largest answer, in bytes.
     pub(super) max_answer: usize,
@@ -55,15 +56,21 @@ impl Ask {
             method: Method::GET,
             path,
             headers: Vec::new(),
-            body: Vec::new(),
+            body: Bytes::new(),
             within: ANSWER_TIME,
             max_answer: RequestLimits::default().max_response,
         }
     }
 
     /// Something to be done.
-    pub(super) fn post(path: &'static str, body: Vec<u8>) -> Self {
-        Self { method: Method::POST, body, ..Self::get(path) }
+    pub(super) fn post(path: &'static str, body: impl Into<Bytes>) -> Self {
+        Self { method: Method::POST, body: body.into(), ..Self::get(path) }
+    }
+
+    /// Something to be done that takes a password or a secret: its text is overwritten once it was sent.
+    pub(super) fn post_secret(path: &'static str, request: &impl Serialize) -> Result<Self, CliError> {
+        let body = serde_json::to_vec(request).map_err(|error| CliError::Argument(error.to_string()))?;
+        Ok(Self::post(path, Bytes::from_owner(Zeroizing::new(body))))
     }
 }
 

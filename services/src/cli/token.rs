@@ -132,7 +132,7 @@ fn state(token: &TokenRecord, now: UnixMillis) -> String {
         _ if token.revoked => "revoked".to_owned(),
         0 => "expired".to_owned(),
         _ if token.uses_left == 0 => "used".to_owned(),
-        left => format!("good for {}", duration::show(Duration::from_secs(left / 1000))),
+        _ => format!("good for {}", duration::left(token.expires, now)),
     }
 }
 

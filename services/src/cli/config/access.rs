@@ -9,7 +9,6 @@ use p2p_runtime::{
 };
 use serde_json::json;
 use tokio::task::spawn_blocking;
-use zeroize::Zeroizing;
 
 use super::super::{
     Invocation,
@@ -57,8 +56,7 @@ impl<'a> Access<'a> {
 
     async fn carry_out(&self, command: ConfigCommand) -> Result<(ConfigReply, By), CliError> {
         let request = ConfigRequest { password: self.password.to_secret(), command };
-        let body = serde_json::to_vec(&request).map(Zeroizing::new).map_err(|error| CliError::Argument(error.to_string()))?;
-        let ask = Ask { within: TIME, ..Ask::post("/admin/config", body.to_vec()) };
+        let ask = Ask { within: TIME, ..Ask::post_secret("/admin/config", &request)? };
         if let Some(answer) = Socket::of(self.invocation).try_ask(ask).await? {
             return Ok((decode(&answer)?, By::Node));
         }

@@ -47,7 +47,7 @@ async fn wrong_password(socket: &Socket<'_>) -> Found {
     fill(&mut guess)?;
     let command = StoreCommand::List { prefix: "selftest/".to_owned() };
     let request = StoreRequest { password: Secret::from(&guess[..]), command };
-    match socket.ask(Ask::post("/admin/store", serde_json::to_vec(&request)?)).await {
+    match socket.ask(Ask::post_secret("/admin/store", &request)?).await {
         Err(CliError::Refused { error }) if error.code == ErrorCode::DENIED => Ok(Finding::held("refused it")),
         Ok(_) => Ok(Finding::failed("opened the store; let nobody else use its machine until another version runs")),
         Err(error) => Err(error.into()),

@@ -7,7 +7,6 @@ use p2p_runtime::{
     web::StoreRequest,
 };
 use tokio::task::spawn_blocking;
-use zeroize::Zeroizing;
 
 use super::{
     super::{
@@ -44,8 +43,7 @@ pub(super) async fn carry_out(
 ) -> Result<StoreReply, CliError> {
     let Unlocked::Password(password) = unlocked else { return offline(command, unlocked, invocation).await };
     let request = StoreRequest { password: password.to_secret(), command };
-    let body = serde_json::to_vec(&request).map(Zeroizing::new).map_err(|error| CliError::Argument(error.to_string()))?;
-    let ask = Ask { within: TIME, max_answer: MAX_ANSWER, ..Ask::post("/admin/store", body.to_vec()) };
+    let ask = Ask { within: TIME, max_answer: MAX_ANSWER, ..Ask::post_secret("/admin/store", &request)? };
     match Socket::of(invocation).try_ask(ask).await? {
         Some(answer) => decode(&answer),
         None => offline(request.command, Unlocked::Password(password), invocation).await,
