@@ -205,8 +205,8 @@ impl Driver {
         let (is_open, takes_no_more) = (machine.is_open(), machine.ended().is_some());
         drop(machine);
         if takes_no_more {
-            // Whoever waits for leave to make a call has to look elsewhere.
-            self.shared.permits.close();
+            // Whoever waits for its turn has to look elsewhere.
+            self.shared.waiters.wake_calls();
         }
         if !is_open {
             self.shared.leaving.send_replace(true);
@@ -220,19 +220,21 @@ impl Driver {
         if self.events.is_empty() {
             return;
         }
-        let mut freed = 0;
+        let mut freed = false;
         let mut events = std::mem::take(&mut self.events);
         for event in events.drain(..) {
             match event {
                 Event::Wake(waker) => waker.wake(),
-                Event::Freed => freed += 1,
+                Event::Freed => freed = true,
                 Event::Serve(call) => self.serve(call),
                 Event::Cancel(id) => self.cancel(id),
                 Event::Credit(id) => self.shared.waiters.wake(id),
             }
         }
         self.events = events;
-        self.shared.permits.add_permits(freed);
+        if freed {
+            self.shared.admit();
+        }
         self.send_answers();
     }
 
@@ -338,11 +340,8 @@ impl Driver {
         }
         self.gathered = false;
         self.unsent = machine.take_output(MAX_CHUNK, &mut self.events);
-        let is_congested = machine.is_congested();
         drop(machine);
-        if !is_congested {
-            self.shared.waiters.wake_for_room();
-        }
+        self.shared.admit();
         self.handle_events();
         true
     }
@@ -396,9 +395,12 @@ impl Driver {
             let waiting = self.shared.machine().waiting();
             self.shared.machine().tick(now, &mut self.events);
             self.handle_events();
-            // Those that have not even been sent look at the time themselves.
-            self.shared.waiters.wake_for_room();
-            let machine = self.shared.machine();
+            // Those that have not even begun look at the time themselves.
+            let next = self.shared.waiters.wake_late(now);
+            let mut machine = self.shared.machine();
+            if let Some(next) = next {
+                machine.wake_at(next);
+            }
             // There is something to send, or it was the last thing that a session which is left was kept for.
             if machine.waiting() > waiting || !machine.is_open() {
                 cx.waker().wake_by_ref();
@@ -438,7 +440,6 @@ impl Driver {
         machine.end(ended, &mut self.events);
         drop(machine);
         self.handle_events();
-        self.shared.permits.close();
         self.shared.waiters.wake_all();
         self.shared.abort_tasks();
         if let Ended::Violation(violation) = ended {

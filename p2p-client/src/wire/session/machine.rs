@@ -29,6 +29,9 @@ pub use served::ItemSent;
 use made::{MAX_PLACES, Slot};
 use served::{ById, Parked};
 
+/// The bytes of a small call, about. It decides only how many callers are woken at a time.
+const SMALL_CALL: usize = 256;
+
 /// What the owner of a machine has to do after it took a message.
 #[derive(Debug)]
 pub enum Event<W> {
@@ -162,6 +165,15 @@ impl<W> Machine<W> {
     /// Whether so much waits to be sent that nothing should be added which can wait.
     pub fn is_congested(&self) -> bool {
         self.out.len() > self.limits.max_waiting
+    }
+
+    /// How many more calls may begin now: as many as the other end takes, and as fit into what may wait if they are small.
+    pub fn room(&self) -> usize {
+        if self.is_congested() {
+            return 0;
+        }
+        let free = usize::try_from(self.peer_calls - self.owed).unwrap_or(usize::MAX);
+        free.min(1 + (self.limits.max_waiting - self.out.len()) / SMALL_CALL)
     }
 
     /// Takes what is to be sent, at most `max` bytes of it. Calls that waited for there to be less are handed out.

@@ -44,9 +44,9 @@ use h2::{RecvStream, SendStream};
 use rustc_hash::FxHashMap;
 use tokio::{
     runtime::{Handle, RuntimeFlavor},
-    sync::{Semaphore, TryAcquireError, watch},
+    sync::watch,
     task::AbortHandle,
-    time::{Instant, timeout_at},
+    time::Instant,
 };
 
 pub use driver::{Driver, Serve, ServeCall, Served, Turn};
@@ -81,8 +81,6 @@ pub(crate) struct Shared {
     limits: SessionLimits,
     machine: Mutex<Machine<Waker>>,
     driver: AtomicWaker,
-    /// How many more calls the other end takes.
-    permits: Semaphore,
     waiters: waiters::Waiters,
     /// What serves the calls that did not end at once. It is changed only under the machine's lock, so that it holds a task exactly as long
     /// as the machine holds its call.
@@ -111,13 +109,11 @@ impl Session {
         receive: RecvStream,
     ) -> (Self, Driver) {
         let machine = Machine::new(limits.clone(), peer_calls, first_ticket());
-        let permits = usize::try_from(machine.peer_calls()).unwrap_or(Semaphore::MAX_PERMITS).min(Semaphore::MAX_PERMITS);
         let shared = Arc::new(Shared {
             peer,
             machine: Mutex::new(machine),
             limits,
             driver: AtomicWaker::new(),
-            permits: Semaphore::new(permits),
             waiters: waiters::Waiters::default(),
             tasks: Mutex::default(),
             gathers: Handle::try_current().is_ok_and(|handle| handle.runtime_flavor() != RuntimeFlavor::CurrentThread),
@@ -158,15 +154,13 @@ impl Session {
     /// Makes a call at once; `None` where it would have to wait for its turn, or the session takes no calls. What is returned waits for its
     /// outcome, and cancels it when it is dropped.
     pub fn start(&self, call: &Outgoing<'_>, deadline: Instant) -> Option<InFlight> {
-        let permit = self.shared.permits.try_acquire().ok()?;
         let mut machine = self.shared.machine();
-        if machine.is_congested() {
+        if !self.shared.has_turn(&machine, None) {
             return None;
         }
         let needs_driver = needs_driver(&machine, deadline);
         let key = machine.begin(call, deadline, None).ok()?;
         drop(machine);
-        permit.forget();
         if needs_driver {
             self.shared.driver.wake();
         }
@@ -174,20 +168,8 @@ impl Session {
     }
 
     async fn begin(&self, call: &Outgoing<'_>, deadline: Instant) -> Result<CallKey, Outcome> {
-        match self.shared.permits.try_acquire() {
-            Ok(permit) => permit.forget(),
-            Err(TryAcquireError::Closed) => return Err(self.shared.not_sent()),
-            Err(TryAcquireError::NoPermits) => match Box::pin(timeout_at(deadline, self.shared.permits.acquire())).await {
-                Ok(Ok(permit)) => permit.forget(),
-                Ok(Err(_)) => return Err(self.shared.not_sent()),
-                Err(_) => return Err(Outcome::Deadline),
-            },
-        }
-        let mut permit = Permit(Some(&self.shared));
-        let mut place = None;
-        let key = poll_fn(|cx| self.shared.poll_begin(call, deadline, &mut place, cx)).await?;
-        permit.0 = None;
-        Ok(key)
+        let mut line = InLine { shared: &self.shared, place: None };
+        poll_fn(|cx| self.shared.poll_begin(call, deadline, &mut line, cx)).await
     }
 
     /// Takes no further calls of the other end and tells it so. The session ends when neither end has calls left that run.
@@ -276,29 +258,40 @@ impl Shared {
         self.cut.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn not_sent(&self) -> Outcome {
-        let ended = self.machine().ended().cloned();
-        Outcome::NotSent(ended.unwrap_or_else(|| Ended::Closed("it takes no further calls".to_owned())))
+    /// Whether a call may begin now: the other end takes it, there is room for it, and nobody has waited for longer.
+    fn has_turn(&self, machine: &Machine<Waker>, place: Option<waiters::Place>) -> bool {
+        machine.room() > 0 && self.waiters.is_turn_of(place)
     }
 
-    /// Hands the call to the machine, unless too much waits already.
+    /// Lets those begin who have waited longest, as many as there is room for.
+    fn admit(&self) {
+        if self.waiters.any_for_room() {
+            let room = self.machine().room();
+            self.waiters.admit(room);
+        }
+    }
+
+    /// Hands the call to the machine, or has it wait for its turn.
     fn poll_begin(
         &self,
         call: &Outgoing<'_>,
         deadline: Instant,
-        place: &mut Option<waiters::Place>,
+        line: &mut InLine<'_>,
         cx: &Context<'_>,
     ) -> Poll<Result<CallKey, Outcome>> {
         let mut machine = self.machine();
         // It can only be late where it had to wait.
-        if place.is_some() && deadline <= Instant::now() {
+        if line.place.is_some() && deadline <= Instant::now() {
             return Poll::Ready(Err(Outcome::Deadline));
         }
-        if machine.is_congested() && machine.ended().is_none() {
+        if machine.ended().is_none() && !self.has_turn(&machine, line.place) {
+            let is_first_to_be_late = machine.next_deadline().is_none_or(|next| deadline < next);
             machine.wake_at(deadline);
-            self.waiters.add_call(place, cx.waker());
+            self.waiters.add_call(&mut line.place, cx.waker(), deadline);
             drop(machine);
-            self.driver.wake();
+            if is_first_to_be_late {
+                self.driver.wake();
+            }
             return Poll::Pending;
         }
         let needs_driver = needs_driver(&machine, deadline);
@@ -306,6 +299,7 @@ impl Shared {
         drop(machine);
         match begun {
             Ok(key) => {
+                line.has_begun();
                 if needs_driver {
                     self.driver.wake();
                 }
@@ -387,13 +381,25 @@ fn needs_driver(machine: &Machine<Waker>, deadline: Instant) -> bool {
     machine.waiting() == 0 || machine.next_deadline().is_none_or(|next| deadline < next)
 }
 
-/// Leave to make one call, given back unless the call was made.
-struct Permit<'a>(Option<&'a Shared>);
+/// A call that has not begun, and its place if it had to wait.
+struct InLine<'a> {
+    shared: &'a Shared,
+    place: Option<waiters::Place>,
+}
 
-impl Drop for Permit<'_> {
+impl InLine<'_> {
+    fn has_begun(&mut self) {
+        if let Some(place) = self.place.take() {
+            self.shared.waiters.leave(place);
+        }
+    }
+}
+
+impl Drop for InLine<'_> {
     fn drop(&mut self) {
-        if let Some(shared) = self.0 {
-            shared.permits.add_permits(1);
+        // Its turn goes to the next one, if it was given one that it will not use.
+        if self.place.take().is_some_and(|place| self.shared.waiters.leave(place)) {
+            self.shared.admit();
         }
     }
 }

@@ -186,6 +186,11 @@ pub(crate) enum Load {
         /// How many small ones there are.
         callers: u32,
     },
+    /// So many small calls under way, each in a task of its own.
+    Spawned {
+        /// How many there are.
+        callers: u32,
+    },
     /// Small calls that begin at random times, whether or not earlier ones are done.
     Open {
         /// How many a second, on average.

@@ -1,6 +1,14 @@
 //! Back-pressure: callers wait where the other end takes no more.
 
+use std::{
+    pin::pin,
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
 use super::*;
+
+/// Longer than any of these tests.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 #[tokio::test]
 async fn a_call_past_what_the_other_end_takes_waits_and_then_goes() {
@@ -158,5 +166,52 @@ async fn who_waits_for_a_turn_learns_at_once_that_the_other_end_leaves() {
 #[tokio::test]
 async fn no_more_calls_are_let_through_than_there_are_places_for_whatever_the_other_end_takes() {
     let (session, _service, _peer) = RawPeer::new(SessionLimits::default(), u32::MAX).await;
-    assert_eq!(session.shared.permits.available_permits(), 1 << 16);
+    assert_eq!(session.shared.machine().peer_calls(), 1 << 16);
+}
+
+#[tokio::test]
+async fn however_many_wait_an_answer_wakes_no_more_of_them_than_may_go() {
+    const CALLS: usize = 3_000;
+    let pair = Pair::within(SessionLimits { max_calls: 4, ..SessionLimits::default() }).await;
+    let polls = Arc::new(AtomicUsize::new(0));
+    let calls: Vec<_> = (0..CALLS)
+        .map(|number| {
+            let (session, polls) = (pair.client.clone(), polls.clone());
+            tokio::spawn(async move {
+                let params = number.to_string();
+                let wanted = call("echo", &params);
+                let mut calling = pin!(session.call(&wanted, Instant::now() + PATIENCE));
+                poll_fn(|cx| {
+                    polls.fetch_add(1, Ordering::Relaxed);
+                    calling.as_mut().poll(cx)
+                })
+                .await
+            })
+        })
+        .collect();
+    for (number, outcome) in soon(join_all(calls)).await.into_iter().enumerate() {
+        assert_eq!(result(outcome.unwrap()), number.to_string());
+    }
+    // As it comes, when it has its turn, and when it has its answer; some find that another one was quicker.
+    let polls = polls.load(Ordering::Relaxed);
+    assert!(polls <= 5 * CALLS, "{polls} polls for {CALLS} calls");
+}
+
+#[tokio::test]
+async fn a_turn_that_is_not_used_goes_to_the_next_one() {
+    let pair = Pair::within(SessionLimits { max_calls: 1, ..SessionLimits::default() }).await;
+    let first = spawn_call(&pair.client, "wait", "1");
+    Service::reached(&pair.at_server.begun, 1).await;
+    let wanted = call("echo", "2");
+    // It is woken for its turn, never polled again, and dropped.
+    let mut given_up = Box::pin(pair.client.call(&wanted, Instant::now() + PATIENCE));
+    assert!(futures::poll!(given_up.as_mut()).is_pending());
+    let next = spawn_call(&pair.client, "echo", "3");
+    let_others_run().await;
+    pair.at_server.open.send_replace(true);
+    assert_eq!(result(soon(first).await.unwrap()), "1");
+    let_others_run().await;
+    assert!(!next.is_finished());
+    drop(given_up);
+    assert_eq!(result(soon(next).await.unwrap()), "3");
 }

@@ -37,7 +37,13 @@ pub(crate) fn text(rows: &[Row], misses: &[Miss], circumstances: &Circumstances)
         &mut text,
         format_args!("\nCPU is user and system time of both processes. Rounds: {rounds}; spread: how far apart they are in CPU."),
     );
-    line(&mut text, format_args!("Open loop: {} % of the calls/s with 512 at once, seed {seed}.", OPEN_LOOP_SHARE * 100.0));
+    line(
+        &mut text,
+        format_args!(
+            "Open loop: {} % of the calls/s with 512 at once in tasks of their own, seed {seed}.",
+            OPEN_LOOP_SHARE * 100.0
+        ),
+    );
     let percent = |share: f64| (share * 100.0).round();
     let (average, most) = (percent(average), percent(most));
     line(

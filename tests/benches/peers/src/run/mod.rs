@@ -97,7 +97,6 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         cores: [first, second],
         certificates: dir.path().to_owned(),
         results: Results::default(),
-        capacity: HashMap::new(),
     };
     for round in 0..options.rounds() {
         for runtime in options.runtimes() {
@@ -133,8 +132,6 @@ struct Run<'a> {
     cores: [usize; 2],
     certificates: PathBuf,
     results: Results,
-    /// Calls a second of a design with many at once, as measured last.
-    capacity: HashMap<(Runtime, Design), f64>,
 }
 
 impl Run<'_> {
@@ -184,33 +181,23 @@ impl Run<'_> {
     }
 
     fn measure(&mut self, pair: &mut Pair, cell: Cell, round: u32) -> Result<()> {
-        let Cell { runtime, case, design } = cell;
+        let Cell { case, design, .. } = cell;
         let load = match case {
-            Case::OpenLoop => self.open_loop(pair, runtime, design, round)?,
+            Case::OpenLoop => self.open_loop(pair, design, round)?,
             Case::Mixed => Load::Mixed { callers: case.concurrency() },
             _ => Load::Closed { body: case.body(), callers: case.concurrency() },
         };
         let sample = pair.measure(Order { design, load, times: self.times })?;
         let calls_per_s = results::calls_per_s(&sample);
         eprintln!("  {case:<10} {design:<15} {calls_per_s:>10.0} calls/s");
-        if case == Case::Echo512 {
-            self.capacity.insert((runtime, design), calls_per_s);
-        }
         self.results.add(cell, sample);
         Ok(())
     }
 
-    /// The open loop of a design: at its share of what the design did with 512 at once, in the same round if that is measured.
-    fn open_loop(&mut self, pair: &mut Pair, runtime: Runtime, design: Design, round: u32) -> Result<Load> {
-        let capacity = match self.capacity.get(&(runtime, design)) {
-            Some(&measured) => measured,
-            None => {
-                let load = Load::Closed { body: Case::Echo512.body(), callers: Case::Echo512.concurrency() };
-                let measured = results::calls_per_s(&pair.measure(Order { design, load, times: self.times })?);
-                self.capacity.insert((runtime, design), measured);
-                measured
-            }
-        };
+    /// The open loop of a design: at its share of what it does just before, with 512 at once in tasks of their own.
+    fn open_loop(&self, pair: &mut Pair, design: Design, round: u32) -> Result<Load> {
+        let load = Load::Spawned { callers: Case::Echo512.concurrency() };
+        let capacity = results::calls_per_s(&pair.measure(Order { design, load, times: self.times })?);
         Ok(Load::Open { rate: capacity * OPEN_LOOP_SHARE, seed: self.options.seed + u64::from(round) })
     }
 }
