@@ -3,19 +3,23 @@
 //! An attestation is `version 1 | number of certificates | (length, certificate)… | signature`: the author's chain without
 //! the root, which every reader has, and an ECDSA signature (P-256, SHA-256) over a label and the message.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use p2p_client::{
     protocol::NodeId,
     revocation::KeyHash,
     wire::tls::{PeerIdentity, TlsError, TlsMaterial, Usage, verify_chain, verify_not_revoked},
 };
-use rustls::SignatureScheme;
+use rustls::{SignatureScheme, sign::CertifiedKey};
 use rustls_pki_types::{CertificateDer, UnixTime};
 use webpki::EndEntityCert;
 
 const VERSION: u8 = 1;
 /// Keeps these signatures apart from those that TLS makes with the same key.
 const LABEL: &[u8] = b"p2p-attestation-v1\0";
+/// The same, of what only the signer itself will read.
+const NOTE_LABEL: &[u8] = b"p2p-note-to-self-v1\0";
 /// The largest attestation that is looked at, in bytes.
 const MAX_LEN: usize = 8 * 1024;
 const MAX_CERTS: u8 = 4;
@@ -66,10 +70,8 @@ impl Attestor {
     /// # Errors
     /// [`AttestError::Sign`] when the node has no certificate, or the key failed.
     pub fn sign(&self, message: &[u8]) -> Result<Bytes, AttestError> {
-        let own = self.material.own().ok_or_else(|| AttestError::Sign("it has no certificate yet".into()))?;
-        let signer = own.key.choose_scheme(&[SignatureScheme::ECDSA_NISTP256_SHA256]);
-        let signer = signer.ok_or_else(|| AttestError::Sign("it is no P-256 key".into()))?;
-        let signature = signer.sign(&[LABEL, message].concat()).map_err(|e| AttestError::Sign(e.to_string()))?;
+        let own = self.own()?;
+        let signature = signed(&own, LABEL, message)?;
         let root = self.material.root();
         let certs: Vec<_> = own.cert.iter().filter(|cert| root.as_ref().is_none_or(|root| root.der() != *cert)).collect();
         let count = u8::try_from(certs.len()).ok().filter(|n| *n <= MAX_CERTS);
@@ -81,6 +83,29 @@ impl Attestor {
         }
         out.extend_from_slice(&signature);
         Ok(out.into())
+    }
+
+    /// Signs what others keep for this node, and give back. Only the same key can check it; others see whose it is by `KeyHash`.
+    ///
+    /// # Errors
+    /// As [`sign`](Self::sign).
+    pub(crate) fn sign_note(&self, message: impl FnOnce(KeyHash) -> Option<Bytes>) -> Result<(Bytes, Bytes), AttestError> {
+        let own = self.own()?;
+        let key = own.cert.first().and_then(|leaf| KeyHash::of_certificate(leaf));
+        let message = key.and_then(message).ok_or(AttestError::Malformed)?;
+        let signature = signed(&own, NOTE_LABEL, &message)?;
+        Ok((message, signature.into()))
+    }
+
+    /// Whether this node signed this note, with the key that it has now.
+    pub(crate) fn is_own_note(&self, message: &[u8], signature: &[u8]) -> bool {
+        let Ok(own) = self.own() else { return false };
+        let leaf = own.cert.first().and_then(|leaf| EndEntityCert::try_from(leaf).ok());
+        leaf.is_some_and(|leaf| fits(&leaf, NOTE_LABEL, message, signature))
+    }
+
+    fn own(&self) -> Result<Arc<CertifiedKey>, AttestError> {
+        self.material.own().ok_or_else(|| AttestError::Sign("it has no certificate yet".into()))
     }
 
     /// Checks that this node signed this message, with a certificate of this cluster that is valid now and not revoked. Tells its role.
@@ -103,11 +128,22 @@ impl Attestor {
         let (leaf, others) = certs.split_first().ok_or(AttestError::Malformed)?;
         let root = self.material.root().ok_or(TlsError::NoRoot)?;
         let peer = verify_chain(&root, leaf, others, Usage::Client, now, &self.material.algorithms())?;
-        EndEntityCert::try_from(leaf)
-            .and_then(|leaf| leaf.verify_signature(webpki::aws_lc_rs::ECDSA_P256_SHA256, &[LABEL, message].concat(), signature))
-            .map_err(|_| AttestError::BadSignature)?;
+        let certificate = EndEntityCert::try_from(leaf).map_err(|_| AttestError::BadSignature)?;
+        if !fits(&certificate, LABEL, message, signature) {
+            return Err(AttestError::BadSignature);
+        }
         Ok(Author { peer, leaf: leaf.clone(), others: others.to_vec(), root: KeyHash::of_certificate(root.der()) })
     }
+}
+
+fn signed(own: &CertifiedKey, label: &[u8], message: &[u8]) -> Result<Vec<u8>, AttestError> {
+    let signer = own.key.choose_scheme(&[SignatureScheme::ECDSA_NISTP256_SHA256]);
+    let signer = signer.ok_or_else(|| AttestError::Sign("it is no P-256 key".into()))?;
+    signer.sign(&[label, message].concat()).map_err(|error| AttestError::Sign(error.to_string()))
+}
+
+fn fits(signer: &EndEntityCert<'_>, label: &[u8], message: &[u8], signature: &[u8]) -> bool {
+    signer.verify_signature(webpki::aws_lc_rs::ECDSA_P256_SHA256, &[label, message].concat(), signature).is_ok()
 }
 
 /// Whoever signed something, and the certificates that say so.

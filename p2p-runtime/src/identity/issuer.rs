@@ -184,6 +184,24 @@ impl Issuer {
         Ok(!made.is_empty())
     }
 
+    /// Takes back every token that could still let somebody in, and gives how many there were: for a store that turned out to be an older copy.
+    ///
+    /// # Errors
+    /// The store fails; the tokens then still work.
+    pub(crate) async fn void_open_tokens(&self) -> Result<usize, IdentityError> {
+        let voiding = self.blocking(|inner| {
+            let _writing = lock(&inner.writing);
+            let mut next = TokenTable::clone(&inner.tokens.load());
+            let voided = next.void_open(inner.now());
+            if voided > 0 {
+                inner.vault.update(vec![tokens_change(&next)?])?;
+                inner.tokens.store(Arc::new(next));
+            }
+            Ok(voided)
+        });
+        voiding.await.unwrap_or_else(|stopped| Err(stopped.into()))
+    }
+
     /// The tokens that are remembered, in the order of their ids.
     pub fn tokens(&self) -> Vec<TokenRecord> {
         let set = self.0.ledger.revocations().set();

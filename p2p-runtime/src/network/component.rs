@@ -20,6 +20,7 @@ use crate::{component::Component, context::Context, identity::Ledger, persistenc
 
 use super::{
     Attestor, EventStream, FrameLink, GossipState, LinkEvent, MemberEvent, Membership, MembershipConfig, revocations::Courier,
+    standing::OwnState,
 };
 
 /// How long a node that starts waits for another one that tells it what was revoked while it was away.
@@ -41,8 +42,10 @@ pub(crate) struct NetworkParts {
     pub(crate) sessions: Sessions,
     /// What was revoked.
     pub(crate) ledger: Ledger,
-    /// Is called once the ledger was first compared with another node's.
-    pub(crate) caught_up: Box<dyn FnOnce() + Send>,
+    /// What the node says of its own state.
+    pub(crate) own: Arc<dyn OwnState>,
+    /// Is called once the ledger was compared with another node's: after the start, and after the store was found to have gone back in time.
+    pub(crate) caught_up: Box<dyn Fn() + Send>,
 }
 
 /// Takes part in the cluster.
@@ -88,7 +91,7 @@ impl Component for NetworkComponent {
             Membership::start(parts.config, parts.me, parts.epoch, parts.attestor, parts.link, parts.events, parts.seeds, saved)?;
         let (_, events) = membership.subscribe();
         cx.set_membership(membership.clone());
-        let (courier, compared) = Courier::new(parts.ledger.clone(), membership.clone());
+        let (courier, compared) = Courier::new(parts.ledger.clone(), membership.clone(), parts.own);
         let carrying = courier.run(membership.listen(), membership.subscribe().1, parts.ledger.revocations().subscribe());
         tokio::spawn(self.following.clone().run_until_cancelled_owned(carrying));
         if knows_others {
@@ -119,9 +122,12 @@ async fn catch_up(mut compared: watch::Receiver<bool>) {
     }
 }
 
-async fn note_when(mut compared: watch::Receiver<bool>, caught_up: Box<dyn FnOnce() + Send>) {
-    if compared.wait_for(|compared| *compared).await.is_ok() {
+async fn note_when(mut compared: watch::Receiver<bool>, caught_up: Box<dyn Fn() + Send>) {
+    while compared.wait_for(|compared| *compared).await.is_ok() {
         caught_up();
+        if compared.wait_for(|compared| !*compared).await.is_err() {
+            return;
+        }
     }
 }
 

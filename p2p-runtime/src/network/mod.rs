@@ -38,6 +38,7 @@ mod peer;
 mod revocations;
 #[cfg(test)]
 mod simulation;
+pub(crate) mod standing;
 mod state;
 mod subscribe;
 mod timers;

@@ -33,6 +33,7 @@ use super::{
     attestation::ByCertificate,
     autosave,
     large_buffers::expect_large_buffers,
+    own_state::Own,
     renewer::{Renewer, RenewerParts},
     tokens,
     vault::WeakVault,
@@ -119,6 +120,12 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
         pool: pool.clone(),
         sessions: sessions.clone(),
         ledger: ledger.clone(),
+        own: Arc::new(Own {
+            node_id: enrolment.identity.peer().node_id.clone(),
+            attestor: enrolment.identity.attestor(),
+            store: Arc::downgrade(&enrolment.store),
+            issuer: issuer.clone(),
+        }),
         caught_up: Box::new(settle(&enrolment.store)),
     });
     let service = ServiceComponent::new(ServiceManager::new(builder.services, builder.discover).expecting(builder.expected));
@@ -219,7 +226,7 @@ async fn keep_port(node: &Node, enrolment: Enrolment) -> Result<(), NodeError> {
 }
 
 /// A store that went back in time has caught up once its node has what was revoked since.
-fn settle(store: &Arc<Store>) -> impl FnOnce() + Send + use<> {
+fn settle(store: &Arc<Store>) -> impl Fn() + Send + use<> {
     let store = Arc::downgrade(store);
     move || {
         let Some(store) = store.upgrade() else { return };

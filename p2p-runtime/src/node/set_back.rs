@@ -1,7 +1,8 @@
-//! A node whose store goes back in time: restored from a backup, or recovered from an earlier save.
+//! A node whose store goes back in time: restored from a backup, recovered from an earlier save, or replaced by an older copy.
 //!
 //! What happened since is not in it. So its open join tokens are taken back, as they may have let somebody in since; and the
-//! store is marked ([`SetBack`]), so that the node knows that others have revocations and counters that it has not.
+//! store is marked ([`SetBack`]), so that the node knows that others have revocations and counters that it has not. How often it
+//! happened is counted in the store, for whoever remembers how far it had come (`network::standing`).
 
 use std::path::{Path, PathBuf};
 
@@ -10,13 +11,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     identity,
-    storage::{Entries, Recovery, Revision, Store, StoreOptions, Unlock},
+    network::standing::Standing,
+    storage::{Entries, Recovery, Revision, Secret, Store, StoreOptions, Unlock},
 };
 
 use super::NodeError;
 
 /// Where the mark stands in the store.
 const MARK: &str = "state/set_back";
+/// Where it stands how often the store went back.
+const TURNS: &str = "state/set_back_turns";
 
 /// The mark of a store that went back in time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +43,8 @@ pub enum SetBackBy {
     Restore,
     /// An earlier save was recovered.
     Recovery,
+    /// An older copy of its files was put in their place, and other nodes remembered more.
+    OlderCopy,
 }
 
 impl SetBack {
@@ -71,10 +77,30 @@ impl SetBack {
             entries.put(identity::TOKENS, tokens)?;
             voided_tokens = voided;
         }
-        let mark = Self { at, to, by, voided_tokens };
-        entries.put(MARK, serde_json::to_vec(&mark).map_err(|error| damaged(&error))?)?;
-        Ok(mark)
+        let turns = turns_of(entries.get(TURNS))? + 1;
+        Self { at, to, by, voided_tokens }.put(entries, turns)
     }
+
+    /// Marks the open store of a running node, which others remember to have come so far.
+    pub(crate) fn note_older_copy(store: &Store, was: Standing, voided_tokens: usize) -> Result<Self, NodeError> {
+        let mark = Self { at: UnixMillis::now(), to: Some(store.revision()), by: SetBackBy::OlderCopy, voided_tokens };
+        store.update(|entries| mark.put(entries, was.turns + 1))
+    }
+
+    /// How often this store went back in time, as far as it knows.
+    pub(crate) fn turns(store: &Store) -> Result<u64, NodeError> {
+        turns_of(store.get(TURNS))
+    }
+
+    fn put(self, entries: &mut Entries, turns: u64) -> Result<Self, NodeError> {
+        entries.put(TURNS, turns.to_string())?;
+        entries.put(MARK, serde_json::to_vec(&self).map_err(|error| damaged(&error))?)?;
+        Ok(self)
+    }
+}
+
+fn turns_of(stored: Option<Secret>) -> Result<u64, NodeError> {
+    stored.map_or(Ok(0), |stored| serde_json::from_slice(stored.expose()).map_err(|error| damaged(&error)))
 }
 
 fn damaged(error: &serde_json::Error) -> NodeError {

@@ -124,7 +124,9 @@ impl Waiters {
             let late: Vec<_> = late.into_iter().filter_map(|place| waiting.wake_call(place)).collect();
             (late, waiting.by_deadline.first().map(|(at, _)| *at))
         });
-        late.into_iter().for_each(Waker::wake);
+        for waker in late {
+            waker.wake();
+        }
         next
     }
 
@@ -134,7 +136,9 @@ impl Waiters {
             waiting.by_deadline.clear();
             std::mem::take(&mut waiting.calls)
         });
-        calls.into_values().for_each(|(waker, _)| waker.wake());
+        for (waker, _) in calls.into_values() {
+            waker.wake();
+        }
     }
 
     /// A stream waits for room.

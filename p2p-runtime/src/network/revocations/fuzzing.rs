@@ -2,7 +2,7 @@
 
 use p2p_client::revocation::Statement;
 
-use super::message::Talk;
+use super::{super::standing::Claim, message::Talk};
 
 /// Reads a message, and the statements in it.
 ///
@@ -11,7 +11,17 @@ use super::message::Talk;
 pub fn revocations(data: &[u8]) {
     let Ok(talk) = Talk::decode(data) else { return };
     assert_eq!(Talk::decode(&talk.encode()).as_ref(), Ok(&talk));
-    let Talk::Statements(statements) = talk else { return };
+    let statements = match talk {
+        Talk::Statements(statements) => statements,
+        Talk::Digest { claim: Some(claim), .. } | Talk::Remembered(claim) => {
+            if let Some(said) = claim.said() {
+                let text = said.to_text().expect("what was read is written");
+                assert_eq!(Claim { text, ..claim }.said(), Some(said));
+            }
+            return;
+        }
+        _ => return,
+    };
     for signed in statements {
         let Ok(statement) = Statement::decode(&signed.text) else { continue };
         let text = statement.encode().expect("what was read is written");
@@ -29,7 +39,10 @@ mod tests {
     };
 
     use super::*;
-    use crate::identity::revocation::SignedStatement;
+    use crate::{
+        identity::revocation::SignedStatement,
+        network::standing::{Said, Standing},
+    };
 
     #[test]
     fn what_is_said_of_revocations_is_read_as_it_was_written_or_not_at_all() {
@@ -39,6 +52,8 @@ mod tests {
 
     fn corpus() -> Vec<(&'static str, Vec<u8>)> {
         let by = Author { node_id: "coordinator".parse().unwrap(), key: KeyHash::new([7; 32]) };
+        let said = Said::new(by.node_id.clone(), by.key, Standing::default());
+        let claim = Claim { text: said.to_text().unwrap(), signature: Bytes::from_static(b"signature") };
         let node_id = "worker-1".parse().unwrap();
         let reason = Reason::try_from("stolen".to_owned()).unwrap();
         let statement = Statement { subject: Subject::Node { node_id }, at: UnixMillis(5), by, reason };
@@ -46,11 +61,12 @@ mod tests {
         let ids = vec![StatementId::of(&text)];
         let statements = vec![SignedStatement { text, attestation: Bytes::from_static(b"signature") }];
         [
-            ("digest", Talk::Digest { digest: Digest { root: 5, count: 3 }, ask: true }),
+            ("digest", Talk::Digest { digest: Digest { root: 5, count: 3 }, ask: true, claim: Some(claim.clone()) }),
             ("ids", Talk::Ids(ids.clone())),
             ("pull", Talk::Pull(ids.clone())),
             ("news", Talk::News(ids)),
             ("statements", Talk::Statements(statements)),
+            ("remembered", Talk::Remembered(claim)),
         ]
         .map(|(name, talk)| (name, talk.encode().to_vec()))
         .into()

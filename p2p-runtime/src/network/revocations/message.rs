@@ -7,7 +7,10 @@ use std::collections::BTreeSet;
 use bytes::{BufMut, Bytes};
 use p2p_client::revocation::{Digest, MAX_STATEMENTS, StatementId};
 
-use super::super::wire::{FrameError, Reader, put_bytes, put_len, put_number};
+use super::super::{
+    standing::Claim,
+    wire::{FrameError, Reader, put_bytes, put_len, put_number},
+};
 use crate::identity::revocation::SignedStatement;
 
 /// Statements in one message end after so many bytes.
@@ -19,8 +22,8 @@ const ID: usize = 16;
 /// A message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Talk {
-    /// "This is what I have, in short." With `ask`: "say so if you have the same."
-    Digest { digest: Digest, ask: bool },
+    /// "This is what I have, in short, and how far my store has come." With `ask`: "say so if you have the same."
+    Digest { digest: Digest, ask: bool, claim: Option<Claim> },
     /// "We differ; this is all that I have."
     Ids(Vec<StatementId>),
     /// "Send me these."
@@ -29,6 +32,8 @@ pub(super) enum Talk {
     News(Vec<StatementId>),
     /// The statements themselves.
     Statements(Vec<SignedStatement>),
+    /// "You had come further: these are your own words."
+    Remembered(Claim),
 }
 
 /// Parts of such a size that each fits into a message.
@@ -57,11 +62,15 @@ impl Talk {
     pub(super) fn encode(&self) -> Bytes {
         let mut out = Vec::with_capacity(64);
         match self {
-            Self::Digest { digest, ask } => {
+            Self::Digest { digest, ask, claim } => {
                 out.put_u8(0);
                 out.put_u64(digest.root);
                 put_number(&mut out, digest.count);
                 out.put_u8((*ask).into());
+                out.put_u8(claim.is_some().into());
+                if let Some(claim) = claim {
+                    put_claim(&mut out, claim);
+                }
             }
             Self::Ids(ids) => put_ids(&mut out, 1, ids),
             Self::Pull(ids) => put_ids(&mut out, 2, ids),
@@ -74,6 +83,10 @@ impl Talk {
                     put_bytes(&mut out, &statement.attestation);
                 }
             }
+            Self::Remembered(claim) => {
+                out.put_u8(5);
+                put_claim(&mut out, claim);
+            }
         }
         out.into()
     }
@@ -83,7 +96,9 @@ impl Talk {
         let talk = match reader.byte()? {
             0 => {
                 let digest = Digest { root: u64::from_be_bytes(reader.array()?), count: reader.number()? };
-                Self::Digest { digest, ask: reader.byte()? != 0 }
+                let ask = reader.byte()? != 0;
+                let claim = (reader.byte()? != 0).then(|| read_claim(&mut reader)).transpose()?;
+                Self::Digest { digest, ask, claim }
             }
             1 => Self::Ids(read_ids(&mut reader)?),
             2 => Self::Pull(read_ids(&mut reader)?),
@@ -93,11 +108,21 @@ impl Talk {
                 let mut statement = || Ok(SignedStatement { text: reader.bytes()?, attestation: reader.bytes()? });
                 Self::Statements((0..count).map(|_| statement()).collect::<Result<_, FrameError>>()?)
             }
+            5 => Self::Remembered(read_claim(&mut reader)?),
             kind => return Err(FrameError::UnknownKind(kind)),
         };
         reader.finish()?;
         Ok(talk)
     }
+}
+
+fn put_claim(out: &mut Vec<u8>, claim: &Claim) {
+    put_bytes(out, &claim.text);
+    put_bytes(out, &claim.signature);
+}
+
+fn read_claim(reader: &mut Reader<'_>) -> Result<Claim, FrameError> {
+    Ok(Claim { text: reader.bytes()?, signature: reader.bytes()? })
 }
 
 fn put_ids(out: &mut Vec<u8>, kind: u8, ids: &[StatementId]) {
@@ -120,15 +145,18 @@ fn read_ids(reader: &mut Reader<'_>) -> Result<Vec<StatementId>, FrameError> {
 mod tests {
     use super::*;
 
-    fn all() -> [Talk; 5] {
+    fn all() -> [Talk; 7] {
         let ids = vec![StatementId::from_bytes([1; 16]), StatementId::from_bytes([2; 16])];
         let statement = SignedStatement { text: Bytes::from_static(b"{}"), attestation: Bytes::from_static(b"signed") };
+        let claim = Claim { text: Bytes::from_static(b"{}"), signature: Bytes::from_static(b"signed") };
         [
-            Talk::Digest { digest: Digest { root: u64::MAX, count: 300 }, ask: true },
+            Talk::Digest { digest: Digest { root: u64::MAX, count: 300 }, ask: true, claim: None },
+            Talk::Digest { digest: Digest { root: 1, count: 1 }, ask: false, claim: Some(claim.clone()) },
             Talk::Ids(ids.clone()),
             Talk::Pull(ids.clone()),
             Talk::News(ids),
             Talk::Statements(vec![statement]),
+            Talk::Remembered(claim),
         ]
     }
 

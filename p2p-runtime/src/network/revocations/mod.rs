@@ -18,12 +18,13 @@ mod tests;
 
 use std::{
     collections::{HashMap, HashSet},
+    sync::Arc,
     time::Duration,
 };
 
 use p2p_client::{
     protocol::NodeId,
-    revocation::{Changes, MAX_STATEMENTS, StatementId},
+    revocation::{Changes, Digest, MAX_STATEMENTS, StatementId},
 };
 use rand::RngExt;
 use tokio::{
@@ -32,7 +33,10 @@ use tokio::{
 };
 
 use self::message::{Talk, chunks};
-use super::{Audience, EventStream, MemberEvent, Membership};
+use super::{
+    Audience, EventStream, MemberEvent, Membership,
+    standing::{OwnState, Remembered},
+};
 use crate::identity::{Ledger, revocation::SignedStatement};
 
 /// How many members are told at once what this node revokes; in a larger cluster they tell the others.
@@ -58,14 +62,30 @@ pub(crate) struct Courier {
     asked: HashMap<StatementId, Instant>,
     greeted: Vec<Instant>,
     compared: watch::Sender<bool>,
+    own: Arc<dyn OwnState>,
+    /// How far the others had come.
+    remembered: Remembered,
 }
 
 impl Courier {
-    /// For this ledger, among these members. The receiver says when it was first compared with another's.
-    pub(crate) fn new(ledger: Ledger, membership: Membership) -> (Self, watch::Receiver<bool>) {
+    /// For this ledger, among these members. The receiver says whether it was compared with another's, since the node started or learned that its
+    /// store went back in time.
+    pub(crate) fn new(ledger: Ledger, membership: Membership, own: Arc<dyn OwnState>) -> (Self, watch::Receiver<bool>) {
         let (compared, first) = watch::channel(false);
         let known = ledger.ids().into_iter().collect();
-        (Self { ledger, membership, known, asked: HashMap::new(), greeted: Vec::new(), compared }, first)
+        (
+            Self {
+                ledger,
+                membership,
+                known,
+                asked: HashMap::new(),
+                greeted: Vec::new(),
+                compared,
+                own,
+                remembered: Remembered::default(),
+            },
+            first,
+        )
     }
 
     /// Works until membership stops.
@@ -119,7 +139,8 @@ impl Courier {
 
     /// The first comparison wants an answer also where nothing differs.
     fn compare(&self, with: Audience) {
-        self.tell(with, &Talk::Digest { digest: self.ledger.digest(), ask: !*self.compared.borrow() });
+        let claim = self.own.claim();
+        self.tell(with, &Talk::Digest { digest: self.ledger.digest(), ask: !*self.compared.borrow(), claim });
     }
 
     async fn round(&mut self) -> Duration {
@@ -142,19 +163,36 @@ impl Courier {
             }
         };
         match talk {
-            Talk::Digest { digest, ask } if digest == self.ledger.digest() => {
-                self.is_compared();
-                if ask {
-                    self.answer(from, &Talk::Digest { digest, ask: false });
+            Talk::Digest { digest, ask, claim } => {
+                // Before anything by which the other takes itself for compared.
+                if let Some(furthest) = claim.and_then(|claim| self.remembered.heard(from, claim)) {
+                    tracing::warn!(target: "audit", %from, "a node has come back with an older store; it is being told");
+                    self.answer(from, &Talk::Remembered(furthest));
                 }
+                self.digest(from, digest, ask);
             }
-            Talk::Digest { .. } => self.answer(from, &Talk::Ids(self.ledger.ids())),
             Talk::Ids(theirs) => self.even_out(from, theirs),
             Talk::Pull(ids) => {
                 self.give(from, &message::once_each(ids));
             }
             Talk::News(ids) => drop(self.pull(from, ids)),
             Talk::Statements(statements) => self.take(from, statements).await,
+            Talk::Remembered(claim) => {
+                if self.own.shown(claim).await {
+                    self.compared.send_replace(false);
+                }
+            }
+        }
+    }
+
+    fn digest(&mut self, from: &NodeId, digest: Digest, ask: bool) {
+        if digest != self.ledger.digest() {
+            self.answer(from, &Talk::Ids(self.ledger.ids()));
+            return;
+        }
+        self.is_compared();
+        if ask {
+            self.answer(from, &Talk::Digest { digest, ask: false, claim: None });
         }
     }
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures::future::join_all;
+use futures::future::{BoxFuture, join_all};
 use p2p_client::{
     protocol::UnixMillis,
     revocation::{KeyHash, Reason, Subject},
@@ -26,6 +26,7 @@ use super::{
     super::{
         FrameLink, LinkEvent, MembershipConfig, PeerRef,
         simulation::{HashAttestor, node_info},
+        standing::Claim,
     },
     *,
 };
@@ -62,6 +63,19 @@ impl FrameLink for HubLink {
     }
 }
 
+/// Says nothing of its own state.
+struct Silent;
+
+impl OwnState for Silent {
+    fn claim(&self) -> Option<Claim> {
+        None
+    }
+
+    fn shown(&self, _: Claim) -> BoxFuture<'_, bool> {
+        Box::pin(async { false })
+    }
+}
+
 /// The parts of a node that have to do with revocations.
 struct Part {
     identity: NodeIdentity,
@@ -83,7 +97,7 @@ impl Hub {
             (Arc::new(HashAttestor(me.node_id.clone())), Arc::new(HubLink { hub: self.clone(), me: me.node_id.clone() }));
         let seeds = vec![node_info(0).authority()];
         let membership = Membership::start(MembershipConfig::default(), me, 1, attestor, link, events, seeds, None).unwrap();
-        let (courier, _) = Courier::new(ledger.clone(), membership.clone());
+        let (courier, _) = Courier::new(ledger.clone(), membership.clone(), Arc::new(Silent));
         let changes = ledger.revocations().subscribe();
         tokio::spawn(courier.run(membership.listen(), membership.subscribe().1, changes));
         Part { identity, ledger, membership, _store: (store, folder) }

@@ -1,6 +1,6 @@
 //! Case 10: older files put back. What the folder still shows is noticed here; all of it put back is noticed only by who remembers.
 //!
-//! The other half is the cluster's: gossip has to carry a node's [`Revision`], and a peer that remembers a later one has to say so.
+//! The other half is the cluster's: a node tells its peers its [`Revision`], and who remembers a later one says so (`network::standing`).
 
 use std::path::Path;
 
