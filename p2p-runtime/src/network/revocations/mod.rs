@@ -23,7 +23,7 @@ use std::{
 
 use p2p_client::{
     protocol::NodeId,
-    revocation::{Changes, MAX_STATEMENTS, StatementId},
+    revocation::{Changes, MAX_STATEMENTS, SetFull, StatementId},
 };
 use rand::RngExt;
 use tokio::{
@@ -201,6 +201,9 @@ impl Courier {
         };
         for refused in &accepted.refused {
             tracing::warn!(target: "audit", %from, %refused, "denied");
+        }
+        if accepted.without_room > 0 {
+            tracing::error!(%from, left_out = accepted.without_room, error = %SetFull, "revocations were not kept");
         }
         let was_asked = !self.asked.is_empty();
         for id in ids {
