@@ -32,7 +32,7 @@ use tokio::{
 };
 
 use self::message::{Talk, chunks};
-use super::{Audience, EventStream, MemberEvent, Membership};
+use super::{Audience, EventStream, Expelled, MemberEvent, Membership};
 use crate::identity::{Ledger, revocation::SignedStatement};
 
 /// How many members are told at once what this node revokes; in a larger cluster they tell the others.
@@ -103,9 +103,11 @@ impl Courier {
         self.expel();
     }
 
-    /// Revoked nodes are no members.
+    /// Revoked nodes are no members; those that were readmitted are others than before.
     fn expel(&self) {
-        self.membership.expel(self.ledger.revocations().set().nodes().cloned().collect());
+        let set = self.ledger.revocations().set();
+        let readmitted = set.readmitted().map(|(node_id, key)| (node_id.clone(), *key)).collect();
+        self.membership.expel(Expelled { nodes: set.nodes().cloned().collect(), readmitted });
     }
 
     fn greet(&mut self, node_id: &NodeId) {
