@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use p2p_client::{
     protocol::{NodeId, NodeInfo, Role, UnixMillis},
-    revocation::{KeyHash, Revocations},
+    revocation::{Changes, KeyHash, Revocations},
 };
 use tokio::{task::spawn_blocking, time::sleep};
 use tokio_util::sync::CancellationToken;
@@ -51,7 +51,7 @@ pub(super) fn load(enrolment: &Enrolment, ledger: Ledger) -> Result<ClientTokens
 /// What goes on about tokens while the node runs.
 pub(super) struct Following {
     ring: KeyRing,
-    revocations: Revocations,
+    readmissions: Readmissions,
     authority: Option<TokenAuthority>,
     vault: WeakVault,
 }
@@ -60,7 +60,7 @@ impl Following {
     pub(super) fn of(tokens: &ClientTokens, revocations: &Revocations, store: &Arc<Store>) -> Self {
         Self {
             ring: tokens.verifier.ring().clone(),
-            revocations: revocations.clone(),
+            readmissions: Readmissions::of(revocations),
             authority: tokens.authority.clone(),
             vault: WeakVault::new(store),
         }
@@ -72,7 +72,7 @@ impl Following {
         if let Some(authority) = self.authority {
             tokio::spawn(rotate(cx.clone(), authority, self.ring.clone(), stop.clone()));
         }
-        tokio::spawn(listen(cx.clone(), self.ring, self.revocations, self.vault, stop));
+        tokio::spawn(listen(cx.clone(), self.ring, self.readmissions, self.vault, stop));
     }
 }
 
@@ -101,11 +101,9 @@ async fn rotate(cx: Context, authority: TokenAuthority, ring: KeyRing, stop: Can
 }
 
 /// Takes the keys that coordinators make known, and keeps them for the next start, until the node stops.
-async fn listen(cx: Context, ring: KeyRing, revocations: Revocations, vault: WeakVault, stop: CancellationToken) {
+async fn listen(cx: Context, ring: KeyRing, mut readmissions: Readmissions, vault: WeakVault, stop: CancellationToken) {
     let Some(membership) = cx.membership().cloned() else { return };
     let (members, mut events) = membership.subscribe();
-    let mut changes = revocations.subscribe();
-    let mut known = readmitted(&revocations);
     // Its own keys a node has at first hand, if it may have any; what it says of itself nobody has checked here.
     let heard = |info: &NodeInfo| info.node_id != *cx.node_id() && ring.heard(info, UnixMillis::now());
     let mut is_new = members.iter().filter(|info| heard(info)).count() > 0;
@@ -119,15 +117,36 @@ async fn listen(cx: Context, ring: KeyRing, revocations: Revocations, vault: Wea
                 Some(event) => heard(event.info()),
                 None => return,
             },
-            () = changes.next() => {
-                let before = std::mem::replace(&mut known, readmitted(&revocations));
-                let back = known.difference(&before).filter(|(node_id, _)| node_id != cx.node_id());
-                let forgotten = back.filter(|(node_id, _)| ring.forget(node_id, UnixMillis::now())).count();
+            back = readmissions.next() => {
+                let others = back.iter().filter(|node_id| *node_id != cx.node_id());
+                let forgotten = others.filter(|node_id| ring.forget(node_id, UnixMillis::now())).count();
                 // One of them may have made its new keys known already.
                 let heard_again = membership.members().iter().filter(|info| heard(info)).count();
                 forgotten + heard_again > 0
             }
         };
+    }
+}
+
+/// Tells of nodes that are let in again, from when the node loaded its ring: it learns of some before it is in its cluster.
+struct Readmissions {
+    revocations: Revocations,
+    changes: Changes,
+    known: BTreeSet<(NodeId, KeyHash)>,
+}
+
+impl Readmissions {
+    fn of(revocations: &Revocations) -> Self {
+        // First, so that nothing is missed in between.
+        let changes = revocations.subscribe();
+        Self { known: readmitted(revocations), changes, revocations: revocations.clone() }
+    }
+
+    /// The nodes that are let in again, none at times.
+    async fn next(&mut self) -> BTreeSet<NodeId> {
+        self.changes.next().await;
+        let before = std::mem::replace(&mut self.known, readmitted(&self.revocations));
+        self.known.difference(&before).map(|(node_id, _)| node_id.clone()).collect()
     }
 }
 
