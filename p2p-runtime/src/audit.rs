@@ -55,6 +55,18 @@ pub(crate) enum Whence {
     Network,
 }
 
+impl Whence {
+    /// The node at the other end, if there is one.
+    pub(crate) const fn node(&self) -> Option<&NodeId> {
+        if let Self::Node(id) = self { Some(id) } else { None }
+    }
+
+    /// The address on the network, where that is all that is known.
+    pub(crate) const fn address(&self) -> Option<IpAddr> {
+        if let Self::Address(address) = self { Some(*address) } else { None }
+    }
+}
+
 impl fmt::Display for Whence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -11,7 +11,8 @@ use common::{
     sees, soon, token, worker_ip,
 };
 use p2p_client::{
-    revocation::{KeyHash, Reason, Statement, Subject},
+    protocol::UnixMillis,
+    revocation::{Author, KeyHash, Reason, RevocationSet, Statement, StatementId, Subject},
     wire::dial::{Dial, PeerRef, TlsDial},
 };
 use p2p_runtime::{
@@ -52,6 +53,10 @@ async fn knows(node: &Node, id: &str) {
         }
     })
     .await;
+}
+
+fn members_named(node: &Node, capability: &'static str) -> bool {
+    node.members().members().by_capability(&capability.into()).next().is_some()
 }
 
 fn knows_already(node: &Node, id: &str) -> bool {
@@ -95,8 +100,17 @@ async fn a_revoked_node_is_no_member_any_more_for_anybody() {
 
 #[tokio::test(start_paused = true)]
 async fn a_revoked_node_comes_back_with_a_new_key_by_a_token_that_names_it() {
-    let (cluster, coordinator, mut workers) = Cluster::of(2).await;
-    let two = workers.pop().unwrap();
+    let (cluster, coordinator, workers) = Cluster::of(1).await;
+    let two = cluster.worker(Plan::worker(2).with("old"), &coordinator).await;
+    // It has started often and said much: with a new store it will count from one.
+    let mut two = two;
+    for _ in 0..2 {
+        two.node.stop().await;
+        two = cluster.restart(Plan::worker(2)).await;
+    }
+    for node in [&*coordinator, &*workers[0]] {
+        sees(node, |members| members.by_capability(&"old".into()).any(|info| info.status == NodeStatus::Alive)).await;
+    }
     let for_it = || TokenOptions { node_id: Some("worker-2".parse().unwrap()), ..TokenOptions::default() };
     let early = token(&coordinator, for_it()).await;
     revoke(&coordinator, "worker-2").await;
@@ -104,7 +118,8 @@ async fn a_revoked_node_comes_back_with_a_new_key_by_a_token_that_names_it() {
     let old = identity(&two);
     two.node.stop().await;
 
-    let plan = || Plan { id: "worker-2".to_owned(), ..Plan::worker(2) };
+    let plan = || Plan { id: "worker-2".to_owned(), ..Plan::worker(2) }.with("new");
+    let listening: Vec<_> = [&*coordinator, &*workers[0]].map(|node| node.members().subscribe().1).into();
     let fresh = async |token| {
         std::fs::remove_dir_all(cluster.dir("worker-2")).unwrap();
         soon(cluster.join(&plan(), &coordinator.authority(), token)).await
@@ -131,6 +146,17 @@ async fn a_revoked_node_comes_back_with_a_new_key_by_a_token_that_names_it() {
         let revocations = node.ledger().revocations();
         assert!(!revocations.is_revoked(two.id(), &new_key));
         assert!(revocations.is_revoked(two.id(), &old.key().public().thumbprint().into()), "the old key stays out");
+        assert!(!members_named(node, "old") && members_named(node, "new"));
+    }
+    // Nobody was told in between that it is back as it was.
+    for mut events in listening {
+        loop {
+            let event = soon(events.next()).await.unwrap();
+            if event.node_id() == two.id() && event.info().status == NodeStatus::Alive {
+                assert_eq!(event.info().capabilities, ["new".into()], "{event:?}");
+                break;
+            }
+        }
     }
     assert_eq!(workers[0].proxy().probe().on("worker-2").look().await.unwrap().node, "worker-2");
     assert_eq!(two.proxy().probe().on("worker-1").look().await.unwrap().node, "worker-1");
@@ -200,6 +226,36 @@ mod security {
         assert!(!others.is_finished());
         three.probe.open.send_replace(true);
         assert_eq!(soon(others).await.unwrap().0.unwrap(), "worker-3");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn case_19_calls_end_in_both_directions_when_the_authority_behind_the_certificates_is_revoked() {
+        let (_cluster, _coordinator, workers) = Cluster::of(2).await;
+        let [one, two] = &workers[..] else { panic!("two workers") };
+        let wait = |from: &Member, to: &'static str| {
+            let proxy = from.proxy();
+            tokio::spawn(async move { proxy.probe().on(to).wait().timeout(Duration::from_mins(1)).await })
+        };
+        let (to_it, from_it) = (wait(one, "worker-2"), wait(two, "worker-1"));
+        Probe::reached(&two.probe.begun, 1).await;
+        Probe::reached(&one.probe.begun, 1).await;
+        // No coordinator would say so of its own authority; what another one says reaches a node as this.
+        let revoke = |number: u8, key: KeyHash| {
+            let by = Author { node_id: "another".parse().unwrap(), key: KeyHash::new([9; 32]) };
+            let statement = Statement { subject: Subject::Key { key }, at: UnixMillis::now(), by, reason: Reason::default() };
+            let mut set = RevocationSet::default();
+            set.extend([(StatementId::from_bytes([number; 16]), statement)]);
+            one.ledger().revocations().replace(set);
+        };
+        revoke(1, KeyHash::new([8; 32]));
+        tokio::time::sleep(SECOND).await;
+        assert!(!to_it.is_finished() && !from_it.is_finished(), "control: another key ends nothing");
+        revoke(2, KeyHash::of_certificate(&identity(two).chain()[1]).unwrap());
+        let revoked = Instant::now();
+        for call in [to_it, from_it] {
+            soon(call).await.unwrap().unwrap_err();
+        }
+        assert!(revoked.elapsed() <= SECOND, "{:?}", revoked.elapsed());
     }
 
     #[tokio::test(start_paused = true)]

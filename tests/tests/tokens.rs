@@ -11,10 +11,14 @@ use base64::{
 use common::{
     Cluster, Member, Plan,
     clients::{Credential, client, outside},
-    sees, soon,
+    sees, soon, token,
     web::{Answer, Web},
 };
-use p2p_client::protocol::{Access, ErrorCode, UnixMillis};
+use p2p_client::{
+    protocol::{Access, ErrorCode, Role, UnixMillis},
+    revocation::{Reason, Subject},
+};
+use p2p_runtime::{identity::TokenOptions, node::Enrolment};
 use serde_json::{Value, json};
 
 /// A cluster with a worker, and a client of it that may read the probe.
@@ -254,6 +258,61 @@ async fn a_token_ends_when_it_is_revoked_by_whoever_has_it_or_by_the_operator() 
     coordinator.node.stop().await;
     let coordinator = cluster.restart(Plan::coordinator()).await;
     bad_token(&client(&cluster, &coordinator, &text(&by_id)).rpc("{}").await, "revoked");
+}
+
+#[tokio::test]
+async fn a_worker_passes_a_revocation_on_to_the_next_coordinator_when_the_first_cannot_be_reached() {
+    let (cluster, coordinator, worker, _) = cluster().await;
+    let second = cluster.worker(Plan::second_coordinator(), &coordinator).await;
+    sees(&worker, |members| members.alive().count() == 3).await;
+    sees(&second, |members| members.alive().count() == 3).await;
+    let token = Credential::create(&cluster, &second, "ci", "probe:read").await.token(&cluster, &second).await;
+    assert!(is_good(&cluster, &worker, &token).await);
+    let mut changes = worker.ledger().revocations().subscribe();
+    let first = coordinator.id().clone();
+    cluster.network.kill(coordinator.ip);
+    let answer = outside(&cluster, &worker).post("/auth/revoke", json!({ "token": token }).to_string()).await;
+    assert!(
+        worker.members().members().by_role(Role::Coordinator).next().is_some_and(|info| info.node_id == first),
+        "it was the first to be asked, as nobody has noticed yet that it is gone"
+    );
+    assert_eq!((answer.status.as_u16(), answer.json()), (200, json!({ "revoked": true })));
+    while is_good(&cluster, &worker, &token).await {
+        soon(changes.next()).await;
+    }
+    bad_token(&client(&cluster, &worker, &token).rpc("{}").await, "the token was revoked");
+}
+
+#[tokio::test]
+async fn what_the_thief_of_a_coordinator_signs_is_not_believed_by_a_node_that_was_away_while_it_was_revoked_and_let_in_again() {
+    let (cluster, coordinator, worker, _) = cluster().await;
+    let second = cluster.worker(Plan::second_coordinator(), &coordinator).await;
+    sees(&worker, |members| members.alive().count() == 3).await;
+    let stolen = Credential::create(&cluster, &second, "ci", "probe:read").await.token(&cluster, &second).await;
+    assert!(is_good(&cluster, &worker, &stolen).await);
+    worker.node.stop().await;
+    let subject = Subject::Node { node_id: second.id().clone() };
+    coordinator.ledger().revoke(vec![subject], Reason::default()).await.unwrap();
+    second.node.stop().await;
+    std::fs::remove_dir_all(cluster.dir("coordinator-2")).unwrap();
+    let for_it =
+        TokenOptions { role: Role::Coordinator, node_id: Some("coordinator-2".parse().unwrap()), ..TokenOptions::default() };
+    let named = token(&coordinator, for_it).await;
+    soon(cluster.join(&Plan::second_coordinator(), &coordinator.authority(), named)).await.unwrap();
+
+    // It has the thief's key in its store, and learns of both at once.
+    let worker = cluster.restart(Plan::worker(1)).await;
+    soon(async { while is_good(&cluster, &worker, &stolen).await {} }).await;
+    bad_token(&client(&cluster, &worker, &stolen).rpc("{}").await, "no coordinator of this cluster has the key");
+    worker.node.stop().await;
+    let worker = cluster.restart(Plan::worker(1)).await;
+    bad_token(&client(&cluster, &worker, &stolen).rpc("{}").await, "no coordinator of this cluster has the key");
+    // What it signs now is.
+    let enrolment = Enrolment::open(cluster.dir("coordinator-2"), common::password()).await.unwrap();
+    let second = cluster.start(Plan::second_coordinator(), enrolment).await;
+    sees(&worker, |members| members.alive().count() == 3).await;
+    let fresh = Credential::create(&cluster, &second, "ci", "probe:read").await.token(&cluster, &second).await;
+    soon(async { while !is_good(&cluster, &worker, &fresh).await {} }).await;
 }
 
 #[tokio::test]

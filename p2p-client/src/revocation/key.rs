@@ -43,6 +43,42 @@ impl fmt::Debug for KeyHash {
     }
 }
 
+/// The keys that a certificate stands on: its own, and those of the authorities that it was shown with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChainKeys {
+    own: KeyHash,
+    authorities: Vec<KeyHash>,
+}
+
+impl ChainKeys {
+    /// A certificate's own key, and those of its authorities.
+    pub const fn new(own: KeyHash, authorities: Vec<KeyHash>) -> Self {
+        Self { own, authorities }
+    }
+
+    /// Those of a chain, which begins with the certificate itself; `None` where that is no certificate.
+    pub fn of_chain(chain: &[CertificateDer<'_>]) -> Option<Self> {
+        let (leaf, others) = chain.split_first()?;
+        Self::of(leaf, others)
+    }
+
+    /// Those of a certificate and of the others that came with it; `None` where it is no certificate.
+    pub fn of(leaf: &CertificateDer<'_>, others: &[CertificateDer<'_>]) -> Option<Self> {
+        let authorities = others.iter().filter_map(KeyHash::of_certificate).collect();
+        Some(Self { own: KeyHash::of_certificate(leaf)?, authorities })
+    }
+
+    /// The certificate's own key.
+    pub const fn own(&self) -> &KeyHash {
+        &self.own
+    }
+
+    /// The keys of those that signed it.
+    pub fn authorities(&self) -> &[KeyHash] {
+        &self.authorities
+    }
+}
+
 /// A text that is no [`KeyHash`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no key: it has 64 hexadecimal digits, the SHA-256 of a public key")]

@@ -12,7 +12,7 @@ use std::{
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
-use super::{ClientTokenId, Guarded, KeyHash, RevocationSet, guard::Cut};
+use super::{ChainKeys, ClientTokenId, Guarded, KeyHash, RevocationSet, guard::Cut};
 use crate::protocol::NodeId;
 
 /// The revocations that a program knows of. Clones share them.
@@ -42,7 +42,7 @@ struct Inner {
 /// The other end of a stream that is guarded.
 struct Peer {
     node_id: NodeId,
-    key: KeyHash,
+    keys: ChainKeys,
     cut: Arc<Cut>,
 }
 
@@ -84,7 +84,7 @@ impl Revocations {
     pub fn replace(&self, set: RevocationSet) {
         self.inner.set.store(Arc::new(set));
         let set = self.inner.set.load();
-        for peer in self.inner.guarded().values().filter(|peer| set.is_revoked(&peer.node_id, &peer.key)) {
+        for peer in self.inner.guarded().values().filter(|peer| set.is_chain_revoked(&peer.node_id, &peer.keys)) {
             tracing::warn!(target: "audit", node = %peer.node_id, "a connection of a revoked node is cut");
             peer.cut.cut();
         }
@@ -96,17 +96,19 @@ impl Revocations {
         Changes(self.inner.changed.subscribe())
     }
 
-    /// A stream to the node with this certificate, that breaks as soon as the certificate is revoked; also if that happened between the handshake
-    /// and now.
-    pub fn guard<S>(&self, stream: S, node_id: &NodeId, key: KeyHash) -> Guarded<S> {
+    /// A stream to a node whose certificate stands on these keys, that breaks as soon as the node or one of the keys is revoked; also if that
+    /// happened between the handshake and now.
+    pub fn guard<S>(&self, stream: S, node_id: &NodeId, keys: ChainKeys) -> Guarded<S> {
         let cut = Arc::<Cut>::default();
         let serial = self.inner.serial.fetch_add(1, Ordering::Relaxed);
-        let peer = Peer { node_id: node_id.clone(), key, cut: cut.clone() };
-        self.inner.guarded().insert(serial, peer);
-        // Only now: a set that came in between has seen this stream, or is seen here.
-        if self.is_revoked(node_id, &key) {
+        let peer = Peer { node_id: node_id.clone(), keys, cut: cut.clone() };
+        let mut guarded = self.inner.guarded();
+        // Under the lock: a set that comes now sees this stream, and one that came before is seen here.
+        if self.inner.set.load().is_chain_revoked(node_id, &peer.keys) {
             cut.cut();
         }
+        guarded.insert(serial, peer);
+        drop(guarded);
         Guarded::new(stream, cut, Registration { inner: self.inner.clone(), serial })
     }
 }
@@ -163,13 +165,22 @@ mod tests {
         revocation::{Author, Reason, Statement, StatementId, Subject},
     };
 
-    fn without(name: &str) -> RevocationSet {
+    const ISSUING: KeyHash = KeyHash::new([8; 32]);
+
+    fn that_revokes(subject: Subject) -> RevocationSet {
         let by = Author { node_id: "c".parse().unwrap(), key: KeyHash::new([9; 32]) };
-        let subject = Subject::Node { node_id: name.parse().unwrap() };
         let statement = Statement { subject, at: UnixMillis(1), by, reason: Reason::default() };
         let mut set = RevocationSet::default();
-        set.extend([(StatementId::from_bytes([1; 16]), statement)]).unwrap();
+        set.extend([(StatementId::from_bytes([1; 16]), statement)]);
         set
+    }
+
+    fn without(name: &str) -> RevocationSet {
+        that_revokes(Subject::Node { node_id: name.parse().unwrap() })
+    }
+
+    fn keys(own: u8) -> ChainKeys {
+        ChainKeys::new(KeyHash::new([own; 32]), vec![ISSUING])
     }
 
     #[tokio::test]
@@ -177,8 +188,8 @@ mod tests {
         let revocations = Revocations::default();
         let (w, mut far) = tokio::io::duplex(8);
         let (v, mut other) = tokio::io::duplex(8);
-        let mut w = revocations.guard(w, &"w".parse().unwrap(), KeyHash::new([1; 32]));
-        let mut v = revocations.guard(v, &"v".parse().unwrap(), KeyHash::new([2; 32]));
+        let mut w = revocations.guard(w, &"w".parse().unwrap(), keys(1));
+        let mut v = revocations.guard(v, &"v".parse().unwrap(), keys(2));
         far.write_all(b"x").await.unwrap();
         assert_eq!(w.read_u8().await.unwrap(), b'x');
         let waiting = tokio::spawn(async move {
@@ -197,11 +208,26 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_stream_breaks_when_the_authority_behind_its_nodes_certificate_is_revoked_before_it_is_opened_or_after() {
+        let revocations = Revocations::default();
+        let (w, mut far) = tokio::io::duplex(8);
+        let mut w = revocations.guard(w, &"w".parse().unwrap(), keys(1));
+        far.write_all(b"x").await.unwrap();
+        revocations.replace(that_revokes(Subject::Key { key: KeyHash::new([7; 32]) }));
+        assert_eq!(w.read_u8().await.unwrap(), b'x', "another key is no reason");
+        revocations.replace(that_revokes(Subject::Key { key: ISSUING }));
+        assert_eq!(w.read_u8().await.unwrap_err().kind(), std::io::ErrorKind::ConnectionAborted);
+        let (v, _far) = tokio::io::duplex(8);
+        let mut v = revocations.guard(v, &"v".parse().unwrap(), keys(2));
+        assert_eq!(v.read_u8().await.unwrap_err().kind(), std::io::ErrorKind::ConnectionAborted);
+    }
+
+    #[tokio::test]
     async fn a_stream_whose_node_was_revoked_during_its_handshake_is_broken_from_the_start() {
         let revocations = Revocations::default();
         revocations.replace(without("w"));
         let (w, mut far) = tokio::io::duplex(8);
-        let mut w = revocations.guard(w, &"w".parse().unwrap(), KeyHash::new([1; 32]));
+        let mut w = revocations.guard(w, &"w".parse().unwrap(), keys(1));
         far.write_all(b"x").await.unwrap();
         assert_eq!(w.read_u8().await.unwrap_err().kind(), std::io::ErrorKind::ConnectionAborted);
         drop(w);

@@ -10,14 +10,16 @@
 mod guard;
 mod key;
 mod live;
+mod room;
 mod set;
 mod statement;
 
 pub(crate) use guard::Cut;
 pub use guard::Guarded;
-pub use key::KeyHash;
+pub use key::{ChainKeys, KeyHash};
 pub use live::{Changes, Revocations};
-pub use set::{Digest, MAX_STATEMENTS, RevocationSet, SetFull};
+pub use room::{MAX_STATEMENTS, Room, SetFull};
+pub use set::{Digest, RevocationSet};
 pub use statement::{
     Author, BadStatement, ClientTokenId, InvalidReason, InvalidTokenName, MAX_REASON, MAX_STATEMENT, Reason, Statement,
     StatementId, Subject,

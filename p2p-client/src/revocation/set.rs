@@ -1,28 +1,20 @@
 //! What a heap of statements comes to: a pure value, the same for the same statements in whatever order they came.
 //!
-//! Statements are only ever added. What they come to is read off in the order of their times: each holds unless its author had
-//! been revoked before it, so that a coordinator that was taken over loses this power too, and what it took back while it had it stays taken back.
+//! Statements are only ever added. Taking back adds up, whoever says it and however it is dated: a revoked author could else date a
+//! revocation back, and so undo those of others. Letting in again counts only where its author is in good standing by all that is known, not
+//! only by what was known at the time it claims: dates are the author's own. So whoever takes a coordinator over loses this power with the
+//! coordinator's revocation, for what it has let in before, too.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
-use super::{ClientTokenId, KeyHash, Statement, StatementId, Subject};
+use super::{Author, ChainKeys, ClientTokenId, KeyHash, Room, Statement, StatementId, Subject};
 use crate::protocol::{NodeId, UnixMillis};
 
-/// How many statements a cluster keeps at once.
-pub const MAX_STATEMENTS: usize = 10_000;
 /// How long after its subject a statement expires, for clocks that are late, in milliseconds.
 const KEPT_AFTER: u64 = 15 * 60_000;
-
-/// There is no room for another statement.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "there are {MAX_STATEMENTS} revocations already, and no more are kept; those of tokens go when the tokens expire; \
-     when nodes and keys alone are so many, make a new cluster"
-)]
-pub struct SetFull;
 
 /// What two sets are compared by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -42,49 +34,53 @@ pub struct RevocationSet {
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Effect {
-    /// Revoked nodes, each with the key that was readmitted since.
     nodes: HashMap<NodeId, Revoked>,
     keys: HashSet<KeyHash>,
     join_tokens: HashSet<String>,
     client_tokens: HashSet<ClientTokenId>,
 }
 
+/// Statements are read in the order of their times; of those with one time the ids decide.
+type Order = (UnixMillis, StatementId);
+
+/// What is known of a node that was revoked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Revoked {
-    at: UnixMillis,
-    readmitted: Option<KeyHash>,
+    last: Order,
+    /// The keys with which it was let in again since. More than one only where two coordinators did so at the same time.
+    readmitted: BTreeSet<KeyHash>,
+}
+
+/// A statement that lets a node in again.
+struct Readmission<'a> {
+    order: Order,
+    node_id: &'a NodeId,
+    key: KeyHash,
+    by: &'a Author,
 }
 
 impl RevocationSet {
-    /// Adds statements, in any order; those that are known change nothing. Gives the ids of those that are new.
+    /// Adds statements, in any order and however many; those that are known change nothing. Gives the ids of those that are new.
     ///
-    /// # Errors
-    /// [`SetFull`]; then nothing has changed.
-    pub fn extend(
-        &mut self,
-        statements: impl IntoIterator<Item = (StatementId, Statement)>,
-    ) -> Result<Vec<StatementId>, SetFull> {
+    /// Whoever calls this has made them durable, and has looked before whether there is [room](Self::room).
+    pub fn extend(&mut self, statements: impl IntoIterator<Item = (StatementId, Statement)>) -> Vec<StatementId> {
         let mut fresh = BTreeMap::new();
         for (id, statement) in statements {
             if !self.statements.contains_key(&id) {
                 fresh.insert(id, Arc::new(statement));
             }
         }
-        if self.statements.len() + fresh.len() > MAX_STATEMENTS {
-            return Err(SetFull);
-        }
         let ids: Vec<_> = fresh.keys().copied().collect();
         if !ids.is_empty() {
             self.statements.append(&mut fresh);
             self.effect = Effect::of(&self.statements);
         }
-        Ok(ids)
+        ids
     }
 
-    /// The set of these statements, which were taken in before, however many they are.
-    pub fn restored(statements: impl IntoIterator<Item = (StatementId, Statement)>) -> Self {
-        let statements = statements.into_iter().map(|(id, statement)| (id, Arc::new(statement))).collect();
-        Self { effect: Effect::of(&statements), statements }
+    /// How many more statements there is room for.
+    pub fn room(&self) -> Room<'_> {
+        Room::of(self)
     }
 
     /// How many statements about single tokens of clients there are: those that clients themselves can bring about.
@@ -111,9 +107,25 @@ impl RevocationSet {
         is_over(subject, now)
     }
 
+    /// Whether what this is about is revoked already. A readmission never is.
+    pub fn is_subject_revoked(&self, subject: &Subject) -> bool {
+        match subject {
+            Subject::Node { node_id } => self.revoked_at(node_id).is_some(),
+            Subject::Key { key } => self.is_key_revoked(key),
+            Subject::JoinToken { id, .. } => self.is_join_token_revoked(id),
+            Subject::ClientToken { id, .. } => self.is_client_token_revoked(id),
+            Subject::Readmission { .. } => false,
+        }
+    }
+
+    /// Whether a certificate in this name that stands on these keys is not good any more.
+    pub fn is_chain_revoked(&self, node_id: &NodeId, keys: &ChainKeys) -> bool {
+        self.is_revoked(node_id, keys.own()) || keys.authorities().iter().any(|key| self.is_key_revoked(key))
+    }
+
     /// Whether a certificate in this name, for this key, is not good any more.
     pub fn is_revoked(&self, node_id: &NodeId, key: &KeyHash) -> bool {
-        self.is_key_revoked(key) || self.effect.nodes.get(node_id).is_some_and(|revoked| revoked.readmitted.as_ref() != Some(key))
+        self.effect.is_revoked(node_id, key)
     }
 
     /// Whether nothing that this key signs is good any more.
@@ -124,7 +136,7 @@ impl RevocationSet {
     /// When a node was revoked that was not readmitted since.
     pub fn revoked_at(&self, node_id: &NodeId) -> Option<UnixMillis> {
         let revoked = self.effect.nodes.get(node_id)?;
-        revoked.readmitted.is_none().then_some(revoked.at)
+        revoked.readmitted.is_empty().then_some(revoked.last.0)
     }
 
     /// Whether a join token lets nobody in any more.
@@ -139,7 +151,12 @@ impl RevocationSet {
 
     /// The nodes that were revoked, and not readmitted since.
     pub fn nodes(&self) -> impl Iterator<Item = &NodeId> {
-        self.effect.nodes.iter().filter(|(_, revoked)| revoked.readmitted.is_none()).map(|(node_id, _)| node_id)
+        self.effect.nodes.iter().filter(|(_, revoked)| revoked.readmitted.is_empty()).map(|(node_id, _)| node_id)
+    }
+
+    /// The nodes that were revoked and readmitted since, each with its new key.
+    pub fn readmitted(&self) -> impl Iterator<Item = (&NodeId, &KeyHash)> {
+        self.effect.nodes.iter().flat_map(|(node_id, revoked)| revoked.readmitted.iter().map(move |key| (node_id, key)))
     }
 
     /// All statements, by id.
@@ -181,43 +198,62 @@ fn is_over(subject: &Subject, now: UnixMillis) -> bool {
 
 impl Effect {
     fn of(statements: &BTreeMap<StatementId, Arc<Statement>>) -> Self {
-        let mut in_time: Vec<_> = statements.iter().map(|(id, statement)| (statement.at, id, statement)).collect();
-        in_time.sort_unstable_by_key(|(at, id, _)| (*at, **id));
         let mut effect = Self::default();
-        for (_, _, statement) in in_time {
-            effect.take(statement);
+        let mut readmissions = Vec::new();
+        for (id, statement) in statements {
+            let order = (statement.at, *id);
+            match &statement.subject {
+                Subject::Node { node_id } => {
+                    let revoked = || Revoked { last: order, readmitted: BTreeSet::new() };
+                    let revoked = effect.nodes.entry(node_id.clone()).or_insert_with(revoked);
+                    revoked.last = revoked.last.max(order);
+                }
+                Subject::Readmission { node_id, key } => {
+                    readmissions.push(Readmission { order, node_id, key: *key, by: &statement.by });
+                }
+                Subject::Key { key } => {
+                    effect.keys.insert(*key);
+                }
+                Subject::JoinToken { id, .. } => {
+                    effect.join_tokens.insert(id.clone());
+                }
+                Subject::ClientToken { id, .. } => {
+                    effect.client_tokens.insert(id.clone());
+                }
+            }
         }
+        effect.let_in(readmissions);
         effect
     }
 
-    fn take(&mut self, statement: &Statement) {
-        let by = &statement.by;
-        let powerless =
-            self.keys.contains(&by.key) || self.nodes.get(&by.node_id).is_some_and(|revoked| revoked.readmitted != Some(by.key));
-        // Taking back only ever adds up, whoever says it and whenever: a revoked author could else date a revocation back, and so undo those of
-        // others. Letting in again takes an author in good standing.
-        if powerless && matches!(statement.subject, Subject::Readmission { .. }) {
-            return;
-        }
-        match &statement.subject {
-            Subject::Node { node_id } => {
-                self.nodes.insert(node_id.clone(), Revoked { at: statement.at, readmitted: None });
-            }
-            Subject::Readmission { node_id, key } => {
-                if let Some(revoked) = self.nodes.get_mut(node_id) {
-                    revoked.readmitted = Some(*key);
-                }
-            }
-            Subject::Key { key } => {
-                self.keys.insert(*key);
-            }
-            Subject::JoinToken { id, .. } => {
-                self.join_tokens.insert(id.clone());
-            }
-            Subject::ClientToken { id, .. } => {
-                self.client_tokens.insert(id.clone());
+    /// Lets nodes in again, by the word of authors in good standing. These are those that were never revoked, and those that were let in
+    /// again by such, and so on: two revoked ones that let each other in have nobody who began. As letting in takes nobody's
+    /// standing away, the order in which it is looked at does not matter.
+    fn let_in(&mut self, mut waiting: Vec<Readmission<'_>>) {
+        loop {
+            let before = waiting.len();
+            waiting.retain(|readmission| !self.is_let_in(readmission));
+            if waiting.len() == before {
+                return;
             }
         }
+    }
+
+    /// Takes a readmission whose author is in good standing, and says whether it was taken.
+    fn is_let_in(&mut self, Readmission { order, node_id, key, by }: &Readmission<'_>) -> bool {
+        if self.is_revoked(&by.node_id, &by.key) {
+            return false;
+        }
+        if let Some(revoked) = self.nodes.get_mut(*node_id)
+            && *order > revoked.last
+        {
+            revoked.readmitted.insert(*key);
+        }
+        true
+    }
+
+    fn is_revoked(&self, node_id: &NodeId, key: &KeyHash) -> bool {
+        self.keys.contains(key) || self.nodes.get(node_id).is_some_and(|revoked| !revoked.readmitted.contains(key))
     }
 }
 

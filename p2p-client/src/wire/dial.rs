@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     protocol::NodeId,
-    revocation::{Cut, KeyHash},
+    revocation::{ChainKeys, Cut},
 };
 
 /// A node to call, and where it is reached.
@@ -172,11 +172,12 @@ pub(crate) async fn secured(
     let stream = network.connect(authority).await.map_err(|source| DialError::network(authority, source))?;
     let secured = tls.connect(stream, expect, &[ALPN_H2]).await;
     let stream = secured.map_err(|source| DialError::Tls { authority: authority.to_owned(), source })?;
-    let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+    let chain = stream.get_ref().1.peer_certificates();
+    let shown = chain.and_then(<[_]>::first);
     let peer = shown.and_then(|cert| peer_identity(cert).ok());
     let expires = shown.and_then(expires_at);
-    let stream: BoxStream = match (&peer, shown.and_then(KeyHash::of_certificate)) {
-        (Some(peer), Some(key)) => Box::new(tls.material().revocations().guard(stream, &peer.node_id, key)),
+    let stream: BoxStream = match (&peer, chain.and_then(ChainKeys::of_chain)) {
+        (Some(peer), Some(keys)) => Box::new(tls.material().revocations().guard(stream, &peer.node_id, keys)),
         _ => Box::new(stream),
     };
     Ok(Dialled { stream, peer, expires })

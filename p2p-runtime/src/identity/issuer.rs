@@ -364,7 +364,7 @@ impl Inner {
         self.vault.update(changes)?;
         self.tokens.store(Arc::new(next));
         if let Some(readmission) = readmission {
-            self.ledger.take_effect(readmission).map_err(RevokeError::from)?;
+            self.ledger.take_effect(readmission);
         }
         drop(writing);
         tracing::info!(node_id = %record.node_id, role = %record.role, token = %candidate.token, "let a node join");

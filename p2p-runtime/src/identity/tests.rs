@@ -63,6 +63,15 @@ pub(crate) fn worker(vault: &MemoryVault, name: &str) -> NodeIdentity {
     worker_at(vault, name, UnixTime::now())
 }
 
+/// A coordinator that has joined, under the same authority.
+pub(crate) fn coordinator(vault: &MemoryVault, name: &str) -> NodeIdentity {
+    let (node_id, key): (NodeId, _) = (name.parse().unwrap(), NodeKey::generate().unwrap());
+    let ca = issuing(vault);
+    let names = NodeNames { node_id: &node_id, role: Role::Coordinator, addresses: &[] };
+    let chain = ca.issue(&key.public(), &names, UnixTime::now()).unwrap();
+    NodeIdentity::new(key, chain, ca.root().clone()).unwrap()
+}
+
 /// A node certificate with any names, by any signer, under any chain: what an attacker or a bug would make.
 pub(crate) fn forged(
     names: &[&str],

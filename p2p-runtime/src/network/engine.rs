@@ -29,8 +29,11 @@ use std::{
 use p2p_client::protocol::{NodeId, NodeInfo, NodeStatus};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
-pub use self::io::{Audience, Counters, Input, Output};
 use self::{bodies::Pending, swim::Shim};
+pub use self::{
+    expelled::Expelled,
+    io::{Audience, Counters, Input, Output},
+};
 use super::{
     Attestor, BodyError, GossipState, MembershipConfig, PeerRef,
     body::Record,
@@ -131,8 +134,8 @@ pub struct Engine {
     records: BTreeMap<NodeId, Record>,
     /// The least (epoch, version) that is accepted of a node, from before the last stop.
     floors: BTreeMap<NodeId, (u64, u64)>,
-    /// Nodes whose membership was revoked.
-    expelled: BTreeSet<NodeId>,
+    /// Nodes whose membership was revoked, and those that were readmitted.
+    expelled: Expelled,
     pending: BTreeMap<NodeId, Pending>,
     to_pull: BTreeMap<NodeId, BTreeSet<NodeId>>,
     news: News,
@@ -206,7 +209,7 @@ impl Engine {
             seats: BTreeMap::new(),
             records: BTreeMap::new(),
             floors,
-            expelled: BTreeSet::new(),
+            expelled: Expelled::default(),
             pending: BTreeMap::new(),
             to_pull: BTreeMap::new(),
             news: News::default(),
@@ -270,7 +273,7 @@ impl Engine {
     }
 
     fn frame(&mut self, from: &NodeId, bytes: &[u8], out: &mut Vec<Output>) {
-        if self.expelled.contains(from) {
+        if self.is_expelled(from) {
             return;
         }
         if *from == self.me.announcement.node_id {
@@ -359,7 +362,7 @@ impl Engine {
     }
 
     fn hand_out(&mut self, output: Output, out: &mut Vec<Output>) {
-        if matches!(&output, Output::Send { to, .. } if self.expelled.contains(&to.node_id)) {
+        if matches!(&output, Output::Send { to, .. } if self.is_expelled(&to.node_id)) {
             return;
         }
         if let Output::Send { frame, .. } | Output::SendSeed { frame, .. } = &output {

@@ -6,7 +6,7 @@
 //! the clock ─┘                  └─► Board: snapshot and events
 //! ```
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use p2p_client::protocol::{NodeId, NodeInfo};
@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use super::{
-    Attestor, Audience, Counters, Engine, EngineError, EventStream, FrameLink, GossipState, Input, LinkEvent, Members,
+    Attestor, Audience, Counters, Engine, EngineError, EventStream, Expelled, FrameLink, GossipState, Input, LinkEvent, Members,
     MembershipConfig, Output, Setup, subscribe::Board,
 };
 
@@ -55,7 +55,7 @@ enum Command {
     Leave(oneshot::Sender<Result<(), EngineError>>),
     Save(oneshot::Sender<GossipState>),
     Counters(oneshot::Sender<Counters>),
-    Expel(BTreeSet<NodeId>),
+    Expel(Expelled),
     Carry(Audience, Bytes),
     Listen(mpsc::Sender<(NodeId, Bytes)>),
     Stop(oneshot::Sender<()>),
@@ -139,9 +139,9 @@ impl Membership {
     }
 
     /// These nodes, and no others, are not to be members from now on: they were revoked.
-    pub(crate) fn expel(&self, nodes: BTreeSet<NodeId>) {
+    pub(crate) fn expel(&self, expelled: Expelled) {
         // Where membership has stopped, nobody is a member.
-        let _stopped = self.commands.send(Command::Expel(nodes));
+        let _stopped = self.commands.send(Command::Expel(expelled));
     }
 
     /// Carries what this node's ledger of revocations says; best effort.
@@ -257,7 +257,7 @@ impl Driver {
             Command::Counters(reply) => {
                 let _gone = reply.send(self.engine.counters());
             }
-            Command::Expel(nodes) => self.engine.expel(nodes, now, &mut self.out),
+            Command::Expel(expelled) => self.engine.expel(expelled, now, &mut self.out),
             Command::Carry(to, content) => self.engine.carry(&to, &content, now, &mut self.out),
             Command::Listen(listener) => self.listener = Some(listener),
             Command::Stop(reply) => {

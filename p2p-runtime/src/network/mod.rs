@@ -48,7 +48,7 @@ pub use attest::{AttestError, Attestor};
 pub use body::BodyError;
 pub(crate) use component::{ListeningPort, NetworkComponent, NetworkParts};
 pub use config::MembershipConfig;
-pub use engine::{Audience, Counters, Engine, EngineError, Input, Output, Setup};
+pub use engine::{Audience, Counters, Engine, EngineError, Expelled, Input, Output, Setup};
 pub use events::MemberEvent;
 pub(crate) use hosts::HostingPeer;
 pub use link::{FrameLink, LinkEvent, MAX_FRAME, PeerRef};

@@ -77,7 +77,7 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
     let issuer =
         enrolment.issuer(network.clone(), ledger.clone(), move || listening.shared::<ListeningPort>().map(|port| port.0))?;
     let client_tokens = tokens::load(&enrolment, ledger.clone())?;
-    let following = tokens::Following::of(&client_tokens, &enrolment.store);
+    let following = tokens::Following::of(&client_tokens, ledger.revocations(), &enrolment.store);
     let leave = CancellationToken::new();
 
     let renewer = Renewer::new(RenewerParts {

@@ -14,12 +14,10 @@ use crate::{
     identity::{
         ChallengeResponder, Host, Issuer, NodeIdentity, Vault,
         join::LeftOut,
-        renewal::{self, RENEW_VERSION, RenewError, RenewRequest, Renewed, Schedule},
+        renewal::{self, Next, Pace, RENEW_VERSION, RenewError, RenewRequest, Renewed},
     },
 };
 
-/// The clock is looked at this often: it may be set, and the machine may sleep.
-const LOOK: Duration = Duration::from_hours(1);
 /// A node that has just started finds its coordinators first.
 const AFTER_START: Duration = Duration::from_secs(5);
 
@@ -135,36 +133,30 @@ impl Renewer {
     /// Renews whenever it is due, for as long as the node runs.
     pub(super) async fn run(self) {
         sleep(AFTER_START).await;
-        let schedule = Schedule::new(self.0.parts.identity.peer().node_id.clone());
-        // An address that changed is asked for once: where it cannot be proved, it is left out.
-        let mut asked_for_address = false;
-        let mut failures = 0;
+        let parts = &self.0.parts;
+        let mut pace = Pace::new(parts.identity.peer().node_id.clone());
         loop {
-            let Ok(certificate) = self.0.parts.identity.certificate() else { return };
+            let Ok(certificate) = parts.identity.certificate() else { return };
             let now = UnixTime::now();
-            let due = schedule.due(certificate.from, certificate.until);
-            let moved = !asked_for_address && !certificate.addresses.contains(&self.0.parts.advertise);
-            if now < due && !moved {
-                sleep(Duration::from_secs(due.as_secs() - now.as_secs()).min(LOOK)).await;
-                continue;
-            }
-            match self.renew().await {
-                Ok(left_out) => {
-                    (failures, asked_for_address) = (0, true);
-                    // Where the new one is due at once, as a clock that is far off makes it, this does not go round without a pause.
-                    sleep(AFTER_START.max(Duration::from_mins(1))).await;
-                    for address in left_out {
-                        tracing::warn!(%address, "an address could not be proved, and is not in the new certificate");
+            let pause = match pace.next(&certificate, &parts.advertise, now) {
+                Next::Wait(pause) => pause,
+                Next::Renew => match self.renew().await {
+                    Ok(left_out) => {
+                        for address in left_out {
+                            tracing::warn!(%address, "an address could not be proved, and is not in the new certificate");
+                        }
+                        pace.renewed()
                     }
-                }
-                Err(error) => {
-                    failures += 1;
-                    let left = Duration::from_secs(certificate.until.as_secs().saturating_sub(now.as_secs()));
-                    let pause = schedule.retry(failures, left);
-                    tracing::warn!(%error, failures, again_in_s = pause.as_secs(), days_left = left.as_secs() / 86_400, "not renewed");
-                    sleep(pause).await;
-                }
-            }
+                    Err(error) => {
+                        let left = Duration::from_secs(certificate.until.as_secs().saturating_sub(now.as_secs()));
+                        let pause = pace.failed(left);
+                        let (failures, days_left) = (pace.failures(), left.as_secs() / 86_400);
+                        tracing::warn!(%error, failures, again_in_s = pause.as_secs(), days_left, "not renewed");
+                        pause
+                    }
+                },
+            };
+            sleep(pause).await;
         }
     }
 }

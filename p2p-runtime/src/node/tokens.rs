@@ -1,8 +1,11 @@
 //! Tokens of clients, as a node lives with them: what it knows at its start, what it hears, and the keys that a coordinator makes known.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use p2p_client::protocol::{NodeInfo, Role, UnixMillis};
+use p2p_client::{
+    protocol::{NodeId, NodeInfo, Role, UnixMillis},
+    revocation::{Changes, KeyHash, Revocations},
+};
 use tokio::{task::spawn_blocking, time::sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -26,8 +29,12 @@ pub(super) fn load(enrolment: &Enrolment, ledger: Ledger) -> Result<ClientTokens
     let vault: Arc<dyn Vault> = Arc::new(WeakVault::new(&enrolment.store));
     let clock: Clock = Arc::new(UnixMillis::now);
     let who = enrolment.identity.peer();
-    let revoked = RevokedTokens::new(ledger);
     let ring = KeyRing::load(&*vault)?;
+    // What was kept may be from before they were revoked. They make their keys known again.
+    for (node_id, _) in readmitted(ledger.revocations()) {
+        ring.forget(&node_id, clock());
+    }
+    let revoked = RevokedTokens::new(ledger);
     let authority = match who.role {
         Role::Coordinator => {
             let refused = |error: crate::identity::GrantRefused| IdentityError::Damaged(error.to_string());
@@ -44,13 +51,19 @@ pub(super) fn load(enrolment: &Enrolment, ledger: Ledger) -> Result<ClientTokens
 /// What goes on about tokens while the node runs.
 pub(super) struct Following {
     ring: KeyRing,
+    readmissions: Readmissions,
     authority: Option<TokenAuthority>,
     vault: WeakVault,
 }
 
 impl Following {
-    pub(super) fn of(tokens: &ClientTokens, store: &Arc<Store>) -> Self {
-        Self { ring: tokens.verifier.ring().clone(), authority: tokens.authority.clone(), vault: WeakVault::new(store) }
+    pub(super) fn of(tokens: &ClientTokens, revocations: &Revocations, store: &Arc<Store>) -> Self {
+        Self {
+            ring: tokens.verifier.ring().clone(),
+            readmissions: Readmissions::of(revocations),
+            authority: tokens.authority.clone(),
+            vault: WeakVault::new(store),
+        }
     }
 
     /// Begins, once the node is in its cluster.
@@ -59,7 +72,7 @@ impl Following {
         if let Some(authority) = self.authority {
             tokio::spawn(rotate(cx.clone(), authority, self.ring.clone(), stop.clone()));
         }
-        tokio::spawn(listen(cx.clone(), self.ring, self.vault, stop));
+        tokio::spawn(listen(cx.clone(), self.ring, self.readmissions, self.vault, stop));
     }
 }
 
@@ -88,7 +101,7 @@ async fn rotate(cx: Context, authority: TokenAuthority, ring: KeyRing, stop: Can
 }
 
 /// Takes the keys that coordinators make known, and keeps them for the next start, until the node stops.
-async fn listen(cx: Context, ring: KeyRing, vault: WeakVault, stop: CancellationToken) {
+async fn listen(cx: Context, ring: KeyRing, mut readmissions: Readmissions, vault: WeakVault, stop: CancellationToken) {
     let Some(membership) = cx.membership().cloned() else { return };
     let (members, mut events) = membership.subscribe();
     // Its own keys a node has at first hand, if it may have any; what it says of itself nobody has checked here.
@@ -98,9 +111,48 @@ async fn listen(cx: Context, ring: KeyRing, vault: WeakVault, stop: Cancellation
         if is_new && let Err(error) = keep(&ring, &vault).await {
             tracing::warn!(%error, "the coordinators' keys could not be kept; after a restart tokens wait until a coordinator is heard of");
         }
-        let Some(Some(event)) = stop.run_until_cancelled(events.next()).await else { return };
-        is_new = heard(event.info());
+        is_new = tokio::select! {
+            () = stop.cancelled() => return,
+            event = events.next() => match event {
+                Some(event) => heard(event.info()),
+                None => return,
+            },
+            back = readmissions.next() => {
+                let others = back.iter().filter(|node_id| *node_id != cx.node_id());
+                let forgotten = others.filter(|node_id| ring.forget(node_id, UnixMillis::now())).count();
+                // One of them may have made its new keys known already.
+                let heard_again = membership.members().iter().filter(|info| heard(info)).count();
+                forgotten + heard_again > 0
+            }
+        };
     }
+}
+
+/// Tells of nodes that are let in again, from when the node loaded its ring: it learns of some before it is in its cluster.
+struct Readmissions {
+    revocations: Revocations,
+    changes: Changes,
+    known: BTreeSet<(NodeId, KeyHash)>,
+}
+
+impl Readmissions {
+    fn of(revocations: &Revocations) -> Self {
+        // First, so that nothing is missed in between.
+        let changes = revocations.subscribe();
+        Self { known: readmitted(revocations), changes, revocations: revocations.clone() }
+    }
+
+    /// The nodes that are let in again, none at times.
+    async fn next(&mut self) -> BTreeSet<NodeId> {
+        self.changes.next().await;
+        let before = std::mem::replace(&mut self.known, readmitted(&self.revocations));
+        self.known.difference(&before).map(|(node_id, _)| node_id.clone()).collect()
+    }
+}
+
+/// The nodes that were let in again, with their new keys: nothing that was known of them before counts.
+fn readmitted(revocations: &Revocations) -> BTreeSet<(NodeId, KeyHash)> {
+    revocations.set().readmitted().map(|(node_id, key)| (node_id.clone(), *key)).collect()
 }
 
 async fn keep(ring: &KeyRing, vault: &WeakVault) -> Result<(), VaultError> {

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use futures::future::BoxFuture;
 use p2p_client::{
-    revocation::KeyHash,
+    revocation::ChainKeys,
     wire::{
         net::BoxStream,
         tls::{ALPN_GOSSIP, ALPN_H2, ALPN_HTTP1, ChannelBinding, PeerIdentity, TlsError},
@@ -80,9 +80,9 @@ impl Handshake for ServerTls {
             };
             let binding = Some(accepted.channel_binding()?);
             let (expires, certificate) = (accepted.expires(), accepted.certificate().cloned());
-            let key = certificate.as_ref().and_then(KeyHash::of_certificate);
-            let stream: BoxStream = match (&accepted.peer, key) {
-                (Some(peer), Some(key)) => Box::new(self.material().revocations().guard(accepted.stream, &peer.node_id, key)),
+            let keys = ChainKeys::of_chain(accepted.chain());
+            let stream: BoxStream = match (&accepted.peer, keys) {
+                (Some(peer), Some(keys)) => Box::new(self.material().revocations().guard(accepted.stream, &peer.node_id, keys)),
                 _ => Box::new(accepted.stream),
             };
             Ok(Secured { stream, protocol, peer: accepted.peer, expires, certificate, binding })

@@ -141,7 +141,12 @@ impl Accepted {
 
     /// The certificate of the node at the other end.
     pub fn certificate(&self) -> Option<&CertificateDer<'static>> {
-        self.stream.get_ref().1.peer_certificates().and_then(<[_]>::first)
+        self.chain().first()
+    }
+
+    /// The certificates that the node at the other end has shown, its own first; none of a client without one.
+    pub fn chain(&self) -> &[CertificateDer<'static>] {
+        self.stream.get_ref().1.peer_certificates().unwrap_or_default()
     }
 
     /// The application protocol that was agreed on, if the client offered any.

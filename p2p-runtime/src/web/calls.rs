@@ -17,7 +17,7 @@ use http_body_util::{Either, Full};
 use hyper::body::Body;
 use p2p_client::{
     call::{Failure, Opened, RetryAfter},
-    protocol::{CallerId, ErrorCode, ParseTargetError, RpcError, Target, envelope::Request as RpcRequest},
+    protocol::{ErrorCode, ParseTargetError, RpcError, Target, envelope::Request as RpcRequest},
     service::Params,
 };
 use percent_encoding::percent_decode_str;
@@ -69,14 +69,10 @@ async fn json_rpc(
 ) -> Result<http::Response<AnswerBody>, Response> {
     let running = state.running.enter().ok_or_else(unavailable)?;
     let (parts, body) = request.into_parts();
-    let remote = origin.remote.map(|remote| remote.ip());
-    let draw = |caller: &CallerId| limiting::draw(state, caller, origin.peer.as_ref(), remote, &parts.headers, Budget::Rpc);
-    let requester = match Requester::of(state, origin, &parts.headers, RPC_PATH) {
-        Ok(requester) => requester,
-        // Whoever shows a bad token pays as a nameless one.
-        Err(refused) => return Err(draw(&CallerId::Anonymous).map_or_else(over_limit, |_| refused.told(state))),
-    };
-    let drawn = draw(&requester.caller).map_err(over_limit)?;
+    let requester = Requester::of(state, origin, &parts.headers, RPC_PATH);
+    let who = requester.as_ref().unwrap_or_else(|bad| bad.who());
+    let drawn = limiting::draw(state, who, Budget::Rpc).map_err(over_limit)?;
+    let requester = requester.map_err(|bad| bad.told(state))?;
     let (calls, body) = Calls::read(state, requester, &drawn, &parts.uri, &parts.headers, body).await?;
     if let Some(form) = Form::accepted(&parts.headers)
         && let Some(call) = rpc::single(&body)

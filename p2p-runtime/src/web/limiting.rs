@@ -3,12 +3,9 @@
 //! `POST /rpc` does it by itself ([`draw`]), as it goes past the router; all other routes are behind [`limit`]. A request pays for one call;
 //! the further calls of a batch are drawn one by one ([`Drawn`]).
 
-use std::{
-    net::IpAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
 };
 
 use axum::{
@@ -16,15 +13,12 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use http::HeaderMap;
-use p2p_client::{
-    protocol::{CallerId, NodeId},
-    wire::tls::PeerIdentity,
-};
+use p2p_client::protocol::CallerId;
 
 use crate::{
+    audit::Whence,
     limits::{Budget, OverLimit},
-    transport::{RemoteAddr, over_limit},
+    transport::over_limit,
 };
 
 use super::{requester::Requester, state::WebState};
@@ -34,8 +28,7 @@ const HEALTH: &str = "/health";
 
 /// Who is drawn from: by his name, or by where he is.
 pub(super) struct Drawn {
-    peer: Option<NodeId>,
-    address: Option<IpAddr>,
+    from: Whence,
     /// Whether the call that the request has paid for was made.
     is_used: AtomicBool,
 }
@@ -49,47 +42,38 @@ impl Drawn {
         if !self.is_used.swap(true, Relaxed) {
             return Ok(());
         }
-        state.config.limits().draw(caller, self.peer.as_ref(), self.address, Budget::Rpc)
+        draw_from(state, caller, &self.from, Budget::Rpc)
     }
 }
 
-/// Draws a request.
+/// Draws a request. Whoever shows a bad token pays as [one without a name](super::requester::BadToken::who).
 ///
 /// # Errors
 /// [`OverLimit`].
-pub(super) fn draw(
-    state: &WebState,
-    caller: &CallerId,
-    peer: Option<&PeerIdentity>,
-    remote: Option<IpAddr>,
-    headers: &HeaderMap,
-    budget: Budget,
-) -> Result<Drawn, OverLimit> {
-    let address = remote.map(|remote| state.config.live().proxies.client(remote, headers));
-    let peer = peer.map(|peer| peer.node_id.clone());
-    state.config.limits().draw(caller, peer.as_ref(), address, budget)?;
-    Ok(Drawn { peer, address, is_used: AtomicBool::new(false) })
+pub(super) fn draw(state: &WebState, requester: &Requester, budget: Budget) -> Result<Drawn, OverLimit> {
+    draw_from(state, &requester.caller, &requester.from, budget)?;
+    Ok(Drawn { from: requester.from.clone(), is_used: AtomicBool::new(false) })
+}
+
+fn draw_from(state: &WebState, caller: &CallerId, from: &Whence, budget: Budget) -> Result<(), OverLimit> {
+    state.config.limits().draw(caller, from.node(), from.address(), budget)
 }
 
 /// Answers 429 to whoever asks too much, and passes all others on.
 pub(super) async fn limit(State(state): State<Arc<WebState>>, request: Request, next: Next) -> Response {
     let budget = if request.uri().path() == HEALTH { Budget::Health } else { Budget::Rpc };
     let (mut parts, body) = request.into_parts();
-    let (caller, requester) = match Requester::from_request_parts(&mut parts, &state).await {
-        Ok(requester) => (requester.caller.clone(), Ok(requester)),
-        // Whoever is not let in pays as a nameless one.
-        Err(refused) => (CallerId::Anonymous, Err(refused)),
+    let requester = Requester::from_request_parts(&mut parts, &state).await;
+    let drawn = match draw(&state, requester.as_ref().unwrap_or_else(|bad| bad.who()), budget) {
+        Ok(drawn) => drawn,
+        Err(over) => return over_limit(over),
     };
-    let (peer, remote) = (parts.extensions.get::<PeerIdentity>(), parts.extensions.get::<RemoteAddr>());
-    match draw(&state, &caller, peer, remote.map(|remote| remote.0.ip()), &parts.headers, budget) {
-        Err(over) => over_limit(over),
-        Ok(drawn) => match requester {
-            Err(refused) => refused.told(&state),
-            Ok(requester) => {
-                parts.extensions.insert(requester);
-                parts.extensions.insert(Arc::new(drawn));
-                next.run(Request::from_parts(parts, body)).await
-            }
-        },
+    match requester {
+        Err(bad) => bad.told(&state),
+        Ok(requester) => {
+            parts.extensions.insert(requester);
+            parts.extensions.insert(Arc::new(drawn));
+            next.run(Request::from_parts(parts, body)).await
+        }
     }
 }

@@ -118,7 +118,7 @@ impl Requester {
 
     /// The node at the other end of the connection, in whoever's name it speaks.
     pub(crate) fn peer(&self) -> Option<&NodeId> {
-        if let Whence::Node(id) = &self.from { Some(id) } else { None }
+        self.from.node()
     }
 
     /// Whether there is a node at the other end.
@@ -159,6 +159,11 @@ pub(crate) struct BadToken {
 }
 
 impl BadToken {
+    /// Who showed it: one without a name.
+    pub(crate) fn who(&self) -> &Requester {
+        &self.who
+    }
+
     /// The answer to it, of which the audit log is told. For those who had a call left: a flood of bad tokens is not to fill the log.
     pub(crate) fn told(self, state: &WebState) -> Response {
         state.cx.audit().denied(self.who.subject(&self.what), Some(&self.why));

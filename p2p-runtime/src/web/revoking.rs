@@ -1,12 +1,12 @@
 //! Revoking by the operator, over the node's own socket: nodes, keys and tokens; and what was revoked.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use axum::{Json, extract::State};
 use http::StatusCode;
 use p2p_client::{
     protocol::{ErrorCode, NodeId, RpcError, UnixMillis},
-    revocation::{KeyHash, Reason, Statement, Subject},
+    revocation::{KeyHash, Reason, RevocationSet, Statement, Subject},
 };
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +47,9 @@ pub struct RevokeReply {
     pub made: Vec<RevocationInfo>,
     /// Whether this coordinator has ever heard of what was named.
     pub known: bool,
+    /// Other nodes that are out with it: it had let them in again after they were revoked.
+    #[serde(default)]
+    pub out_again: BTreeSet<NodeId>,
 }
 
 /// A revocation, for reading.
@@ -76,11 +79,19 @@ pub(super) async fn revoke(
 ) -> Result<Json<RevokeReply>, Refusal> {
     requester.must_be_operator(&state, "/admin/revoke")?;
     let what = format!("revoke {:?}: {}", request.what, request.reason.as_str());
+    let named = if let RevokeWhat::Node(node_id) = &request.what { Some(node_id.clone()) } else { None };
     let (subjects, known) = subjects(&state, request.what)?;
+    let before = state.ledger.revocations().set();
     let made = state.ledger.revoke(subjects, request.reason).await;
     state.cx.audit().done(requester.subject(&what), made.as_ref().map(|_| ""));
     let made = made.map_err(|error| refusal(&error))?;
-    Ok(Json(RevokeReply { made: made.iter().map(RevocationInfo::from).collect(), known }))
+    let out_again = out_again(&before, &state.ledger.revocations().set(), named.as_ref());
+    Ok(Json(RevokeReply { made: made.iter().map(RevocationInfo::from).collect(), known, out_again }))
+}
+
+/// The nodes that are revoked now and were not before, but for the one that was meant.
+fn out_again(before: &RevocationSet, after: &RevocationSet, meant: Option<&NodeId>) -> BTreeSet<NodeId> {
+    after.nodes().filter(|node_id| Some(*node_id) != meant && before.revoked_at(node_id).is_none()).cloned().collect()
 }
 
 /// What to say to take this back, and whether this node has heard of it.
@@ -131,7 +142,9 @@ pub(super) async fn tokens(State(state): State<Arc<WebState>>, requester: Reques
 
 fn refusal(error: &RevokeError) -> Refusal {
     let (status, code) = match error {
-        RevokeError::NotCoordinator | RevokeError::Itself { .. } => (StatusCode::CONFLICT, ErrorCode::INVALID_REQUEST),
+        RevokeError::NotCoordinator | RevokeError::Itself { .. } | RevokeError::OwnAuthority { .. } | RevokeError::Full(_) => {
+            (StatusCode::CONFLICT, ErrorCode::INVALID_REQUEST)
+        }
         _ => (StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::INTERNAL),
     };
     Refusal(status, RpcError::new(code, error.to_string()))
@@ -139,4 +152,51 @@ fn refusal(error: &RevokeError) -> Refusal {
 
 fn internal(error: impl std::fmt::Display) -> Refusal {
     Refusal(StatusCode::INTERNAL_SERVER_ERROR, RpcError::new(ErrorCode::INTERNAL, error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use p2p_client::revocation::{Author, SetFull, StatementId};
+
+    use super::*;
+
+    fn node(name: &str) -> NodeId {
+        name.parse().unwrap()
+    }
+
+    #[test]
+    fn what_the_operator_can_do_something_about_is_a_conflict() {
+        let conflicts = [
+            RevokeError::NotCoordinator,
+            RevokeError::Itself { node_id: node("c") },
+            RevokeError::OwnAuthority { key: KeyHash::new([1; 32]) },
+            RevokeError::Full(SetFull),
+        ];
+        for error in conflicts {
+            let Refusal(status, said) = refusal(&error);
+            assert_eq!((status, said.code, said.message), (StatusCode::CONFLICT, ErrorCode::INVALID_REQUEST, error.to_string()));
+        }
+        let broken = RevokeError::Vault(crate::identity::VaultError::new(std::io::Error::other("the disk is full")));
+        assert_eq!(refusal(&broken).0, StatusCode::INTERNAL_SERVER_ERROR);
+    }
+
+    #[test]
+    fn nodes_that_a_revoked_coordinator_had_let_in_again_are_named_and_the_one_that_was_meant_is_not() {
+        let said = |at: u64, by: &str, subject: Subject| {
+            let by = Author { node_id: node(by), key: KeyHash::new([by.as_bytes()[0]; 32]) };
+            let statement = Statement { subject, at: UnixMillis(at), by, reason: Reason::default() };
+            (StatementId::of(&statement.encode().unwrap()), statement)
+        };
+        let revoked = |name: &str| Subject::Node { node_id: node(name) };
+        let mut before = RevocationSet::default();
+        before.extend([
+            said(1, "c", revoked("w")),
+            said(2, "c", revoked("v")),
+            said(3, "d", Subject::Readmission { node_id: node("w"), key: KeyHash::new([2; 32]) }),
+        ]);
+        let mut after = before.clone();
+        after.extend([said(4, "c", revoked("d"))]);
+        assert_eq!(out_again(&before, &after, Some(&node("d"))), [node("w")].into());
+        assert!(out_again(&after, &after, Some(&node("d"))).is_empty());
+    }
 }

@@ -91,7 +91,7 @@ fn report(what: &RevokeWhat, reply: &RevokeReply, invocation: &Invocation) {
         RevokeWhat::Token(id) => format!("join token {id}"),
     };
     match invocation.format {
-        Format::Json => output::json_line(&json!({ "revoked": reply.made, "known": reply.known })),
+        Format::Json => output::json_line(&json!({ "revoked": reply.made, "known": reply.known, "out_again": reply.out_again })),
         Format::Table if reply.made.is_empty() => output::line(format!("{name} was revoked before; nothing has changed.")),
         Format::Table => {
             output::line(format!(
@@ -109,6 +109,12 @@ fn report(what: &RevokeWhat, reply: &RevokeReply, invocation: &Invocation) {
                     ));
                 }
                 RevokeWhat::Key(_) | RevokeWhat::Token(_) => {}
+            }
+            for node_id in &reply.out_again {
+                let again = invocation.command(&format!("token create --node-id {node_id}"));
+                output::line(format!(
+                    "Out with it is {node_id}, which it had let in again. To let that in once more: `{again}`."
+                ));
             }
         }
     }

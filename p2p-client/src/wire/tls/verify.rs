@@ -17,7 +17,7 @@ use webpki::{EndEntityCert, KeyUsage};
 use super::{Expect, PeerIdentity, RootKeyHash, TlsError, TlsMaterial, TrustedRoot};
 use crate::{
     protocol::{ClusterId, NodeId, Role},
-    revocation::{KeyHash, Revocations},
+    revocation::{ChainKeys, Revocations},
 };
 
 /// What the peer's certificate must be meant for.
@@ -129,9 +129,8 @@ pub fn verify_not_revoked(
     others: &[CertificateDer<'_>],
 ) -> Result<(), TlsError> {
     let unreadable = || TlsError::BadCertificate { reason: "its key cannot be read".into() };
-    let set = revocations.set();
-    let own = set.is_revoked(&peer.node_id, &KeyHash::of_certificate(leaf).ok_or_else(unreadable)?);
-    if own || others.iter().filter_map(KeyHash::of_certificate).any(|key| set.is_key_revoked(&key)) {
+    let keys = ChainKeys::of(leaf, others).ok_or_else(unreadable)?;
+    if revocations.set().is_chain_revoked(&peer.node_id, &keys) {
         tracing::warn!(target: "audit", node = %peer.node_id, "a revoked certificate was refused");
         return Err(TlsError::Revoked);
     }

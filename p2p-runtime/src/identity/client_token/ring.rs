@@ -87,7 +87,7 @@ impl KeyRing {
     }
 
     /// A coordinator was revoked: whoever took its keys may have them still, also after it is let in again.
-    fn forget(&self, node: &NodeId, now: UnixMillis) -> bool {
+    pub(crate) fn forget(&self, node: &NodeId, now: UnixMillis) -> bool {
         self.change(|ring| drop(ring.remove(node)), now)
     }
 

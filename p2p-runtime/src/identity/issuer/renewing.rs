@@ -13,7 +13,7 @@ use super::{
         codec,
         join::{Issued, LeftOut, Nonce, Refused, challenge_answer},
         key::PublicKey,
-        renewal::{CertificateInfo, RenewReply, RenewRequest},
+        renewal::{CertificateInfo, LONGEST_RETRY, RenewReply, RenewRequest},
     },
     Inner, IssuedNode, Issuer, lock, node_change,
 };
@@ -22,8 +22,9 @@ use super::{
 const MAX_WAITING: usize = 1024;
 /// How long one waits, in milliseconds.
 const WAITS: u64 = 60_000;
-/// How long a certificate that was renewed may still be used to renew, in milliseconds: the answer may have been lost.
-const LOST_ANSWER: u64 = 10 * 60_000;
+/// How long a certificate that was renewed may still be used to renew: the answer may have been lost, and a node may have failed so often that it
+/// waits long before it asks again.
+const LOST_ANSWER: Duration = LONGEST_RETRY.saturating_mul(2);
 
 /// The challenges of nodes with new addresses, one for each.
 #[derive(Debug, Default)]
@@ -93,16 +94,19 @@ impl Issuer {
             left_out = not;
         }
         let renewal = Renewal { addresses, left_out, ..renewal };
-        self.blocking(move |inner| inner.renew(renewal)).await.unwrap_or_else(|lost| Err(lost.into())).map(RenewReply::Issued)
+        let renewed = self.blocking(move |inner| inner.renew(renewal, Inner::may_renew)).await;
+        renewed.unwrap_or_else(|lost| Err(lost.into())).map(RenewReply::Issued)
     }
 
-    /// Renews the certificate of this coordinator itself, which vouches for its addresses.
+    /// Renews the certificate of this coordinator itself, which vouches for its addresses. It may use an older one than the last: where it could
+    /// not keep that, nobody else could give it another.
     ///
     /// # Errors
     /// Why it is not renewed.
     pub async fn renew_own(&self, request: RenewRequest, shown: &CertificateDer<'_>) -> Result<Issued, Refused> {
         let renewal = Renewal { addresses: request.addresses.clone(), ..check(&request, shown)? };
-        self.blocking(move |inner| inner.renew(renewal)).await.unwrap_or_else(|lost| Err(lost.into()))
+        let renewed = self.blocking(move |inner| inner.renew(renewal, Inner::is_bound)).await;
+        renewed.unwrap_or_else(|lost| Err(lost.into()))
     }
 
     async fn prove(&self, claimed: &[Host], challenge: &str, key: &PublicKey) -> (Vec<Host>, Vec<LeftOut>) {
@@ -128,9 +132,12 @@ fn check(request: &RenewRequest, shown: &CertificateDer<'_>) -> Result<Renewal, 
     Ok(Renewal { shown, key, addresses: Vec::new(), left_out: Vec::new() })
 }
 
+/// Whether the node of this certificate may have another, by one rule or another. Gives what is known of it.
+type MayRenew = fn(&Inner, &CertificateInfo) -> Result<Option<IssuedNode>, Refused>;
+
 impl Inner {
-    /// Whether the node of this certificate may have another. Gives what is known of it.
-    fn may_renew(&self, shown: &CertificateInfo) -> Result<Option<IssuedNode>, Refused> {
+    /// Whether this certificate is that of a node whose name and key are good still, and belong together.
+    fn is_bound(&self, shown: &CertificateInfo) -> Result<Option<IssuedNode>, Refused> {
         let node_id = &shown.peer.node_id;
         let set = self.ledger.revocations().set();
         if set.is_key_revoked(&shown.key) {
@@ -144,9 +151,16 @@ impl Inner {
         if shown.key != known.key.into() || shown.peer.role != known.role {
             return Err(Refused::NodeBound { node_id: node_id.clone() });
         }
+        Ok(Some(known))
+    }
+
+    /// The same, and whether it is the node's last one: two machines with one key would be renewed for ever.
+    fn may_renew(&self, shown: &CertificateInfo) -> Result<Option<IssuedNode>, Refused> {
+        let Some(known) = self.is_bound(shown)? else { return Ok(None) };
+        let node_id = &shown.peer.node_id;
         let is_last = known.certificate.is_none_or(|last| last == shown.hash);
-        let was_lost =
-            known.previous == Some(shown.hash) && (self.options.clock)().0 < known.issued.0.saturating_add(LOST_ANSWER);
+        let ago = Duration::from_millis((self.options.clock)().0.saturating_sub(known.issued.0));
+        let was_lost = known.previous == Some(shown.hash) && ago < LOST_ANSWER;
         // A coordinator that was set back to a backup knows an older one than the node has; a copy of the folder has none that is newer.
         let is_newer =
             shown.from.as_secs().saturating_add(BACKDATED.as_secs()).saturating_mul(1000) > known.issued.0.saturating_add(1000);
@@ -161,10 +175,10 @@ impl Inner {
         Ok(Some(known))
     }
 
-    fn renew(&self, renewal: Renewal) -> Result<Issued, Refused> {
+    fn renew(&self, renewal: Renewal, may_renew: MayRenew) -> Result<Issued, Refused> {
         let Renewal { shown, key, addresses, left_out } = renewal;
         let _writing = lock(&self.writing);
-        let known = self.may_renew(&shown)?;
+        let known = may_renew(self, &shown)?;
         let clock = (self.options.clock)();
         let now = UnixTime::since_unix_epoch(Duration::from_millis(clock.0));
         let names = NodeNames { node_id: &shown.peer.node_id, role: shown.peer.role, addresses: &addresses };

@@ -1,4 +1,4 @@
-//! When a certificate is renewed: a pure function of the certificate, the node's name and how often it has failed.
+//! When a certificate is renewed: pure functions of the certificate, the node's name, and how often it has failed.
 
 use std::time::Duration;
 
@@ -6,14 +6,21 @@ use aws_lc_rs::digest::{SHA256, digest};
 use p2p_client::protocol::NodeId;
 use rustls_pki_types::UnixTime;
 
+use super::{super::address::Host, CertificateInfo};
+
 /// How long before its end a certificate is renewed; a third of its life, if that is less.
 const LEAD: Duration = Duration::from_hours(30 * 24);
 /// Nodes that joined together do not renew together: each is earlier by up to this part of the lead.
 const SPREAD: u32 = 10;
 const FIRST_RETRY: Duration = Duration::from_mins(1);
-const LONGEST_RETRY: Duration = Duration::from_hours(6);
+/// The longest pause between two attempts.
+pub(in crate::identity) const LONGEST_RETRY: Duration = Duration::from_hours(6);
 /// However little time is left, no coordinator is asked more often.
 const SHORTEST_RETRY: Duration = Duration::from_secs(5);
+/// After a renewal. Where the new certificate is due at once, as a clock that is far off makes it, nobody goes round without a pause.
+const AFTER_RENEWAL: Duration = Duration::from_mins(1);
+/// The clock is looked at this often: it may be set, and the machine may sleep.
+const LOOK: Duration = Duration::from_hours(1);
 
 /// The plan of one node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +69,58 @@ impl Schedule {
     }
 }
 
+/// What a node does next about its certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// It asks for another.
+    Renew,
+    /// It waits so long, and looks again.
+    Wait(Duration),
+}
+
+/// A node's attempts to renew its certificate, one after the other.
+#[derive(Debug)]
+pub struct Pace {
+    schedule: Schedule,
+    /// An address that changed is asked for once: where it cannot be proved, it is left out.
+    asked_for_address: bool,
+    failures: u32,
+}
+
+impl Pace {
+    /// That of this node, which has not tried yet.
+    pub fn new(node_id: NodeId) -> Self {
+        Self { schedule: Schedule::new(node_id), asked_for_address: false, failures: 0 }
+    }
+
+    /// What to do about this certificate at `now`, on a node that tells others this address.
+    pub fn next(&self, certificate: &CertificateInfo, advertised: &Host, now: UnixTime) -> Next {
+        let due = self.schedule.due(certificate.from, certificate.until);
+        let has_moved = !self.asked_for_address && !certificate.addresses.contains(advertised);
+        if now >= due || has_moved {
+            return Next::Renew;
+        }
+        Next::Wait(Duration::from_secs(due.as_secs() - now.as_secs()).min(LOOK))
+    }
+
+    /// It was renewed: how long to wait now.
+    pub fn renewed(&mut self) -> Duration {
+        (self.failures, self.asked_for_address) = (0, true);
+        AFTER_RENEWAL
+    }
+
+    /// It was not, with so much of the certificate's time left: how long to wait now.
+    pub fn failed(&mut self, left: Duration) -> Duration {
+        self.failures += 1;
+        self.schedule.retry(self.failures, left)
+    }
+
+    /// How often it has failed in a row.
+    pub const fn failures(&self) -> u32 {
+        self.failures
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,6 +152,53 @@ mod tests {
             assert!((1380..=1400).contains(&due), "{due}");
         }
         assert_eq!(schedule(1).due(at(10), at(5)).as_secs(), 5, "one that never was valid is due at once");
+    }
+
+    /// A year's certificate for 10.0.0.1.
+    fn certificate(from: u64) -> CertificateInfo {
+        let (node, _) = crate::identity::tests::cluster();
+        let addresses = vec!["10.0.0.1".parse().unwrap()];
+        CertificateInfo { addresses, from: at(from), until: at(from + 365 * DAY), ..node.certificate().unwrap() }
+    }
+
+    #[test]
+    fn a_certificate_that_is_due_as_soon_as_it_is_made_is_renewed_once_a_minute() {
+        let (mut pace, mut now, mut renewals) = (Pace::new("w".parse().unwrap()), 1_000 * DAY, 0);
+        let host = "10.0.0.1".parse().unwrap();
+        // The coordinator's clock is far behind this node's: whatever it issues has ended.
+        let ended = certificate(100 * DAY);
+        while now < 1_000 * DAY + 3_600 {
+            match pace.next(&ended, &host, at(now)) {
+                Next::Renew => {
+                    renewals += 1;
+                    now += pace.renewed().as_secs();
+                }
+                Next::Wait(pause) => now += pause.as_secs(),
+            }
+        }
+        assert_eq!(renewals, 60);
+    }
+
+    #[test]
+    fn an_address_that_changed_is_asked_for_once() {
+        let (mut pace, host) = (Pace::new("w".parse().unwrap()), "10.0.0.2".parse().unwrap());
+        let old = certificate(1_000 * DAY);
+        assert_eq!(pace.next(&old, &host, at(1_001 * DAY)), Next::Renew);
+        pace.failed(Duration::from_hours(24));
+        assert_eq!(pace.next(&old, &host, at(1_001 * DAY)), Next::Renew, "until it was renewed");
+        pace.renewed();
+        assert_eq!(pace.next(&old, &host, at(1_001 * DAY)), Next::Wait(LOOK), "without the address, where it was not proved");
+    }
+
+    #[test]
+    fn failures_are_counted_until_one_attempt_succeeds() {
+        let mut pace = Pace::new("w".parse().unwrap());
+        let left = Duration::from_hours(30 * 24);
+        let first = pace.failed(left);
+        assert!((0..5).map(|_| pace.failed(left)).last().unwrap() > first * 4);
+        assert_eq!(pace.failures(), 6);
+        pace.renewed();
+        assert_eq!(pace.failed(left), first);
     }
 
     #[test]

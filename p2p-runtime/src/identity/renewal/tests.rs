@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use p2p_client::{
@@ -21,6 +22,9 @@ use crate::identity::{
     join::{Issued, Refused, Seed},
     vault::tests::MemoryVault,
 };
+
+/// Whoever asks after this has not lost an answer.
+const MORE_THAN_LOST: Duration = Duration::from_hours(13);
 
 struct Desk {
     issuer: Issuer,
@@ -57,6 +61,10 @@ fn request(key: &NodeKey, addresses: &[&str]) -> RenewRequest {
 }
 
 impl Desk {
+    fn pass(&self, time: Duration) {
+        self.clock.fetch_add(u64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+
     async fn renew(&self, key: &NodeKey, shown: &CertificateDer<'_>) -> Result<Issued, Refused> {
         match self.issuer.renew(request(key, &["10.0.0.9"]), shown).await? {
             RenewReply::Issued(issued) => Ok(issued),
@@ -171,19 +179,44 @@ async fn a_coordinator_that_was_set_back_to_a_backup_renews_what_was_renewed_sin
     desk.renew(w.key(), &first).await.unwrap();
     let backup = desk.vault.get("ca/nodes/w.json").unwrap().unwrap();
     let noted = desk.renew(w.key(), &first).await.unwrap();
-    desk.clock.fetch_add(11 * 60_000, Ordering::SeqCst);
+    desk.pass(MORE_THAN_LOST);
     let newest = desk.renew(w.key(), &noted.chain()[0]).await.unwrap();
-    desk.clock.fetch_add(11 * 60_000, Ordering::SeqCst);
+    desk.pass(MORE_THAN_LOST);
     desk.vault.update(vec![crate::identity::Change::Put("ca/nodes/w.json".into(), backup)]).unwrap();
     assert!(matches!(desk.renew(w.key(), &first).await, Err(Refused::Superseded { .. })), "a copy of the folder");
     desk.renew(w.key(), &newest.chain()[0]).await.expect("newer than what is noted");
 }
 
+#[tokio::test]
+async fn a_node_whose_answer_was_lost_is_renewed_however_long_it_waits_before_it_asks_again() {
+    let desk = desk();
+    let w = worker_with(&desk.vault, "10.0.0.9");
+    for _ in 0..3 {
+        desk.renew(w.key(), &w.chain()[0]).await.expect("the answer was lost each time");
+        desk.pass(LONGEST_RETRY);
+    }
+}
+
+#[tokio::test]
+async fn a_coordinator_that_could_not_keep_its_new_certificate_renews_itself_by_the_old_one_whenever_it_can() {
+    let desk = desk();
+    let coordinator = NodeIdentity::load(&*desk.vault).unwrap().unwrap();
+    let ask = || request(coordinator.key(), &["10.0.0.1"]);
+    let old = coordinator.chain()[0].clone();
+    desk.issuer.renew_own(ask(), &old).await.unwrap();
+    desk.pass(MORE_THAN_LOST);
+    let issued = desk.issuer.renew_own(ask(), &old).await.expect("nobody else could renew it");
+    assert_eq!(CertificateInfo::read(&issued.chain()[0]).unwrap().addresses, ["10.0.0.1".parse::<Host>().unwrap()]);
+    // From another machine it is one that was renewed before.
+    desk.pass(MORE_THAN_LOST);
+    assert!(matches!(desk.renew(coordinator.key(), &old).await, Err(Refused::Superseded { .. })));
+    let said = desk.issuer.renew_own(request(&NodeKey::generate().unwrap(), &[]), &old).await.unwrap_err();
+    assert!(matches!(said, Refused::NodeBound { .. }), "{said}");
+}
+
 /// Paths are those of the list of security cases.
 mod security {
     use super::*;
-
-    const ELEVEN_MINUTES: u64 = 11 * 60_000;
 
     #[tokio::test]
     async fn case_34_of_two_machines_with_one_key_the_second_to_renew_is_refused_and_noticed() {
@@ -193,7 +226,7 @@ mod security {
         let first = desk.renew(w.key(), &cloned).await.unwrap();
         desk.renew(w.key(), &cloned).await.expect("its answer may have been lost");
         let last = desk.renew(w.key(), &cloned).await.unwrap();
-        desk.clock.fetch_add(ELEVEN_MINUTES, Ordering::SeqCst);
+        desk.pass(MORE_THAN_LOST);
         let said = desk.renew(w.key(), &cloned).await.unwrap_err();
         assert!(matches!(said, Refused::Superseded { .. }), "{said}");
         assert!(said.to_string().contains("stop the copy"), "{said}");
@@ -207,7 +240,7 @@ mod security {
         let w = worker_with(&desk.vault, "10.0.0.9");
         for _ in 0..3 {
             desk.renew(w.key(), &w.chain()[0]).await.unwrap();
-            desk.clock.fetch_add(ELEVEN_MINUTES, Ordering::SeqCst);
+            desk.pass(MORE_THAN_LOST);
             desk.vault.update(vec![crate::identity::Change::Remove("ca/nodes/w.json".into())]).unwrap();
         }
     }

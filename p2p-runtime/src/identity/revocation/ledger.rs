@@ -54,6 +54,16 @@ pub enum RevokeError {
         /// This node.
         node_id: NodeId,
     },
+    /// It would take back what this coordinator's own certificate stands on.
+    #[error(
+        "this node's own certificate stands on key {key}, that of an authority or of the cluster's root, so that no node would believe it; \
+         a coordinator with another authority can revoke it; where all have the same, and it was stolen, the cluster needs a new root: \
+         `p2p ca rotate`"
+    )]
+    OwnAuthority {
+        /// The key.
+        key: KeyHash,
+    },
     /// Nobody would believe it.
     #[error(
         "the other nodes would not believe this coordinator ({0}); look at its certificate with `p2p cert show`, and at its clock"
@@ -77,6 +87,8 @@ pub struct Accepted {
     pub fresh: Vec<StatementId>,
     /// Why others were not believed.
     pub refused: Vec<RefusedStatement>,
+    /// For how many good ones there was no room.
+    pub without_room: usize,
 }
 
 /// A statement of this node's own that is about to be written.
@@ -111,7 +123,9 @@ impl Ledger {
             statements.push((signed.id(), statement));
             kept.insert(signed.id(), signed);
         }
-        material.revocations().replace(RevocationSet::restored(statements));
+        let mut set = RevocationSet::default();
+        set.extend(statements);
+        material.revocations().replace(set);
         Ok(Self(Arc::new(Inner { vault, material, clock, kept: RwLock::new(kept), writing: Mutex::default() })))
     }
 
@@ -137,7 +151,7 @@ impl Ledger {
     /// Takes in statements that another node has passed on. Those that are new and good are durable and in force when this returns.
     ///
     /// # Errors
-    /// The store fails, or there are too many; then none was taken in.
+    /// The store fails; then none was taken in.
     pub async fn accept(&self, statements: Vec<SignedStatement>) -> Result<Accepted, RevokeError> {
         self.blocking(move |inner| inner.accept(statements)).await.unwrap_or_else(|lost| Err(lost.into()))
     }
@@ -165,14 +179,14 @@ impl Ledger {
     pub(in super::super) fn prepare_readmission(&self, node_id: NodeId, key: KeyHash) -> Result<Prepared, RevokeError> {
         let _writing = self.0.lock();
         let prepared = self.0.prepare(Subject::Readmission { node_id, key }, &Reason::default())?;
-        self.0.has_room(std::slice::from_ref(&prepared))?;
+        self.0.must_have_room(std::slice::from_ref(&prepared))?;
         Ok(prepared)
     }
 
-    /// Lets a statement take effect that has been written.
-    pub(in super::super) fn take_effect(&self, prepared: Prepared) -> Result<(), SetFull> {
+    /// Lets a statement take effect that has been written: also where others have taken the last room meanwhile.
+    pub(in super::super) fn take_effect(&self, prepared: Prepared) {
         let _writing = self.0.lock();
-        self.0.publish(vec![prepared]).map(drop)
+        self.0.publish(vec![prepared]);
     }
 
     /// Runs what blocks on the disk where it may. It runs to its end even if the caller goes away.
@@ -209,7 +223,7 @@ impl Inner {
 
     fn prepare(&self, subject: Subject, reason: &Reason) -> Result<Prepared, RevokeError> {
         let by = self.author()?;
-        self.refuse_itself(&subject, &by)?;
+        self.refuse_own(&subject, &by)?;
         // Later than all that is known, whatever the clock says: what is said now is said in the knowledge of them.
         let after = self.material.revocations().set().latest().map_or(0, |latest| latest.0 + 1);
         let at = UnixMillis((self.clock)().0.max(after));
@@ -220,27 +234,35 @@ impl Inner {
         Ok(Prepared { statement, signed })
     }
 
-    /// A coordinator that revoked itself could not even say so any more.
-    fn refuse_itself(&self, subject: &Subject, me: &Author) -> Result<(), RevokeError> {
-        let own = self.material.own();
-        let is_own = match subject {
-            Subject::Node { node_id } => *node_id == me.node_id,
-            Subject::Key { key } => own.iter().flat_map(|own| &own.cert).any(|cert| KeyHash::of_certificate(cert) == Some(*key)),
-            _ => false,
-        };
-        if is_own { Err(RevokeError::Itself { node_id: me.node_id.clone() }) } else { Ok(()) }
+    /// A coordinator that revoked itself, or what it stands on, could not even say so any more.
+    fn refuse_own(&self, subject: &Subject, me: &Author) -> Result<(), RevokeError> {
+        let itself = || RevokeError::Itself { node_id: me.node_id.clone() };
+        match subject {
+            Subject::Node { node_id } if *node_id == me.node_id => Err(itself()),
+            Subject::Key { key } if *key == me.key => Err(itself()),
+            Subject::Key { key } if self.stands_on(key) => Err(RevokeError::OwnAuthority { key: *key }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether this node's certificate would be worth nothing without this key.
+    fn stands_on(&self, key: &KeyHash) -> bool {
+        let (own, root) = (self.material.own(), self.material.root());
+        let shown = own.iter().flat_map(|own| &own.cert).filter_map(KeyHash::of_certificate);
+        shown.chain(root.and_then(|root| KeyHash::of_certificate(root.der()))).any(|own| own == *key)
     }
 
     fn revoke(&self, subjects: Vec<Subject>, reason: &Reason) -> Result<Vec<Statement>, RevokeError> {
         let _writing = self.lock();
         self.author()?;
         let set = self.material.revocations().set();
-        let news: Vec<_> = subjects.into_iter().filter(|subject| !is_revoked(&set, subject)).collect();
+        let news: Vec<_> = subjects.into_iter().filter(|subject| !set.is_subject_revoked(subject)).collect();
         Self::has_room_for_tokens(&set, &news)?;
         let prepared: Vec<_> = news.into_iter().map(|subject| self.prepare(subject, reason)).collect::<Result<_, _>>()?;
+        self.must_have_room(&prepared)?;
         self.write(&prepared)?;
         let statements: Vec<_> = prepared.iter().map(|prepared| prepared.statement.clone()).collect();
-        self.publish(prepared)?;
+        self.publish(prepared);
         for statement in &statements {
             tracing::warn!(target: "audit", subject = %statement.subject, reason = statement.reason.as_str(), "revoked");
         }
@@ -250,7 +272,7 @@ impl Inner {
     fn accept(&self, statements: Vec<SignedStatement>) -> Result<Accepted, RevokeError> {
         let _writing = self.lock();
         let (set, now, attestor) = (self.material.revocations().set(), (self.clock)(), self.attestor());
-        let mut accepted = Accepted::default();
+        let (mut accepted, mut room) = (Accepted::default(), set.room());
         let mut fresh = Vec::new();
         for signed in statements {
             if set.contains(&signed.id()) {
@@ -258,11 +280,14 @@ impl Inner {
             }
             match signed.verify(&attestor, now) {
                 Ok(statement) if RevocationSet::is_over(&statement.subject, now) => {}
-                Ok(statement) => fresh.push(Prepared { statement, signed }),
+                // One by one: who fills the set is not to keep out what has room still.
+                Ok(statement) => match room.take(signed.id(), &statement) {
+                    Ok(()) => fresh.push(Prepared { statement, signed }),
+                    Err(SetFull) => accepted.without_room += 1,
+                },
                 Err(refused) => {
-                    // What another version wrote, or another clock dated, may come from anybody, with others that are good. Whoever passes on
-                    // one that is forged is not worth checking more of.
-                    let is_forged = !matches!(refused, RefusedStatement::Bad(_) | RefusedStatement::Ahead { .. });
+                    // Whoever passes on what is forged is not worth checking more of.
+                    let is_forged = refused.is_forged();
                     accepted.refused.push(refused);
                     if is_forged {
                         break;
@@ -280,7 +305,7 @@ impl Inner {
                 "revoked by another coordinator"
             );
         }
-        accepted.fresh = self.publish(fresh)?;
+        accepted.fresh = self.publish(fresh);
         Ok(accepted)
     }
 
@@ -289,15 +314,15 @@ impl Inner {
         if prepared.is_empty() {
             return Ok(());
         }
-        self.has_room(prepared)?;
         let changes = prepared.iter().map(Prepared::change).collect::<Result<_, _>>()?;
         Ok(self.vault.update(changes)?)
     }
 
-    /// What has no room is not written either.
-    fn has_room(&self, prepared: &[Prepared]) -> Result<(), SetFull> {
-        let mut trial = RevocationSet::clone(&self.material.revocations().set());
-        trial.extend(prepared.iter().map(|prepared| (prepared.signed.id(), prepared.statement.clone()))).map(drop)
+    /// What has no room is not to be written either.
+    fn must_have_room(&self, prepared: &[Prepared]) -> Result<(), SetFull> {
+        let set = self.material.revocations().set();
+        let mut room = set.room();
+        prepared.iter().try_for_each(|prepared| room.take(prepared.signed.id(), &prepared.statement))
     }
 
     /// Clients and workers can have their tokens revoked as often as they get some: that must leave room for what operators revoke.
@@ -307,19 +332,19 @@ impl Inner {
     }
 
     /// Lets what is durable take effect. Gives what was new.
-    fn publish(&self, prepared: Vec<Prepared>) -> Result<Vec<StatementId>, SetFull> {
+    fn publish(&self, prepared: Vec<Prepared>) -> Vec<StatementId> {
         let mut set = RevocationSet::clone(&self.material.revocations().set());
         let (mut kept, mut statements) = (BTreeMap::new(), Vec::new());
         for Prepared { statement, signed } in prepared {
             statements.push((signed.id(), statement));
             kept.insert(signed.id(), signed);
         }
-        let fresh = set.extend(statements)?;
+        let fresh = set.extend(statements);
         if !fresh.is_empty() {
             self.kept.write().unwrap_or_else(PoisonError::into_inner).append(&mut kept);
             self.material.revocations().replace(set);
         }
-        Ok(fresh)
+        fresh
     }
 
     fn forget_expired(&self) -> Result<(), RevokeError> {
@@ -333,16 +358,6 @@ impl Inner {
         self.kept.write().unwrap_or_else(PoisonError::into_inner).retain(|id, _| !gone.contains(id));
         self.material.revocations().replace(set);
         Ok(())
-    }
-}
-
-fn is_revoked(set: &RevocationSet, subject: &Subject) -> bool {
-    match subject {
-        Subject::Node { node_id } => set.revoked_at(node_id).is_some(),
-        Subject::Key { key } => set.is_key_revoked(key),
-        Subject::JoinToken { id, .. } => set.is_join_token_revoked(id),
-        Subject::ClientToken { id, .. } => set.is_client_token_revoked(id),
-        Subject::Readmission { .. } => false,
     }
 }
 

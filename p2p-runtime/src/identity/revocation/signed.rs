@@ -93,6 +93,14 @@ pub enum RefusedStatement {
     },
 }
 
+impl RefusedStatement {
+    /// Whether somebody made it up. What another version wrote, another clock dated, or a coordinator signed although it is not to, comes from
+    /// honest nodes too, together with others that are good.
+    pub(super) const fn is_forged(&self) -> bool {
+        !matches!(self, Self::Bad(_) | Self::Ahead { .. } | Self::OwnAuthority { .. } | Self::Signature(AttestError::Version(_)))
+    }
+}
+
 impl SignedStatement {
     /// Signs a statement in the name of the node.
     ///
@@ -127,16 +135,16 @@ impl SignedStatement {
         }
         let then = UnixTime::since_unix_epoch(Duration::from_millis(statement.at.0));
         let author = attestor.author(&signed_bytes(&self.text), &self.attestation, then)?;
-        if let Subject::Key { key } = &statement.subject
-            && author.stands_on(key)
-        {
-            return Err(RefusedStatement::OwnAuthority { node_id: named });
-        }
         if author.peer.role != Role::Coordinator {
             return Err(RefusedStatement::NotCoordinator { node_id: author.peer.node_id });
         }
         if author.peer.node_id != named || author.key() != Some(key) {
             return Err(RefusedStatement::OtherAuthor { named, got: author.peer.node_id });
+        }
+        if let Subject::Key { key } = &statement.subject
+            && author.stands_on(key)
+        {
+            return Err(RefusedStatement::OwnAuthority { node_id: named });
         }
         Ok(statement)
     }

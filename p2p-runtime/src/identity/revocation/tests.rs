@@ -4,12 +4,12 @@ use std::sync::{Arc, atomic::Ordering};
 
 use p2p_client::{
     protocol::{NodeId, UnixMillis},
-    revocation::{Author, KeyHash, Reason, Statement, Subject},
+    revocation::{Author, KeyHash, MAX_STATEMENTS, Reason, RevocationSet, Statement, StatementId, Subject},
     wire::tls::TlsError,
 };
 
 use super::{super::tests::*, *};
-use crate::identity::{Attestor, NodeIdentity, attest::AttestError, vault::tests::MemoryVault};
+use crate::identity::{Attestor, NodeIdentity, Vault, attest::AttestError, vault::tests::MemoryVault};
 
 fn node(name: &str) -> NodeId {
     name.parse().unwrap()
@@ -75,13 +75,100 @@ async fn a_worker_revokes_nobody_and_a_coordinator_not_itself() {
     let said = other(&w).0.revoke(vec![revoked("v")], Reason::default()).await.unwrap_err();
     assert!(matches!(said, RevokeError::NotCoordinator), "{said}");
     let here = ledger(&coordinator, &vault);
-    let own_keys =
-        [coordinator.key().public(), issuing(&vault).key().public()].map(|key| Subject::Key { key: key.thumbprint().into() });
-    for subject in own_keys.into_iter().chain([revoked("coordinator")]) {
+    let own_key = Subject::Key { key: coordinator.key().public().thumbprint().into() };
+    for subject in [own_key, revoked("coordinator")] {
         let said = here.revoke(vec![subject], Reason::default()).await.unwrap_err();
-        assert!(matches!(said, RevokeError::Itself { .. }), "{said}");
+        assert!(matches!(&said, RevokeError::Itself { node_id } if *node_id == "coordinator"), "{said}");
     }
     assert!(here.ids().is_empty());
+}
+
+#[tokio::test]
+async fn no_coordinator_says_that_the_authority_or_the_root_which_it_stands_on_is_revoked_and_each_is_told_what_to_do() {
+    let (first, vault) = cluster();
+    let second = coordinator(&vault, "second");
+    let root = KeyHash::of_certificate(first.root().der()).unwrap();
+    for here in [ledger(&first, &vault), other(&second).0] {
+        for key in [root, issuing(&vault).key().public().thumbprint().into()] {
+            let said = here.revoke(vec![Subject::Key { key }], Reason::default()).await.unwrap_err();
+            assert!(matches!(&said, RevokeError::OwnAuthority { key: named } if *named == key), "{said}");
+            assert!(said.to_string().contains("`p2p ca rotate`"), "{said}");
+        }
+        assert!(here.ids().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn what_a_coordinator_may_not_say_and_what_a_later_version_signed_do_not_keep_out_the_good_ones_behind_them() {
+    let (coordinator, vault) = cluster();
+    let (there, _) = other(&worker(&vault, "w"));
+    let too_much =
+        signed_by(&coordinator, Subject::Key { key: issuing(&vault).key().public().thumbprint().into() }, UnixMillis::now());
+    let later = SignedStatement { attestation: vec![9].into(), ..signed_by(&coordinator, revoked("a"), UnixMillis::now()) };
+    let good = signed_by(&coordinator, revoked("b"), UnixMillis::now());
+    let accepted = there.accept(vec![too_much, later, good]).await.unwrap();
+    assert_eq!((accepted.fresh.len(), accepted.refused.len()), (1, 2), "{:?}", accepted.refused);
+    assert!(matches!(accepted.refused[0], RefusedStatement::OwnAuthority { .. }));
+    assert!(matches!(accepted.refused[1], RefusedStatement::Signature(AttestError::Version(9))));
+}
+
+/// As many statements of `thief` as there is room for, and one more, none of which was ever checked.
+fn fill(ledger: &Ledger) {
+    let by = Author { node_id: node("thief"), key: KeyHash::new([7; 32]) };
+    let mut set = RevocationSet::clone(&ledger.revocations().set());
+    set.extend((0..=MAX_STATEMENTS as u64).map(|number| {
+        let statement = Statement {
+            subject: revoked(&format!("n{number}")),
+            at: UnixMillis(number),
+            by: by.clone(),
+            reason: Reason::default(),
+        };
+        (StatementId::of(&statement.encode().unwrap()), statement)
+    }));
+    ledger.revocations().replace(set);
+}
+
+#[tokio::test]
+async fn where_there_is_no_room_the_coordinator_that_took_it_can_be_revoked_still_and_others_not() {
+    let (coordinator, vault) = cluster();
+    let (there, _) = other(&worker(&vault, "w"));
+    let here = ledger(&coordinator, &vault);
+    for ledger in [&here, &there] {
+        fill(ledger);
+    }
+    let said = here.revoke(vec![revoked("w")], Reason::default()).await.unwrap_err();
+    assert!(matches!(said, RevokeError::Full(_)), "{said}");
+    here.revoke(vec![revoked("thief")], Reason::default()).await.unwrap();
+    // It arrives among others for which there is no room.
+    let others = signed_by(&coordinator, revoked("v"), UnixMillis::now());
+    let accepted = there.accept(vec![others, all(&here).pop().unwrap()]).await.unwrap();
+    assert_eq!((accepted.fresh.len(), accepted.without_room), (1, 1));
+    assert!(there.revocations().set().revoked_at(&node("thief")).is_some());
+    assert!(there.revocations().set().revoked_at(&node("v")).is_none());
+}
+
+#[tokio::test]
+async fn a_readmission_that_was_written_takes_effect_although_others_took_the_last_room_meanwhile() {
+    let (coordinator, vault) = cluster();
+    let here = ledger(&coordinator, &vault);
+    here.revoke(vec![revoked("w")], Reason::default()).await.unwrap();
+    let key = KeyHash::new([2; 32]);
+    let prepared = here.prepare_readmission(node("w"), key).unwrap();
+    vault.update(vec![prepared.change().unwrap()]).unwrap();
+    fill(&here);
+    here.take_effect(prepared);
+    assert!(!here.revocations().is_revoked(&node("w"), &key));
+    assert!(matches!(here.prepare_readmission(node("w"), KeyHash::new([3; 32])), Err(RevokeError::Full(_))));
+}
+
+#[tokio::test]
+async fn a_worker_that_revokes_the_root_is_a_forger_and_not_an_overeager_coordinator() {
+    let (coordinator, vault) = cluster();
+    let (there, _) = other(&worker(&vault, "v"));
+    let root = KeyHash::of_certificate(coordinator.root().der()).unwrap();
+    let forged = signed_by(&worker(&vault, "w"), Subject::Key { key: root }, UnixMillis::now());
+    let accepted = there.accept(vec![forged, signed_by(&coordinator, revoked("b"), UnixMillis::now())]).await.unwrap();
+    assert!(matches!(accepted.refused[..], [RefusedStatement::NotCoordinator { .. }]) && accepted.fresh.is_empty());
 }
 
 #[tokio::test]
@@ -118,7 +205,7 @@ async fn tokens_that_clients_have_revoked_leave_room_for_what_operators_revoke()
         let id = |n: usize| p2p_client::revocation::ClientTokenId::try_from(format!("c.{n}")).unwrap();
         range.map(|n| Subject::ClientToken { id: id(n), expires }).collect()
     };
-    let half = p2p_client::revocation::MAX_STATEMENTS / 2;
+    let half = MAX_STATEMENTS / 2;
     here.revoke(tokens(0..half), Reason::default()).await.unwrap();
     let said = here.revoke(tokens(half..half + 1), Reason::default()).await.unwrap_err();
     assert!(matches!(said, RevokeError::Full(_)), "{said}");
@@ -237,8 +324,8 @@ mod security {
     async fn case_58_control_without_a_look_at_the_signature_anybody_revokes_anybody() {
         let (_, vault) = cluster();
         let by_worker = signed_by(&worker(&vault, "w"), revoked("v"), UnixMillis::now());
-        let mut set = p2p_client::revocation::RevocationSet::default();
-        set.extend([(by_worker.id(), by_worker.statement().unwrap())]).unwrap();
+        let mut set = RevocationSet::default();
+        set.extend([(by_worker.id(), by_worker.statement().unwrap())]);
         assert!(set.is_revoked(&node("v"), &KeyHash::new([0; 32])));
     }
 

@@ -1,39 +1,76 @@
-//! Nodes whose membership was revoked, and what ledgers of revocations say to each other.
+//! Nodes whose membership was revoked, those that came back with another key, and what ledgers of revocations say to each other.
 
 use std::{collections::BTreeSet, time::Duration};
 
 use bytes::Bytes;
 use foca::{Member, State};
-use p2p_client::protocol::NodeId;
+use p2p_client::{protocol::NodeId, revocation::KeyHash};
 
 use super::{
     super::{frame::Message, peer::Peer},
     Audience, Engine, Output, Phase, pick,
 };
 
+/// Who is not to be a member, by what is revoked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Expelled {
+    /// Nodes that were revoked, and not readmitted since.
+    pub nodes: BTreeSet<NodeId>,
+    /// Nodes that were revoked and readmitted since, with the keys that they have now.
+    pub readmitted: BTreeSet<(NodeId, KeyHash)>,
+}
+
 impl Engine {
-    /// These nodes, and no others, are not to be members: nothing is sent to them, and nothing of them is heard.
-    pub fn expel(&mut self, nodes: BTreeSet<NodeId>, now: Duration, out: &mut Vec<Output>) {
+    /// The expelled nodes, and no others, are not to be members: nothing is sent to them, and nothing of them is heard. What a node said
+    /// before it was readmitted counts no more: whoever had its key may have said it.
+    pub fn expel(&mut self, expelled: Expelled, now: Duration, out: &mut Vec<Output>) {
         self.now = self.now.max(now);
-        for back in self.expelled.difference(&nodes) {
-            // Let in again with another key, and perhaps with a new store, which begins to count anew.
-            self.floors.remove(back);
-        }
-        let gone: Vec<_> = nodes.difference(&self.expelled).cloned().collect();
-        self.expelled = nodes;
+        let back = self.come_back(&expelled);
+        // Who is back was out before, also where this node hears of both at once.
+        let nodes: BTreeSet<_> = expelled.nodes.union(&back).cloned().collect();
+        let gone: Vec<_> = nodes.difference(&self.expelled.nodes).cloned().collect();
+        self.expelled.nodes = nodes;
         for node_id in gone {
-            self.pending.remove(&node_id);
-            let Some(seat) = self.seats.get_mut(&node_id) else { continue };
-            let was_up = std::mem::replace(&mut seat.up, false);
-            let peer = seat.peer.clone();
-            let incarnation = self.held(&node_id).map_or(0, Member::incarnation);
-            if was_up {
-                // Not spread as a death: every node learns of the revocation itself.
-                self.apply(vec![Member::new(peer, incarnation, State::Down)], false, out);
-            }
-            self.show(&node_id, false, out);
+            self.take_out(&node_id, out);
         }
+        for node_id in &back {
+            self.forget_said(node_id);
+        }
+        self.expelled = expelled;
         self.settle(out);
+    }
+
+    pub(super) fn is_expelled(&self, node_id: &NodeId) -> bool {
+        self.expelled.nodes.contains(node_id)
+    }
+
+    /// Those that are readmitted now, and were not before, or with another key. One that has said who it is with its new key already is
+    /// known as it is.
+    fn come_back(&self, expelled: &Expelled) -> BTreeSet<NodeId> {
+        let back = expelled.readmitted.difference(&self.expelled.readmitted).map(|(node_id, _)| node_id);
+        let is_known = |node_id: &NodeId| self.records.get(node_id).is_some_and(|said| said.verify(&*self.attestor).is_ok());
+        back.filter(|node_id| !is_known(node_id)).cloned().collect()
+    }
+
+    fn take_out(&mut self, node_id: &NodeId, out: &mut Vec<Output>) {
+        self.pending.remove(node_id);
+        let Some(seat) = self.seats.get_mut(node_id) else { return };
+        let was_up = std::mem::replace(&mut seat.up, false);
+        let peer = seat.peer.clone();
+        let incarnation = self.held(node_id).map_or(0, Member::incarnation);
+        if was_up {
+            // Not spread as a death: every node learns of the revocation itself.
+            self.apply(vec![Member::new(peer, incarnation, State::Down)], false, out);
+        }
+        self.show(node_id, false, out);
+    }
+
+    /// With another key a node may have a new store as well, and count anew: neither what it said last nor how far it had counted may stand
+    /// against what it says now.
+    fn forget_said(&mut self, node_id: &NodeId) {
+        self.floors.remove(node_id);
+        self.records.remove(node_id);
+        self.pending.remove(node_id);
     }
 
     /// Carries what this node's ledger of revocations says to the others.
@@ -54,3 +91,7 @@ impl Engine {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "expelled_tests.rs"]
+mod tests;

@@ -13,7 +13,7 @@ impl Engine {
             .records
             .get(&seat.peer.node_id)
             .is_some_and(|record| record.left && record.announcement.epoch >= seat.peer.epoch);
-        if self.expelled.contains(&seat.peer.node_id) {
+        if self.is_expelled(&seat.peer.node_id) {
             return NodeStatus::Revoked;
         }
         match (left, seat.up, seat.suspected) {

@@ -196,7 +196,7 @@ impl Engine {
         }
         let node_id = peer.node_id.clone();
         let fresh = Seat { peer: peer.clone(), up: false, suspected: false, shown: None, noticed: None };
-        let is_expelled = self.expelled.contains(&node_id);
+        let is_expelled = self.is_expelled(&node_id);
         let seat = self.seats.entry(node_id.clone()).or_insert(fresh);
         seat.peer = peer;
         if let Some(up) = up {

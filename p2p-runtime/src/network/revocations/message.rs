@@ -17,6 +17,9 @@ use crate::identity::revocation::SignedStatement;
 const GOAL: usize = 32 * 1024;
 /// Ids in one request.
 pub(super) const MAX_PULL: usize = 1024;
+/// Ids in one list, which is to fit into a frame. A full set takes some statements more: those that revoke authors, and readmissions that
+/// were written already.
+const MAX_IDS: usize = MAX_STATEMENTS + MAX_STATEMENTS / 2;
 const ID: usize = 16;
 
 /// A message.
@@ -135,7 +138,7 @@ fn put_ids(out: &mut Vec<u8>, kind: u8, ids: &[StatementId]) {
 
 fn read_ids(reader: &mut Reader<'_>) -> Result<Vec<StatementId>, FrameError> {
     let count = reader.count(ID)?;
-    if count > MAX_STATEMENTS {
+    if count > MAX_IDS {
         return Err(FrameError::OutOfRange);
     }
     (0..count).map(|_| reader.array().map(StatementId::from_bytes)).collect()
@@ -143,7 +146,7 @@ fn read_ids(reader: &mut Reader<'_>) -> Result<Vec<StatementId>, FrameError> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::super::MAX_FRAME, *};
 
     fn all() -> [Talk; 7] {
         let ids = vec![StatementId::from_bytes([1; 16]), StatementId::from_bytes([2; 16])];
@@ -179,6 +182,15 @@ mod tests {
             assert!(Talk::decode(&[&bytes[..], &[0]].concat()).is_err());
         }
         assert!(matches!(Talk::decode(&[9]), Err(FrameError::UnknownKind(9))));
+    }
+
+    #[test]
+    fn a_set_that_is_more_than_full_is_still_compared_and_an_endless_list_is_not_read() {
+        let ids = |count: usize| Talk::Ids(vec![StatementId::from_bytes([1; 16]); count]);
+        let over = ids(MAX_STATEMENTS + 100);
+        assert_eq!(Talk::decode(&over.encode()).unwrap(), over);
+        assert!(ids(MAX_IDS).encode().len() < MAX_FRAME);
+        assert_eq!(Talk::decode(&ids(MAX_IDS + 1).encode()), Err(FrameError::OutOfRange));
     }
 
     #[test]

@@ -24,7 +24,7 @@ use std::{
 
 use p2p_client::{
     protocol::NodeId,
-    revocation::{Changes, Digest, MAX_STATEMENTS, StatementId},
+    revocation::{Changes, Digest, MAX_STATEMENTS, SetFull, StatementId},
 };
 use rand::RngExt;
 use tokio::{
@@ -34,7 +34,7 @@ use tokio::{
 
 use self::message::{Talk, chunks};
 use super::{
-    Audience, EventStream, MemberEvent, Membership,
+    Audience, EventStream, Expelled, MemberEvent, Membership,
     standing::{OwnState, Remembered},
 };
 use crate::identity::{Ledger, revocation::SignedStatement};
@@ -123,9 +123,11 @@ impl Courier {
         self.expel();
     }
 
-    /// Revoked nodes are no members.
+    /// Revoked nodes are no members; those that were readmitted are others than before.
     fn expel(&self) {
-        self.membership.expel(self.ledger.revocations().set().nodes().cloned().collect());
+        let set = self.ledger.revocations().set();
+        let readmitted = set.readmitted().map(|(node_id, key)| (node_id.clone(), *key)).collect();
+        self.membership.expel(Expelled { nodes: set.nodes().cloned().collect(), readmitted });
     }
 
     fn greet(&mut self, node_id: &NodeId) {
@@ -239,6 +241,9 @@ impl Courier {
         };
         for refused in &accepted.refused {
             tracing::warn!(target: "audit", %from, %refused, "denied");
+        }
+        if accepted.without_room > 0 {
+            tracing::error!(%from, left_out = accepted.without_room, error = %SetFull, "revocations were not kept");
         }
         let was_asked = !self.asked.is_empty();
         for id in ids {

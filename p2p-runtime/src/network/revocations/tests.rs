@@ -198,3 +198,27 @@ async fn a_revocation_is_in_force_on_a_hundred_nodes_within_two_seconds_and_thei
     let key = KeyHash::from(revoked.key().public().thumbprint());
     assert!(parts.iter().all(|part| part.ledger.revocations().is_revoked(&revoked.peer().node_id, &key)));
 }
+
+#[tokio::test]
+async fn made_up_ids_are_asked_for_by_no_more_than_there_can_be_statements_and_leave_room_for_true_ones_after_a_while() {
+    let (coordinator, _) = cluster();
+    let part = Hub::default().start(0, coordinator);
+    let (mut courier, _) = Courier::new(part.ledger.clone(), part.membership.clone(), Arc::new(Silent));
+    let liar: NodeId = "liar".parse().unwrap();
+    let made_up =
+        |from: usize| (from..from + MAX_STATEMENTS).map(|n| StatementId::from_bytes((n as u128).to_be_bytes())).collect();
+    for round in 0..5 {
+        assert!(courier.pull(&liar, made_up(round * MAX_STATEMENTS)));
+        assert_eq!(courier.asked.len(), MAX_STATEMENTS, "round {round}");
+    }
+    let true_one = StatementId::from_bytes([0xff; 16]);
+    courier.pull(&liar, vec![true_one]);
+    assert!(!courier.asked.contains_key(&true_one), "control: there is no room now");
+    // Who has not answered by then is not waited for.
+    for at in courier.asked.values_mut() {
+        *at -= PATIENCE;
+    }
+    courier.round().await;
+    courier.pull(&liar, vec![true_one]);
+    assert!(courier.asked.contains_key(&true_one));
+}

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use futures::future::BoxFuture;
 use p2p_client::{
     protocol::NodeId,
-    revocation::KeyHash,
+    revocation::ChainKeys,
     wire::{
         dial::DialError,
         net::{BoxStream, Network},
@@ -61,10 +61,11 @@ impl GossipDial for TlsGossipDial {
             if session.alpn_protocol() != Some(ALPN_GOSSIP) {
                 return Err(failed(TlsError::NoCommonProtocol));
             }
-            let leaf = session.peer_certificates().and_then(<[_]>::first).ok_or(failed(TlsError::NoCertificate))?;
+            let chain = session.peer_certificates().unwrap_or_default();
+            let leaf = chain.first().ok_or(failed(TlsError::NoCertificate))?;
             let node = peer_identity(leaf).map_err(failed)?.node_id;
-            let key = KeyHash::of_certificate(leaf).ok_or(failed(TlsError::NoCertificate))?;
-            let stream = self.tls.material().revocations().guard(stream, &node, key);
+            let keys = ChainKeys::of_chain(chain).ok_or(failed(TlsError::NoCertificate))?;
+            let stream = self.tls.material().revocations().guard(stream, &node, keys);
             Ok((node, Box::new(stream) as BoxStream))
         })
     }

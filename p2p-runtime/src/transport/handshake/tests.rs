@@ -6,16 +6,17 @@ use axum::{Extension, Router, routing::get};
 use bytes::Bytes;
 use http_body_util::Full;
 use p2p_client::{
-    protocol::NodeId,
+    protocol::{NodeId, UnixMillis},
+    revocation::{Author, KeyHash, Reason, RevocationSet, Statement, StatementId, Subject},
     wire::{
-        dial::{PeerRef, TlsDial},
+        dial::{Dial, PeerRef, TlsDial},
         http::{NotSent, RequestLimits, SendFailure},
         net::Network,
         pool::HttpPool,
-        tls::{ClientTls, TlsMaterial},
+        tls::{ClientTls, Expect, TlsMaterial},
     },
 };
-use tokio::sync::mpsc;
+use tokio::{io::AsyncWriteExt, sync::mpsc};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use super::*;
@@ -26,8 +27,8 @@ use crate::{
     },
     network::link::{FrameLink, LinkEvent},
     transport::{
-        GossipLink, GossipLinkConfig, HttpHandler, ListenerLimits, MemoryHost, MemoryNetwork, NoSessions, Server, TlsGossipDial,
-        serve,
+        GossipDial, GossipLink, GossipLinkConfig, HttpHandler, ListenerLimits, MemoryHost, MemoryNetwork, NoSessions, Server,
+        TlsGossipDial, serve,
     },
 };
 
@@ -140,4 +141,35 @@ async fn a_node_that_is_killed_is_reported_unreachable_over_tls_too() {
     here.events.recv().await.unwrap();
     network.kill([10, 0, 0, 1]);
     assert_eq!(here.events.recv().await.unwrap(), LinkEvent::Unreachable { node_id, refused: true });
+}
+
+#[tokio::test]
+async fn connections_are_cut_in_both_directions_when_the_authority_behind_their_nodes_certificates_is_revoked() {
+    let (coordinator, vault) = cluster();
+    let (network, worker) = (MemoryNetwork::new(), worker(&vault, "w"));
+    let _there = connections(&network, COORDINATOR, &coordinator).await;
+    let host = Arc::new(network.host([10, 0, 0, 2]));
+    let called = TlsDial::new(host.clone(), worker.client_tls()).dial(&peer(&coordinator.peer().node_id, COORDINATOR)).await;
+    let (_, gossip) = TlsGossipDial::new(host, worker.client_tls()).dial(COORDINATOR, None).await.unwrap();
+    let (near, far) = tokio::io::duplex(64 * 1024);
+    let (client, server) = (coordinator.client_tls(), worker.server_tls().unwrap());
+    let (open, accepted) = tokio::join!(client.connect(Box::new(near), Expect::AnyNode, &[]), server.secure(Box::new(far)));
+    let _open = open.unwrap();
+    let mut streams = [called.unwrap().stream, gossip, accepted.unwrap().stream];
+
+    let revoke = |key: KeyHash| {
+        let by = Author { node_id: "another".parse().unwrap(), key: KeyHash::new([9; 32]) };
+        let statement = Statement { subject: Subject::Key { key }, at: UnixMillis(1), by, reason: Reason::default() };
+        let mut set = RevocationSet::default();
+        set.extend([(StatementId::from_bytes([1; 16]), statement)]);
+        worker.material().revocations().replace(set);
+    };
+    revoke(KeyHash::new([8; 32]));
+    for stream in &mut streams {
+        stream.flush().await.expect("another key is no reason");
+    }
+    revoke(KeyHash::of_certificate(&coordinator.chain()[1]).unwrap());
+    for stream in &mut streams {
+        assert_eq!(stream.flush().await.unwrap_err().kind(), std::io::ErrorKind::ConnectionAborted);
+    }
 }

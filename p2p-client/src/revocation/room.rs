@@ -1,0 +1,126 @@
+//! How many more statements a set takes: asked before they are made durable, as what is durable has to take effect.
+
+use std::collections::HashSet;
+
+use super::{Author, RevocationSet, Statement, StatementId, Subject};
+
+/// How many statements a cluster keeps at once.
+pub const MAX_STATEMENTS: usize = 10_000;
+
+/// There is no room for another statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "there are {MAX_STATEMENTS} revocations already, and no room for another; those of tokens go when the tokens expire; where a coordinator \
+     made them without reason (`p2p node revoked` shows who did), it can be revoked still, with `p2p node revoke`; when \
+     nodes and keys alone are so many, make a new cluster"
+)]
+pub struct SetFull;
+
+/// The room in a set, for statements that are to be added together.
+#[derive(Debug)]
+pub struct Room<'a> {
+    set: &'a RevocationSet,
+    taken: HashSet<StatementId>,
+    /// What was counted in over the bound.
+    over: Vec<Subject>,
+}
+
+impl<'a> Room<'a> {
+    pub(super) fn of(set: &'a RevocationSet) -> Self {
+        Self { set, taken: HashSet::new(), over: Vec::new() }
+    }
+
+    /// Counts a statement in. One that is known needs no room, nor does one that ends the power of a coordinator which has made statements:
+    /// whoever fills the set can still be revoked.
+    ///
+    /// # Errors
+    /// [`SetFull`]; then it is not counted in.
+    pub fn take(&mut self, id: StatementId, statement: &Statement) -> Result<(), SetFull> {
+        if self.set.contains(&id) || self.taken.contains(&id) {
+            return Ok(());
+        }
+        if self.set.len() + self.taken.len() >= MAX_STATEMENTS {
+            if !self.ends_an_author(&statement.subject) {
+                return Err(SetFull);
+            }
+            self.over.push(statement.subject.clone());
+        }
+        self.taken.insert(id);
+        Ok(())
+    }
+
+    /// Two for each author at most, so that the bound still is one.
+    fn ends_an_author(&self, subject: &Subject) -> bool {
+        let is_ended = |by: &Author| match subject {
+            Subject::Node { node_id } => by.node_id == *node_id,
+            Subject::Key { key } => by.key == *key,
+            Subject::JoinToken { .. } | Subject::ClientToken { .. } | Subject::Readmission { .. } => false,
+        };
+        !self.set.is_subject_revoked(subject)
+            && !self.over.contains(subject)
+            && self.set.iter().any(|(_, statement)| is_ended(&statement.by))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        protocol::UnixMillis,
+        revocation::{KeyHash, Reason},
+    };
+
+    fn by(name: &str, number: u64, subject: Subject) -> (StatementId, Statement) {
+        let by = Author { node_id: name.parse().unwrap(), key: KeyHash::new([name.as_bytes()[0]; 32]) };
+        let statement = Statement { subject, at: UnixMillis(number), by, reason: Reason::default() };
+        (StatementId::of(&statement.encode().unwrap()), statement)
+    }
+
+    fn revoke(name: &str) -> Subject {
+        Subject::Node { node_id: name.parse().unwrap() }
+    }
+
+    fn set_of(count: usize) -> RevocationSet {
+        let mut set = RevocationSet::default();
+        set.extend((0..count as u64).map(|number| by("thief", number, revoke(&format!("w{number}")))));
+        set
+    }
+
+    /// Whether all of these have room together.
+    fn has_room(set: &RevocationSet, statements: &[(StatementId, Statement)]) -> Result<(), SetFull> {
+        let mut room = set.room();
+        statements.iter().try_for_each(|(id, statement)| room.take(*id, statement))
+    }
+
+    #[test]
+    fn a_full_set_says_so_and_what_is_known_needs_no_room_even_where_there_are_too_many() {
+        let full = set_of(MAX_STATEMENTS);
+        let said = has_room(&full, &[by("c", 1, revoke("v"))]).unwrap_err().to_string();
+        assert!(said.contains("10000 revocations") && said.contains("`p2p node revoked`"), "{said}");
+        let restored = set_of(MAX_STATEMENTS + 1);
+        assert_eq!(has_room(&restored, &[by("thief", 1, revoke("w1"))]), Ok(()));
+        assert_eq!(has_room(&restored, &[by("c", 1, revoke("v"))]), Err(SetFull));
+    }
+
+    #[test]
+    fn statements_that_are_added_together_are_counted_together_and_each_once() {
+        let nearly = set_of(MAX_STATEMENTS - 1);
+        let (first, second) = (by("c", 1, revoke("v")), by("c", 2, revoke("u")));
+        assert_eq!(has_room(&nearly, &[first.clone(), first.clone()]), Ok(()));
+        assert_eq!(has_room(&nearly, &[first, second]), Err(SetFull));
+    }
+
+    #[test]
+    fn a_coordinator_that_fills_the_set_can_still_be_revoked_with_its_key_and_each_once() {
+        let mut full = set_of(MAX_STATEMENTS);
+        let key = Subject::Key { key: KeyHash::new([b't'; 32]) };
+        let both = [by("c", 1, revoke("thief")), by("c", 2, key.clone())];
+        assert_eq!(has_room(&full, &both), Ok(()));
+        assert_eq!(has_room(&full, &[both[0].clone(), by("c", 3, revoke("thief"))]), Err(SetFull), "said twice at once");
+        full.extend(both);
+        for again in [revoke("thief"), key] {
+            assert_eq!(has_room(&full, &[by("thief", 9, again)]), Err(SetFull), "what is in force is said only once");
+        }
+        assert_eq!(has_room(&full, &[by("thief", 9, revoke("c"))]), Ok(()), "`c` has spoken, too");
+    }
+}
