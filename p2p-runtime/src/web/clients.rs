@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     identity::{
         ClientName, DEFAULT_TTL, GrantRefused, MAX_TTL,
-        client_token::{ClientOptions, InvalidTokenId, PublishedKeys, TokenAuthority, TokenId},
+        client_token::{ClientOptions, InvalidTokenId, TokenAuthority, TokenId},
     },
     node::publish_token_keys,
     storage::{Secret, base64_secret},
@@ -153,8 +153,8 @@ async fn carry_out(state: &WebState, authority: &TokenAuthority, command: Client
         },
         ClientCommand::Revoke { token_id } => revoke(state, &token_id).await,
         ClientCommand::ReplaceKeys => {
-            let keys: PublishedKeys = authority.replace_keys().await.map_err(|error| refusal(&error))?;
-            publish_token_keys(&state.cx, state.tokens.verifier.ring(), keys).await;
+            authority.replace_keys().await.map_err(|error| refusal(&error))?;
+            publish_token_keys(&state.cx, state.tokens.verifier.ring(), authority).await;
             Ok(ClientReply::ReplaceKeys)
         }
     }
