@@ -1,7 +1,7 @@
 //! A node whose store goes back in time: restored from a backup, or recovered from an earlier save.
 //!
-//! What happened since is not in it. So its open join tokens are taken back, as they may have let somebody in since; and the
-//! store is marked ([`SetBack`]), so that the node knows that others have revocations and counters that it has not.
+//! What happened since is not in it. So its open join tokens are taken back, as they may have let somebody in since, with the requests that
+//! wait for an operator's approval; and the store is marked ([`SetBack`]), so that the node knows that others have revocations and counters that it has not.
 
 use std::path::{Path, PathBuf};
 
@@ -70,6 +70,10 @@ impl SetBack {
             let (tokens, voided) = identity::void_open_tokens(stored.expose(), at)?;
             entries.put(identity::TOKENS, tokens)?;
             voided_tokens = voided;
+        }
+        // What was decided about them since is not known; their nodes need a fresh token.
+        for request in entries.list(identity::approval::FOLDER) {
+            entries.remove(&request);
         }
         let mark = Self { at, to, by, voided_tokens };
         entries.put(MARK, serde_json::to_vec(&mark).map_err(|error| damaged(&error))?)?;

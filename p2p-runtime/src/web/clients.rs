@@ -105,14 +105,15 @@ pub struct ClientShown {
 }
 
 impl ClientCommand {
-    /// It as the audit log tells of it.
-    fn told(&self) -> String {
+    /// It as the audit log tells of it: what, to whom, and what more there is to say.
+    fn told(&self) -> (&'static str, String, String) {
+        let nothing = String::new;
         match self {
-            Self::Create { name, scopes, .. } => format!("client create {name} with scopes {:?}", scopes.to_string()),
-            Self::List => "client list".to_owned(),
-            Self::Remove { name } => format!("client remove {name}"),
-            Self::Revoke { token_id } => format!("token revoke {token_id}"),
-            Self::ReplaceKeys => "client replace-keys".to_owned(),
+            Self::Create { name, scopes, .. } => ("client create", name.to_string(), format!("scopes {:?}", scopes.to_string())),
+            Self::List => ("client list", nothing(), nothing()),
+            Self::Remove { name } => ("client remove", name.to_string(), nothing()),
+            Self::Revoke { token_id } => ("token revoke", token_id.clone(), nothing()),
+            Self::ReplaceKeys => ("client replace-keys", nothing(), nothing()),
         }
     }
 }
@@ -127,9 +128,10 @@ pub(super) async fn administer(
         let text = "this node makes no tokens; run `p2p client` on a coordinator";
         return Err(Refusal(StatusCode::CONFLICT, RpcError::new(ErrorCode::INVALID_REQUEST, text)));
     };
-    let told = command.told();
+    let (what, whom, more) = command.told();
     let done = carry_out(&state, authority, command).await;
-    state.cx.audit().done(requester.subject(&told), done.as_ref().map(|_| "").map_err(|refused| &refused.1.message));
+    let outcome = done.as_ref().map(|_| &*more).map_err(|refused| &refused.1.message);
+    state.cx.audit().done(requester.subject(what).to(&whom), outcome);
     done.map(Json)
 }
 

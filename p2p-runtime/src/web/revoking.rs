@@ -1,6 +1,6 @@
 //! Revoking by the operator, over the node's own socket: nodes, keys and tokens; and what was revoked.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use axum::{Json, extract::State};
 use http::StatusCode;
@@ -40,6 +40,16 @@ pub enum RevokeWhat {
     Token(TokenId),
 }
 
+impl fmt::Display for RevokeWhat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Node(node_id) => write!(f, "node {node_id}"),
+            Self::Key(key) => write!(f, "key {key}"),
+            Self::Token(id) => write!(f, "join token {id}"),
+        }
+    }
+}
+
 /// The answer: what was revoked by it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RevokeReply {
@@ -75,10 +85,10 @@ pub(super) async fn revoke(
     Json(request): Json<RevokeRequest>,
 ) -> Result<Json<RevokeReply>, Refusal> {
     requester.must_be_operator(&state, "/admin/revoke")?;
-    let what = format!("revoke {:?}: {}", request.what, request.reason.as_str());
+    let (whom, reason) = (request.what.to_string(), request.reason.clone());
     let (subjects, known) = subjects(&state, request.what)?;
     let made = state.ledger.revoke(subjects, request.reason).await;
-    state.cx.audit().done(requester.subject(&what), made.as_ref().map(|_| ""));
+    state.cx.audit().done(requester.subject("revoke").to(&whom), made.as_ref().map(|_| reason.as_str()));
     let made = made.map_err(|error| refusal(&error))?;
     Ok(Json(RevokeReply { made: made.iter().map(RevocationInfo::from).collect(), known }))
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use p2p_client::protocol::UnixMillis;
+
 /// Reads a duration. A number alone is refused: it does not say of what.
 pub(super) fn parse(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text:?} is no duration; write a number and a unit, such as 500ms, 5s, 15m, 24h or 7d");
@@ -32,6 +34,16 @@ pub(super) fn show(duration: Duration) -> String {
     }
 }
 
+/// How long until then, as people say it.
+pub(super) fn left(then: UnixMillis, now: UnixMillis) -> String {
+    match then.0.saturating_sub(now.0) / 1000 {
+        0 => "0 s: it is due".to_owned(),
+        s @ 1..7200 => format!("{} min", s.div_ceil(60)),
+        s @ 7200..172_800 => format!("{} h", s / 3600),
+        s => format!("{} days", s / 86_400),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,5 +69,14 @@ mod tests {
         for (text, shown) in [("24h", "24 h"), ("7d", "7 days"), ("90s", "90 s"), ("120s", "2 min"), ("500ms", "500 ms")] {
             assert_eq!(show(parse(text).unwrap()), shown);
         }
+    }
+
+    #[test]
+    fn times_to_come_are_told_in_their_largest_unit() {
+        let now = UnixMillis(1_000_000_000_000);
+        for (seconds, said) in [(0, "0 s: it is due"), (30, "1 min"), (7200, "2 h"), (28_684_800, "332 days")] {
+            assert_eq!(left(UnixMillis(now.0 + seconds * 1000), now), said);
+        }
+        assert_eq!(left(UnixMillis(0), now), "0 s: it is due");
     }
 }

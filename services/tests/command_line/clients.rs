@@ -45,7 +45,7 @@ fn an_operator_makes_a_client_which_gets_a_token_and_calls() {
     assert!(folders.run("head", &["client", "replace-keys"]).ok().starts_with("A fresh key signs tokens"));
     head.signal("TERM");
     let (_, log) = head.ended();
-    assert!(log.contains("audit: ") && log.contains("client create ci-bot"), "{log}");
+    assert!(log.contains("audit: ") && log.contains("what=\"client create\" whom=\"ci-bot\""), "{log}");
     assert!(!log.contains("p2p-secret"), "{log}");
 }
 

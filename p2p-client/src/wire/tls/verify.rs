@@ -16,6 +16,7 @@ use webpki::{EndEntityCert, KeyUsage};
 
 use super::{Expect, PeerIdentity, RootKeyHash, TlsError, TlsMaterial, TrustedRoot};
 use crate::{
+    audit::{Line, Outcome},
     protocol::{ClusterId, NodeId, Role},
     revocation::{KeyHash, Revocations},
 };
@@ -132,7 +133,8 @@ pub fn verify_not_revoked(
     let set = revocations.set();
     let own = set.is_revoked(&peer.node_id, &KeyHash::of_certificate(leaf).ok_or_else(unreadable)?);
     if own || others.iter().filter_map(KeyHash::of_certificate).any(|key| set.is_key_revoked(&key)) {
-        tracing::warn!(target: "audit", node = %peer.node_id, "a revoked certificate was refused");
+        let who = format_args!("node {} ({})", peer.node_id, peer.role);
+        Line::new(who, "handshake", Outcome::Denied).from("network").reason("its certificate was revoked").write();
         return Err(TlsError::Revoked);
     }
     Ok(())

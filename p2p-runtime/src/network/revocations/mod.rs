@@ -22,6 +22,7 @@ use std::{
 };
 
 use p2p_client::{
+    audit::{Line, Outcome},
     protocol::NodeId,
     revocation::{Changes, MAX_STATEMENTS, StatementId},
 };
@@ -33,7 +34,10 @@ use tokio::{
 
 use self::message::{Talk, chunks};
 use super::{Audience, EventStream, MemberEvent, Membership};
-use crate::identity::{Ledger, revocation::SignedStatement};
+use crate::identity::{
+    Ledger,
+    revocation::{Accepted, SignedStatement},
+};
 
 /// How many members are told at once what this node revokes; in a larger cluster they tell the others.
 const TOLD_AT_ONCE: usize = 128;
@@ -199,9 +203,7 @@ impl Courier {
                 return;
             }
         };
-        for refused in &accepted.refused {
-            tracing::warn!(target: "audit", %from, %refused, "denied");
-        }
+        tell(from, &accepted);
         let was_asked = !self.asked.is_empty();
         for id in ids {
             self.asked.remove(&id);
@@ -225,5 +227,17 @@ impl Courier {
 
     fn tell(&self, audience: Audience, talk: &Talk) {
         self.membership.carry(audience, talk.encode());
+    }
+}
+
+/// The audit log is told what other coordinators have revoked, and what was not believed.
+fn tell(from: &NodeId, accepted: &Accepted) {
+    let carrier = format!("node {from}");
+    for statement in &accepted.statements {
+        let line = Line::new(format_args!("node {} (coordinator)", statement.by.node_id), "revoke", Outcome::Done);
+        line.whom(&statement.subject).from(&carrier).reason(statement.reason.as_str()).write();
+    }
+    for refused in &accepted.refused {
+        Line::new(&carrier, "revoke", Outcome::Denied).from(&carrier).reason(refused).write();
     }
 }
