@@ -10,11 +10,13 @@
 //! - [`codec`]: the JSON of params and results, by code made for their types.
 //! - [`json_rpc`]: calls to foreign JSON-RPC servers.
 //! - [`revocation`]: nodes, keys and tokens that were taken back.
+//! - [`audit`]: the form of the audit log's lines.
 //! - `testing`, with the feature of that name: mocks, for the tests of code that calls.
 
 // The attribute writes `::p2p_client::…`, here as well.
 extern crate self as p2p_client;
 
+pub mod audit;
 pub mod call;
 pub mod client;
 pub mod codec;

@@ -1,15 +1,5 @@
-//! The audit log: who was refused what, and what was administered, by `tracing` under the target `audit`.
-//!
-//! | field | is |
-//! |---|---|
-//! | `who` | the caller, as the node has verified it |
-//! | `token_id` | the id of the client's token, by which it can be revoked; only of clients |
-//! | `what` | the method, the route, or the administrative act |
-//! | `from` | where it came from: an IP address, `node ID`, `socket` for the operator's, `here` for this node itself |
-//! | `trace` | the id of the W3C trace, or `-` |
-//! | `origin` | who began the chain of calls, as the calling node says; or `-` |
-//! | `outcome` | `denied`, `done`, or `failed`; with a reason after a colon where there is one |
-//! | `repeated` | how often the same was held back since it was last said; only then |
+//! The audit log of a node: who was refused what, and what was administered. Lines and their fields are
+//! [`p2p_client::audit`]'s.
 //!
 //! Denials are warnings, acts are information. No line holds a token, a secret, a password or params. Somebody who is refused a thousand times a
 //! second fills no disk: of the same denials some are written, the rest are counted, and the count is written.
@@ -23,6 +13,7 @@ use std::{
 };
 
 use p2p_client::{
+    audit::{Line, Outcome},
     protocol::{CallerId, NodeId},
     service::Trace,
 };
@@ -37,8 +28,6 @@ const EQUAL: u32 = 5;
 const ALL: u32 = 200;
 /// How many kinds of denials are told apart in that time. What comes beyond it is counted as one.
 const KINDS: usize = 1_000;
-/// How long a text of somebody else may be in a line, in characters.
-const LONGEST: usize = 200;
 
 /// Where a request came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,9 +73,25 @@ impl fmt::Display for Whence {
 pub(crate) struct Subject<'a> {
     pub(crate) who: &'a CallerId,
     pub(crate) what: &'a str,
+    /// Whom or what it was to be done to; where that is not said by `what`.
+    pub(crate) whom: Option<&'a str>,
     pub(crate) from: &'a Whence,
     pub(crate) trace: Option<Trace>,
     pub(crate) origin: Option<&'a str>,
+}
+
+impl<'a> Subject<'a> {
+    /// The same, done to this one.
+    pub(crate) fn to(self, whom: &'a str) -> Self {
+        Self { whom: Some(whom), ..self }
+    }
+
+    fn line(&self, outcome: Outcome) -> Line {
+        let Self { who, what, whom, from, trace, origin } = self;
+        let line = Line::new(who, what, outcome).whom(whom.unwrap_or_default()).from(from).origin(origin.unwrap_or_default());
+        let line = line.trace(trace.map(trace_id).unwrap_or_default());
+        if let CallerId::Client(client) = who { line.token_id(&client.token_id) } else { line }
+    }
 }
 
 /// The audit log of a node. Clones are the same log.
@@ -96,33 +101,29 @@ pub(crate) struct AuditLog(Arc<Mutex<Repetition>>);
 impl AuditLog {
     /// Writes that somebody was refused; where that is said too often, counts it.
     pub(crate) fn denied(&self, subject: Subject<'_>, why: Option<&dyn fmt::Display>) {
-        let reason = why.map(ToString::to_string);
-        let kind = Kind {
-            who: shortened(&subject.who.to_string()),
-            what: shortened(subject.what),
-            from: subject.from.to_string(),
-            reason: reason.as_deref().map(shortened),
-        };
+        let reason = why.map(ToString::to_string).unwrap_or_default();
+        let kind = Line::new(subject.who, subject.what, Outcome::Denied).from(subject.from).reason(&reason);
         let now = Instant::now();
         let (said, is_written) = self.with(|repetition| (repetition.sweep(now), repetition.seen(&kind, now)));
         said.iter().for_each(write_count);
         if is_written {
-            write_denial(&subject, &kind);
+            subject.line(Outcome::Denied).reason(reason).write();
         }
     }
 
-    /// Writes that something was administered, or that it was tried.
+    /// Writes that something was administered, with what more there is to say of it; or that it was tried.
     #[allow(clippy::unused_self, reason = "whoever may write has the log at hand")]
     pub(crate) fn done<E: fmt::Display>(&self, subject: Subject<'_>, outcome: Result<&str, &E>) {
-        let outcome = match outcome {
-            Ok("") => "done".to_owned(),
-            Ok(more) => format!("done: {}", shortened(more)),
-            Err(error) => format!("failed: {}", shortened(&error.to_string())),
-        };
-        let Subject { who, what, from, trace, origin } = subject;
-        let (trace, origin) = (trace_id(trace), shortened(origin.unwrap_or("-")));
-        let (token_id, who, from) = (token_id(who), shortened(&who.to_string()), from.to_string());
-        tracing::info!(target: "audit", who, token_id, what, from, trace, origin, outcome, "administered");
+        match outcome {
+            Ok(more) => subject.line(Outcome::Done).reason(more).write(),
+            Err(error) => subject.line(Outcome::Failed).reason(error).write(),
+        }
+    }
+
+    /// Writes that an operator has to decide.
+    #[allow(clippy::unused_self, reason = "whoever may write has the log at hand")]
+    pub(crate) fn pending(&self, subject: Subject<'_>, more: &str) {
+        subject.line(Outcome::Pending).reason(more).write();
     }
 
     /// Writes the counts of what was held back and is over. With `all`, of what is not over as well.
@@ -151,52 +152,21 @@ impl fmt::Debug for AuditLog {
     }
 }
 
-fn write_denial(subject: &Subject<'_>, kind: &Kind) {
-    let (trace, origin) = (trace_id(subject.trace), shortened(subject.origin.unwrap_or("-")));
-    let (Kind { who, what, from, .. }, token_id) = (kind, token_id(subject.who));
-    tracing::warn!(target: "audit", who, token_id, what, from, trace, origin, outcome = kind.outcome(), "denied");
-}
-
-fn write_count((kind, repeated): &(Kind, u64)) {
-    let Kind { who, what, from, .. } = kind;
-    tracing::warn!(
-        target: "audit", who, what, from, trace = "-", origin = "-", outcome = kind.outcome(), repeated, "denied again"
-    );
-}
-
-fn token_id(who: &CallerId) -> Option<&str> {
-    if let CallerId::Client(client) = who { Some(&client.token_id) } else { None }
+fn write_count((kind, times): &(Kind, u64)) {
+    kind.clone().repeated(*times).write();
 }
 
 /// The id of the whole trace, which all of its calls have in common.
-fn trace_id(trace: Option<Trace>) -> String {
-    trace.map_or_else(|| "-".to_owned(), |trace| trace.to_string().split('-').nth(1).unwrap_or("-").to_owned())
+fn trace_id(trace: Trace) -> String {
+    trace.to_string().split('-').nth(1).unwrap_or_default().to_owned()
 }
 
-/// What somebody else wrote, on one line and of bounded length.
-fn shortened(text: &str) -> String {
-    let plain = |c: char| if c.is_control() { ' ' } else { c };
-    text.chars().take(LONGEST).map(plain).collect()
-}
+/// What makes two denials the same: who was refused what, from where, and why. As a line, it is of bounded length.
+type Kind = Line;
 
-/// What makes two denials the same.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Kind {
-    who: String,
-    what: String,
-    from: String,
-    reason: Option<String>,
-}
-
-impl Kind {
-    /// What is held back and is not told apart any more.
-    fn others() -> Self {
-        Self { who: "several".to_owned(), what: "several".to_owned(), from: "several".to_owned(), reason: None }
-    }
-
-    fn outcome(&self) -> String {
-        self.reason.as_ref().map_or_else(|| "denied".to_owned(), |reason| format!("denied: {reason}"))
-    }
+/// What is held back and is not told apart any more.
+fn others() -> Kind {
+    Line::new("several", "several", Outcome::Denied).from("several")
 }
 
 /// Which denials are written, and how often the others were: pure, with time coming from outside.
@@ -220,7 +190,7 @@ impl Repetition {
         let is_known = self.kinds.contains_key(kind);
         let is_room = self.written < ALL;
         if !is_known && (self.kinds.len() >= KINDS || !is_room) {
-            self.kinds.entry(Kind::others()).or_default().held_back += 1;
+            self.kinds.entry(others()).or_default().held_back += 1;
             return false;
         }
         let count = self.kinds.entry(kind.clone()).or_default();
@@ -245,7 +215,7 @@ impl Repetition {
         held_back.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
         let rest: u64 = held_back.drain(held_back.len().min(20)..).map(|(_, count)| count).sum();
         if rest > 0 {
-            held_back.push((Kind::others(), rest));
+            held_back.push((others(), rest));
         }
         held_back
     }
@@ -256,7 +226,7 @@ mod tests {
     use super::*;
 
     fn kind(who: &str) -> Kind {
-        Kind { who: who.to_owned(), what: "a/b".to_owned(), from: "10.0.0.1".to_owned(), reason: None }
+        Line::new(who, "a/b", Outcome::Denied).from("10.0.0.1")
     }
 
     #[tokio::test(start_paused = true)]
@@ -282,15 +252,8 @@ mod tests {
     }
 
     #[test]
-    fn what_others_wrote_stays_on_its_line_and_is_short() {
-        let said = shortened(&format!("a\nlevel=INFO forged\u{1b}[2J{}", "x".repeat(1_000)));
-        assert!(!said.contains(['\n', '\u{1b}']) && said.chars().count() == LONGEST, "{said}");
-    }
-
-    #[test]
     fn a_trace_is_named_by_the_id_of_the_whole() {
         let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".parse().unwrap();
-        assert_eq!(trace_id(Some(trace)), "0af7651916cd43dd8448eb211c80319c");
-        assert_eq!(trace_id(None), "-");
+        assert_eq!(trace_id(trace), "0af7651916cd43dd8448eb211c80319c");
     }
 }

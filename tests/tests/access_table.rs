@@ -311,7 +311,7 @@ async fn a_stream_for_a_scope_is_open_to_those_who_have_it_here_and_at_another_n
 }
 
 /// The routes, and whether they are open to a worker, the operator, clients, nobody. `None` says that the answer depends on more.
-const ROUTES: [(&str, &str, [bool; 4]); 14] = [
+const ROUTES: [(&str, &str, [bool; 4]); 16] = [
     ("GET", "/health", [true, true, true, true]),
     ("GET", "/.well-known/jwks.json", [true, true, true, true]),
     ("GET", "/internal/ca-cert", [true, true, true, true]),
@@ -321,6 +321,8 @@ const ROUTES: [(&str, &str, [bool; 4]); 14] = [
     ("GET", "/openapi-3.0.json", [true, true, true, false]),
     ("GET", "/openrpc.json", [true, true, true, false]),
     ("GET", "/internal/descriptor/probe", [true, true, false, false]),
+    ("GET", "/internal/pending/worker-7", [true, true, false, false]),
+    ("POST", "/admin/approvals", [false, true, false, false]),
     ("POST", "/admin/clients", [false, true, false, false]),
     ("POST", "/admin/policy", [false, true, false, false]),
     ("POST", "/admin/token", [false, true, false, false]),
@@ -328,7 +330,8 @@ const ROUTES: [(&str, &str, [bool; 4]); 14] = [
     ("CALL", "probe/for_scope", [true, true, false, false]),
 ];
 
-const BODIES: [(&str, &str); 3] = [
+const BODIES: [(&str, &str); 4] = [
+    ("/admin/approvals", r#"{"do":"list"}"#),
     ("/admin/clients", r#"{"do":"list"}"#),
     ("/admin/policy", r#"{"who":"operator","what":"/services"}"#),
     ("/admin/token", r#"{"role":"worker","ttl_seconds":60,"uses":1}"#),

@@ -8,8 +8,10 @@ use common::{
     Cluster, Plan,
     clients::{Credential, client, outside},
     log::Log,
+    sees, soon, token,
     web::Web,
 };
+use p2p_runtime::identity::{Approval, TokenOptions};
 use serde_json::json;
 
 use common::probe::ProbeProxyExt;
@@ -42,9 +44,9 @@ async fn every_denial_is_told_with_who_what_where_from_and_trace() {
     nobody.post("/admin/stop", "").await;
     log.one(&["what=\"/admin/stop\"", "denied"]);
     nobody.clone().header("authorization", "Bearer a.b.c").rpc("{}").await;
-    log.one(&["what=\"/rpc\"", "outcome=\"denied: the token cannot be read"]);
+    log.one(&["what=\"/rpc\"", "outcome=\"denied\"", "reason=\"the token cannot be read"]);
     nobody.post("/auth/token", json!({ "client_id": credential.id, "client_secret": "wrong" }).to_string()).await;
-    log.one(&["what=\"/auth/token\"", "outcome=\"denied: invalid_client"]);
+    log.one(&["what=\"/auth/token\"", "outcome=\"denied\"", "reason=\"invalid_client"]);
 
     // Where a node that forwards knows nothing of the method, the target tells it, with where it came from.
     let by_session = workers[0].proxy().probe().on("coordinator").for_coordinators(1).await;
@@ -68,47 +70,140 @@ async fn every_administrative_act_is_told_with_its_outcome() {
     let operator = Web::operator(cluster.dir("coordinator")).header("traceparent", TRACE);
     let by_operator = "who=\"the operator of this node\"";
     let act = async |path: &str, body: serde_json::Value| operator.post(path, body.to_string()).await.status.as_u16();
+    let clients = |command: serde_json::Value| ("/admin/clients", command);
+    let token = json!({ "role": "worker", "ttl_seconds": 60, "uses": 2, "approval": "manual" });
     let rows = [
+        // the request, what, whom, outcome, reason
         (
-            "/admin/clients",
-            json!({ "do": "create", "name": "ci", "scopes": "a b" }),
-            "client create ci with scopes \\\"a b\\\"",
-            "done",
+            clients(json!({ "do": "create", "name": "ci", "scopes": "a b" })),
+            ["client create", "ci\"", "done", "scopes \\\"a b\\\"\""],
         ),
+        (clients(json!({ "do": "create", "name": "ci" })), ["client create", "ci\"", "failed", "there is a client"]),
+        (clients(json!({ "do": "list" })), ["client list", "-\"", "done", "-\""]),
+        (clients(json!({ "do": "replace_keys" })), ["client replace-keys", "-\"", "done", "-\""]),
+        (clients(json!({ "do": "remove", "name": "ci" })), ["client remove", "ci\"", "done", "-\""]),
+        (clients(json!({ "do": "revoke", "token_id": "5" })), ["token revoke", "5\"", "failed", ""]),
+        (("/admin/token", token), ["join token create", "", "done", "role worker, uses 2, approval manual\""]),
         (
-            "/admin/clients",
-            json!({ "do": "create", "name": "ci" }),
-            "client create ci with scopes \\\"\\\"",
-            "failed: there is a client",
-        ),
-        ("/admin/clients", json!({ "do": "list" }), "client list", "done"),
-        ("/admin/clients", json!({ "do": "replace_keys" }), "client replace-keys", "done"),
-        ("/admin/clients", json!({ "do": "remove", "name": "ci" }), "client remove ci", "done"),
-        ("/admin/clients", json!({ "do": "revoke", "token_id": "5" }), "token revoke 5", "failed: "),
-        (
-            "/admin/token",
-            json!({ "role": "worker", "ttl_seconds": 60, "uses": 2 }),
-            "join token create --role worker --uses 2",
-            "done: ",
+            ("/admin/revoke", json!({ "what": { "node": "worker-9" }, "reason": "stolen" })),
+            ["revoke", "node worker-9\"", "done", "stolen\""],
         ),
     ];
-    for (path, body, what, outcome) in rows {
+    for ((path, body), [what, whom, outcome, reason]) in rows {
         act(path, body).await;
-        log.one(&[by_operator, "from=\"socket\"", TRACE_ID, &format!("what=\"{what}\""), &format!("outcome=\"{outcome}")]);
+        let fields = [
+            format!("what=\"{what}\""),
+            format!("whom=\"{whom}"),
+            format!("outcome=\"{outcome}\""),
+            format!("reason=\"{reason}"),
+        ];
+        let [what, whom, outcome, reason] = fields.each_ref().map(String::as_str);
+        log.one(&[by_operator, "from=\"socket\"", TRACE_ID, what, whom, outcome, reason]);
     }
     // The store: with a wrong password denied, with the right one done.
-    for (password, outcome) in [("wrong", "denied: wrong password"), ("a password for tests", "done")] {
+    for (password, outcome, reason) in [("wrong", "denied", "wrong password"), ("a password for tests", "done", "-")] {
         let password = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, password);
         act("/admin/store", json!({ "password": password, "command": { "do": "list", "prefix": "" } })).await;
-        let lines: Vec<_> = log.audit().into_iter().filter(|line| line.contains("what=\"store ")).collect();
-        assert!(lines.iter().any(|line| line.contains(&format!("outcome=\"{outcome}"))), "{lines:#?}");
+        let (outcome, reason) = (format!("outcome=\"{outcome}\""), format!("reason=\"{reason}"));
+        log.one(&["what=\"store ", &outcome, &reason]);
     }
     let credential = Credential::create(&cluster, &coordinator, "bot", "").await;
     let issued = credential.ask(&cluster, &coordinator).await.json();
     let id = issued["token_id"].as_str().unwrap();
-    log.one(&["what=\"token issue\"", "outcome=\"done: for bot@coordinator, id ", id]);
+    log.one(&["what=\"token issue\"", "whom=\"bot@coordinator\"", "outcome=\"done\"", &format!("reason=\"id {id}, good for ")]);
     outside(&cluster, &coordinator).post("/auth/revoke", json!({ "token": issued["access_token"] }).to_string()).await;
-    log.one(&[&format!("what=\"token revoke {id} of bot@coordinator\""), "outcome=\"done\""]);
+    log.one(&["what=\"token revoke\"", &format!("whom=\"{id} of bot@coordinator\""), "outcome=\"done\""]);
+}
+
+#[tokio::test]
+async fn joins_that_are_let_in_and_refused_are_told_with_the_name_of_the_node() {
+    let log = Log::capture();
+    let (cluster, coordinator, _workers) = Cluster::of(1).await;
+    let join = ["who=\"an anonymous caller\"", "what=\"join\""];
+    log.one(&[join[0], join[1], "whom=\"worker-1\"", "from=\"10.0.0.11\"", "outcome=\"done\""]);
+    let only = TokenOptions { node_id: Some("worker-9".parse().unwrap()), ..TokenOptions::default() };
+    let only = token(&coordinator, only).await;
+    cluster.join(&Plan::worker(2), &coordinator.authority(), only).await.map(drop).unwrap_err();
+    let denied = ["outcome=\"denied\"", "reason=\"the join token is for the node worker-9 only"];
+    log.one(&[join[0], join[1], "whom=\"worker-2\"", "from=\"10.0.0.12\"", denied[0], denied[1]]);
+}
+
+#[tokio::test]
+async fn every_kind_of_line_has_the_same_fields() {
+    const FIELDS: [&str; 9] = ["who", "token_id", "what", "whom", "from", "outcome", "reason", "trace", "origin"];
+    let log = Log::capture();
+    let (cluster, coordinator, workers) = Cluster::of(2).await;
+    let second = cluster.worker(Plan::second_coordinator(), &coordinator).await;
+    sees(&second, |members| members.len() == 4).await;
+    let operator = Web::operator(cluster.dir("coordinator"));
+    let nobody = outside(&cluster, &coordinator);
+    // Denials and their count, of a method, a route and a token; acts that were done and that failed.
+    for _ in 0..7 {
+        nobody.get("/services").await;
+    }
+    nobody.call("probe/for_nodes", json!({ "number": 1 })).await.unwrap_err();
+    nobody.clone().header("authorization", "Bearer a.b.c").rpc("{}").await;
+    let credential = Credential::create(&cluster, &coordinator, "bot", "").await;
+    let issued = credential.token(&cluster, &coordinator).await;
+    client(&cluster, &coordinator, &issued).call("probe/for_nodes", json!({ "number": 1 })).await.unwrap_err();
+    operator.post("/admin/clients", json!({ "do": "remove", "name": "none" }).to_string()).await;
+    // A renewal, and a join that waits for an operator, who approves it.
+    workers[0].renew_certificate().await.unwrap();
+    let manual = token(&coordinator, TokenOptions { approval: Approval::Manual, ..TokenOptions::default() }).await;
+    let (plan, authority) = (Plan::worker(3), coordinator.authority());
+    let joins = cluster.join(&plan, &authority, manual);
+    let approves = async {
+        let find = json!({ "do": "find", "node_id": "worker-3" }).to_string();
+        let found = soon(async {
+            loop {
+                let found = operator.post("/admin/approvals", find.clone()).await;
+                if found.status == 200 {
+                    return found.json();
+                }
+                tokio::task::yield_now().await;
+            }
+        });
+        let approve = json!({ "do": "approve", "node": found.await["node"] }).to_string();
+        assert_eq!(operator.post("/admin/approvals", approve).await.status, 200);
+    };
+    let (joined, ()) = tokio::join!(soon(joins), approves);
+    drop(joined.unwrap());
+    // A revocation, heard of at another coordinator, and its handshake refused.
+    let revoke = json!({ "what": { "node": "worker-2" }, "reason": "lost" }).to_string();
+    assert_eq!(operator.post("/admin/revoke", revoke).await.status, 200);
+    let by_another = ["what=\"revoke\"", "whom=\"node worker-2\"", "from=\"node coordinator\"", "reason=\"lost\""];
+    let handshake = ["what=\"handshake\"", "reason=\"its certificate was revoked\""];
+    let is_told = |parts: &[&str]| log.audit().iter().any(|line| parts.iter().all(|part| line.contains(part)));
+    soon(async {
+        while !is_told(&by_another) || !is_told(&handshake) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    coordinator.node.stop().await;
+
+    let lines = log.audit();
+    for kind in [
+        "what=\"/services\"",
+        "repeated=",
+        "what=\"probe/for_nodes\"",
+        "reason=\"the token cannot be read",
+        "token_id=\"-\"",
+        "what=\"token issue\"",
+        "outcome=\"failed\"",
+        "what=\"cert renew\" whom=\"worker-1\"",
+        "outcome=\"pending\"",
+        "what=\"node approve\" whom=\"worker-3 (worker), key sha256:",
+        "what=\"join\" whom=\"worker-3\"",
+        "from=\"here\" outcome=\"done\" reason=\"lost\"",
+    ] {
+        assert!(lines.iter().any(|line| line.contains(kind)), "{kind} in {lines:#?}");
+    }
+    for line in &lines {
+        let (_, fields) = line.split_once(" audit: ").unwrap();
+        let names: Vec<_> = FIELDS.iter().filter(|name| fields.contains(&format!(" {name}=\""))).collect();
+        assert_eq!(names.len(), FIELDS.len(), "{names:?} in {line}");
+    }
 }
 
 #[tokio::test]

@@ -381,6 +381,25 @@ async fn replaced_keys_end_all_tokens_on_every_node() {
     assert!(is_good(&cluster, &worker, &fresh).await);
 }
 
+#[tokio::test]
+async fn of_keys_that_are_replaced_several_times_at_once_the_last_are_known_on_every_node() {
+    let (cluster, coordinator, worker, credential) = cluster().await;
+    let operator = Web::operator(cluster.dir("coordinator"));
+    for _ in 0..3 {
+        let replace = || operator.post("/admin/clients", r#"{"do":"replace_keys"}"#);
+        let (a, b, c, d) = tokio::join!(replace(), replace(), replace(), replace());
+        assert!([a, b, c, d].iter().all(|answer| answer.status == 200));
+        let token = credential.token(&cluster, &coordinator).await;
+        assert!(is_good(&cluster, &coordinator, &token).await, "at the coordinator itself");
+        soon(async {
+            while !is_good(&cluster, &worker, &token).await {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+}
+
 /// A token that is all right but for who signed it.
 fn forged(coordinator: &Member, pair: &Ed25519KeyPair, kid: &str) -> String {
     let cluster = common::identity(coordinator).peer().cluster.clone();

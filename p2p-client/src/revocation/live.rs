@@ -13,7 +13,10 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use super::{ChainKeys, ClientTokenId, Guarded, KeyHash, RevocationSet, guard::Cut};
-use crate::protocol::NodeId;
+use crate::{
+    audit::{Line, Outcome},
+    protocol::NodeId,
+};
 
 /// The revocations that a program knows of. Clones share them.
 ///
@@ -85,7 +88,8 @@ impl Revocations {
         self.inner.set.store(Arc::new(set));
         let set = self.inner.set.load();
         for peer in self.inner.guarded().values().filter(|peer| set.is_chain_revoked(&peer.node_id, &peer.keys)) {
-            tracing::warn!(target: "audit", node = %peer.node_id, "a connection of a revoked node is cut");
+            let node = format!("node {}", peer.node_id);
+            Line::new(&node, "connection", Outcome::Denied).from(&node).reason("it was revoked; the connection is cut").write();
             peer.cut.cut();
         }
         self.inner.changed.send_replace(());

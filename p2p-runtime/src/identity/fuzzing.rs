@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn a_joiners_message_is_read_as_it_was_written_or_not_at_all() {
-        let tokens = ["\"", "{", "}", ",", ":", "null", "hello", "request", "[", "1", "::1", "169.254.169.254"];
+        let tokens = ["\"", "{", "}", ",", ":", "null", "hello", "request", "wait", "[", "1", "::1", "169.254.169.254"];
         run("join_message", 10_000, &tokens, messages, join_message);
     }
 
@@ -87,7 +87,8 @@ mod tests {
     fn messages() -> Vec<(&'static str, Vec<u8>)> {
         let hello = r#"{"step":"hello","version":1,"node_id":"worker-1","role":"worker","addresses":["10.0.0.5","node.example.org","fd00::1"],"token_id":"0123456789abcdef"}"#;
         let prove = r#"{"step":"request","nonce":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA","csr":"MIIB","proof":"c2lnbmVk"}"#;
-        vec![("hello", hello.into()), ("prove", prove.into())]
+        let wait = r#"{"step":"wait","nonce":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}"#;
+        vec![("hello", hello.into()), ("prove", prove.into()), ("wait", wait.into())]
     }
 
     #[test]

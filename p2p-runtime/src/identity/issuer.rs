@@ -3,35 +3,39 @@
 //! Data flows so: request → [`Desk`] (who proved what) → limits of the token, binding of the node id → challenge of every
 //! address → certificate, with the token's use and the node's binding as one durable write. The limits are looked at
 //! twice, before anybody is called and again at the write, where one lock makes sure that a token used twice at once
-//! lets in one.
+//! lets in one. Where the token asks for an operator's approval, the write notes a request instead (`approving`), until the node of an
+//! approved one asks again.
 
+mod admitting;
+mod approving;
 mod renewing;
 
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
 use arc_swap::ArcSwap;
 use p2p_client::{
     protocol::{NodeId, Role, UnixMillis},
-    revocation::{Reason, RevocationSet, Subject},
+    revocation::{Reason, Subject},
     wire::tls::{ChannelBinding, TrustedRoot},
 };
-use rustls_pki_types::{CertificateDer, UnixTime};
+use rustls_pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 use super::{
     address::Host,
-    ca::{CaError, CertificateHash, IssuingCa, NodeNames, RootCa},
+    approval::Approvals,
+    ca::{CaError, CertificateHash, IssuingCa, RootCa},
     challenge::{self, CHALLENGE_PORT, ChallengeFetcher, Question},
     error::IdentityError,
-    join::{Candidate, CertReply, CertRequest, Desk, Issued, LeftOut, Refused, Seed},
+    join::{Candidate, CertReply, CertRequest, Desk, Prove, Refused, Seed},
     key::{KeyThumbprint, NodeKey},
     revocation::{Ledger, RevokeError},
     token::{JoinToken, TokenId},
-    token_table::{TokenOptions, TokenRecord, TokenRefused, TokenTable},
+    token_table::{TokenOptions, TokenRecord, TokenTable},
     vault::{Change, Vault, VaultError, json},
 };
 
@@ -109,6 +113,10 @@ struct Inner {
     options: IssuerOptions,
     /// Read without waiting for the disk; replaced only by who holds `writing`.
     tokens: ArcSwap<TokenTable>,
+    /// Read and replaced in the same way.
+    approvals: ArcSwap<Approvals>,
+    /// Says that something was decided.
+    decided: watch::Sender<()>,
     /// Held from the decision through the durable write, so that both are one.
     writing: Mutex<()>,
     desk: Mutex<Desk>,
@@ -143,12 +151,15 @@ impl Issuer {
             Some(stored) => serde_json::from_slice(&stored).map_err(|error| unreadable_tokens(&error))?,
             None => TokenTable::default(),
         };
+        let approvals = approving::load(&*vault)?;
         Ok(Some(Self(Arc::new(Inner {
             ca,
             vault,
             ledger,
             options,
             tokens: ArcSwap::from_pointee(tokens),
+            approvals: ArcSwap::from_pointee(approvals),
+            decided: watch::Sender::default(),
             writing: Mutex::default(),
             desk: Mutex::default(),
             renewals: Mutex::default(),
@@ -225,30 +236,48 @@ impl Issuer {
     /// # Errors
     /// Why the node is not let in. Refusals that only a holder of the token can cause are logged with its id.
     pub async fn handle(&self, request: CertRequest, channel: ChannelBinding, remote: SocketAddr) -> Result<CertReply, Refused> {
-        let now = (self.0.options.clock)();
+        self.answer(request, channel, remote).await.outcome
+    }
+
+    /// The same, with who asked.
+    pub async fn answer(&self, request: CertRequest, channel: ChannelBinding, remote: SocketAddr) -> Answered {
         match request {
             CertRequest::Hello(hello) => {
-                let port = self.0.options.challenge_port;
-                lock(&self.0.desk).hello(hello, channel, remote.ip(), port, now).map(CertReply::Hello)
+                let (now, port) = ((self.0.options.clock)(), self.0.options.challenge_port);
+                let node_id = Some(hello.node_id.clone());
+                let outcome = lock(&self.0.desk).hello(hello, channel, remote.ip(), port, now).map(CertReply::Hello);
+                Answered { node_id, outcome }
             }
             CertRequest::Prove(prove) => {
-                let candidate = lock(&self.0.desk).prove(&prove, &channel, &self.0.tokens.load(), now);
-                let outcome = match candidate {
-                    Ok(candidate) => self.enrol(candidate).await,
-                    Err(refused) => Err(refused),
-                };
+                let node_id = lock(&self.0.desk).claims(&prove.nonce);
+                let outcome = self.take_proof(&prove, channel).await;
                 if let Err(refused) = &outcome {
                     tracing::warn!(%remote, %refused, "refused to let a node join");
                 }
-                outcome.map(CertReply::Issued)
+                Answered { node_id, outcome }
             }
+            CertRequest::Wait(wait) => Answered { node_id: None, outcome: self.wait(wait, &channel).await },
         }
     }
 
-    async fn enrol(&self, candidate: Candidate) -> Result<Issued, Refused> {
+    async fn take_proof(&self, prove: &Prove, channel: ChannelBinding) -> Result<CertReply, Refused> {
+        let now = (self.0.options.clock)();
+        let candidate = lock(&self.0.desk).prove(prove, &channel, &self.0.tokens.load(), now)?;
+        let key = candidate.key.thumbprint().into();
+        let reply = self.enrol(candidate).await?;
+        if matches!(reply, CertReply::Waiting(_)) {
+            lock(&self.0.desk).let_wait(prove.nonce, channel, key, now);
+        }
+        Ok(reply)
+    }
+
+    async fn enrol(&self, candidate: Candidate) -> Result<CertReply, Refused> {
         let candidate = Arc::new(candidate);
         let first = candidate.clone();
-        self.blocking(move |inner| inner.admit(&first).map(drop)).await.unwrap_or_else(|e| Err(e.into()))?;
+        let admission = self.blocking(move |inner| inner.admit(&first)).await.unwrap_or_else(|e| Err(e.into()))?;
+        if admission.approving == admitting::Approving::Waits {
+            return Ok(self.0.on_hold(&candidate.key.thumbprint().into()));
+        }
 
         let options = &self.0.options;
         let question = Question {
@@ -261,7 +290,7 @@ impl Issuer {
         if proved.is_empty() {
             return Err(Refused::NoAddressProved { port: options.challenge_port, tried: left_out });
         }
-        self.blocking(move |inner| inner.issue(&candidate, &proved, left_out)).await.unwrap_or_else(|e| Err(e.into()))
+        self.blocking(move |inner| inner.issue(&candidate, proved, left_out)).await.unwrap_or_else(|e| Err(e.into()))
     }
 
     /// Runs what blocks on the disk where it may. It runs to its end even if the caller goes away.
@@ -271,12 +300,13 @@ impl Issuer {
     }
 }
 
-/// How a candidate is let in.
-struct Admission {
-    /// It takes a use of its token.
-    spends: bool,
-    /// It was revoked, and that ends for its new key.
-    readmits: bool,
+/// What was answered to a join request, and to whom.
+#[derive(Debug)]
+pub struct Answered {
+    /// The name of the node that asked, where it said it. Nothing of it is proved where the outcome is a refusal.
+    pub node_id: Option<NodeId>,
+    /// What came of it.
+    pub outcome: Result<CertReply, Refused>,
 }
 
 impl Inner {
@@ -286,89 +316,12 @@ impl Inner {
         UnixMillis((self.options.clock)().0.max(after))
     }
 
-    /// Whether and how this candidate is let in. A node that has its certificate by this token and this key asks again,
-    /// because the answer was lost: that takes no use of its token.
-    fn admit(&self, candidate: &Candidate) -> Result<Admission, Refused> {
-        let (key, node_id) = (candidate.key.thumbprint(), &candidate.node_id);
-        let set = self.ledger.revocations().set();
-        if set.is_key_revoked(&key.into()) {
-            return Err(Refused::KeyRevoked { node_id: node_id.clone() });
-        }
-        if set.is_join_token_revoked(&candidate.token.to_string()) {
-            return Err(TokenRefused::Revoked.into());
-        }
-        let bound = self.bound(node_id)?;
-        let again = bound.as_ref().is_some_and(|node| node.token == Some(candidate.token) && node.role == candidate.role);
-        let is_bound = bound.map(|node| node.key == key);
-        let readmits = self.readmits(candidate, &set, is_bound == Some(true))?;
-        if is_bound == Some(false) && !readmits {
-            return Err(Refused::NodeBound { node_id: node_id.clone() });
-        }
-        match self.tokens.load().authorise(candidate.token, candidate.role, node_id, (self.options.clock)()) {
-            Ok(_) => Ok(Admission { spends: !again || readmits, readmits }),
-            Err(TokenRefused::Used) if again && !readmits => Ok(Admission { spends: false, readmits }),
-            Err(refused) => Err(refused.into()),
-        }
-    }
-
-    /// Whether this candidate is a revoked node that an operator lets in again: by a token that was made for it by name after it
-    /// was revoked, and with another key.
-    fn readmits(&self, candidate: &Candidate, set: &RevocationSet, has_old_key: bool) -> Result<bool, Refused> {
-        let node_id = &candidate.node_id;
-        let Some(revoked_at) = set.revoked_at(node_id) else { return Ok(false) };
-        let tokens = self.tokens.load();
-        let token = tokens.get(candidate.token);
-        if !token.is_some_and(|token| token.node_id.as_ref() == Some(node_id) && token.created > revoked_at) {
-            return Err(Refused::NodeRevoked { node_id: node_id.clone() });
-        }
-        if has_old_key { Err(Refused::KeyRevoked { node_id: node_id.clone() }) } else { Ok(true) }
-    }
-
     fn bound(&self, node_id: &NodeId) -> Result<Option<IssuedNode>, Refused> {
         let Some(stored) = self.vault.get(&format!("{NODES}{node_id}.json"))? else { return Ok(None) };
         serde_json::from_slice(&stored).map(Some).map_err(|e| {
             tracing::error!(%node_id, error = %e, "the record of this node is damaged");
             Refused::Unavailable { reason: "a damaged record".into() }
         })
-    }
-
-    /// Issues the certificate. The use of the token and the binding of the node id are one durable write, before which
-    /// the certificate exists nowhere but here.
-    fn issue(&self, candidate: &Candidate, proved: &[Host], left_out: Vec<LeftOut>) -> Result<Issued, Refused> {
-        let writing = lock(&self.writing);
-        let mut next = TokenTable::clone(&self.tokens.load());
-        let Admission { spends, readmits } = self.admit(candidate)?;
-        if spends {
-            next.spend(candidate.token);
-        }
-        let clock = (self.options.clock)();
-        let names = NodeNames { node_id: &candidate.node_id, role: candidate.role, addresses: proved };
-        let now = UnixTime::since_unix_epoch(Duration::from_millis(clock.0));
-        let chain = self.ca.issue(&candidate.key, &names, now)?;
-        let record = IssuedNode {
-            node_id: candidate.node_id.clone(),
-            role: candidate.role,
-            key: candidate.key.thumbprint(),
-            token: Some(candidate.token),
-            issued: clock,
-            certificate: chain.first().map(CertificateHash::of),
-            previous: None,
-        };
-        let mut changes = vec![tokens_change(&next)?, node_change(&record)?];
-        let mut readmission = None;
-        if readmits {
-            let prepared = self.ledger.prepare_readmission(record.node_id.clone(), record.key.into())?;
-            changes.push(prepared.change()?);
-            readmission = Some(prepared);
-        }
-        self.vault.update(changes)?;
-        self.tokens.store(Arc::new(next));
-        if let Some(readmission) = readmission {
-            self.ledger.take_effect(readmission);
-        }
-        drop(writing);
-        tracing::info!(node_id = %record.node_id, role = %record.role, token = %candidate.token, "let a node join");
-        Ok(Issued::new(&chain, self.ca.root().cluster().clone(), (self.options.seed)(), left_out, clock))
     }
 }
 

@@ -9,6 +9,7 @@
 //! Keys are made where they are used and written only into the store, through the [`Vault`] seam.
 
 mod address;
+pub(crate) mod approval;
 mod attest;
 mod ca;
 mod challenge;
@@ -31,6 +32,7 @@ mod vault;
 
 pub use self::{
     address::{Host, InvalidHost},
+    approval::{ApprovalError, MAX_WAITING, PendingNode},
     attest::{AttestError, Attestor},
     ca::{AUTHORITY_VALIDITY, BACKDATED, CaError, CertificateHash, IssuingCa, NODE_VALIDITY, NodeNames, RootCa},
     challenge::{CHALLENGE_PORT, CHALLENGE_TIMEOUT, ChallengeError, ChallengeFetcher, HttpFetcher},
@@ -38,14 +40,14 @@ pub use self::{
         BearerRefused, ClientName, ClientRecord, ClientSecret, DEFAULT_TTL, GrantRefused, InvalidClientName, MAX_TTL,
     },
     error::IdentityError,
-    issuer::{Clock, IssuedNode, Issuer, IssuerOptions, SeedSource},
+    issuer::{Answered, Clock, IssuedNode, Issuer, IssuerOptions, SeedSource},
     join::{CertReply, CertRequest, JoinError, JoinEvent, JoinOptions, Joined, Refused, join},
     key::{KeyError, KeyThumbprint, NodeKey, PublicKey},
     node::NodeIdentity,
     responder::{Answering, ChallengeResponder, PORT_PATIENCE, ResponderError},
     revocation::{Ledger, RevokeError},
     token::{InvalidTokenId, JoinToken, TokenError, TokenId, TokenKey, TokenKeyError},
-    token_table::{TokenOptions, TokenRecord, TokenRefused, TokenTable},
+    token_table::{Approval, TokenOptions, TokenRecord, TokenRefused, TokenTable, UnknownApproval},
     vault::{Change, Vault, VaultError},
 };
 

@@ -13,6 +13,43 @@ use super::token::{JoinToken, TokenId, TokenKey, TokenKeyError};
 /// How long a token is remembered after it expired.
 const REMEMBERED: Duration = Duration::from_hours(30 * 24);
 
+/// Who lets in a node that has proved its token.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Approval {
+    /// The token is enough.
+    #[default]
+    Auto,
+    /// An operator approves each node, by its key: `p2p node approve`.
+    Manual,
+}
+
+/// A text that is no [`Approval`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no kind of approval; write auto (the token is enough) or manual (an operator approves each node)")]
+pub struct UnknownApproval(String);
+
+impl std::str::FromStr for Approval {
+    type Err = UnknownApproval;
+
+    fn from_str(text: &str) -> Result<Self, UnknownApproval> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "manual" => Ok(Self::Manual),
+            other => Err(UnknownApproval(other.chars().take(40).collect())),
+        }
+    }
+}
+
+impl std::fmt::Display for Approval {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Auto => "auto",
+            Self::Manual => "manual",
+        })
+    }
+}
+
 /// What a new token allows.
 #[derive(Debug, Clone)]
 pub struct TokenOptions {
@@ -24,12 +61,14 @@ pub struct TokenOptions {
     pub ttl: Duration,
     /// The one node that may use it, if it is meant for one.
     pub node_id: Option<NodeId>,
+    /// Who lets its nodes in.
+    pub approval: Approval,
 }
 
 impl Default for TokenOptions {
-    /// One worker, within 24 hours.
+    /// One worker, within 24 hours, without an operator.
     fn default() -> Self {
-        Self { role: Role::Worker, uses: NonZeroU32::MIN, ttl: Duration::from_hours(24), node_id: None }
+        Self { role: Role::Worker, uses: NonZeroU32::MIN, ttl: Duration::from_hours(24), node_id: None, approval: Approval::Auto }
     }
 }
 
@@ -52,6 +91,9 @@ pub struct TokenRecord {
     pub node_id: Option<NodeId>,
     /// Whether an operator took it back.
     pub revoked: bool,
+    /// Who lets its nodes in.
+    #[serde(default)]
+    pub approval: Approval,
 }
 
 /// Why a token does not let this node in.
@@ -116,6 +158,7 @@ impl TokenTable {
             expires: UnixMillis(now.0.saturating_add(millis(options.ttl))),
             node_id: options.node_id,
             revoked: false,
+            approval: options.approval,
         };
         Ok(self.records.entry(token.id()).or_insert(record))
     }
@@ -173,7 +216,7 @@ impl TokenTable {
     }
 }
 
-fn millis(span: Duration) -> u64 {
+pub(super) fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -221,6 +264,19 @@ mod tests {
         assert!(table.revoke(id));
         assert!(!table.revoke(other));
         assert_eq!(table.authorise(id, Role::Worker, &node("only"), NOW), Err(TokenRefused::Revoked));
+    }
+
+    #[test]
+    fn a_kind_of_approval_is_read_as_it_is_written_and_a_token_of_an_earlier_version_needs_none() {
+        for kind in [Approval::Auto, Approval::Manual] {
+            assert_eq!(kind.to_string().parse(), Ok(kind));
+        }
+        assert!("maybe".parse::<Approval>().unwrap_err().to_string().contains("write auto"));
+        let (table, id) = table(TokenOptions { approval: Approval::Manual, ..TokenOptions::default() });
+        assert_eq!(table.get(id).unwrap().approval, Approval::Manual);
+        let mut stored = serde_json::to_value(table.get(id).unwrap()).unwrap();
+        stored.as_object_mut().unwrap().remove("approval");
+        assert_eq!(serde_json::from_value::<TokenRecord>(stored).unwrap().approval, Approval::Auto);
     }
 
     #[test]

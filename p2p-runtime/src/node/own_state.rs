@@ -3,7 +3,10 @@
 use std::sync::{Arc, Weak};
 
 use futures::future::{BoxFuture, FutureExt};
-use p2p_client::protocol::NodeId;
+use p2p_client::{
+    audit::{Line, Outcome},
+    protocol::NodeId,
+};
 use tokio::task::spawn_blocking;
 
 use crate::{
@@ -69,7 +72,6 @@ impl Own {
         };
         let mark = spawn_blocking(move || SetBack::note_older_copy(&store, was, voided_tokens)).await??;
         tracing::error!(
-            target: "audit",
             node = %self.node_id,
             found = %found.revision,
             was = %was.revision,
@@ -77,6 +79,12 @@ impl Own {
             "an older copy of this node's store was put back: what was acknowledged since is lost. It takes what was revoked since from the other \
              nodes; make new join tokens with `p2p token create`, and find out who put it back"
         );
+        let reason = format!("an older copy of the store was put back; {} open join tokens were taken back", mark.voided_tokens);
+        Line::new(format_args!("node {}", self.node_id), "store", Outcome::Done)
+            .whom("join tokens")
+            .from("here")
+            .reason(reason)
+            .write();
         Ok(true)
     }
 }

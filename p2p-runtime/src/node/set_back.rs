@@ -1,8 +1,8 @@
 //! A node whose store goes back in time: restored from a backup, recovered from an earlier save, or replaced by an older copy.
 //!
-//! What happened since is not in it. So its open join tokens are taken back, as they may have let somebody in since; and the
-//! store is marked ([`SetBack`]), so that the node knows that others have revocations and counters that it has not. How often it
-//! happened is counted in the store, for whoever remembers how far it had come (`network::standing`).
+//! What happened since is not in it. So its open join tokens are taken back, as they may have let somebody in since, with the requests that
+//! wait for an operator's approval; and the store is marked ([`SetBack`]), so that the node knows that others have revocations and counters
+//! that it has not. How often it happened is counted in the store, for whoever remembers how far it had come (`network::standing`).
 
 use std::path::{Path, PathBuf};
 
@@ -76,6 +76,10 @@ impl SetBack {
             let (tokens, voided) = identity::void_open_tokens(stored.expose(), at)?;
             entries.put(identity::TOKENS, tokens)?;
             voided_tokens = voided;
+        }
+        // What was decided about them since is not known; their nodes need a fresh token.
+        for request in entries.list(identity::approval::FOLDER) {
+            entries.remove(&request);
         }
         let turns = turns_of(entries.get(TURNS))? + 1;
         Self { at, to, by, voided_tokens }.put(entries, turns)

@@ -13,7 +13,7 @@ use crate::{
     context::Context,
     identity::{
         Clock, IdentityError, Ledger, Vault, VaultError,
-        client_token::{KeyRing, METADATA, PublishedKeys, RevokedTokens, TokenAuthority, TokenVerifier},
+        client_token::{KeyRing, METADATA, RevokedTokens, TokenAuthority, TokenVerifier},
     },
     storage::Store,
     web::ClientTokens,
@@ -43,7 +43,7 @@ pub(super) fn load(enrolment: &Enrolment, ledger: Ledger) -> Result<ClientTokens
         Role::Worker => None,
     };
     if let Some(authority) = &authority {
-        ring.announced(&who.node_id, authority.published(), clock());
+        ring.announced(&who.node_id, || authority.published(), clock());
     }
     Ok(ClientTokens { verifier: TokenVerifier::new(who.cluster.clone(), ring, revoked, clock), authority })
 }
@@ -76,12 +76,14 @@ impl Following {
     }
 }
 
-/// Makes a coordinator's keys known: to this node, and to the others by what it says of itself.
-pub(crate) async fn publish_token_keys(cx: &Context, ring: &KeyRing, keys: PublishedKeys) {
-    let text = keys.to_metadata();
-    ring.announced(cx.node_id(), keys, UnixMillis::now());
+/// Makes a coordinator's keys known, as they are when that takes effect: to this node, and to the others by what it says of itself. So
+/// whoever changed them last, the latest are known in the end.
+pub(crate) async fn publish_token_keys(cx: &Context, ring: &KeyRing, authority: &TokenAuthority) {
+    ring.announced(cx.node_id(), || authority.published(), UnixMillis::now());
     let Some(membership) = cx.membership() else { return };
-    if let Err(error) = membership.update_me(move |me| drop(me.metadata.insert(METADATA.to_owned(), text))).await {
+    let latest = authority.clone();
+    let say = move |me: &mut NodeInfo| drop(me.metadata.insert(METADATA.to_owned(), latest.published().to_metadata()));
+    if let Err(error) = membership.update_me(say).await {
         tracing::warn!(%error, "the keys of tokens could not be made known; the others will not believe tokens that they sign");
     }
 }
@@ -90,11 +92,11 @@ pub(crate) async fn publish_token_keys(cx: &Context, ring: &KeyRing, keys: Publi
 async fn rotate(cx: Context, authority: TokenAuthority, ring: KeyRing, stop: CancellationToken) {
     while stop.run_until_cancelled(sleep(LOOK_EVERY)).await.is_some() {
         match authority.rotate_if_due().await {
-            Ok(Some(keys)) => {
+            Ok(true) => {
                 tracing::info!("a fresh key signs tokens, in ten minutes");
-                publish_token_keys(&cx, &ring, keys).await;
+                publish_token_keys(&cx, &ring, &authority).await;
             }
-            Ok(None) => {}
+            Ok(false) => {}
             Err(error) => tracing::error!(%error, "the key of tokens could not be changed; trying again in 5 minutes"),
         }
     }

@@ -93,7 +93,7 @@ impl Caller for NodeCaller {
 
     fn denied(&self, method: &MethodSpec, chain: Option<&Chain>) {
         let (trace, origin) = chain.map_or((None, None), |chain| (chain.trace, chain.origin.as_deref()));
-        let subject = Subject { who: &self.identity, what: &method.path, from: &Whence::Here, trace, origin };
+        let subject = Subject { who: &self.identity, what: &method.path, whom: None, from: &Whence::Here, trace, origin };
         self.cx.audit().denied(subject, None);
     }
 

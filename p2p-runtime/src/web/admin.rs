@@ -11,7 +11,7 @@ use http::StatusCode;
 use p2p_client::protocol::{ErrorCode, NodeId, Role, RpcError};
 use serde::{Deserialize, Serialize};
 
-use crate::identity::{Refused, TokenOptions};
+use crate::identity::{Approval, Refused, TokenOptions};
 
 use super::{
     requester::{Refusal, Requester},
@@ -35,6 +35,9 @@ pub struct TokenRequest {
     /// The only node id that it is good for.
     #[serde(default)]
     pub node_id: Option<NodeId>,
+    /// Whether an operator approves each of them; not unless said.
+    #[serde(default)]
+    pub approval: Approval,
 }
 
 /// The answer: the token itself, which is shown once and kept nowhere.
@@ -69,10 +72,10 @@ pub(super) async fn create_token(
         Err(error) => return Ok(error.into_response()),
     };
     let request: TokenRequest = serde_json::from_slice(&body).map_err(|error| unreadable(&error))?;
-    let what = format!("join token create --role {} --uses {}", request.role, request.uses);
+    let told = format!("role {}, uses {}, approval {}", request.role, request.uses, request.approval);
     let made = issuer.create_token(TokenOptions::from(request)).await;
-    let told = made.as_ref().map(|token| token.id().to_string());
-    state.cx.audit().done(requester.subject(&what), told.as_deref());
+    let id = made.as_ref().map(|token| token.id().to_string()).unwrap_or_default();
+    state.cx.audit().done(requester.subject("join token create").to(&id), made.as_ref().map(|_| &*told));
     let token = made.map_err(internal)?;
     let me = state.cx.membership().and_then(|membership| membership.members().get(state.cx.node_id()).cloned());
     let authority = me.map(|me| me.authority()).unwrap_or_default();
@@ -88,8 +91,8 @@ fn unreadable(error: &serde_json::Error) -> Refusal {
 
 impl From<TokenRequest> for TokenOptions {
     fn from(request: TokenRequest) -> Self {
-        let TokenRequest { role, ttl_seconds, uses, node_id } = request;
-        Self { role, uses, ttl: Duration::from_secs(ttl_seconds), node_id }
+        let TokenRequest { role, ttl_seconds, uses, node_id, approval } = request;
+        Self { role, uses, ttl: Duration::from_secs(ttl_seconds), node_id, approval }
     }
 }
 

@@ -107,14 +107,8 @@ fn issue(
 ) -> Result<Response, AuthError> {
     let scopes: Option<Scopes> = grant.scope.as_deref().map(str::parse).transpose()?;
     let issued = authority.issue(proof, scopes, grant.ttl_seconds.map(Duration::from_secs))?;
-    let told = format!(
-        "for {}, id {}, good for {} s, scopes {:?}",
-        issued.client,
-        issued.id,
-        issued.good_for.as_secs(),
-        issued.scopes.to_string()
-    );
-    state.cx.audit().done::<AuthError>(requester.subject("token issue"), Ok(&told));
+    let told = format!("id {}, good for {} s, scopes {:?}", issued.id, issued.good_for.as_secs(), issued.scopes.to_string());
+    state.cx.audit().done::<AuthError>(requester.subject("token issue").to(&issued.client), Ok(&told));
     Ok(reply(&issued))
 }
 

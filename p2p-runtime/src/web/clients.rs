@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     identity::{
         ClientName, DEFAULT_TTL, GrantRefused, MAX_TTL,
-        client_token::{ClientOptions, InvalidTokenId, PublishedKeys, TokenAuthority, TokenId},
+        client_token::{ClientOptions, InvalidTokenId, TokenAuthority, TokenId},
     },
     node::publish_token_keys,
     storage::{Secret, base64_secret},
@@ -105,14 +105,15 @@ pub struct ClientShown {
 }
 
 impl ClientCommand {
-    /// It as the audit log tells of it.
-    fn told(&self) -> String {
+    /// It as the audit log tells of it: what, to whom, and what more there is to say.
+    fn told(&self) -> (&'static str, String, String) {
+        let nothing = String::new;
         match self {
-            Self::Create { name, scopes, .. } => format!("client create {name} with scopes {:?}", scopes.to_string()),
-            Self::List => "client list".to_owned(),
-            Self::Remove { name } => format!("client remove {name}"),
-            Self::Revoke { token_id } => format!("token revoke {token_id}"),
-            Self::ReplaceKeys => "client replace-keys".to_owned(),
+            Self::Create { name, scopes, .. } => ("client create", name.to_string(), format!("scopes {:?}", scopes.to_string())),
+            Self::List => ("client list", nothing(), nothing()),
+            Self::Remove { name } => ("client remove", name.to_string(), nothing()),
+            Self::Revoke { token_id } => ("token revoke", token_id.clone(), nothing()),
+            Self::ReplaceKeys => ("client replace-keys", nothing(), nothing()),
         }
     }
 }
@@ -127,9 +128,10 @@ pub(super) async fn administer(
         let text = "this node makes no tokens; run `p2p client` on a coordinator";
         return Err(Refusal(StatusCode::CONFLICT, RpcError::new(ErrorCode::INVALID_REQUEST, text)));
     };
-    let told = command.told();
+    let (what, whom, more) = command.told();
     let done = carry_out(&state, authority, command).await;
-    state.cx.audit().done(requester.subject(&told), done.as_ref().map(|_| "").map_err(|refused| &refused.1.message));
+    let outcome = done.as_ref().map(|_| &*more).map_err(|refused| &refused.1.message);
+    state.cx.audit().done(requester.subject(what).to(&whom), outcome);
     done.map(Json)
 }
 
@@ -153,8 +155,8 @@ async fn carry_out(state: &WebState, authority: &TokenAuthority, command: Client
         },
         ClientCommand::Revoke { token_id } => revoke(state, &token_id).await,
         ClientCommand::ReplaceKeys => {
-            let keys: PublishedKeys = authority.replace_keys().await.map_err(|error| refusal(&error))?;
-            publish_token_keys(&state.cx, state.tokens.verifier.ring(), keys).await;
+            authority.replace_keys().await.map_err(|error| refusal(&error))?;
+            publish_token_keys(&state.cx, state.tokens.verifier.ring(), authority).await;
             Ok(ClientReply::ReplaceKeys)
         }
     }

@@ -1,6 +1,6 @@
 //! What a node that wants to join can reach: the root certificate, and the join itself; and where those that have joined renew.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
     Extension,
@@ -17,9 +17,9 @@ use p2p_client::{
 use crate::{
     audit::{Subject, Whence},
     identity::{
-        CertRequest,
+        Answered, CertReply, CertRequest, Refused,
         join::encode_outcome,
-        renewal::{self, RenewRequest},
+        renewal::{self, RenewReply, RenewRequest},
     },
     transport::{RemoteAddr, ShownCertificate},
 };
@@ -66,18 +66,40 @@ pub(super) async fn cert_request(
         Ok(body) => body,
         Err(error) => return Ok(error.into_response()),
     };
-    let outcome = match CertRequest::from_json(&body) {
-        Ok(request) => issuer.handle(request, channel, remote).await,
-        Err(refused) => Err(refused),
+    let answered = match CertRequest::from_json(&body) {
+        Ok(wait @ CertRequest::Wait(_)) => unless_stopping(&state, issuer.answer(wait, channel, remote)).await,
+        Ok(request) => issuer.answer(request, channel, remote).await,
+        Err(refused) => Answered { node_id: None, outcome: Err(refused) },
     };
-    if let Err(refused) = &outcome {
-        let from = Whence::Address(remote.ip());
-        let subject = Subject { who: &CallerId::Anonymous, what: "join", from: &from, trace: None, origin: None };
-        state.cx.audit().denied(subject, Some(refused));
-    }
+    tell(&state, &answered, remote);
+    let outcome = answered.outcome;
     let (status, body) = encode_outcome(&outcome);
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     Ok((status, [(CONTENT_TYPE, "application/json")], body).into_response())
+}
+
+/// Answers to nodes that wait for an operator are held back. They never hold up a coordinator that stops.
+async fn unless_stopping(state: &WebState, answer: impl Future<Output = Answered>) -> Answered {
+    let stopping = || {
+        let refused = Refused::Unavailable { reason: "it is stopping".into() };
+        Answered { node_id: None, outcome: Err(refused) }
+    };
+    state.cx.shutdown_token().run_until_cancelled(answer).await.unwrap_or_else(stopping)
+}
+
+/// The audit log is told who was let in, who waits for an operator, and who was refused.
+fn tell(state: &WebState, answered: &Answered, remote: SocketAddr) {
+    let from = Whence::Address(remote.ip());
+    let node_id = answered.node_id.as_ref().map(ToString::to_string);
+    let subject =
+        Subject { who: &CallerId::Anonymous, what: "join", whom: node_id.as_deref(), from: &from, trace: None, origin: None };
+    match &answered.outcome {
+        Ok(CertReply::Issued(_)) => state.cx.audit().done::<Refused>(subject, Ok("")),
+        Ok(CertReply::Waiting(_)) if node_id.is_some() => state.cx.audit().pending(subject, "an operator has to approve it"),
+        // Steps on the way.
+        Ok(_) => {}
+        Err(refused) => state.cx.audit().denied(subject, Some(refused)),
+    }
 }
 
 pub(super) async fn cert_renew(
@@ -103,8 +125,12 @@ pub(super) async fn cert_renew(
         Ok(request) => issuer.renew(request, &shown).await,
         Err(refused) => Err(refused),
     };
-    if let Err(refused) = &outcome {
-        state.cx.audit().denied(requester.subject("cert renew"), Some(refused));
+    let node_id = requester.peer().map(ToString::to_string).unwrap_or_default();
+    let subject = requester.subject("cert renew").to(&node_id);
+    match &outcome {
+        Ok(RenewReply::Issued(_)) => state.cx.audit().done::<Refused>(subject, Ok("")),
+        Ok(RenewReply::Challenge { .. }) => {}
+        Err(refused) => state.cx.audit().denied(subject, Some(refused)),
     }
     let (status, body) = renewal::encode_reply(&outcome);
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

@@ -7,6 +7,7 @@
 //! [`auth`] gives and [`requester`] verifies.
 
 mod admin;
+mod approvals;
 mod auth;
 mod bodies;
 mod calls;
@@ -65,6 +66,7 @@ fn first_line(text: &str) -> &str {
 }
 
 pub use admin::{LeaveReply, TokenReply, TokenRequest};
+pub use approvals::{ApprovalCommand, ApprovalReply};
 pub(crate) use catalogue::DESCRIPTOR_PATH;
 pub use certificate::{CertificateReply, RenewalReply};
 pub use clients::{ClientCommand, ClientCreated, ClientReply, ClientShown};

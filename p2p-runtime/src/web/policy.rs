@@ -6,10 +6,14 @@ use std::sync::Arc;
 
 use axum::{Json, extract::State};
 use http::StatusCode;
-use p2p_client::protocol::{Access, CallerId, ClientIdentity, ErrorCode, NodeId, Role, RpcError, Scopes};
+use p2p_client::{
+    protocol::{Access, CallerId, ClientIdentity, ErrorCode, NodeId, Role, RpcError, Scopes, UnixMillis},
+    revocation::{KeyHash, Subject},
+};
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
 
-use crate::identity::{ClientName, client_token::ClientId};
+use crate::identity::{ClientName, ClientRecord, IssuedNode, client_token::ClientId};
 
 use super::{
     calls::RPC_PATH,
@@ -51,11 +55,28 @@ pub(super) async fn explain(
     Json(question): Json<PolicyQuestion>,
 ) -> Result<Json<Explanation>, Refusal> {
     requester.must_be_operator(&state, "/admin/policy")?;
-    let who = caller(&state, &question.who)?;
+    let Meant { who, barred } = meant(&state, &question.who)?;
     // A method has a route of its own, and is the same there.
     let method = question.what.strip_prefix(RPC_PATH).and_then(|rest| rest.strip_prefix('/')).unwrap_or(&question.what);
     let explanation = if method.starts_with('/') { of_route(&state, &who, method) } else { of_method(&state, who, method).await };
-    explanation.map(Json)
+    let explanation = explanation?;
+    Ok(Json(match barred {
+        Some(reason) => Explanation { allowed: false, reason, ..explanation },
+        None => explanation,
+    }))
+}
+
+/// Whom somebody means.
+struct Meant {
+    who: CallerId,
+    /// Why it may call nothing, whatever its tables say.
+    barred: Option<String>,
+}
+
+impl From<CallerId> for Meant {
+    fn from(who: CallerId) -> Self {
+        Self { who, barred: None }
+    }
 }
 
 fn of_route(state: &WebState, who: &CallerId, path: &str) -> Result<Explanation, Refusal> {
@@ -114,11 +135,11 @@ fn decide(who: &CallerId, what: &str, access: &Access, note: &str) -> Explanatio
 }
 
 /// Whom somebody means.
-fn caller(state: &WebState, who: &str) -> Result<CallerId, Refusal> {
+fn meant(state: &WebState, who: &str) -> Result<Meant, Refusal> {
     let invalid = |text: String| refused(StatusCode::BAD_REQUEST, ErrorCode::INVALID_REQUEST, text);
     match who.split_once(':') {
-        None if who == "anonymous" => Ok(CallerId::Anonymous),
-        None if who == "operator" => Ok(CallerId::Operator),
+        None if who == "anonymous" => Ok(CallerId::Anonymous.into()),
+        None if who == "operator" => Ok(CallerId::Operator.into()),
         Some(("node", id)) => {
             node(state, id.parse().map_err(|error: p2p_client::protocol::InvalidId| invalid(error.to_string()))?)
         }
@@ -126,7 +147,7 @@ fn caller(state: &WebState, who: &str) -> Result<CallerId, Refusal> {
             let role: Role = role.parse().map_err(|error: p2p_client::protocol::UnknownRole| invalid(error.to_string()))?;
             let id =
                 format!("some-{role}").parse().map_err(|error: p2p_client::protocol::InvalidId| invalid(error.to_string()))?;
-            Ok(CallerId::Node { id, role })
+            Ok(CallerId::Node { id, role }.into())
         }
         Some(("client", name)) => client(state, name),
         Some(("scope" | "scopes", scopes)) => {
@@ -134,7 +155,8 @@ fn caller(state: &WebState, who: &str) -> Result<CallerId, Refusal> {
                 .replace(',', " ")
                 .parse()
                 .map_err(|error: p2p_client::protocol::InvalidScope| invalid(error.to_string()))?;
-            Ok(CallerId::Client(Arc::new(ClientIdentity::new(format!("with the scopes {:?}", scopes.to_string()), scopes, ""))))
+            let name = format!("with the scopes {:?}", scopes.to_string());
+            Ok(CallerId::Client(Arc::new(ClientIdentity::new(name, scopes, ""))).into())
         }
         _ => {
             Err(invalid(format!("{who:?} is nobody; write node:ID, role:worker, client:NAME, scope:A,B, anonymous or operator")))
@@ -142,12 +164,16 @@ fn caller(state: &WebState, who: &str) -> Result<CallerId, Refusal> {
     }
 }
 
-/// A member, with the role that its certificate gives it.
-fn node(state: &WebState, id: NodeId) -> Result<CallerId, Refusal> {
+/// A member, with the role that its certificate gives it; or a node that was revoked.
+fn node(state: &WebState, id: NodeId) -> Result<Meant, Refusal> {
     let members = state.cx.membership().map(crate::network::Membership::members);
-    let found = members.as_ref().and_then(|members| members.get(&id));
-    match found {
-        Some(info) => Ok(CallerId::Node { id, role: info.role }),
+    let issued = state.issuer.as_ref().and_then(|issuer| issuer.issued(&id).ok().flatten());
+    let barred = revoked(state, &id, issued.as_ref());
+    let member = members.as_ref().and_then(|members| members.get(&id)).map(|info| info.role);
+    // What a revoked node was may not be known here any more, and does not matter.
+    let was = || barred.is_some().then(|| issued.map_or(Role::Worker, |issued| issued.role));
+    match member.or_else(was) {
+        Some(role) => Ok(Meant { who: CallerId::Node { id, role }, barred }),
         None => {
             let known: Vec<_> = members.iter().flat_map(|members| members.iter()).map(|info| info.node_id.to_string()).collect();
             let text = format!("no member is called {id}; the members are: {}", known.join(", "));
@@ -156,8 +182,54 @@ fn node(state: &WebState, id: NodeId) -> Result<CallerId, Refusal> {
     }
 }
 
+/// Why this node may call nothing, if it was revoked.
+fn revoked(state: &WebState, id: &NodeId, issued: Option<&IssuedNode>) -> Option<String> {
+    let set = state.ledger.revocations().set();
+    let key = issued.map(|issued| KeyHash::from(issued.key)).filter(|key| set.is_key_revoked(key));
+    let of_it = |subject: &Subject| match subject {
+        Subject::Node { node_id } => node_id == id && set.revoked_at(id).is_some(),
+        Subject::Key { key: of } => key == Some(*of),
+        _ => false,
+    };
+    let statement = set.iter().map(|(_, statement)| statement).filter(|statement| of_it(&statement.subject));
+    let statement = statement.max_by_key(|statement| statement.at)?;
+    let why = if statement.reason.as_str().is_empty() { String::new() } else { format!(" ({})", statement.reason.as_str()) };
+    Some(format!(
+        "node {id} may call nothing: {} was revoked on {} by {}{why}; `p2p token create --node-id {id}` lets it in again, with a new key",
+        if matches!(statement.subject, Subject::Key { .. }) { "its key" } else { "it" },
+        date(statement.at),
+        statement.by.node_id,
+    ))
+}
+
+/// Why this client gets no tokens, if it does not.
+fn credential_ended(state: &WebState, id: &ClientId, record: &ClientRecord) -> Option<String> {
+    let verifier = &state.tokens.verifier;
+    let again = format!("`p2p client remove {0}` and `p2p client create {0}` make a new one", id.name);
+    if verifier.revoked().is_credential_revoked(&record.credential) {
+        return Some(format!("client {id} may call nothing: its credential was revoked; {again}"));
+    }
+    let expired = record.expires.filter(|at| *at <= verifier.now())?;
+    Some(format!(
+        "client {id} gets no tokens any more: credential expired on {}; {again}. A token that it got before is good until its own end",
+        date(expired)
+    ))
+}
+
+/// A time for people: `2026-11-23 07:27 UTC`.
+fn date(at: UnixMillis) -> String {
+    let seconds = i64::try_from(at.0 / 1000).unwrap_or(i64::MAX);
+    match OffsetDateTime::from_unix_timestamp(seconds) {
+        Ok(at) => {
+            let month = u8::from(at.month());
+            format!("{:04}-{month:02}-{:02} {:02}:{:02} UTC", at.year(), at.day(), at.hour(), at.minute())
+        }
+        Err(_) => format!("{} ms after 1970", at.0),
+    }
+}
+
 /// A client of this coordinator, with all the scopes that it may have.
-fn client(state: &WebState, name: &str) -> Result<CallerId, Refusal> {
+fn client(state: &WebState, name: &str) -> Result<Meant, Refusal> {
     let Some(authority) = &state.tokens.authority else {
         let text = "this node keeps no clients; ask on the coordinator that made it, or by scope:A,B";
         return Err(refused(StatusCode::CONFLICT, ErrorCode::INVALID_REQUEST, text.to_owned()));
@@ -173,7 +245,8 @@ fn client(state: &WebState, name: &str) -> Result<CallerId, Refusal> {
     })?;
     let record = authority.client(&name).ok_or_else(|| unknown(authority, &name))?;
     let id = ClientId { name, keeper: me.clone() };
-    Ok(CallerId::Client(Arc::new(ClientIdentity::new(id.to_string(), record.scopes, ""))))
+    let barred = credential_ended(state, &id, &record);
+    Ok(Meant { who: CallerId::Client(Arc::new(ClientIdentity::new(id.to_string(), record.scopes, ""))), barred })
 }
 
 fn refused(status: StatusCode, code: ErrorCode, text: String) -> Refusal {

@@ -128,7 +128,7 @@ impl Requester {
 
     /// This request, as the audit log tells of it.
     pub(crate) fn subject<'a>(&'a self, what: &'a str) -> Subject<'a> {
-        Subject { who: &self.caller, what, from: &self.from, trace: self.trace, origin: None }
+        Subject { who: &self.caller, what, whom: None, from: &self.from, trace: self.trace, origin: None }
     }
 
     /// Refuses a request for a document that is not for this requester.

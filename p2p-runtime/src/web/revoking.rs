@@ -1,6 +1,6 @@
 //! Revoking by the operator, over the node's own socket: nodes, keys and tokens; and what was revoked.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use axum::{Json, extract::State};
 use http::StatusCode;
@@ -38,6 +38,16 @@ pub enum RevokeWhat {
     Key(KeyHash),
     /// A join token, of any coordinator.
     Token(TokenId),
+}
+
+impl fmt::Display for RevokeWhat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Node(node_id) => write!(f, "node {node_id}"),
+            Self::Key(key) => write!(f, "key {key}"),
+            Self::Token(id) => write!(f, "join token {id}"),
+        }
+    }
 }
 
 /// The answer: what was revoked by it.
@@ -78,12 +88,12 @@ pub(super) async fn revoke(
     Json(request): Json<RevokeRequest>,
 ) -> Result<Json<RevokeReply>, Refusal> {
     requester.must_be_operator(&state, "/admin/revoke")?;
-    let what = format!("revoke {:?}: {}", request.what, request.reason.as_str());
+    let (whom, reason) = (request.what.to_string(), request.reason.clone());
     let named = if let RevokeWhat::Node(node_id) = &request.what { Some(node_id.clone()) } else { None };
     let (subjects, known) = subjects(&state, request.what)?;
     let before = state.ledger.revocations().set();
     let made = state.ledger.revoke(subjects, request.reason).await;
-    state.cx.audit().done(requester.subject(&what), made.as_ref().map(|_| ""));
+    state.cx.audit().done(requester.subject("revoke").to(&whom), made.as_ref().map(|_| reason.as_str()));
     let made = made.map_err(|error| refusal(&error))?;
     let out_again = out_again(&before, &state.ledger.revocations().set(), named.as_ref());
     Ok(Json(RevokeReply { made: made.iter().map(RevocationInfo::from).collect(), known, out_again }))

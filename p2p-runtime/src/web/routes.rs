@@ -8,7 +8,7 @@
 //! | `POST /auth/token`, `POST /auth/revoke` | anyone: who asks proves itself there |
 //! | `GET /services`, `GET /cluster/nodes` | as the configuration says; otherwise nodes, operators and clients with a token |
 //! | `GET /openapi.json`, `GET /openapi-3.0.json`, `GET /openrpc.json` | the same |
-//! | `GET /internal/descriptor/{service}` | nodes |
+//! | `GET /internal/descriptor/{service}`, `GET /internal/pending/{node}` | nodes |
 //! | `GET /internal/ca-cert`, `POST /internal/cert-request` | anyone: joining proves itself |
 //! | `POST /internal/cert-renew` | nodes, each for itself |
 //! | `GET /internal/session/body/{ticket}` | the node whose call the result answers |
@@ -29,8 +29,8 @@ use p2p_client::protocol::Access;
 use crate::{config::HttpAccess, identity::renewal, transport::unavailable};
 
 use super::{
-    BODY_PATH, DESCRIPTOR_PATH, admin, auth, bodies, calls, catalogue, certificate, clients, configuration, documents, joining,
-    limiting, policy,
+    BODY_PATH, DESCRIPTOR_PATH, admin, approvals, auth, bodies, calls, catalogue, certificate, clients, configuration, documents,
+    joining, limiting, policy,
     requester::{Refusal, Requester},
     revoking,
     state::WebState,
@@ -60,9 +60,8 @@ pub(super) fn route_for<'a>(path: &str, access: &'a HttpAccess) -> Option<RouteF
         "/cluster/nodes" => &access.cluster_nodes,
         "/openapi.json" | "/openapi-3.0.json" | "/openrpc.json" => &access.documents,
         _ if below("/admin") => return Some(RouteFor::Operator),
-        _ if below(DESCRIPTOR_PATH) || below(BODY_PATH) || path == renewal::PATH || path == p2p_client::wire::session::PATH => {
-            &Access::Nodes
-        }
+        _ if below(DESCRIPTOR_PATH) || below(BODY_PATH) || below(approvals::PENDING_PATH) => &Access::Nodes,
+        _ if path == renewal::PATH || path == p2p_client::wire::session::PATH => &Access::Nodes,
         _ => return None,
     };
     Some(RouteFor::Access(whom))
@@ -82,6 +81,7 @@ pub(super) fn routes(state: Arc<WebState>) -> Router {
         .route("/openrpc.json", get(catalogue::openrpc_json))
         .route(&format!("{DESCRIPTOR_PATH}/{{service}}"), get(catalogue::descriptor))
         .route(&format!("{BODY_PATH}/{{ticket}}"), get(bodies::fetch))
+        .route(&format!("{}/{{node}}", approvals::PENDING_PATH), get(approvals::is_pending))
         .route("/.well-known/jwks.json", get(auth::jwks))
         .route(auth::TOKEN_PATH, post(auth::token))
         .route(auth::REVOKE_PATH, post(auth::revoke))
@@ -99,6 +99,7 @@ fn for_the_operator(state: Arc<WebState>) -> Router<Arc<WebState>> {
         .route("/admin/cert", get(certificate::show))
         .route("/admin/cert/renew", post(certificate::renew))
         .route("/admin/token", post(admin::create_token))
+        .route("/admin/approvals", post(approvals::administer))
         .route("/admin/clients", post(clients::administer))
         .route("/admin/policy", post(policy::explain))
         .route("/admin/tokens", get(revoking::tokens))

@@ -77,6 +77,9 @@ pub(super) enum CliError {
     /// Nobody agreed to a recovery.
     #[error("nothing was changed; `{again}` brings back what is good")]
     NoConsent { again: String },
+    /// Nobody agreed that a node is let in.
+    #[error("nothing was changed; if that is the key which `p2p join` shows on the node, `{again}` lets it in")]
+    NotApproved { again: String },
     /// There is no token.
     #[error(
         "a join token is needed; give it with --token, --token-file, P2P_JOIN_TOKEN or standard input; `p2p token create` on a coordinator makes one"

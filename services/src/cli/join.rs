@@ -8,7 +8,7 @@ use std::{
 };
 
 use clap::Args;
-use p2p_client::protocol::Role;
+use p2p_client::protocol::{Role, UnixMillis};
 use p2p_runtime::{
     identity::{JoinEvent, JoinToken, TokenError},
     node::{self, JoinClusterOptions, NodeBuilder},
@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::{
-    Invocation, address,
+    Invocation, address, duration,
     error::CliError,
     node_args::NodeArgs,
     output::{self, Format},
@@ -32,7 +32,8 @@ const VARIABLE: &str = "P2P_JOIN_TOKEN";
 ///
 /// The token comes by --token, --token-file, P2P_JOIN_TOKEN or standard input. It names the cluster's root key, so that nothing is
 /// trusted on first sight. While the node joins, the coordinator must reach it on port 8802. A join that was refused or interrupted
-/// can be tried again in the same folder.
+/// can be tried again in the same folder. Where the token asks for an operator's approval, the node says what the operator has to do, and
+/// waits; it may be interrupted, and goes on waiting when the command is given again.
 #[derive(Args)]
 #[command(after_help = "\
 Example:
@@ -73,7 +74,7 @@ pub(super) async fn run(
     let purpose = if Store::exists(&invocation.dir)? { Purpose::Open } else { Purpose::New };
     let password = args.password.read(purpose)?;
 
-    let format = invocation.format;
+    let (format, program) = (invocation.format, invocation.program.clone());
     let NodeArgs { node_id, advertise, listen, capabilities } = args.node;
     let options = JoinClusterOptions {
         role: args.role,
@@ -81,7 +82,7 @@ pub(super) async fn run(
         advertise,
         listen,
         capabilities,
-        progress: Arc::new(move |event| tell(format, &event)),
+        progress: Arc::new(move |event| tell(format, &program, &event)),
         store_made: Box::new(move |key| tell_recovery_key(format, key)),
         ..JoinClusterOptions::new(&invocation.dir, password, args.authority, token)
     };
@@ -134,8 +135,8 @@ fn tell_recovery_key(format: Format, key: &RecoveryKey) {
 }
 
 /// Shows a step.
-fn tell(format: Format, event: &JoinEvent) {
-    let (step, text) = step(event);
+fn tell(format: Format, program: &str, event: &JoinEvent) {
+    let (step, text) = step(program, event);
     match format {
         Format::Json => output::json_line(&step),
         Format::Table => output::line(text),
@@ -143,7 +144,7 @@ fn tell(format: Format, event: &JoinEvent) {
 }
 
 /// A step, for programs and for people.
-fn step(event: &JoinEvent) -> (Value, String) {
+fn step(program: &str, event: &JoinEvent) -> (Value, String) {
     match event {
         JoinEvent::Connecting { authority } => {
             (json!({ "event": "connecting", "authority": authority }), format!("Connecting to {authority} …"))
@@ -171,6 +172,22 @@ fn step(event: &JoinEvent) -> (Value, String) {
         JoinEvent::Answering { port } => {
             (json!({ "event": "answering", "port": port }), format!("Answering the coordinator's challenge on port {port} …"))
         }
+        JoinEvent::WaitingForApproval { coordinator, node_id, key, within } => (
+            json!({
+                "event": "waiting_for_approval", "coordinator": coordinator, "node_id": node_id, "key": key,
+                "within_seconds": within.as_secs(),
+            }),
+            format!(
+                "waiting for approval: on the coordinator {coordinator} run `{program} node approve {node_id}` (key sha256:{key}).\n\
+                 It can be approved for {}. If this is interrupted, the same command goes on.",
+                // What the answer took on its way does not make it six days.
+                duration::left(UnixMillis(within.as_secs().div_ceil(60) * 60_000), UnixMillis(0))
+            ),
+        ),
+        JoinEvent::CoordinatorAway { reason, wait } => (
+            json!({ "event": "coordinator_away", "reason": reason, "wait_ms": u64::try_from(wait.as_millis()).unwrap_or(u64::MAX) }),
+            format!("still waiting: {reason}. Asking again in {} s …", wait.as_secs()),
+        ),
         JoinEvent::Issued { left_out } => {
             let not_in_it = left_out.iter().map(|one| format!("\nNot in it is {} ({}).", one.address, one.reason));
             let text = format!("The certificate is there.{}", not_in_it.collect::<String>());

@@ -1,4 +1,6 @@
-//! `p2p node revoke|revoked`: takes nodes back, and shows what was taken back.
+//! `p2p node`: lets nodes in that wait for it, takes nodes back, and shows what was taken back.
+
+mod approval;
 
 use clap::{Args, Subcommand};
 use p2p_client::{
@@ -16,9 +18,13 @@ use super::{
     socket::{Ask, Socket, decode, text},
 };
 
-/// Takes nodes out of the cluster that do not go by themselves
+/// Lets nodes into the cluster that wait for it, and takes nodes out that do not go by themselves
 #[derive(Args)]
-#[command(after_help = "Example:\n  {program} node revoke worker-3 --reason \"stolen laptop\"")]
+#[command(after_help = "\
+Example:
+  {program} node pending
+  {program} node approve worker-7
+  {program} node revoke worker-3 --reason \"stolen laptop\"")]
 pub(super) struct NodeArgs {
     #[command(subcommand)]
     command: NodeCommand,
@@ -26,6 +32,14 @@ pub(super) struct NodeArgs {
 
 #[derive(Subcommand)]
 enum NodeCommand {
+    /// Lists the nodes that wait for approval at the coordinator in this folder
+    ///
+    /// They have joined with a token of `token create --approve manual`. What is shown of them was proved: the key, and that the addresses are
+    /// theirs.
+    #[command(after_help = "Example:\n  {program} node pending\n  {program} node pending --output json")]
+    Pending,
+    Approve(approval::ApproveArgs),
+    Deny(approval::DenyArgs),
     Revoke(RevokeArgs),
     /// Lists what was revoked: nodes, keys and tokens, with when, by whom and why
     #[command(after_help = "Example:\n  {program} node revoked\n  {program} node revoked --output json")]
@@ -64,6 +78,9 @@ pub(super) fn reason(text: &str) -> Result<Reason, String> {
 /// Carries the command out.
 pub(super) async fn run(args: NodeArgs, invocation: &Invocation) -> Result<(), CliError> {
     match args.command {
+        NodeCommand::Pending => approval::pending(invocation).await,
+        NodeCommand::Approve(args) => approval::approve(args, invocation).await,
+        NodeCommand::Deny(args) => approval::deny(args, invocation).await,
         NodeCommand::Revoke(RevokeArgs { node_id, key, reason }) => {
             let what = match (node_id, key) {
                 (Some(node_id), _) => RevokeWhat::Node(node_id),
@@ -85,11 +102,7 @@ pub(super) async fn revoke(request: RevokeRequest, invocation: &Invocation) -> R
 }
 
 fn report(what: &RevokeWhat, reply: &RevokeReply, invocation: &Invocation) {
-    let name = match what {
-        RevokeWhat::Node(node_id) => format!("node {node_id}"),
-        RevokeWhat::Key(key) => format!("key {key}"),
-        RevokeWhat::Token(id) => format!("join token {id}"),
-    };
+    let name = what.to_string();
     match invocation.format {
         Format::Json => output::json_line(&json!({ "revoked": reply.made, "known": reply.known, "out_again": reply.out_again })),
         Format::Table if reply.made.is_empty() => output::line(format!("{name} was revoked before; nothing has changed.")),

@@ -8,7 +8,7 @@ use p2p_client::{
     revocation::Reason,
 };
 use p2p_runtime::{
-    identity::{TokenId, TokenOptions, TokenRecord},
+    identity::{Approval, TokenId, TokenOptions, TokenRecord},
     node::{Enrolment, NodeError, create_token_offline},
     storage::Store,
     web::{RevokeRequest, RevokeWhat, TokenReply, TokenRequest},
@@ -67,6 +67,7 @@ struct RevokeArgs {
 Example:
   {program} token create
   {program} token create --role coordinator --ttl 15m
+  {program} token create --uses 20 --approve manual   (an operator lets each node in)
   {program} token create --uses 20 --ttl 7d --quiet > token")]
 struct CreateArgs {
     /// The role of the node that joins with it
@@ -84,6 +85,10 @@ struct CreateArgs {
     /// The only node id that it is good for
     #[arg(long, value_name = "ID")]
     node_id: Option<NodeId>,
+
+    /// Who lets its nodes in: `auto`, the token is enough; `manual`, an operator approves each of them with `node approve`
+    #[arg(long, value_name = "KIND", default_value_t = Approval::Auto)]
+    approve: Approval,
 
     /// Print the token and nothing else
     #[arg(short, long)]
@@ -118,9 +123,10 @@ async fn list(invocation: &Invocation) -> Result<(), CliError> {
             let (tokens, now): (Vec<TokenRecord>, _) = (decode(&answer)?, UnixMillis::now());
             let rows = tokens.iter().map(|token| {
                 let only = token.node_id.as_ref().map(ToString::to_string).unwrap_or_default();
-                [token.id.to_string(), token.role.to_string(), token.uses_left.to_string(), only, state(token, now)]
+                let TokenRecord { id, role, uses_left, approval, .. } = token;
+                [id.to_string(), role.to_string(), uses_left.to_string(), only, approval.to_string(), state(token, now)]
             });
-            output::line(output::table(["TOKEN", "ROLE", "USES LEFT", "ONLY FOR", "STATE"], rows));
+            output::line(output::table(["TOKEN", "ROLE", "USES LEFT", "ONLY FOR", "APPROVAL", "STATE"], rows));
         }
     }
     Ok(())
@@ -144,6 +150,7 @@ async fn create(args: CreateArgs, invocation: &Invocation) -> Result<(), CliErro
         ttl_seconds: args.ttl.as_secs().max(1),
         uses: args.uses,
         node_id: args.node_id.clone(),
+        approval: args.approve,
     };
     let body = serde_json::to_vec(&request).map_err(|error| CliError::Argument(error.to_string()))?;
     let reply = match Socket::of(invocation).try_ask(Ask::post("/admin/token", body)).await? {
@@ -181,8 +188,14 @@ fn report(args: &CreateArgs, reply: TokenReply, invocation: &Invocation) {
                 1 => format!("one {}", args.role),
                 many => format!("{many} nodes as {}", args.role),
             };
+            let approved = match args.approve {
+                Approval::Auto => String::new(),
+                Approval::Manual => {
+                    format!(", each once it was approved with `{}`", invocation.command("node approve ID"))
+                }
+            };
             output::line(format!(
-                "{}\n\nIt lets {lets_in} in within {}, and is not shown again. On the other machine:\n\n  {} join {authority}{role}{node_id} --token {}",
+                "{}\n\nIt lets {lets_in} in within {}{approved}, and is not shown again. On the other machine:\n\n  {} join {authority}{role}{node_id} --token {}",
                 *token,
                 duration::show(args.ttl),
                 invocation.program,

@@ -1,6 +1,6 @@
 //! Clients outside of the cluster, as an operator makes and removes them; and who may call what.
 
-use crate::harness::Folders;
+use crate::harness::{Folders, PATIENCE};
 
 #[test]
 fn an_operator_makes_a_client_which_gets_a_token_and_calls() {
@@ -42,7 +42,7 @@ fn an_operator_makes_a_client_which_gets_a_token_and_calls() {
     assert!(folders.run("head", &["client", "replace-keys"]).ok().starts_with("A fresh key signs tokens"));
     head.signal("TERM");
     let (_, log) = head.ended();
-    assert!(log.contains("audit: ") && log.contains("client create ci-bot"), "{log}");
+    assert!(log.contains("audit: ") && log.contains("what=\"client create\" whom=\"ci-bot\""), "{log}");
     assert!(!log.contains("p2p-secret"), "{log}");
 }
 
@@ -87,6 +87,22 @@ fn a_policy_is_explained_with_the_decision_and_the_reason() {
     assert!(explain("anonymous", "/health").starts_with("allowed: "));
     let json = folders.run("head", &["policy", "explain", "scope:a", "/services", "--output", "json"]).json();
     assert_eq!((&json["allowed"], &json["what"]), (&serde_json::json!(true), &serde_json::json!("/services")));
+    // A credential that has ended, and a node that was revoked.
+    folders.run("head", &["client", "create", "short", "--expires", "1s"]).ok();
+    let began = std::time::Instant::now();
+    let ended = loop {
+        let said = explain("client:short", "/services");
+        if said.starts_with("denied: ") {
+            break said;
+        }
+        assert!(said.starts_with("allowed: ") && began.elapsed() < PATIENCE, "{said}");
+    };
+    assert!(ended.starts_with("denied: client short@head gets no tokens any more: credential expired on 20"), "{ended}");
+    assert!(ended.contains("UTC; `p2p client remove short` and `p2p client create short` make a new one"), "{ended}");
+    folders.run("head", &["node", "revoke", "lost", "--reason", "stolen"]).ok();
+    let revoked = explain("node:lost", method);
+    assert!(revoked.starts_with("denied: node lost may call nothing: it was revoked on 20"), "{revoked}");
+    assert!(revoked.contains("by head (stolen); `p2p token create --node-id lost` lets it in again"), "{revoked}");
     let unknown = folders.run("head", &["policy", "explain", "operator", "nothing/here"]).error(1);
     assert!(unknown.contains("no node of the cluster hosts a service \"nothing\"; there are: system"), "{unknown}");
     let nobody = folders.run("head", &["policy", "explain", "somebody", method]).error(1);

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
+mod approval;
 mod clients;
 mod cluster;
 mod config;

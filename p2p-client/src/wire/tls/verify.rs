@@ -16,6 +16,7 @@ use webpki::{EndEntityCert, KeyUsage};
 
 use super::{Expect, PeerIdentity, RootKeyHash, TlsError, TlsMaterial, TrustedRoot};
 use crate::{
+    audit::{Line, Outcome},
     protocol::{ClusterId, NodeId, Role},
     revocation::{ChainKeys, Revocations},
 };
@@ -131,7 +132,8 @@ pub fn verify_not_revoked(
     let unreadable = || TlsError::BadCertificate { reason: "its key cannot be read".into() };
     let keys = ChainKeys::of(leaf, others).ok_or_else(unreadable)?;
     if revocations.set().is_chain_revoked(&peer.node_id, &keys) {
-        tracing::warn!(target: "audit", node = %peer.node_id, "a revoked certificate was refused");
+        let who = format_args!("node {} ({})", peer.node_id, peer.role);
+        Line::new(who, "handshake", Outcome::Denied).from("network").reason("its certificate was revoked").write();
         return Err(TlsError::Revoked);
     }
     Ok(())

@@ -123,21 +123,22 @@ impl TokenAuthority {
         PublishedKeys(self.0.keys.load().published())
     }
 
-    /// Makes the next key if it is time. Gives what is to be made known, where that changed.
-    pub(crate) async fn rotate_if_due(&self) -> Result<Option<PublishedKeys>, GrantRefused> {
+    /// Makes the next key if it is time. Whether what is to be made known has changed.
+    pub(crate) async fn rotate_if_due(&self) -> Result<bool, GrantRefused> {
         self.blocking(|inner| {
             let _writing = lock(&inner.writing);
             let mut next = inner.keys.load().again()?;
-            if !next.rotate_if_due((inner.clock)())? {
-                return Ok(None);
+            let changed = next.rotate_if_due((inner.clock)())?;
+            if changed {
+                inner.keep_keys(next)?;
             }
-            inner.keep_keys(next).map(Some)
+            Ok(changed)
         })
         .await
     }
 
-    /// Lets all keys go and makes a fresh one: every token of this coordinator ends. Gives what is to be made known.
-    pub(crate) async fn replace_keys(&self) -> Result<PublishedKeys, GrantRefused> {
+    /// Lets all keys go and makes a fresh one: every token of this coordinator ends, once [`published`](Self::published) is made known.
+    pub(crate) async fn replace_keys(&self) -> Result<(), GrantRefused> {
         self.blocking(|inner| {
             let _writing = lock(&inner.writing);
             inner.keep_keys(SigningKeys::generate((inner.clock)())?)
@@ -229,11 +230,10 @@ impl TokenAuthority {
 }
 
 impl Inner {
-    fn keep_keys(&self, keys: SigningKeys) -> Result<PublishedKeys, GrantRefused> {
+    fn keep_keys(&self, keys: SigningKeys) -> Result<(), GrantRefused> {
         self.vault.update(vec![keys_change(&keys)?])?;
-        let published = PublishedKeys(keys.published());
         self.keys.store(Arc::new(keys));
-        Ok(published)
+        Ok(())
     }
 
     fn change_clients<T>(

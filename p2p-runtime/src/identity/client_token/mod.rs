@@ -32,7 +32,7 @@ pub(crate) use self::{
     claims::{InvalidTokenId, TokenId},
     clients::{ClientId, ClientOptions},
     revoked::RevokedTokens,
-    ring::{KeyRing, METADATA, PublishedKeys},
+    ring::{KeyRing, METADATA},
     verify::{Standing, TokenVerifier},
 };
 pub use self::{

@@ -25,7 +25,7 @@ impl RevokedTokens {
     }
 
     /// Whether all of this credential is.
-    pub(super) fn is_credential_revoked(&self, credential: &str) -> bool {
+    pub(crate) fn is_credential_revoked(&self, credential: &str) -> bool {
         is_in(&self.0.revocations().set(), credential)
     }
 

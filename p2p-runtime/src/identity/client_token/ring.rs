@@ -70,7 +70,7 @@ impl KeyRing {
         }
         let Some(text) = info.metadata.get(METADATA) else { return false };
         match serde_json::from_str::<PublishedKeys>(text) {
-            Ok(keys) => self.announced(&info.node_id, keys, now),
+            Ok(keys) => self.announced(&info.node_id, || keys.clone(), now),
             Err(error) => {
                 tracing::warn!(node = %info.node_id, %error, "the keys that a coordinator announces cannot be read; is it of another version?");
                 false
@@ -78,12 +78,17 @@ impl KeyRing {
         }
     }
 
-    /// Takes the keys of a coordinator, in the place of those that were known of it.
-    pub(crate) fn announced(&self, node: &NodeId, mut keys: PublishedKeys, now: UnixMillis) -> bool {
+    /// Takes the keys of a coordinator, in the place of those that were known of it. They are asked for once the ring is at hand, and again where it
+    /// changed meanwhile: so of several who announce a coordinator's own keys, none puts older ones in the place of later ones.
+    pub(crate) fn announced(&self, node: &NodeId, keys: impl Fn() -> PublishedKeys, now: UnixMillis) -> bool {
         let latest = UnixMillis(now.0.saturating_add(millis(SIGNS_FOR) * 2 + millis(TOKENS_OUTLIVE)));
-        keys.0.truncate(MAX_KEYS);
-        keys.0.iter_mut().for_each(|key| key.until = key.until.min(latest));
-        self.change(|ring| drop(ring.insert(node.clone(), keys.clone())), now)
+        let put = |ring: &mut Keys| {
+            let mut keys = keys();
+            keys.0.truncate(MAX_KEYS);
+            keys.0.iter_mut().for_each(|key| key.until = key.until.min(latest));
+            ring.insert(node.clone(), keys);
+        };
+        self.change(put, now)
     }
 
     /// A coordinator was revoked: whoever took its keys may have them still, also after it is let in again.

@@ -165,11 +165,7 @@ impl Inner {
         let is_newer =
             shown.from.as_secs().saturating_add(BACKDATED.as_secs()).saturating_mul(1000) > known.issued.0.saturating_add(1000);
         if !is_last && !was_lost && !is_newer {
-            tracing::error!(
-                target: "audit",
-                %node_id,
-                "a certificate was used to renew that was renewed before; is the node's folder in use twice?"
-            );
+            tracing::error!(%node_id, "a certificate was used to renew that was renewed before; is the node's folder in use twice?");
             return Err(Refused::Superseded { node_id: node_id.clone() });
         }
         Ok(Some(known))
@@ -193,7 +189,7 @@ impl Inner {
             previous: Some(shown.hash),
         };
         self.vault.update(vec![node_change(&record)?])?;
-        tracing::info!(target: "audit", node_id = %record.node_id, "renewed a node's certificate");
+        tracing::info!(node_id = %record.node_id, "renewed a node's certificate");
         Ok(Issued::new(&chain, self.ca.root().cluster().clone(), (self.options.seed)(), left_out, clock))
     }
 }

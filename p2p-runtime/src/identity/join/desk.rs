@@ -11,6 +11,7 @@ use std::{
 
 use p2p_client::{
     protocol::{NodeId, Role, UnixMillis},
+    revocation::KeyHash,
     wire::tls::ChannelBinding,
 };
 
@@ -59,10 +60,19 @@ pub struct Candidate {
     pub challenge: String,
 }
 
-/// The attempts to join that wait for their proof.
+/// A connection on which a node has proved itself, and waits for an operator.
+#[derive(Debug)]
+struct Waiter {
+    key: KeyHash,
+    channel: ChannelBinding,
+    until: UnixMillis,
+}
+
+/// The attempts to join that wait for their proof, and the connections on which nodes wait for an operator.
 #[derive(Debug, Default)]
 pub struct Desk {
     attempts: HashMap<Nonce, Attempt>,
+    waiters: HashMap<Nonce, Waiter>,
 }
 
 /// Addresses that one machine has many of count as one.
@@ -137,6 +147,34 @@ impl Desk {
         Ok(Candidate { node_id, role, addresses, token: token_id, key, challenge: attempt.challenge })
     }
 
+    /// Who says to make this attempt; nothing of it is proved.
+    pub(crate) fn claims(&self, nonce: &Nonce) -> Option<NodeId> {
+        self.attempts.get(nonce).map(|attempt| attempt.hello.node_id.clone())
+    }
+
+    /// Lets the node with this key, which has proved itself on this connection by this nonce, ask there whether an operator has decided. Where too
+    /// many do, it has to prove itself anew for that.
+    pub(crate) fn let_wait(&mut self, nonce: Nonce, channel: ChannelBinding, key: KeyHash, now: UnixMillis) {
+        self.waiters.retain(|_, waiter| waiter.until > now);
+        if self.waiters.len() < MAX_PENDING {
+            self.waiters.insert(nonce, Waiter { key, channel, until: UnixMillis(now.0.saturating_add(PENDING_MS)) });
+        }
+    }
+
+    /// The key of the node that waits on this connection. It may ask again within a minute.
+    ///
+    /// # Errors
+    /// Nobody waits on this connection by this nonce.
+    pub(crate) fn waiter(&mut self, nonce: &Nonce, channel: &ChannelBinding, now: UnixMillis) -> Result<KeyHash, Refused> {
+        match self.waiters.get_mut(nonce) {
+            Some(waiter) if waiter.channel == *channel && waiter.until > now => {
+                waiter.until = UnixMillis(now.0.saturating_add(PENDING_MS));
+                Ok(waiter.key)
+            }
+            _ => Err(Refused::UnknownAttempt),
+        }
+    }
+
     /// How many attempts wait.
     pub fn waiting(&self) -> usize {
         self.attempts.len()
@@ -203,6 +241,27 @@ mod tests {
         assert_eq!(case.desk.prove(&prove, &case.channel, &case.tokens, late).unwrap_err(), Refused::UnknownAttempt);
         case.desk.prove(&prove, &case.channel, &case.tokens, NOW).unwrap();
         assert_eq!(case.desk.prove(&prove, &case.channel, &case.tokens, NOW).unwrap_err(), Refused::UnknownAttempt);
+    }
+
+    #[test]
+    fn who_waits_for_an_operator_asks_on_its_own_connection_only_and_at_least_once_a_minute() {
+        let mut case = case();
+        let (nonce, key) = (Nonce([1; 32]), KeyHash::new([2; 32]));
+        case.desk.let_wait(nonce, case.channel.clone(), key, NOW);
+        assert_eq!(case.desk.waiter(&nonce, &case.channel, NOW), Ok(key));
+        let elsewhere = ChannelBinding::from_bytes([6; 32]);
+        assert_eq!(case.desk.waiter(&nonce, &elsewhere, NOW), Err(Refused::UnknownAttempt));
+        assert_eq!(case.desk.waiter(&Nonce([3; 32]), &case.channel, NOW), Err(Refused::UnknownAttempt));
+        let soon = UnixMillis(NOW.0 + PENDING_MS - 1);
+        assert_eq!(case.desk.waiter(&nonce, &case.channel, soon), Ok(key));
+        let late = UnixMillis(soon.0 + PENDING_MS);
+        assert_eq!(case.desk.waiter(&nonce, &case.channel, late), Err(Refused::UnknownAttempt));
+        for n in 0..2 * MAX_PENDING as u64 {
+            let mut nonce = Nonce([9; 32]);
+            nonce.0[..8].copy_from_slice(&n.to_be_bytes());
+            case.desk.let_wait(nonce, case.channel.clone(), key, soon);
+        }
+        assert_eq!(case.desk.waiters.len(), MAX_PENDING);
     }
 
     #[test]

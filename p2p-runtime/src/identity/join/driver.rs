@@ -6,16 +6,18 @@ use hyper::{Method, StatusCode};
 use p2p_client::{
     call::RetryAfter,
     protocol::{NodeId, Role, RpcError, UnixMillis},
+    revocation::KeyHash,
     wire::{
         net::Network,
-        tls::{ALPN_HTTP1, ChannelBinding, ClientTls, Expect, TlsMaterial},
+        tls::{ALPN_HTTP1, ChannelBinding, ClientTls, Expect, RootKeyHash, TlsMaterial},
     },
 };
 use tokio::time::{Instant, sleep};
 
 use super::{
-    CertReply, CertRequest, JoinError, Joiner, LeftOut, Refused, Seed,
+    CertReply, CertRequest, Issued, JoinError, Joiner, LeftOut, Nonce, Refused, Seed, Wait, Waiting,
     messages::{MAX_REPLY, challenge_answer},
+    waiting::join_once_approved,
 };
 use crate::identity::{
     address::Host,
@@ -88,6 +90,24 @@ pub enum JoinEvent {
         /// The port.
         port: u16,
     },
+    /// The token asks for an operator's approval: waiting for it. Joining again with the same key and token goes on waiting.
+    WaitingForApproval {
+        /// The coordinator at which an operator approves.
+        coordinator: NodeId,
+        /// The name that this node will have.
+        node_id: NodeId,
+        /// This node's key, by which the operator tells it from others.
+        key: KeyHash,
+        /// For how long it can be approved.
+        within: Duration,
+    },
+    /// The coordinator cannot be asked whether this node was approved; trying again.
+    CoordinatorAway {
+        /// Why.
+        reason: String,
+        /// After which time.
+        wait: Duration,
+    },
     /// The certificate is there.
     Issued {
         /// Claimed addresses that are not in it.
@@ -128,10 +148,10 @@ fn named(role: Role, bytes: &[u8]) -> Result<NodeId, KeyError> {
     NodeId::new(&format!("{role}-{name}")).map_err(|e| KeyError::Generate(e.to_string()))
 }
 
-/// Joins the cluster of the coordinator at `authority` (`host:port`) with this token.
+/// Joins the cluster of the coordinator at `authority` (`host:port`) with this token. Where an operator has to approve that, it waits.
 ///
-/// Nothing is stored: save the identity that comes back. When the answer is lost on the way, joining again with the
-/// same key and token gets the certificate without using the token a second time.
+/// Nothing is stored: save the identity that comes back. When the answer is lost on the way, or the wait was interrupted, joining again
+/// with the same key and token gets the certificate without using the token a second time.
 ///
 /// # Errors
 /// [`JoinError`] says at which step it failed and what to do.
@@ -145,40 +165,96 @@ pub async fn join(
     let key = key.map_or_else(NodeKey::generate, Ok)?;
     let node_id = node_id.map_or_else(|| node_id_of(role, &key.public()), Ok)?;
     let root = token.root();
-    let joiner = Joiner::new(token, node_id.clone(), role, addresses, key)?;
-
-    progress(JoinEvent::Connecting { authority: authority.to_owned() });
-    let stream = within(authority, async {
-        network.connect(authority).await.map_err(|source| JoinError::Connect { authority: authority.to_owned(), source })
-    })
-    .await?;
-    let tls = ClientTls::new(TlsMaterial::empty());
-    let tls_error = |source| JoinError::Tls { authority: authority.to_owned(), source };
-    let stream = tls.connect(stream, Expect::PinnedRoot(root), &[ALPN_HTTP1]).await.map_err(tls_error)?;
-    let channel = ChannelBinding::of_client(&stream).map_err(tls_error)?;
-    progress(JoinEvent::Verified { node_id });
-    let mut http = HttpConnection::open(stream, authority).await.map_err(|e| failed(authority, e))?;
-
-    let CertReply::Hello(hello) = post(&mut http, authority, &CertRequest::Hello(joiner.hello().clone()), &*progress).await?
-    else {
-        return Err(answer(authority, "it skipped a step"));
-    };
-    if let Some(ahead_s) = skew(UnixMillis::now(), hello.clock) {
-        progress(JoinEvent::ClockSkew { ahead_s });
-    }
-    let text = challenge_answer(&hello.challenge, &joiner.key().public());
-    let busy = |addr: std::net::SocketAddr| progress(JoinEvent::WaitingForPort { port: addr.port() });
-    let answering = responder.answer(&joiner.hello().addresses, hello.port, &hello.challenge, &text, &busy).await?;
-    progress(JoinEvent::Answering { port: hello.port });
-
-    let prove = CertRequest::Prove(joiner.prove(&channel, &hello)?);
-    let CertReply::Issued(issued) = post(&mut http, authority, &prove, &*progress).await? else {
-        return Err(answer(authority, "it went back a step"));
-    };
-    drop(answering);
-    let identity = joiner.finish(&issued)?;
-    progress(JoinEvent::Issued { left_out: issued.left_out.clone() });
+    let joiner = Joiner::new(token, node_id, role, addresses, key)?;
+    let approach = Approach { network, authority, root, joiner, responder, progress };
+    let issued = join_once_approved(&approach).await?;
+    let identity = approach.joiner.finish(&issued)?;
+    (approach.progress)(JoinEvent::Issued { left_out: issued.left_out.clone() });
     Ok(Joined { identity, seed: issued.coordinator, left_out: issued.left_out })
+}
+
+/// A node, and the coordinator that it joins at.
+pub(super) struct Approach<'a> {
+    network: Arc<dyn Network>,
+    authority: &'a str,
+    root: RootKeyHash,
+    pub(super) joiner: Joiner,
+    responder: ChallengeResponder,
+    pub(super) progress: Arc<dyn Fn(JoinEvent) + Send + Sync>,
+}
+
+/// What an attempt to join came to.
+pub(super) enum Heard {
+    /// The certificate.
+    Issued(Box<Issued>),
+    /// An operator has to approve it.
+    OnHold(Box<OnHold>),
+}
+
+/// The connection on which a node has proved itself, and waits.
+pub(super) struct OnHold {
+    http: HttpConnection,
+    nonce: Nonce,
+    pub(super) told: Waiting,
+}
+
+impl Approach<'_> {
+    /// Joins, as far as that goes without an operator. Only a first attempt tells of its steps.
+    pub(super) async fn attempt(&self, is_first: bool) -> Result<Heard, JoinError> {
+        let Self { authority, joiner, responder, progress, .. } = self;
+        let tell = |event| {
+            if is_first {
+                progress(event);
+            }
+        };
+        tell(JoinEvent::Connecting { authority: (*authority).to_owned() });
+        let (mut http, channel) = self.connect().await?;
+        tell(JoinEvent::Verified { node_id: joiner.hello().node_id.clone() });
+
+        let hello = CertRequest::Hello(joiner.hello().clone());
+        let CertReply::Hello(hello) = post(&mut http, authority, &hello, &**progress).await? else {
+            return Err(answer(authority, "it skipped a step"));
+        };
+        if let Some(ahead_s) = skew(UnixMillis::now(), hello.clock) {
+            tell(JoinEvent::ClockSkew { ahead_s });
+        }
+        let text = challenge_answer(&hello.challenge, &joiner.key().public());
+        let busy = |addr: std::net::SocketAddr| progress(JoinEvent::WaitingForPort { port: addr.port() });
+        let answering = responder.answer(&joiner.hello().addresses, hello.port, &hello.challenge, &text, &busy).await?;
+        tell(JoinEvent::Answering { port: hello.port });
+
+        let prove = CertRequest::Prove(joiner.prove(&channel, &hello)?);
+        let reply = post(&mut http, authority, &prove, &**progress).await?;
+        drop(answering);
+        match reply {
+            CertReply::Issued(issued) => Ok(Heard::Issued(Box::new(issued))),
+            CertReply::Waiting(told) => Ok(Heard::OnHold(Box::new(OnHold { http, nonce: hello.nonce, told }))),
+            CertReply::Hello(_) => Err(answer(authority, "it went back a step")),
+        }
+    }
+
+    /// A connection to the coordinator that has the root key which the token names.
+    async fn connect(&self) -> Result<(HttpConnection, ChannelBinding), JoinError> {
+        let authority = self.authority;
+        let connect = async {
+            self.network.connect(authority).await.map_err(|source| JoinError::Connect { authority: authority.to_owned(), source })
+        };
+        let stream = within(authority, connect).await?;
+        let tls_error = |source| JoinError::Tls { authority: authority.to_owned(), source };
+        let tls = ClientTls::new(TlsMaterial::empty());
+        let stream = tls.connect(stream, Expect::PinnedRoot(self.root), &[ALPN_HTTP1]).await.map_err(tls_error)?;
+        let channel = ChannelBinding::of_client(&stream).map_err(tls_error)?;
+        Ok((HttpConnection::open(stream, authority).await.map_err(|e| failed(authority, e))?, channel))
+    }
+
+    /// Asks whether an operator has decided. The coordinator takes its time to answer that nobody has.
+    pub(super) async fn ask(&self, on_hold: &mut OnHold) -> Result<Waiting, JoinError> {
+        let wait = CertRequest::Wait(Wait { nonce: on_hold.nonce });
+        match post(&mut on_hold.http, self.authority, &wait, &*self.progress).await? {
+            CertReply::Waiting(told) => Ok(told),
+            _ => Err(answer(self.authority, "it skipped a step")),
+        }
+    }
 }
 
 async fn post(

@@ -28,6 +28,8 @@ pub enum CertRequest {
     /// The proof and the certificate request.
     #[serde(rename = "request")]
     Prove(Prove),
+    /// Asks, on the connection of a proof, whether an operator has decided.
+    Wait(Wait),
 }
 
 impl CertRequest {
@@ -71,6 +73,13 @@ pub struct Prove {
     pub proof: Vec<u8>,
 }
 
+/// The message of a node that waits for an operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wait {
+    /// The nonce of the proof.
+    pub nonce: Nonce,
+}
+
 /// 32 random bytes that name one join attempt, once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Nonce(#[serde(with = "codec::base64_array")] pub(crate) [u8; 32]);
@@ -109,6 +118,8 @@ pub enum CertReply {
     Hello(HelloReply),
     /// Welcome.
     Issued(Issued),
+    /// All is well, and an operator has to approve it.
+    Waiting(Waiting),
 }
 
 /// The answer to the first message.
@@ -120,6 +131,19 @@ pub struct HelloReply {
     pub challenge: String,
     /// The port where it will ask.
     pub port: u16,
+    /// The coordinator's clock.
+    pub clock: UnixMillis,
+}
+
+/// The answer to a node that an operator has to approve.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// The coordinator at which the operator does that.
+    pub coordinator: Seed,
+    /// Whether there is something to hear: then the node joins anew, with the same key and token.
+    pub decided: bool,
+    /// Until when an operator can decide.
+    pub expires: UnixMillis,
     /// The coordinator's clock.
     pub clock: UnixMillis,
 }
@@ -203,6 +227,8 @@ mod tests {
             br#"{"step":"hello","version":1,"node_id":"a","role":"worker","addresses":["10.0.0.1"],"token_id":"0000000000000001"}"#,
         );
         assert!(matches!(hello.unwrap(), CertRequest::Hello(hello) if hello.addresses.len() == 1));
+        let wait = CertRequest::from_json(br#"{"step":"wait","nonce":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}"#);
+        assert!(matches!(wait.unwrap(), CertRequest::Wait(wait) if wait.nonce.0 == [0; 32]));
         for (bad, why) in [
             (&b"x"[..], "expected value"),
             (br#"{"step":"dance"}"#, "unknown variant"),

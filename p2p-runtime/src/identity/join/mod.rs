@@ -12,6 +12,10 @@
 //!   │◀── chain, root, seed for gossip ───────────────│
 //! ```
 //!
+//! Where the token asks for an operator's approval, the last step is another: the request is noted, durably and with the token's use, and the
+//! answer is "wait". The joiner asks on the same connection, whose answer is held back for a while, until there is something to hear;
+//! then it joins anew, with the same key and token, which takes no other use. So it may be interrupted, and the coordinator restarted.
+//!
 //! The proof is a signature by the token's key over everything that matters, the TLS connection included, so that it
 //! is worth nothing elsewhere. [`Desk`] and [`Joiner`] are the two sides as pure state machines; [`join`] drives the
 //! joiner's over a network, and [`Issuer`](super::Issuer) the coordinator's.
@@ -21,12 +25,16 @@ mod driver;
 mod joiner;
 mod messages;
 mod refused;
+mod waiting;
 
 pub(super) use self::messages::{MAX_ADDRESSES, MAX_REPLY, challenge_answer};
 pub use self::{
     desk::{Candidate, Desk},
     driver::{JoinEvent, JoinOptions, Joined, join, random_node_id},
     joiner::{JoinError, Joiner},
-    messages::{CertReply, CertRequest, Hello, HelloReply, Issued, JOIN_VERSION, LeftOut, Nonce, Prove, Seed, encode_outcome},
+    messages::{
+        CertReply, CertRequest, Hello, HelloReply, Issued, JOIN_VERSION, LeftOut, Nonce, Prove, Seed, Wait, Waiting,
+        encode_outcome,
+    },
     refused::Refused,
 };

@@ -1,6 +1,6 @@
 //! Why a coordinator does not let a node in. It travels as JSON and arrives typed at the joiner.
 
-use p2p_client::protocol::NodeId;
+use p2p_client::{protocol::NodeId, revocation::Reason};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -70,6 +70,32 @@ pub enum Refused {
         /// The node id.
         node_id: NodeId,
     },
+    /// An operator said no.
+    #[error(
+        "an operator denied that {node_id} joins{}; ask the operators why, and join again with a fresh token if they let you",
+        because(.reason)
+    )]
+    Denied {
+        /// The node id.
+        node_id: NodeId,
+        /// Why, if the operator said it.
+        reason: Reason,
+    },
+    /// No operator said yes in time.
+    #[error("no operator approved {node_id} within the time for it; ask one for a fresh token, and to approve, and join again")]
+    NotApproved {
+        /// The node id.
+        node_id: NodeId,
+    },
+    /// Too many nodes wait for an operator.
+    #[error(
+        "{max} nodes wait for approval at this coordinator, and there is no room for more; have an operator look at them \
+         (`p2p node pending`), then join again: the token was not used"
+    )]
+    TooManyWait {
+        /// How many may wait.
+        max: usize,
+    },
     /// The certificate was renewed before.
     #[error(
         "the certificate of {node_id} that was shown was renewed before; if the node's folder was copied or restored, stop the copy, \
@@ -105,6 +131,10 @@ pub enum Refused {
     },
 }
 
+fn because(reason: &Reason) -> String {
+    if reason.as_str().is_empty() { String::new() } else { format!(" ({})", reason.as_str()) }
+}
+
 fn list(tried: &[LeftOut]) -> String {
     tried.iter().map(LeftOut::to_string).collect::<Vec<_>>().join("; ")
 }
@@ -114,11 +144,11 @@ impl Refused {
     pub fn status(&self) -> u16 {
         match self {
             Self::Version { .. } | Self::Malformed { .. } | Self::BadRequest { .. } | Self::Other { .. } => 400,
-            Self::UnknownAttempt | Self::BadProof | Self::Token(_) => 403,
+            Self::UnknownAttempt | Self::BadProof | Self::Token(_) | Self::Denied { .. } | Self::NotApproved { .. } => 403,
             Self::NodeBound { .. } | Self::NodeRevoked { .. } | Self::KeyRevoked { .. } | Self::Superseded { .. } => 409,
             Self::NoAddressProved { .. } => 422,
             Self::Unavailable { .. } => 500,
-            Self::Busy => 503,
+            Self::Busy | Self::TooManyWait { .. } => 503,
         }
     }
 
@@ -157,6 +187,9 @@ mod tests {
             Refused::NodeRevoked { node_id: "a".parse().unwrap() },
             Refused::KeyRevoked { node_id: "a".parse().unwrap() },
             Refused::Superseded { node_id: "a".parse().unwrap() },
+            Refused::Denied { node_id: "a".parse().unwrap(), reason: Reason::try_from("not ours".to_owned()).unwrap() },
+            Refused::NotApproved { node_id: "a".parse().unwrap() },
+            Refused::TooManyWait { max: 256 },
             Refused::NoAddressProved { port: 8802, tried },
         ] {
             let body = serde_json::to_vec(&refused.to_body()).unwrap();

@@ -7,6 +7,7 @@ use std::{
 };
 
 use p2p_client::{
+    audit::{Line, Outcome},
     protocol::{NodeId, Role, UnixMillis},
     revocation::{
         Author, BadStatement, Digest, KeyHash, MAX_STATEMENTS, Reason, RevocationSet, Revocations, SetFull, Statement,
@@ -85,6 +86,8 @@ pub enum RevokeError {
 pub struct Accepted {
     /// Those that this node did not know, and now keeps.
     pub fresh: Vec<StatementId>,
+    /// What those say.
+    pub statements: Vec<Statement>,
     /// Why others were not believed.
     pub refused: Vec<RefusedStatement>,
     /// For how many good ones there was no room.
@@ -145,7 +148,13 @@ impl Ledger {
     /// # Errors
     /// [`RevokeError`]; then nothing was revoked.
     pub async fn revoke(&self, subjects: Vec<Subject>, reason: Reason) -> Result<Vec<Statement>, RevokeError> {
-        self.blocking(move |inner| inner.revoke(subjects, &reason)).await.unwrap_or_else(|lost| Err(lost.into()))
+        let revoked = self.blocking(move |inner| inner.revoke(subjects, &reason)).await;
+        let statements = revoked.unwrap_or_else(|lost| Err(lost.into()))?;
+        for statement in &statements {
+            let line = Line::new(format_args!("node {} (coordinator)", statement.by.node_id), "revoke", Outcome::Done);
+            line.whom(&statement.subject).from("here").reason(statement.reason.as_str()).write();
+        }
+        Ok(statements)
     }
 
     /// Takes in statements that another node has passed on. Those that are new and good are durable and in force when this returns.
@@ -263,9 +272,6 @@ impl Inner {
         self.write(&prepared)?;
         let statements: Vec<_> = prepared.iter().map(|prepared| prepared.statement.clone()).collect();
         self.publish(prepared);
-        for statement in &statements {
-            tracing::warn!(target: "audit", subject = %statement.subject, reason = statement.reason.as_str(), "revoked");
-        }
         Ok(statements)
     }
 
@@ -296,15 +302,7 @@ impl Inner {
             }
         }
         self.write(&fresh)?;
-        for Prepared { statement, .. } in &fresh {
-            tracing::warn!(
-                target: "audit",
-                subject = %statement.subject,
-                by = %statement.by.node_id,
-                reason = statement.reason.as_str(),
-                "revoked by another coordinator"
-            );
-        }
+        accepted.statements = fresh.iter().map(|prepared| prepared.statement.clone()).collect();
         accepted.fresh = self.publish(fresh);
         Ok(accepted)
     }

@@ -23,6 +23,7 @@ use std::{
 };
 
 use p2p_client::{
+    audit::{Line, Outcome},
     protocol::NodeId,
     revocation::{Changes, Digest, MAX_STATEMENTS, SetFull, StatementId},
 };
@@ -37,7 +38,10 @@ use super::{
     Audience, EventStream, Expelled, MemberEvent, Membership,
     standing::{OwnState, Remembered},
 };
-use crate::identity::{Ledger, revocation::SignedStatement};
+use crate::identity::{
+    Ledger,
+    revocation::{Accepted, SignedStatement},
+};
 
 /// How many members are told at once what this node revokes; in a larger cluster they tell the others.
 const TOLD_AT_ONCE: usize = 128;
@@ -168,7 +172,7 @@ impl Courier {
             Talk::Digest { digest, ask, claim } => {
                 // Before anything by which the other takes itself for compared.
                 if let Some(furthest) = claim.and_then(|claim| self.remembered.heard(from, claim)) {
-                    tracing::warn!(target: "audit", %from, "a node has come back with an older store; it is being told");
+                    tracing::warn!(%from, "a node has come back with an older store; it is being told");
                     self.answer(from, &Talk::Remembered(furthest));
                 }
                 self.digest(from, digest, ask);
@@ -239,9 +243,7 @@ impl Courier {
                 return;
             }
         };
-        for refused in &accepted.refused {
-            tracing::warn!(target: "audit", %from, %refused, "denied");
-        }
+        tell(from, &accepted);
         if accepted.without_room > 0 {
             tracing::error!(%from, left_out = accepted.without_room, error = %SetFull, "revocations were not kept");
         }
@@ -268,5 +270,17 @@ impl Courier {
 
     fn tell(&self, audience: Audience, talk: &Talk) {
         self.membership.carry(audience, talk.encode());
+    }
+}
+
+/// The audit log is told what other coordinators have revoked, and what was not believed.
+fn tell(from: &NodeId, accepted: &Accepted) {
+    let carrier = format!("node {from}");
+    for statement in &accepted.statements {
+        let line = Line::new(format_args!("node {} (coordinator)", statement.by.node_id), "revoke", Outcome::Done);
+        line.whom(&statement.subject).from(&carrier).reason(statement.reason.as_str()).write();
+    }
+    for refused in &accepted.refused {
+        Line::new(&carrier, "revoke", Outcome::Denied).from(&carrier).reason(refused).write();
     }
 }

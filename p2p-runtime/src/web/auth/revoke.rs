@@ -58,8 +58,8 @@ pub(in crate::web) async fn revoke(
     }
     let until = UnixMillis(good.expires.0.saturating_add(LONGER));
     let kept = verifier.revoked().revoke(good.id.as_str(), until).await;
-    let what = format!("token revoke {} of {}", good.id, good.client.name);
-    state.cx.audit().done(requester.subject(&what), kept.as_ref().map(|()| ""));
+    let whom = format!("{} of {}", good.id, good.client.name);
+    state.cx.audit().done(requester.subject("token revoke").to(&whom), kept.as_ref().map(|()| ""));
     match kept {
         Ok(()) => Ok(done()),
         Err(error) => {

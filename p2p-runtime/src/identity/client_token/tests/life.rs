@@ -1,10 +1,12 @@
 //! What becomes of good tokens, clients and keys.
 
+use std::cell::{Cell, RefCell};
+
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, jwk::JwkSet};
 use p2p_client::protocol::{NodeInfo, NodeStatus, Role};
 
 use super::*;
-use crate::identity::client_token::{DEFAULT_TTL, MAX_TTL, METADATA, PublishedKeys};
+use crate::identity::client_token::{DEFAULT_TTL, MAX_TTL, METADATA, ring::PublishedKeys};
 
 #[tokio::test]
 async fn a_token_names_its_client_and_scopes_on_every_node() {
@@ -135,12 +137,42 @@ async fn a_revocation_that_cannot_be_kept_is_an_error_and_not_forgotten_silently
 }
 
 #[tokio::test]
+async fn of_two_who_replace_the_keys_at_once_the_later_keys_are_known_whoever_announces_last() {
+    let world = World::new();
+    let now = world.verifier.now();
+    let mut made = Vec::new();
+    for _ in 0..2 {
+        world.authority.replace_keys().await.unwrap();
+        made.push(world.authority.published());
+    }
+    // The first has read its keys, and is about to make them known, when the second replaces them and is done with it.
+    let announce = |reads: &dyn Fn(&RefCell<PublishedKeys>) -> PublishedKeys| {
+        let ring = KeyRing::default();
+        let (at_hand, is_first) = (RefCell::new(made[0].clone()), Cell::new(true));
+        let first = || {
+            let keys = reads(&at_hand);
+            if is_first.replace(false) {
+                at_hand.replace(made[1].clone());
+                ring.announced(&world.who.node_id, || made[1].clone(), now);
+            }
+            keys
+        };
+        ring.announced(&world.who.node_id, first, now);
+        ring.jwks(now, |_| true)
+    };
+    let known = |keys: &PublishedKeys| serde_json::json!({ "keys": keys.0.iter().map(|key| key.x.jwk()).collect::<Vec<_>>() });
+    assert_eq!(announce(&|at_hand| at_hand.borrow().clone()), known(&made[1]));
+    // The control: keys that were read once put the older ones back.
+    assert_eq!(announce(&|_| made[0].clone()), known(&made[0]));
+}
+
+#[tokio::test]
 async fn tokens_stay_good_while_the_keys_rotate() {
     let world = World::new();
     let mut tokens = Vec::new();
     let before = world.authority.published();
     for _ in 0..(40 * 24) {
-        if world.authority.rotate_if_due().await.unwrap().is_some() {
+        if world.authority.rotate_if_due().await.unwrap() {
             world.announce(&world.verifier);
         }
         let issued = world.token("").await;
@@ -189,7 +221,7 @@ async fn only_a_coordinators_announcement_makes_keys_known_and_its_leaving_bound
     let keys = world.authority.published().to_metadata();
     let fresh = || {
         let node = world.another_node();
-        node.ring().announced(&world.who.node_id, PublishedKeys::default(), now);
+        node.ring().announced(&world.who.node_id, PublishedKeys::default, now);
         node
     };
     let node = fresh();

@@ -75,7 +75,7 @@ impl World {
     }
 
     fn announce(&self, to: &TokenVerifier) {
-        to.ring().announced(&self.who.node_id, self.authority.published(), to.now());
+        to.ring().announced(&self.who.node_id, || self.authority.published(), to.now());
     }
 
     fn pass(&self, time: Duration) {

@@ -1,0 +1,194 @@
+//! Who is let in, and how: the limits of the token, the binding of the node id, what was revoked, and what an operator has decided; then the
+//! one durable write.
+
+use std::{sync::Arc, time::Duration};
+
+use p2p_client::{protocol::NodeId, revocation::KeyHash};
+use rustls_pki_types::UnixTime;
+
+use super::{
+    super::{
+        address::Host,
+        approval::{Approvals, JoinRequest, Standing},
+        ca::{CertificateHash, NodeNames},
+        join::{Candidate, CertReply, Issued, LeftOut, Refused},
+        token::TokenId,
+        token_table::{Approval, TokenRefused, TokenTable},
+        vault::{Change, VaultError},
+    },
+    Inner, IssuedNode, approving, lock, node_change, tokens_change,
+};
+
+/// How a candidate is let in.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Admission {
+    /// It takes a use of its token.
+    spends: bool,
+    /// It was revoked, and that ends for its new key.
+    readmits: bool,
+    /// What an operator has to do with it.
+    pub(super) approving: Approving,
+}
+
+/// What an operator has to do with a candidate.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Approving {
+    /// Nothing.
+    NotNeeded,
+    /// To decide about it, which is to be noted.
+    ToBeAsked,
+    /// To decide about it, which is noted.
+    Waits,
+    /// It is approved, at these addresses.
+    Given(Vec<Host>),
+}
+
+impl Inner {
+    /// Whether and how this candidate is let in. A node that has its certificate by this token and this key asks again,
+    /// because the answer was lost, or as an operator had to decide: that takes no use of its token.
+    pub(super) fn admit(&self, candidate: &Candidate) -> Result<Admission, Refused> {
+        let (key, node_id) = (candidate.key.thumbprint(), &candidate.node_id);
+        let readmits = self.may_ask(node_id, &key.into(), candidate.token)?;
+        let bound = self.bound(node_id)?;
+        let again = bound.as_ref().is_some_and(|node| node.token == Some(candidate.token) && node.role == candidate.role);
+        match bound.map(|node| node.key == key) {
+            Some(true) if readmits => return Err(Refused::KeyRevoked { node_id: node_id.clone() }),
+            Some(false) if !readmits => return Err(Refused::NodeBound { node_id: node_id.clone() }),
+            _ => {}
+        }
+        let (tokens, now) = (self.tokens.load(), (self.options.clock)());
+        let standing = self.approvals.load().standing(candidate, now)?;
+        let has_asked = standing != Standing::New;
+        let spends = match tokens.authorise(candidate.token, candidate.role, node_id, now) {
+            Ok(_) => !has_asked && (!again || readmits),
+            // Its use was taken when the request was noted; how long an operator took is not the node's fault.
+            Err(TokenRefused::Used | TokenRefused::Expired { .. }) if has_asked => false,
+            Err(TokenRefused::Used) if again && !readmits => false,
+            Err(refused) => return Err(refused.into()),
+        };
+        let needs_approval = tokens.get(candidate.token).is_some_and(|token| token.approval == Approval::Manual);
+        let approving = match standing {
+            _ if !needs_approval => Approving::NotNeeded,
+            Standing::New | Standing::Moved => Approving::ToBeAsked,
+            Standing::Waiting => Approving::Waits,
+            Standing::Approved(addresses) => Approving::Given(addresses),
+        };
+        Ok(Admission { spends, readmits, approving })
+    }
+
+    /// Whether nothing was taken back that this node needs to join; and whether it was revoked itself, and is let in again by this token.
+    pub(super) fn may_ask(&self, node_id: &NodeId, key: &KeyHash, token: TokenId) -> Result<bool, Refused> {
+        let set = self.ledger.revocations().set();
+        if set.is_key_revoked(key) {
+            return Err(Refused::KeyRevoked { node_id: node_id.clone() });
+        }
+        let tokens = self.tokens.load();
+        let record = tokens.get(token);
+        if set.is_join_token_revoked(&token.to_string()) || record.is_some_and(|record| record.revoked) {
+            return Err(TokenRefused::Revoked.into());
+        }
+        let Some(revoked_at) = set.revoked_at(node_id) else { return Ok(false) };
+        // An operator lets it in again by a token that was made for it by name after it was revoked.
+        if record.is_some_and(|record| record.node_id.as_ref() == Some(node_id) && record.created > revoked_at) {
+            Ok(true)
+        } else {
+            Err(Refused::NodeRevoked { node_id: node_id.clone() })
+        }
+    }
+
+    /// Lets the candidate in, as far as nobody else has to: issues the certificate, or notes that an operator is asked.
+    pub(super) fn issue(
+        &self,
+        candidate: &Candidate,
+        mut proved: Vec<Host>,
+        mut left_out: Vec<LeftOut>,
+    ) -> Result<CertReply, Refused> {
+        let _writing = lock(&self.writing);
+        let admission = self.admit(candidate)?;
+        if let Approving::Given(approved) = &admission.approving {
+            let moved = proved.extract_if(.., |host| !approved.contains(host)).collect::<Vec<_>>();
+            if proved.is_empty() {
+                // It lives elsewhere now, which nobody has approved.
+                return self.note(candidate, &moved, admission.spends);
+            }
+            let reason = "it is not among the addresses that an operator approved";
+            left_out.extend(moved.into_iter().map(|address| LeftOut { address, reason: reason.into() }));
+        }
+        match admission.approving {
+            Approving::Waits => Ok(self.on_hold(&candidate.key.thumbprint().into())),
+            Approving::ToBeAsked => self.note(candidate, &proved, admission.spends),
+            Approving::NotNeeded | Approving::Given(_) => {
+                self.certify(candidate, &proved, left_out, &admission).map(CertReply::Issued)
+            }
+        }
+    }
+
+    /// Notes that an operator is asked. That and the use of the token are one durable write.
+    fn note(&self, candidate: &Candidate, proved: &[Host], spends: bool) -> Result<CertReply, Refused> {
+        let (key, clock) = (candidate.key.thumbprint().into(), (self.options.clock)());
+        let mut approvals = Approvals::clone(&self.approvals.load());
+        approvals.ask(JoinRequest::of(candidate, proved, clock), clock)?;
+        self.write(approvals, spends.then_some(candidate.token), Vec::new())?;
+        tracing::info!(node_id = %candidate.node_id, %key, token = %candidate.token, "a node waits for approval");
+        Ok(self.on_hold(&key))
+    }
+
+    /// Issues the certificate. The use of the token, the binding of the node id and the end of the request are one durable write, before which
+    /// the certificate exists nowhere but here.
+    fn certify(
+        &self,
+        candidate: &Candidate,
+        proved: &[Host],
+        left_out: Vec<LeftOut>,
+        admission: &Admission,
+    ) -> Result<Issued, Refused> {
+        let clock = (self.options.clock)();
+        let names = NodeNames { node_id: &candidate.node_id, role: candidate.role, addresses: proved };
+        let now = UnixTime::since_unix_epoch(Duration::from_millis(clock.0));
+        let chain = self.ca.issue(&candidate.key, &names, now)?;
+        let record = IssuedNode {
+            node_id: candidate.node_id.clone(),
+            role: candidate.role,
+            key: candidate.key.thumbprint(),
+            token: Some(candidate.token),
+            issued: clock,
+            certificate: chain.first().map(CertificateHash::of),
+            previous: None,
+        };
+        let mut approvals = Approvals::clone(&self.approvals.load());
+        match admission.approving {
+            Approving::Given(_) => approvals.joined(&record.key.into()),
+            _ => approvals.remove(&record.key.into()),
+        }
+        let mut changes = vec![node_change(&record)?];
+        let mut readmission = None;
+        if admission.readmits {
+            let prepared = self.ledger.prepare_readmission(record.node_id.clone(), record.key.into())?;
+            changes.push(prepared.change()?);
+            readmission = Some(prepared);
+        }
+        self.write(approvals, admission.spends.then_some(candidate.token), changes)?;
+        if let Some(readmission) = readmission {
+            self.ledger.take_effect(readmission);
+        }
+        tracing::info!(node_id = %record.node_id, role = %record.role, token = %candidate.token, "let a node join");
+        Ok(Issued::new(&chain, self.ca.root().cluster().clone(), (self.options.seed)(), left_out, clock))
+    }
+
+    /// Makes these requests, the use of this token and what goes with them durable, as one, and lets them take effect. The caller holds
+    /// `writing`.
+    fn write(&self, approvals: Approvals, spent: Option<TokenId>, others: Vec<Change>) -> Result<(), VaultError> {
+        let mut tokens = TokenTable::clone(&self.tokens.load());
+        // Written also where nothing of it has changed: what a join leaves behind has one form.
+        if let Some(token) = spent {
+            tokens.spend(token);
+        }
+        let mut changes = vec![tokens_change(&tokens)?];
+        changes.extend(others);
+        changes.extend(approving::changes(&self.approvals.load(), &approvals)?);
+        self.vault.update(changes)?;
+        self.tokens.store(Arc::new(tokens));
+        self.approvals.store(Arc::new(approvals));
+        Ok(())
+    }
+}
