@@ -8,6 +8,7 @@ mod cluster;
 mod config;
 mod contract;
 mod harness;
+mod hosts;
 mod refusals;
 mod selftest;
 mod store;

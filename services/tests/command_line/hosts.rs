@@ -1,0 +1,77 @@
+//! Clusters as hosts have them: by IPv6 alone, and two beside each other.
+
+use serde_json::Value;
+
+use crate::harness::{Folders, PATIENCE, Running, run};
+
+/// The ids of the nodes that a node sees alive.
+fn alive(folders: &Folders, viewer: &str) -> Vec<String> {
+    let nodes = folders.run(viewer, &["nodes", "--output", "json"]).json();
+    let alive = nodes.as_array().unwrap().iter().filter(|node| node["status"] == "alive");
+    let mut ids: Vec<_> = alive.map(|node| node["node_id"].as_str().unwrap().to_owned()).collect();
+    ids.sort();
+    ids
+}
+
+fn host_name_at(folders: &Folders, from: &str, node: &str) -> Value {
+    folders.run(from, &["call", "system/get_system_info", "--on", node]).json()["hostname"].clone()
+}
+
+#[test]
+fn a_cluster_forms_where_there_is_nothing_but_ipv6() {
+    let folders = Folders::new();
+    let here = ["--advertise", "::1", "--listen", "[::1]:0", "--output", "json"];
+    let made = folders.run("head", &[&["init", "--node-id", "head"][..], &here].concat()).json();
+    assert!(made["root_fingerprint"].is_string(), "{made}");
+    let head = folders.start("head");
+    assert!(head.authority().starts_with("[::1]:"), "{}", head.authority());
+
+    let token = folders.token("head");
+    let mut join = folders.command("worker", &[&["join", &head.authority(), "--node-id", "worker"][..], &here].concat());
+    join.env("P2P_JOIN_TOKEN", token);
+    let mut worker = Running::spawn(join);
+    worker.wait_for("ready");
+    assert!(worker.authority().starts_with("[::1]:"), "{}", worker.authority());
+    for viewer in ["head", "worker"] {
+        for node in ["head", "worker"] {
+            folders.wait_for_status(viewer, node, "alive", PATIENCE);
+        }
+    }
+    // Its address was called before it was certified, and calls go by it in both directions.
+    let certificate = folders.run("worker", &["cert", "show"]).ok();
+    assert!(certificate.lines().any(|line| line.starts_with("addresses") && line.ends_with("::1")), "{certificate}");
+    assert!(host_name_at(&folders, "worker", "head").is_string());
+    assert!(host_name_at(&folders, "head", "worker").is_string());
+}
+
+#[test]
+fn two_clusters_on_one_host_know_nothing_of_each_other() {
+    let folders = Folders::new();
+    let running: Vec<_> = ["red", "blue"]
+        .into_iter()
+        .map(|name| {
+            folders.init(name);
+            let head = folders.start(name);
+            let worker = folders.join(&format!("{name}-worker"), name, &head.authority());
+            (head, worker)
+        })
+        .collect();
+    for name in ["red", "blue"] {
+        let worker = format!("{name}-worker");
+        for viewer in [name, &worker] {
+            folders.wait_for_status(viewer, &worker, "alive", PATIENCE);
+            folders.wait_for_status(viewer, name, "alive", PATIENCE);
+            assert_eq!(alive(&folders, viewer), [name, &worker]);
+        }
+    }
+
+    // A token is good for its own cluster: whoever answers at the other one's address is not believed.
+    let blue = running[1].0.authority();
+    let refused = run(folders.join_command("stray", &blue, &folders.token("red"))).error(1);
+    assert!(refused.contains("root") && refused.contains(&blue), "{refused}");
+    // Nor does a node of one serve a node of the other.
+    let call = folders.run("red", &["call", "system/get_system_info", "--on", "blue"]);
+    assert!(call.error(1).contains("blue"), "{call:?}");
+    assert_eq!(alive(&folders, "red"), ["red", "red-worker"]);
+    assert_eq!(alive(&folders, "blue"), ["blue", "blue-worker"]);
+}
