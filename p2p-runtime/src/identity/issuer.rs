@@ -5,6 +5,7 @@
 //! twice, before anybody is called and again at the write, where one lock makes sure that a token used twice at once
 //! lets in one.
 
+mod authority;
 mod renewing;
 
 use std::{
@@ -13,11 +14,11 @@ use std::{
     time::Duration,
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use p2p_client::{
     protocol::{NodeId, Role, UnixMillis},
-    revocation::{Reason, RevocationSet, Subject},
-    wire::tls::{ChannelBinding, TrustedRoot},
+    revocation::{KeyHash, Reason, RevocationSet, Subject},
+    wire::tls::ChannelBinding,
 };
 use rustls_pki_types::{CertificateDer, UnixTime};
 use serde::{Deserialize, Serialize};
@@ -35,7 +36,10 @@ use super::{
     vault::{Change, Vault, VaultError, json},
 };
 
-const ROOT_KEY: &str = "ca/root.key";
+/// Where the root's key stands, on coordinators that hold it.
+pub(super) const ROOT_KEY: &str = "ca/root.key";
+/// Where the key of the root that is to come after it stands, while the root is being changed.
+pub(super) const NEXT_ROOT_KEY: &str = "ca/next-root.key";
 pub(super) const ISSUING_KEY: &str = "ca/issuing.key";
 pub(super) const ISSUING_CERT: &str = "ca/issuing.cert";
 /// Where the tokens stand in the store.
@@ -96,6 +100,12 @@ pub struct IssuedNode {
     /// The one before it.
     #[serde(default)]
     pub previous: Option<CertificateHash>,
+    /// The key of the root under which the last one was made.
+    #[serde(default)]
+    pub root: Option<KeyHash>,
+    /// Whether it has left for good since.
+    #[serde(default)]
+    pub has_left: bool,
 }
 
 /// A coordinator's power to let nodes in. Clones share it.
@@ -103,7 +113,8 @@ pub struct IssuedNode {
 pub struct Issuer(Arc<Inner>);
 
 struct Inner {
-    ca: IssuingCa,
+    /// None until a coordinator that joined has been given its own.
+    ca: ArcSwapOption<IssuingCa>,
     vault: Arc<dyn Vault>,
     ledger: Ledger,
     options: IssuerOptions,
@@ -117,7 +128,7 @@ struct Inner {
 
 impl std::fmt::Debug for Issuer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Issuer").field("cluster", self.0.ca.root().cluster()).finish_non_exhaustive()
+        f.debug_struct("Issuer").field("roots", self.0.ledger.roots()).finish_non_exhaustive()
     }
 }
 
@@ -127,24 +138,33 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Issuer {
-    /// Takes the authority and the tokens from a coordinator's store; `None` when this node issues nothing.
+    /// Takes the authority and the tokens from a coordinator's store; `None` where there is no authority.
     ///
     /// # Errors
     /// The store fails, or what it holds does not belong together.
-    pub fn load(
-        vault: Arc<dyn Vault>,
-        root: &TrustedRoot,
-        ledger: Ledger,
-        options: IssuerOptions,
-    ) -> Result<Option<Self>, IdentityError> {
-        let (Some(key), Some(cert)) = (vault.get(ISSUING_KEY)?, vault.get(ISSUING_CERT)?) else { return Ok(None) };
-        let ca = IssuingCa::from_parts(NodeKey::from_pkcs8(&key)?, CertificateDer::from(cert.to_vec()), root.clone())?;
+    pub fn load(vault: Arc<dyn Vault>, ledger: Ledger, options: IssuerOptions) -> Result<Option<Self>, IdentityError> {
+        let this = Self::open(vault, ledger, options)?;
+        Ok(this.0.ca.load().is_some().then_some(this))
+    }
+
+    /// The same for a coordinator that may not have its authority yet: until it [has](Self::adopt_authority), it refuses.
+    ///
+    /// # Errors
+    /// The store fails, or what it holds does not belong together.
+    pub fn open(vault: Arc<dyn Vault>, ledger: Ledger, options: IssuerOptions) -> Result<Self, IdentityError> {
+        let ca = match (vault.get(ISSUING_KEY)?, vault.get(ISSUING_CERT)?) {
+            (Some(key), Some(cert)) => {
+                let (key, cert) = (NodeKey::from_pkcs8(&key)?, CertificateDer::from(cert.to_vec()));
+                Some(Arc::new(IssuingCa::from_parts(key, cert, ledger.roots().known().wanted().clone())?))
+            }
+            _ => None,
+        };
         let tokens = match vault.get(TOKENS)? {
             Some(stored) => serde_json::from_slice(&stored).map_err(|error| unreadable_tokens(&error))?,
             None => TokenTable::default(),
         };
-        Ok(Some(Self(Arc::new(Inner {
-            ca,
+        Ok(Self(Arc::new(Inner {
+            ca: ArcSwapOption::new(ca),
             vault,
             ledger,
             options,
@@ -152,7 +172,7 @@ impl Issuer {
             writing: Mutex::default(),
             desk: Mutex::default(),
             renewals: Mutex::default(),
-        }))))
+        })))
     }
 
     /// Makes a join token. It is durable when this returns; its secret exists only in the result.
@@ -162,7 +182,8 @@ impl Issuer {
     pub async fn create_token(&self, options: TokenOptions) -> Result<JoinToken, IdentityError> {
         self.blocking(move |inner| {
             let token_error = |e: super::token::TokenKeyError| IdentityError::Key(super::key::KeyError::Generate(e.to_string()));
-            let token = JoinToken::generate(inner.ca.root().key_hash()).map_err(token_error)?;
+            inner.ca(None).map_err(|_| IdentityError::NoAuthority)?;
+            let token = JoinToken::generate(inner.ledger.roots().current().key_hash()).map_err(token_error)?;
             let _writing = lock(&inner.writing);
             let mut next = TokenTable::clone(&inner.tokens.load());
             next.create(&token, options, inner.now()).map_err(token_error)?;
@@ -281,7 +302,9 @@ impl Inner {
         }
         let bound = self.bound(node_id)?;
         let again = bound.as_ref().is_some_and(|node| node.token == Some(candidate.token) && node.role == candidate.role);
-        let is_bound = bound.map(|node| node.key == key);
+        // Another coordinator may have let a node of this name in; then it is known by what it says of itself.
+        let is_seen = || self.ledger.roots().key_seen(node_id).map(|seen| seen == key.into());
+        let is_bound = bound.map(|node| node.key == key).or_else(is_seen);
         let readmits = self.readmits(candidate, &set, is_bound == Some(true))?;
         if is_bound == Some(false) && !readmits {
             return Err(Refused::NodeBound { node_id: node_id.clone() });
@@ -326,7 +349,7 @@ impl Inner {
         let clock = (self.options.clock)();
         let names = NodeNames { node_id: &candidate.node_id, role: candidate.role, addresses: proved };
         let now = UnixTime::since_unix_epoch(Duration::from_millis(clock.0));
-        let chain = self.ca.issue(&candidate.key, &names, now)?;
+        let (chain, root) = self.certify(&candidate.key, &names, now, None)?;
         let record = IssuedNode {
             node_id: candidate.node_id.clone(),
             role: candidate.role,
@@ -335,6 +358,8 @@ impl Inner {
             issued: clock,
             certificate: chain.first().map(CertificateHash::of),
             previous: None,
+            root: Some(root),
+            has_left: false,
         };
         let mut changes = vec![tokens_change(&next)?, node_change(&record)?];
         let mut readmission = None;
@@ -350,7 +375,7 @@ impl Inner {
         }
         drop(writing);
         tracing::info!(node_id = %record.node_id, role = %record.role, token = %candidate.token, "let a node join");
-        Ok(Issued::new(&chain, self.ca.root().cluster().clone(), (self.options.seed)(), left_out, clock))
+        Ok(Issued::new(&chain, self.ledger.roots().current().cluster().clone(), (self.options.seed)(), left_out, clock))
     }
 }
 

@@ -74,7 +74,7 @@ fn table(certificate: &CertificateReply) -> String {
 }
 
 /// How long until then, as people say it.
-fn days(then: UnixMillis, now: UnixMillis) -> String {
+pub(super) fn days(then: UnixMillis, now: UnixMillis) -> String {
     match then.0.saturating_sub(now.0) / 1000 {
         0 => "0 s: it is due".to_owned(),
         s @ 1..7200 => format!("{} min", s.div_ceil(60)),

@@ -8,6 +8,7 @@ mod config;
 mod contract;
 mod harness;
 mod refusals;
+mod rotation;
 mod selftest;
 mod store;
 mod trust;

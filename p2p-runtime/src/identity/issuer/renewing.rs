@@ -2,7 +2,10 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use p2p_client::protocol::{NodeId, UnixMillis};
+use p2p_client::{
+    protocol::{NodeId, UnixMillis},
+    revocation::KeyHash,
+};
 use rustls_pki_types::{CertificateDer, UnixTime};
 
 use super::{
@@ -66,6 +69,7 @@ struct Renewal {
     key: PublicKey,
     addresses: Vec<Host>,
     left_out: Vec<LeftOut>,
+    under: Option<KeyHash>,
 }
 
 impl Issuer {
@@ -125,7 +129,7 @@ fn check(request: &RenewRequest, shown: &CertificateDer<'_>) -> Result<Renewal, 
     if shown.key != key.thumbprint().into() {
         return Err(Refused::NodeBound { node_id: shown.peer.node_id });
     }
-    Ok(Renewal { shown, key, addresses: Vec::new(), left_out: Vec::new() })
+    Ok(Renewal { shown, key, addresses: Vec::new(), left_out: Vec::new(), under: request.under })
 }
 
 impl Inner {
@@ -162,13 +166,13 @@ impl Inner {
     }
 
     fn renew(&self, renewal: Renewal) -> Result<Issued, Refused> {
-        let Renewal { shown, key, addresses, left_out } = renewal;
+        let Renewal { shown, key, addresses, left_out, under } = renewal;
         let _writing = lock(&self.writing);
         let known = self.may_renew(&shown)?;
         let clock = (self.options.clock)();
         let now = UnixTime::since_unix_epoch(Duration::from_millis(clock.0));
         let names = NodeNames { node_id: &shown.peer.node_id, role: shown.peer.role, addresses: &addresses };
-        let chain = self.ca.issue(&key, &names, now)?;
+        let (chain, root) = self.certify(&key, &names, now, under)?;
         let record = IssuedNode {
             node_id: shown.peer.node_id.clone(),
             role: shown.peer.role,
@@ -177,9 +181,11 @@ impl Inner {
             issued: clock,
             certificate: chain.first().map(CertificateHash::of),
             previous: Some(shown.hash),
+            root: Some(root),
+            has_left: false,
         };
         self.vault.update(vec![node_change(&record)?])?;
         tracing::info!(target: "audit", node_id = %record.node_id, "renewed a node's certificate");
-        Ok(Issued::new(&chain, self.ca.root().cluster().clone(), (self.options.seed)(), left_out, clock))
+        Ok(Issued::new(&chain, self.ledger.roots().current().cluster().clone(), (self.options.seed)(), left_out, clock))
     }
 }

@@ -5,10 +5,10 @@ use std::{sync::Arc, time::Duration};
 use hyper::{Method, StatusCode};
 use p2p_client::{
     call::RetryAfter,
-    protocol::{NodeId, Role, RpcError, UnixMillis},
+    protocol::{ClusterId, NodeId, Role, RpcError, UnixMillis},
     wire::{
         net::Network,
-        tls::{ALPN_HTTP1, ChannelBinding, ClientTls, Expect, TlsMaterial},
+        tls::{ALPN_HTTP1, ChannelBinding, ClientTls, Expect, TlsMaterial, peer_identity},
     },
 };
 use tokio::time::{Instant, sleep};
@@ -52,6 +52,8 @@ pub struct JoinOptions {
     pub responder: ChallengeResponder,
     /// Is told what happens, for people to read.
     pub progress: Arc<dyn Fn(JoinEvent) + Send + Sync>,
+    /// The cluster that it belongs to already, where it joins again: it asks no other.
+    pub cluster: Option<ClusterId>,
 }
 
 /// A step of a join.
@@ -141,7 +143,7 @@ pub async fn join(
     token: JoinToken,
     options: JoinOptions,
 ) -> Result<Joined, JoinError> {
-    let JoinOptions { node_id, role, addresses, key, responder, progress } = options;
+    let JoinOptions { node_id, role, addresses, key, responder, progress, cluster } = options;
     let key = key.map_or_else(NodeKey::generate, Ok)?;
     let node_id = node_id.map_or_else(|| node_id_of(role, &key.public()), Ok)?;
     let root = token.root();
@@ -155,6 +157,13 @@ pub async fn join(
     let tls = ClientTls::new(TlsMaterial::empty());
     let tls_error = |source| JoinError::Tls { authority: authority.to_owned(), source };
     let stream = tls.connect(stream, Expect::PinnedRoot(root), &[ALPN_HTTP1]).await.map_err(tls_error)?;
+    if let Some(ours) = cluster {
+        let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+        let theirs = shown.map(peer_identity).transpose().map_err(tls_error)?.map(|peer| peer.cluster);
+        if theirs.as_ref() != Some(&ours) {
+            return Err(JoinError::OtherCluster { ours });
+        }
+    }
     let channel = ChannelBinding::of_client(&stream).map_err(tls_error)?;
     progress(JoinEvent::Verified { node_id });
     let mut http = HttpConnection::open(stream, authority).await.map_err(|e| failed(authority, e))?;

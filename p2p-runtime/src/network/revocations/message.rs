@@ -1,4 +1,4 @@
-//! What nodes say to each other of revocations.
+//! What nodes say to each other of revocations, and of the cluster's roots.
 //!
 //! A message is `kind (1 byte) | content`: counts as LEB128, ids as 16 bytes, texts with their lengths.
 
@@ -8,7 +8,7 @@ use bytes::{BufMut, Bytes};
 use p2p_client::revocation::{Digest, MAX_STATEMENTS, StatementId};
 
 use super::super::wire::{FrameError, Reader, put_bytes, put_len, put_number};
-use crate::identity::revocation::SignedStatement;
+use crate::identity::{revocation::SignedStatement, rotation::Told};
 
 /// Statements in one message end after so many bytes.
 const GOAL: usize = 32 * 1024;
@@ -29,6 +29,10 @@ pub(super) enum Talk {
     News(Vec<StatementId>),
     /// The statements themselves.
     Statements(Vec<SignedStatement>),
+    /// "This is what I know of the roots, in short."
+    Roots(StatementId),
+    /// "This is what was said of the roots." With `ask`: "say what you know, if it is something else."
+    Told { told: Told, ask: bool },
 }
 
 /// Parts of such a size that each fits into a message.
@@ -74,6 +78,16 @@ impl Talk {
                     put_bytes(&mut out, &statement.attestation);
                 }
             }
+            Self::Roots(id) => {
+                out.put_u8(5);
+                out.put_slice(id.as_bytes());
+            }
+            Self::Told { told, ask } => {
+                out.put_u8(6);
+                out.put_u8((*ask).into());
+                // It has no maps with odd keys and no failing serialisers.
+                put_bytes(&mut out, &serde_json::to_vec(told).unwrap_or_default());
+            }
         }
         out.into()
     }
@@ -92,6 +106,11 @@ impl Talk {
                 let count = reader.count(2)?;
                 let mut statement = || Ok(SignedStatement { text: reader.bytes()?, attestation: reader.bytes()? });
                 Self::Statements((0..count).map(|_| statement()).collect::<Result<_, FrameError>>()?)
+            }
+            5 => Self::Roots(StatementId::from_bytes(reader.array()?)),
+            6 => {
+                let ask = reader.byte()? != 0;
+                Self::Told { told: serde_json::from_slice(&reader.bytes()?).map_err(|_| FrameError::OutOfRange)?, ask }
             }
             kind => return Err(FrameError::UnknownKind(kind)),
         };
@@ -120,7 +139,7 @@ fn read_ids(reader: &mut Reader<'_>) -> Result<Vec<StatementId>, FrameError> {
 mod tests {
     use super::*;
 
-    fn all() -> [Talk; 5] {
+    fn all() -> [Talk; 7] {
         let ids = vec![StatementId::from_bytes([1; 16]), StatementId::from_bytes([2; 16])];
         let statement = SignedStatement { text: Bytes::from_static(b"{}"), attestation: Bytes::from_static(b"signed") };
         [
@@ -129,6 +148,8 @@ mod tests {
             Talk::Pull(ids.clone()),
             Talk::News(ids),
             Talk::Statements(vec![statement]),
+            Talk::Roots(StatementId::from_bytes([3; 16])),
+            Talk::Told { told: Told::default(), ask: true },
         ]
     }
 

@@ -13,6 +13,7 @@
 #[cfg(any(test, feature = "fuzzing"))]
 pub(super) mod fuzzing;
 mod message;
+mod roots;
 #[cfg(test)]
 mod tests;
 
@@ -58,6 +59,8 @@ pub(crate) struct Courier {
     asked: HashMap<StatementId, Instant>,
     greeted: Vec<Instant>,
     compared: watch::Sender<bool>,
+    /// What is known of the roots, as the others were last told.
+    roots_told: roots::Standing,
 }
 
 impl Courier {
@@ -65,7 +68,8 @@ impl Courier {
     pub(crate) fn new(ledger: Ledger, membership: Membership) -> (Self, watch::Receiver<bool>) {
         let (compared, first) = watch::channel(false);
         let known = ledger.ids().into_iter().collect();
-        (Self { ledger, membership, known, asked: HashMap::new(), greeted: Vec::new(), compared }, first)
+        let roots_told = roots::standing(&ledger);
+        (Self { ledger, membership, known, asked: HashMap::new(), greeted: Vec::new(), compared, roots_told }, first)
     }
 
     /// Works until membership stops.
@@ -76,6 +80,7 @@ impl Courier {
         mut changes: Changes,
     ) {
         self.expel();
+        let mut roots = self.ledger.roots().subscribe();
         let mut round = Instant::now() + FIRST_ROUND;
         loop {
             tokio::select! {
@@ -84,6 +89,8 @@ impl Courier {
                     None => return,
                 },
                 () = changes.next() => self.changed(),
+                // The sender lives as long as the ledger, which lives as long as this.
+                _ = roots.changed() => self.roots_changed(),
                 event = events.next() => match event {
                     Some(MemberEvent::Joined(info) | MemberEvent::Recovered(info)) => self.greet(&info.node_id),
                     Some(_) => {}
@@ -119,6 +126,8 @@ impl Courier {
 
     /// The first comparison wants an answer also where nothing differs.
     fn compare(&self, with: Audience) {
+        // The roots first: by them revocations are believed.
+        self.tell(with.clone(), &Talk::Roots(self.ledger.roots().known().id()));
         self.tell(with, &Talk::Digest { digest: self.ledger.digest(), ask: !*self.compared.borrow() });
     }
 
@@ -155,6 +164,8 @@ impl Courier {
             }
             Talk::News(ids) => drop(self.pull(from, ids)),
             Talk::Statements(statements) => self.take(from, statements).await,
+            Talk::Roots(id) => self.compare_roots(from, id),
+            Talk::Told { told, ask } => self.take_roots(from, told, ask).await,
         }
     }
 
