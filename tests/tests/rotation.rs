@@ -15,13 +15,20 @@ use common::{Cluster, Member, Plan, identity, probe::ProbeProxyExt, sees, soon, 
 use futures::StreamExt;
 use p2p_client::{
     revocation::{KeyHash, Reason, Subject},
-    wire::tls::RootKeyHash,
+    wire::{
+        net::Network,
+        tls::{ALPN_H2, ClientTls, Expect, RootKeyHash, TlsMaterial},
+    },
 };
 use p2p_runtime::{
-    identity::{IdentityError, JoinError, Refused, RotateError, TokenOptions, rotation::Rotation},
-    node::{Enrolment, NodeError},
+    identity::{
+        IdentityError, IssuingCa, JoinError, NodeIdentity, NodeKey, NodeNames, Refused, RotateError, TokenOptions, Vault,
+        rotation::Rotation,
+    },
+    node::{Enrolment, NodeError, StoreVault},
 };
 use p2p_services::prelude::*;
+use rustls_pki_types::UnixTime;
 
 /// Streams numbers, until its reader goes.
 struct Numbers;
@@ -152,7 +159,7 @@ async fn a_node_that_is_away_is_waited_for_and_finds_its_way_when_it_is_back() {
     until("all but one are certified anew", || missing(&coordinator).as_deref() == Some(&["worker-2".to_owned()])).await;
     let progress = coordinator.rotation().unwrap().unwrap();
     assert_eq!(progress.nodes, 3);
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    tokio::time::sleep(Duration::from_mins(1)).await;
     assert_eq!(coordinator.root_fingerprint(), before, "the old root is still trusted");
     assert_eq!(looks(&workers[0], "coordinator").await.unwrap(), "coordinator");
     // It has heard of nothing, and trusts the old root alone.
@@ -399,4 +406,59 @@ async fn a_node_that_has_left_for_good_keeps_nobody_waiting() {
     let before = coordinator.root_fingerprint();
     coordinator.rotate_root().await.unwrap();
     changed(before, &[&coordinator, &workers[0]]).await;
+}
+
+/// Whether a program outside that trusts this root alone is content with what a node shows.
+async fn is_content(cluster: &Cluster, root: RootKeyHash, at: &Member) -> Result<(), String> {
+    let stream = soon(cluster.host(common::worker_ip(99)).connect(&at.authority())).await.unwrap();
+    let tls = ClientTls::new(TlsMaterial::empty());
+    soon(tls.connect(stream, Expect::RootedIn(root), &[ALPN_H2])).await.map(drop).map_err(|error| error.to_string())
+}
+
+#[tokio::test(start_paused = true)]
+async fn programs_outside_that_know_the_old_fingerprint_are_served_until_the_drop_and_then_told_what_to_do() {
+    let (cluster, coordinator, mut workers) = Cluster::of(2).await;
+    workers.pop().unwrap().node.stop().await;
+    let old = coordinator.root_fingerprint();
+    coordinator.rotate_root().await.unwrap();
+    until("all but one are certified anew", || missing(&coordinator).as_deref() == Some(&["worker-2".to_owned()])).await;
+    let new = coordinator.ledger().roots().known().next().unwrap().key_hash();
+    for at in [&coordinator, &workers[0]] {
+        for root in [old, new] {
+            assert_eq!(is_content(&cluster, root, at).await, Ok(()), "{root} at {}", at.id());
+        }
+    }
+    let _back = cluster.restart(Plan::worker(2)).await;
+    changed(old, &[&coordinator, &workers[0]]).await;
+    for at in [&coordinator, &workers[0]] {
+        assert_eq!(is_content(&cluster, new, at).await, Ok(()));
+        let error = is_content(&cluster, old, at).await.unwrap_err();
+        assert!(error.contains(&format!("its root is sha256:{new}")) && error.contains("`p2p ca show`"), "{error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_whose_certificate_ran_out_while_it_was_off_joins_again_with_its_id_key_and_configuration() {
+    let (cluster, coordinator, mut workers) = Cluster::of(1).await;
+    workers.pop().unwrap().node.stop().await;
+    let before = {
+        let off = Enrolment::open(cluster.dir("worker-1"), common::password()).await.unwrap();
+        let (store, authority) = (StoreVault::new(off.store.clone()), StoreVault::new(coordinator.store().clone()));
+        let of = |path: &str| authority.get(path).unwrap().unwrap();
+        let key = NodeKey::from_pkcs8(&of("ca/issuing.key")).unwrap();
+        let ca = IssuingCa::from_parts(key, of("ca/issuing.cert").to_vec().into(), off.identity.root().clone()).unwrap();
+        let names = NodeNames { node_id: &off.identity.peer().node_id, role: Role::Worker, addresses: &[] };
+        let long_ago = UnixTime::since_unix_epoch(Duration::from_secs(UnixTime::now().as_secs() - 400 * 86_400));
+        let chain = ca.issue(&off.identity.key().public(), &names, long_ago).unwrap();
+        let out = NodeIdentity::new(off.identity.key().clone(), chain, off.identity.root().clone()).unwrap();
+        out.save(&store).unwrap();
+        out
+    };
+    let token = token(&coordinator, TokenOptions::default()).await;
+    let plan = Plan { id: "worker-1".to_owned(), ..Plan::worker(1) };
+    let enrolment = soon(cluster.join(&plan, &coordinator.authority(), token)).await.unwrap();
+    assert_eq!(enrolment.identity.peer(), before.peer());
+    let back = cluster.start(plan, enrolment).await;
+    assert_eq!(identity(&back).key().public(), before.key().public());
+    reaches(&coordinator, "worker-1").await;
 }

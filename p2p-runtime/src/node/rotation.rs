@@ -24,7 +24,7 @@ use crate::{
         Issuer, Ledger, NodeIdentity, NodeKey, RootKeys, RotateError,
         rotation::{self, Known, NoAuthority, NotShared, Presence, Progress, Rotation},
     },
-    network::MemberEvent,
+    network::{MemberEvent, Membership},
 };
 
 use super::renewer::{Renewer, other_coordinators};
@@ -86,7 +86,7 @@ impl Rotator {
     /// Gives the root key to another coordinator.
     pub(crate) async fn share(&self, node_id: &NodeId) -> Result<(), ShareError> {
         let keys = self.keys()?.to_share().await?;
-        let members = self.0.cx.membership().map(|membership| membership.members());
+        let members = self.0.cx.membership().map(Membership::members);
         let to = members.as_ref().and_then(|members| members.alive().find(|info| info.node_id == *node_id));
         let to = to.ok_or_else(|| NotShared::NotThere { node_id: node_id.clone() })?;
         if to.role != Role::Coordinator {
@@ -133,7 +133,7 @@ impl Rotator {
             let has_shown = roots.has_shown_wanted(&node.node_id);
             nodes.insert(node.node_id, Known { presence, has_shown, was_issued: node.root == Some(next) });
         }
-        let members = parts.cx.membership().map(|membership| membership.members());
+        let members = parts.cx.membership().map(Membership::members);
         for info in members.iter().flat_map(|members| members.iter()) {
             let presence = match info.status {
                 NodeStatus::Dead => Presence::Away,

@@ -68,8 +68,8 @@ fn parse_name(name: &str) -> Result<PeerIdentity, TlsError> {
 pub(super) fn cluster_of_root(cert: &CertificateDer<'_>) -> Result<Option<ClusterId>, TlsError> {
     let cert = EndEntityCert::try_from(cert).map_err(|e| TlsError::BadCertificate { reason: e.to_string() })?;
     let mut names = cert.valid_uri_names().filter_map(|uri| uri.strip_prefix("p2p://"));
-    let named = names.next().map(str::parse::<ClusterId>).transpose();
-    named.map_err(|e| TlsError::BadCertificate { reason: format!("it names no cluster: {e}") })
+    let cluster = names.next().map(str::parse::<ClusterId>).transpose();
+    cluster.map_err(|e| TlsError::BadCertificate { reason: format!("it names no cluster: {e}") })
 }
 
 /// Checks that a chain leads to `root`, is valid at `now` and meant for `usage`; tells whose it is.

@@ -187,7 +187,7 @@ impl RootKeys {
     /// # Errors
     /// [`RotateError`]; then nothing has changed.
     pub async fn complete(&self) -> Result<(), RotateError> {
-        self.blocking(|this| this.complete_now()).await
+        self.blocking(Self::complete_now).await
     }
 
     fn complete_now(&self) -> Result<(), RotateError> {

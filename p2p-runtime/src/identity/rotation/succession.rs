@@ -159,12 +159,10 @@ impl Succession {
     /// The chain to show for a certificate and its issuing authority, the first two in `chain`: they, and what leads from there to the current root, which is
     /// last. A chain that leads to neither root stays as it is.
     pub fn present(&self, chain: &[CertificateDer<'static>]) -> Vec<CertificateDer<'static>> {
-        let above = match (&self.announced, chain.get(1)) {
-            (_, None) => return chain.to_vec(),
-            (Some(next), Some(issuer)) if is_signed_by(&next.root, issuer) => {
-                vec![next.cross.clone(), self.current.der().clone()]
-            }
-            (_, Some(issuer)) if is_signed_by(&self.current, issuer) => vec![self.current.der().clone()],
+        let Some(issuer) = chain.get(1) else { return chain.to_vec() };
+        let above = match &self.announced {
+            Some(next) if is_signed_by(&next.root, issuer) => vec![next.cross.clone(), self.current.der().clone()],
+            _ if is_signed_by(&self.current, issuer) => vec![self.current.der().clone()],
             _ => return chain.to_vec(),
         };
         chain.iter().take(2).cloned().chain(above).collect()

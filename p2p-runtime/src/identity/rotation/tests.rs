@@ -4,7 +4,7 @@ use std::sync::{Arc, atomic::Ordering};
 
 use p2p_client::{
     protocol::{NodeId, Role, UnixMillis},
-    revocation::{KeyHash, Subject},
+    revocation::{KeyHash, Reason, Subject},
     wire::tls::{TlsError, Usage},
 };
 use rustls_pki_types::{CertificateDer, UnixTime};
@@ -305,7 +305,7 @@ async fn a_certificate_from_before_the_change_is_refused_after_it_also_beside_a_
 #[tokio::test]
 async fn revocations_from_before_the_change_are_believed_by_those_who_come_after_it() {
     let (c, w, _) = parties();
-    c.ledger.revoke(vec![Subject::Node { node_id: "lost".parse().unwrap() }], Default::default()).await.unwrap();
+    c.ledger.revoke(vec![Subject::Node { node_id: "lost".parse().unwrap() }], Reason::default()).await.unwrap();
     c.keys().begin(false).await.unwrap();
     let ca = c.issuing().await;
     c.reissued_by(&ca);
@@ -387,4 +387,39 @@ async fn a_root_key_is_handed_on_only_where_it_is_that_of_a_root_that_is_trusted
     c.keys().complete().await.unwrap();
     w.hears(&c).await;
     assert!(w.keys().is_held(&c.roots().current()).unwrap(), "it had been given both");
+}
+
+#[tokio::test]
+async fn at_the_drop_connections_of_those_who_were_not_reissued_are_cut_and_no_others() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let (c, w, v) = parties();
+    c.keys().begin(false).await.unwrap();
+    let ca = c.issuing().await;
+    c.reissued_by(&ca);
+    w.hears(&c).await;
+    // Connections from before the change, to both and to one who borrows a good name.
+    let key = |party: &Party| KeyHash::from(party.identity.key().public().thumbprint());
+    let open = |name: &Party, key: KeyHash| {
+        let (near, far) = tokio::io::duplex(64);
+        (c.identity.material().revocations().guard(near, &name.identity.peer().node_id, key), far)
+    };
+    let (mut good, mut far) = open(&w, key(&w));
+    let (mut left, _far) = open(&v, key(&v));
+    let (mut borrowed, _other_far) = open(&w, KeyHash::new([7; 32]));
+    w.reissued_by(&ca);
+    for party in [&w, &v] {
+        let chain = party.shown();
+        c.roots().witness(&party.identity.peer().node_id, &chain[0], &chain[1..]);
+    }
+    assert!(c.roots().has_shown_wanted(&w.identity.peer().node_id) && !c.roots().has_shown_wanted(&v.identity.peer().node_id));
+    c.keys().complete().await.unwrap();
+    for cut in [&mut left, &mut borrowed] {
+        assert_eq!(cut.read_u8().await.unwrap_err().kind(), std::io::ErrorKind::ConnectionAborted);
+    }
+    far.write_all(b"x").await.unwrap();
+    assert_eq!(
+        good.read_u8().await.unwrap(),
+        b'x',
+        "under its old certificate, of a node that has shown a new one for the same key"
+    );
 }

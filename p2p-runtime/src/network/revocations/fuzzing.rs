@@ -29,7 +29,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::identity::{revocation::SignedStatement, rotation::Told};
+    use crate::identity::revocation::SignedStatement;
 
     #[test]
     fn what_is_said_of_revocations_is_read_as_it_was_written_or_not_at_all() {
@@ -52,7 +52,7 @@ mod tests {
             ("news", Talk::News(ids)),
             ("statements", Talk::Statements(statements)),
             ("roots", Talk::Roots(StatementId::from_bytes([1; 16]))),
-            ("told", Talk::Told { told: Told::default(), ask: true }),
+            ("told", Talk::Told { told: Box::default(), ask: true }),
         ]
         .map(|(name, talk)| (name, talk.encode().to_vec()))
         .into()

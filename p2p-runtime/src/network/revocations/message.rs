@@ -32,7 +32,7 @@ pub(super) enum Talk {
     /// "This is what I know of the roots, in short."
     Roots(StatementId),
     /// "This is what was said of the roots." With `ask`: "say what you know, if it is something else."
-    Told { told: Told, ask: bool },
+    Told { told: Box<Told>, ask: bool },
 }
 
 /// Parts of such a size that each fits into a message.
@@ -86,7 +86,7 @@ impl Talk {
                 out.put_u8(6);
                 out.put_u8((*ask).into());
                 // It has no maps with odd keys and no failing serialisers.
-                put_bytes(&mut out, &serde_json::to_vec(told).unwrap_or_default());
+                put_bytes(&mut out, &serde_json::to_vec(&**told).unwrap_or_default());
             }
         }
         out.into()
@@ -110,7 +110,7 @@ impl Talk {
             5 => Self::Roots(StatementId::from_bytes(reader.array()?)),
             6 => {
                 let ask = reader.byte()? != 0;
-                Self::Told { told: serde_json::from_slice(&reader.bytes()?).map_err(|_| FrameError::OutOfRange)?, ask }
+                Self::Told { told: Box::new(serde_json::from_slice(&reader.bytes()?).map_err(|_| FrameError::OutOfRange)?), ask }
             }
             kind => return Err(FrameError::UnknownKind(kind)),
         };
@@ -149,7 +149,7 @@ mod tests {
             Talk::News(ids),
             Talk::Statements(vec![statement]),
             Talk::Roots(StatementId::from_bytes([3; 16])),
-            Talk::Told { told: Told::default(), ask: true },
+            Talk::Told { told: Box::default(), ask: true },
         ]
     }
 

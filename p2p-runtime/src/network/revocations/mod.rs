@@ -165,7 +165,7 @@ impl Courier {
             Talk::News(ids) => drop(self.pull(from, ids)),
             Talk::Statements(statements) => self.take(from, statements).await,
             Talk::Roots(id) => self.compare_roots(from, id),
-            Talk::Told { told, ask } => self.take_roots(from, told, ask).await,
+            Talk::Told { told, ask } => self.take_roots(from, *told, ask).await,
         }
     }
 

@@ -35,7 +35,7 @@ impl Courier {
     fn tell_roots(&mut self, how_many: usize) {
         let now = standing(&self.ledger);
         if std::mem::replace(&mut self.roots_told, now) != now {
-            let told = self.ledger.roots().known().told();
+            let told = Box::new(self.ledger.roots().known().told());
             self.tell(Audience::Some(how_many), &Talk::Told { told, ask: false });
         }
     }
@@ -43,7 +43,7 @@ impl Courier {
     pub(super) fn compare_roots(&self, from: &NodeId, theirs: StatementId) {
         let known = self.ledger.roots().known();
         if known.id() != theirs {
-            self.answer(from, &Talk::Told { told: known.told(), ask: true });
+            self.answer(from, &Talk::Told { told: Box::new(known.told()), ask: true });
         }
     }
 
@@ -54,7 +54,7 @@ impl Courier {
             Ok(false) => {
                 let known = self.ledger.roots().known().told();
                 if ask && known != theirs {
-                    self.answer(from, &Talk::Told { told: known, ask: false });
+                    self.answer(from, &Talk::Told { told: Box::new(known), ask: false });
                 }
             }
             Err(error) => tracing::warn!(target: "audit", %from, %error, "denied"),
