@@ -37,7 +37,7 @@ pub enum TlsError {
     /// The peer is not under the root that this end trusts by its fingerprint.
     #[error(
         "the other end is not of the cluster that is meant: {}, not the one with the fingerprint sha256:{expected}; check the address, and \
-         the fingerprint, which `p2p ca show` prints on a node of the cluster",
+         the fingerprint, which `p2p init` printed as `root`, and `p2p ca show` prints as it is now",
         .found.map_or_else(|| "its certificate leads to another root".to_owned(), |found| format!("its root is sha256:{found}"))
     )]
     OtherRoot {
