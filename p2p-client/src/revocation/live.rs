@@ -95,6 +95,16 @@ impl Revocations {
         self.inner.changed.send_replace(());
     }
 
+    /// Cuts the streams to those whose certificates are not good any more for another reason than a revocation.
+    pub fn cut_where(&self, is_over: impl Fn(&NodeId, &KeyHash) -> bool) {
+        for peer in self.inner.guarded().values().filter(|peer| is_over(&peer.node_id, peer.keys.own())) {
+            let node = format!("node {}", peer.node_id);
+            let reason = "its certificate is not good any more; the connection is cut";
+            Line::new(&node, "connection", Outcome::Denied).from(&node).reason(reason).write();
+            peer.cut.cut();
+        }
+    }
+
     /// Follows the changes from now on.
     pub fn subscribe(&self) -> Changes {
         Changes(self.inner.changed.subscribe())

@@ -20,7 +20,7 @@ use rustls::{
     crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs::sign::any_supported_type},
     sign::CertifiedKey,
 };
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, TrustAnchor};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, TrustAnchor, UnixTime};
 
 pub use self::{
     error::TlsError,
@@ -91,7 +91,7 @@ impl RootKeyHash {
         &self.0
     }
 
-    /// The cluster that such a root makes.
+    /// The cluster that such a root makes, as its first one.
     pub fn cluster(&self) -> ClusterId {
         ClusterId::from_root_key_hash(&self.0)
     }
@@ -141,6 +141,9 @@ impl fmt::Debug for RootKeyHash {
 }
 
 /// A cluster's root certificate, as what is trusted.
+///
+/// A cluster is named after the key of its first root. A root that succeeds another carries the cluster's name, `p2p://CLUSTER`, as its one URI
+/// name: whoever trusts it by its key trusts it in that, too.
 #[derive(Debug, Clone)]
 pub struct TrustedRoot(Arc<Root>);
 
@@ -162,7 +165,8 @@ impl TrustedRoot {
             .map_err(|e| TlsError::BadCertificate { reason: format!("it is no root certificate: {e}") })?
             .to_owned();
         let key_hash = RootKeyHash(sha256(&webpki::spki_for_anchor(&anchor)));
-        Ok(Self(Arc::new(Root { cert, anchor, key_hash, cluster: key_hash.cluster() })))
+        let cluster = verify::cluster_of_root(&cert)?.unwrap_or_else(|| key_hash.cluster());
+        Ok(Self(Arc::new(Root { cert, anchor, key_hash, cluster })))
     }
 
     /// The certificate.
@@ -175,7 +179,7 @@ impl TrustedRoot {
         self.0.key_hash
     }
 
-    /// The cluster it makes.
+    /// The cluster that it stands for.
     pub fn cluster(&self) -> &ClusterId {
         &self.0.cluster
     }
@@ -198,6 +202,8 @@ pub struct TlsMaterial {
 #[derive(Debug, Default, Clone)]
 struct Content {
     root: Option<TrustedRoot>,
+    /// While the root is being changed: the one that comes after it.
+    next: Option<TrustedRoot>,
     own: Option<Arc<CertifiedKey>>,
 }
 
@@ -211,7 +217,7 @@ impl TlsMaterial {
     /// Trusts this root and shows nothing: for clients outside the cluster.
     pub fn trusting(root: TrustedRoot) -> Self {
         let material = Self::empty();
-        material.content.store(Arc::new(Content { root: Some(root), own: None }));
+        material.content.store(Arc::new(Content { root: Some(root), ..Content::default() }));
         material
     }
 
@@ -232,13 +238,58 @@ impl TlsMaterial {
         }
         let own = CertifiedKey::new(chain, any_supported_type(key).map_err(bad)?);
         own.keys_match().map_err(bad)?;
-        self.content.store(Arc::new(Content { root: Some(root), own: Some(Arc::new(own)) }));
+        let next = self.content.load().next.clone();
+        self.content.store(Arc::new(Content { root: Some(root), next, own: Some(Arc::new(own)) }));
         Ok(())
     }
 
-    /// The root that is trusted now.
+    /// Trusts this root, and the one that is to come after it as well; and shows this chain, of the same key.
+    ///
+    /// # Errors
+    /// [`TlsError::NoOwnCertificate`] when there is no key to show a chain with; then nothing changes.
+    pub fn trust(
+        &self,
+        root: TrustedRoot,
+        next: Option<TrustedRoot>,
+        chain: Vec<CertificateDer<'static>>,
+    ) -> Result<(), TlsError> {
+        let own = self.own().ok_or(TlsError::NoOwnCertificate)?;
+        let own = Some(Arc::new(CertifiedKey::new(chain, own.key.clone())));
+        self.content.store(Arc::new(Content { root: Some(root), next, own }));
+        Ok(())
+    }
+
+    /// The cluster's root, as it is trusted now.
     pub fn root(&self) -> Option<TrustedRoot> {
         self.content.load().root.clone()
+    }
+
+    /// The root that is to come after it, and is trusted as well, while the root is being changed.
+    pub fn next_root(&self) -> Option<TrustedRoot> {
+        self.content.load().next.clone()
+    }
+
+    /// Checks that a chain leads to a root that is trusted, is valid at `now` and meant for `usage`; tells whose it is. What was revoked is not asked:
+    /// that is [`verify_not_revoked`]'s.
+    ///
+    /// `others` are the certificates that came beside the leaf, in any order.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn verify(
+        &self,
+        leaf: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        usage: Usage,
+        now: UnixTime,
+    ) -> Result<PeerIdentity, TlsError> {
+        let content = self.content.load();
+        let root = content.root.as_ref().ok_or(TlsError::NoRoot)?;
+        let algorithms = self.algorithms();
+        match (verify_chain(root, leaf, others, usage, now, &algorithms), &content.next) {
+            (Err(TlsError::ForeignCa { .. }), Some(next)) => verify_chain(next, leaf, others, usage, now, &algorithms),
+            (verified, _) => verified,
+        }
     }
 
     /// What nobody in the cluster accepts any more. Handshakes ask it, and connections break when it says so.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use p2p_client::{
     protocol::NodeId,
     revocation::KeyHash,
-    wire::tls::{PeerIdentity, TlsError, TlsMaterial, Usage, verify_chain, verify_not_revoked},
+    wire::tls::{PeerIdentity, TlsError, TlsMaterial, Usage, verify_not_revoked},
 };
 use rustls::{SignatureScheme, sign::CertifiedKey};
 use rustls_pki_types::{CertificateDer, UnixTime};
@@ -113,12 +113,22 @@ impl Attestor {
     /// # Errors
     /// What is wrong with it.
     pub fn verify(&self, node_id: &NodeId, message: &[u8], attestation: &[u8]) -> Result<PeerIdentity, AttestError> {
-        let Author { peer, leaf, others, .. } = self.author(message, attestation, UnixTime::now())?;
-        verify_not_revoked(self.material.revocations(), &peer, &leaf, &others)?;
-        if peer.node_id == *node_id {
-            Ok(peer)
+        self.good_author(node_id, message, attestation).map(|author| author.peer)
+    }
+
+    /// The same, with the certificates that say so.
+    pub(crate) fn good_author<'a>(
+        &self,
+        node_id: &NodeId,
+        message: &[u8],
+        attestation: &'a [u8],
+    ) -> Result<Author<'a>, AttestError> {
+        let author = self.author(message, attestation, UnixTime::now())?;
+        verify_not_revoked(self.material.revocations(), &author.peer, &author.leaf, &author.others)?;
+        if author.peer.node_id == *node_id {
+            Ok(author)
         } else {
-            Err(AttestError::WrongNode { expected: node_id.clone(), got: peer.node_id })
+            Err(AttestError::WrongNode { expected: node_id.clone(), got: author.peer.node_id })
         }
     }
 
@@ -126,13 +136,14 @@ impl Attestor {
     pub(super) fn author<'a>(&self, message: &[u8], attestation: &'a [u8], now: UnixTime) -> Result<Author<'a>, AttestError> {
         let (certs, signature) = split(attestation)?;
         let (leaf, others) = certs.split_first().ok_or(AttestError::Malformed)?;
-        let root = self.material.root().ok_or(TlsError::NoRoot)?;
-        let peer = verify_chain(&root, leaf, others, Usage::Client, now, &self.material.algorithms())?;
+        let peer = self.material.verify(leaf, others, Usage::Client, now)?;
         let certificate = EndEntityCert::try_from(leaf).map_err(|_| AttestError::BadSignature)?;
         if !fits(&certificate, LABEL, message, signature) {
             return Err(AttestError::BadSignature);
         }
-        Ok(Author { peer, leaf: leaf.clone(), others: others.to_vec(), root: KeyHash::of_certificate(root.der()) })
+        let roots = self.material.root().into_iter().chain(self.material.next_root());
+        let roots = roots.filter_map(|root| KeyHash::of_certificate(root.der())).collect();
+        Ok(Author { peer, leaf: leaf.clone(), others: others.to_vec(), roots })
     }
 }
 
@@ -147,11 +158,12 @@ fn fits(signer: &EndEntityCert<'_>, label: &[u8], message: &[u8], signature: &[u
 }
 
 /// Whoever signed something, and the certificates that say so.
-pub(super) struct Author<'a> {
-    pub(super) peer: PeerIdentity,
-    leaf: CertificateDer<'a>,
-    others: Vec<CertificateDer<'a>>,
-    root: Option<KeyHash>,
+pub(crate) struct Author<'a> {
+    pub(crate) peer: PeerIdentity,
+    pub(crate) leaf: CertificateDer<'a>,
+    pub(crate) others: Vec<CertificateDer<'a>>,
+    /// The roots that are trusted.
+    roots: Vec<KeyHash>,
 }
 
 impl Author<'_> {
@@ -160,10 +172,10 @@ impl Author<'_> {
         KeyHash::of_certificate(&self.leaf)
     }
 
-    /// Whether its certificate would be worth nothing without this key: its own, its authority's, the root's.
+    /// Whether its certificate would be worth nothing without this key: its own, its authority's, a root's.
     pub(super) fn stands_on(&self, key: &KeyHash) -> bool {
         let shown = std::iter::once(&self.leaf).chain(&self.others).filter_map(|cert| KeyHash::of_certificate(cert));
-        shown.chain(self.root).any(|own| own == *key)
+        shown.chain(self.roots.iter().copied()).any(|own| own == *key)
     }
 }
 

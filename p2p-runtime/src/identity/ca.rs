@@ -1,13 +1,13 @@
 //! The cluster's certificate authority: one root, an issuing authority for each coordinator, and what they sign.
 //!
-//! Root (10 years, may make issuing authorities) → issuing (as long, may make node certificates only) → node (1 year).
+//! Root (10 years, may make issuing authorities, and the root that comes after it) → issuing (as long, may make node certificates only) → node (1 year).
 //! Of a certificate request only the public key is taken: names, usages and validity are decided here.
 
 use std::{fmt, time::Duration};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use p2p_client::{
-    protocol::{ClusterId, NodeId, Role},
+    protocol::{ClusterId, NodeId, Role, UnixMillis},
     wire::tls::{PeerIdentity, TlsError, TrustedRoot},
 };
 use rcgen::{
@@ -17,6 +17,7 @@ use rcgen::{
 use rustls_pki_types::{CertificateDer, UnixTime};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
+use webpki::EndEntityCert;
 use x509_parser::{certificate::X509Certificate, prelude::FromDer};
 
 use super::{
@@ -54,7 +55,8 @@ pub enum CaError {
     Tls(#[from] TlsError),
 }
 
-/// The root: its key makes issuing authorities. It stays in the store of the coordinator that ran `p2p init`.
+/// The root: its key makes issuing authorities. It stays in the stores of the coordinators that hold it: the one that ran `p2p init`, and those to
+/// which an operator gave it.
 #[derive(Debug)]
 pub struct RootCa {
     key: NodeKey,
@@ -94,6 +96,29 @@ impl RootCa {
         &self.root
     }
 
+    /// Makes the root that is to come after this one, for the same cluster: with its own certificate, and with one that this root signs
+    /// (RFC 4210, section 4.4, "new with old"), by which those who trust this root alone find their way to the new one.
+    ///
+    /// # Errors
+    /// There is no randomness, or signing failed.
+    pub fn succeed(&self, now: UnixTime) -> Result<Successor, CaError> {
+        let (key, cluster) = (NodeKey::generate()?, self.root.cluster());
+        // The same name, so that the certificate between the two counts as self-issued (RFC 5280, section 6.1) and takes no place in a path.
+        let mut params = authority(&format!("P2P cluster {cluster}"), 1, now)?;
+        params.subject_alt_names = vec![SanType::URI(format!("p2p://{cluster}").try_into()?)];
+        params.not_after = date(now, AUTHORITY_VALIDITY)?;
+        let root = TrustedRoot::from_der(params.self_signed(&key)?.der().clone())?;
+        params.serial_number = Some(serial()?);
+        params.not_after = params.not_after.min(ends(self.root.der())?);
+        let cross = params.signed_by(&key, &Issuer::from_ca_cert_der(self.root.der(), &self.key)?)?.der().clone();
+        Ok(Successor { ca: Self { key, root }, cross })
+    }
+
+    /// Signs a text of the cluster's about its roots (ECDSA on P-256, SHA-256).
+    pub(super) fn sign(&self, text: &[u8]) -> Result<Vec<u8>, CaError> {
+        Ok(rcgen::SigningKey::sign(&self.key, text)?)
+    }
+
     /// Makes the issuing authority of a coordinator, whose key this is. It ends when the root ends.
     ///
     /// # Errors
@@ -109,6 +134,15 @@ impl RootCa {
         let issuer = Issuer::from_ca_cert_der(self.root.der(), &self.key)?;
         Ok(params.signed_by(key, &issuer)?.der().clone())
     }
+}
+
+/// The root that is to come after another.
+#[derive(Debug)]
+pub struct Successor {
+    /// The new root.
+    pub ca: RootCa,
+    /// Its key in a certificate that the old root signs.
+    pub cross: CertificateDer<'static>,
 }
 
 /// A coordinator's authority to issue node certificates.
@@ -211,6 +245,25 @@ impl fmt::Display for CertificateHash {
 /// When a certificate becomes invalid.
 pub(super) fn ends(cert: &CertificateDer<'_>) -> Result<OffsetDateTime, CaError> {
     Ok(parse(cert)?.validity().not_after.to_datetime())
+}
+
+/// From when until when a certificate is valid.
+pub(crate) fn validity(cert: &CertificateDer<'_>) -> Result<(UnixMillis, UnixMillis), CaError> {
+    let cert = parse(cert)?;
+    let millis = |seconds: i64| UnixMillis(u64::try_from(seconds).unwrap_or(0).saturating_mul(1000));
+    Ok((millis(cert.validity().not_before.timestamp()), millis(cert.validity().not_after.timestamp())))
+}
+
+/// Whether this root's key signed this certificate, whatever the time and the uses that it names.
+pub(super) fn is_signed_by(root: &TrustedRoot, cert: &CertificateDer<'_>) -> bool {
+    parse(cert).is_ok_and(|cert| has_signed(root, cert.tbs_certificate.as_ref(), &cert.signature_value.data))
+}
+
+/// Whether this root's key signed this text.
+pub(super) fn has_signed(root: &TrustedRoot, text: &[u8], signature: &[u8]) -> bool {
+    let signed = EndEntityCert::try_from(root.der())
+        .and_then(|root| root.verify_signature(webpki::aws_lc_rs::ECDSA_P256_SHA256, text, signature));
+    signed.is_ok()
 }
 
 fn parse<'a>(cert: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, CaError> {

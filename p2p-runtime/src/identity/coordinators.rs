@@ -68,7 +68,7 @@ pub(super) fn desk_in<F: ChallengeFetcher>(
     let mut options = IssuerOptions::new(seed, vec![advertised.parse().unwrap()], fetcher(world.clone(), clock.clone()));
     let time = clock.clone();
     options.clock = Arc::new(move || UnixMillis(time.load(Ordering::SeqCst)));
-    let issuer = Issuer::load(vault.clone(), identity.root(), ledger(&identity, &vault), options).unwrap().unwrap();
+    let issuer = Issuer::load(vault.clone(), ledger(&identity, &vault), options).unwrap().unwrap();
     Desk { issuer, identity, vault, world, clock }
 }
 
@@ -159,7 +159,7 @@ impl Desk {
         let (mut options, time) = (options, self.clock.clone());
         options.clock = Arc::new(move || UnixMillis(time.load(Ordering::SeqCst)));
         let again = ledger(&self.identity, &self.vault);
-        let issuer = Issuer::load(self.vault.clone(), self.identity.root(), again, options).unwrap().unwrap();
+        let issuer = Issuer::load(self.vault.clone(), again, options).unwrap().unwrap();
         Self { issuer, ..self }
     }
 }
@@ -198,7 +198,7 @@ pub(super) async fn serve_until(
     let mut options =
         IssuerOptions::new(seed, vec!["127.0.0.1".parse().unwrap()], Arc::new(HttpFetcher::new(Arc::new(TcpNetwork))));
     options.challenge_port = TcpNetwork.listen("127.0.0.1:0".parse().unwrap()).await.unwrap().local_addr().port();
-    let issuer = Issuer::load(vault.clone(), identity.root(), ledger(identity, &vault), options).unwrap().unwrap();
+    let issuer = Issuer::load(vault.clone(), ledger(identity, &vault), options).unwrap().unwrap();
     let desk = issuer.clone();
     let server = tokio::spawn(async move {
         loop {
@@ -250,5 +250,6 @@ pub(super) fn options(name: &str, events: &Arc<Mutex<Vec<JoinEvent>>>) -> JoinOp
         key: None,
         responder: ChallengeResponder::new(Arc::new(TcpNetwork)),
         progress: Arc::new(move |event| events.lock().unwrap().push(event)),
+        cluster: None,
     }
 }

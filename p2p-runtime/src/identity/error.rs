@@ -17,6 +17,12 @@ pub enum IdentityError {
     /// It is of a newer version.
     #[error("the stored identity has format {0}, which this program cannot read; start the version that wrote it")]
     NewerFormat(u32),
+    /// This coordinator issues nothing yet.
+    #[error(
+        "this coordinator has no issuing authority under the cluster's root yet; it gets one from a coordinator that holds the root key: start \
+         one, `p2p ca show` says which do, and try again"
+    )]
+    NoAuthority,
     /// The authority failed.
     #[error(transparent)]
     Ca(#[from] CaError),

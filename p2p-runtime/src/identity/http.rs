@@ -1,8 +1,11 @@
 //! A small HTTP/1.1 client on one connection: for joining and for challenges, where nothing may be followed or pooled.
 
-use std::io::{
-    self,
-    ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof},
+use std::{
+    io::{
+        self,
+        ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof},
+    },
+    sync::Arc,
 };
 
 use bytes::Bytes;
@@ -13,8 +16,17 @@ use hyper::{
     header,
 };
 use hyper_util::rt::TokioIo;
-use p2p_client::wire::net::Stream;
+use p2p_client::{
+    protocol::NodeId,
+    wire::{
+        PeerRef,
+        net::{Network, Stream},
+        tls::{ALPN_HTTP1, Expect, PeerIdentity, peer_identity},
+    },
+};
 use tokio_util::task::AbortOnDropHandle;
+
+use super::NodeIdentity;
 
 /// One connection that requests go over, one after the other. Dropping it closes the connection.
 pub(super) struct HttpConnection {
@@ -57,10 +69,10 @@ impl HttpConnection {
         &mut self,
         method: Method,
         path: &str,
-        body: Vec<u8>,
+        body: impl Into<Bytes>,
         limit: usize,
     ) -> Result<Response, HttpError> {
-        let mut request = Request::new(Full::new(Bytes::from(body)));
+        let mut request = Request::new(Full::new(body.into()));
         *request.method_mut() = method;
         *request.version_mut() = Version::HTTP_11;
         *request.uri_mut() = path.parse().map_err(|_| HttpError::Other(format!("{path:?} is no path")))?;
@@ -78,6 +90,23 @@ impl HttpConnection {
             .map_err(|e| HttpError::Other(format!("the answer could not be read, or is larger than {limit} bytes: {e}")))?;
         Ok(Response { status, body: body.to_bytes() })
     }
+}
+
+/// Connects to a node of the cluster, and no other, and tells who it is by its certificate.
+///
+/// It is a connection of its own: pooled ones may show an older certificate of this node than the one that it has now.
+pub(super) async fn to_node(
+    network: &Arc<dyn Network>,
+    identity: &NodeIdentity,
+    node: &PeerRef,
+) -> Result<(HttpConnection, PeerIdentity), String> {
+    let stream = network.connect(&node.authority).await.map_err(|error| error.to_string())?;
+    let expect = Expect::Node(NodeId::clone(&node.node_id));
+    let stream = identity.client_tls().connect(stream, expect, &[ALPN_HTTP1]).await.map_err(|error| error.to_string())?;
+    let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+    let peer = shown.ok_or("it showed no certificate").and_then(|leaf| peer_identity(leaf).map_err(|_| "it is no node"))?;
+    let http = HttpConnection::open(stream, &node.authority).await.map_err(|error| error.to_string())?;
+    Ok((http, peer))
 }
 
 /// The innermost cause, which says more than "connection error".

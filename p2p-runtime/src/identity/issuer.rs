@@ -8,6 +8,7 @@
 
 mod admitting;
 mod approving;
+mod authority;
 mod renewing;
 
 use std::{
@@ -15,11 +16,11 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use p2p_client::{
     protocol::{NodeId, Role, UnixMillis},
-    revocation::{Reason, Subject},
-    wire::tls::{ChannelBinding, TrustedRoot},
+    revocation::{KeyHash, Reason, Subject},
+    wire::tls::ChannelBinding,
 };
 use rustls_pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
@@ -39,7 +40,10 @@ use super::{
     vault::{Change, Vault, VaultError, json},
 };
 
-const ROOT_KEY: &str = "ca/root.key";
+/// Where the root's key stands, on coordinators that hold it.
+pub(super) const ROOT_KEY: &str = "ca/root.key";
+/// Where the key of the root that is to come after it stands, while the root is being changed.
+pub(super) const NEXT_ROOT_KEY: &str = "ca/next-root.key";
 pub(super) const ISSUING_KEY: &str = "ca/issuing.key";
 pub(super) const ISSUING_CERT: &str = "ca/issuing.cert";
 /// Where the tokens stand in the store.
@@ -100,6 +104,12 @@ pub struct IssuedNode {
     /// The one before it.
     #[serde(default)]
     pub previous: Option<CertificateHash>,
+    /// The key of the root under which the last one was made.
+    #[serde(default)]
+    pub root: Option<KeyHash>,
+    /// Whether it has left for good since.
+    #[serde(default)]
+    pub has_left: bool,
 }
 
 /// A coordinator's power to let nodes in. Clones share it.
@@ -107,7 +117,8 @@ pub struct IssuedNode {
 pub struct Issuer(Arc<Inner>);
 
 struct Inner {
-    ca: IssuingCa,
+    /// None until a coordinator that joined has been given its own.
+    ca: ArcSwapOption<IssuingCa>,
     vault: Arc<dyn Vault>,
     ledger: Ledger,
     options: IssuerOptions,
@@ -125,7 +136,7 @@ struct Inner {
 
 impl std::fmt::Debug for Issuer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Issuer").field("cluster", self.0.ca.root().cluster()).finish_non_exhaustive()
+        f.debug_struct("Issuer").field("roots", self.0.ledger.roots()).finish_non_exhaustive()
     }
 }
 
@@ -135,25 +146,34 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Issuer {
-    /// Takes the authority and the tokens from a coordinator's store; `None` when this node issues nothing.
+    /// Takes the authority and the tokens from a coordinator's store; `None` where there is no authority.
     ///
     /// # Errors
     /// The store fails, or what it holds does not belong together.
-    pub fn load(
-        vault: Arc<dyn Vault>,
-        root: &TrustedRoot,
-        ledger: Ledger,
-        options: IssuerOptions,
-    ) -> Result<Option<Self>, IdentityError> {
-        let (Some(key), Some(cert)) = (vault.get(ISSUING_KEY)?, vault.get(ISSUING_CERT)?) else { return Ok(None) };
-        let ca = IssuingCa::from_parts(NodeKey::from_pkcs8(&key)?, CertificateDer::from(cert.to_vec()), root.clone())?;
+    pub fn load(vault: Arc<dyn Vault>, ledger: Ledger, options: IssuerOptions) -> Result<Option<Self>, IdentityError> {
+        let this = Self::open(vault, ledger, options)?;
+        Ok(this.0.ca.load().is_some().then_some(this))
+    }
+
+    /// The same for a coordinator that may not have its authority yet: until it [has](Self::adopt_authority), it refuses.
+    ///
+    /// # Errors
+    /// The store fails, or what it holds does not belong together.
+    pub fn open(vault: Arc<dyn Vault>, ledger: Ledger, options: IssuerOptions) -> Result<Self, IdentityError> {
+        let ca = match (vault.get(ISSUING_KEY)?, vault.get(ISSUING_CERT)?) {
+            (Some(key), Some(cert)) => {
+                let (key, cert) = (NodeKey::from_pkcs8(&key)?, CertificateDer::from(cert.to_vec()));
+                Some(Arc::new(IssuingCa::from_parts(key, cert, ledger.roots().known().wanted().clone())?))
+            }
+            _ => None,
+        };
         let tokens = match vault.get(TOKENS)? {
             Some(stored) => serde_json::from_slice(&stored).map_err(|error| unreadable_tokens(&error))?,
             None => TokenTable::default(),
         };
         let approvals = approving::load(&*vault)?;
-        Ok(Some(Self(Arc::new(Inner {
-            ca,
+        Ok(Self(Arc::new(Inner {
+            ca: ArcSwapOption::new(ca),
             vault,
             ledger,
             options,
@@ -163,7 +183,7 @@ impl Issuer {
             writing: Mutex::default(),
             desk: Mutex::default(),
             renewals: Mutex::default(),
-        }))))
+        })))
     }
 
     /// Makes a join token. It is durable when this returns; its secret exists only in the result.
@@ -173,7 +193,8 @@ impl Issuer {
     pub async fn create_token(&self, options: TokenOptions) -> Result<JoinToken, IdentityError> {
         self.blocking(move |inner| {
             let token_error = |e: super::token::TokenKeyError| IdentityError::Key(super::key::KeyError::Generate(e.to_string()));
-            let token = JoinToken::generate(inner.ca.root().key_hash()).map_err(token_error)?;
+            inner.ca(None).map_err(|_| IdentityError::NoAuthority)?;
+            let token = JoinToken::generate(inner.ledger.roots().current().key_hash()).map_err(token_error)?;
             let _writing = lock(&inner.writing);
             let mut next = TokenTable::clone(&inner.tokens.load());
             next.create(&token, options, inner.now()).map_err(token_error)?;
@@ -193,24 +214,6 @@ impl Issuer {
         let expires = self.0.tokens.load().get(id).map(|record| record.expires);
         let made = self.0.ledger.revoke(vec![Subject::JoinToken { id: id.to_string(), expires }], reason).await?;
         Ok(!made.is_empty())
-    }
-
-    /// Takes back every token that could still let somebody in, and gives how many there were: for a store that turned out to be an older copy.
-    ///
-    /// # Errors
-    /// The store fails; the tokens then still work.
-    pub(crate) async fn void_open_tokens(&self) -> Result<usize, IdentityError> {
-        let voiding = self.blocking(|inner| {
-            let _writing = lock(&inner.writing);
-            let mut next = TokenTable::clone(&inner.tokens.load());
-            let voided = next.void_open(inner.now());
-            if voided > 0 {
-                inner.vault.update(vec![tokens_change(&next)?])?;
-                inner.tokens.store(Arc::new(next));
-            }
-            Ok(voided)
-        });
-        voiding.await.unwrap_or_else(|stopped| Err(stopped.into()))
     }
 
     /// The tokens that are remembered, in the order of their ids.

@@ -47,7 +47,7 @@ async fn a_store_without_an_authority_makes_no_issuer() {
     let seed = Seed { node_id: "w".parse().unwrap(), authority: "10.0.0.9:8002".into() };
     let options = IssuerOptions::new(seed, vec![], desk.world.clone());
     let empty = ledger(&desk.identity, &vault);
-    assert!(Issuer::load(vault, desk.identity.root(), empty, options).unwrap().is_none());
+    assert!(Issuer::load(vault, empty, options).unwrap().is_none());
 }
 
 #[tokio::test]

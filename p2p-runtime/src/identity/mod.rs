@@ -2,7 +2,7 @@
 //!
 //! Data flows so. `p2p init` makes a cluster ([`NodeIdentity::create_cluster`]): a root, an issuing authority and the
 //! first node's certificate, all into the store by one write. A running coordinator has an [`Issuer`], which makes
-//! tokens and answers join requests. It also makes tokens for clients outside ([`client_token`]), which every node verifies. A new node joins ([`join()`]) and gets a [`NodeIdentity`]. From an identity come the
+//! tokens and answers join requests. It also makes tokens for clients outside ([`client_token`]), which every node verifies. The root itself can be changed while the cluster works ([`rotation`]). A new node joins ([`join()`]) and gets a [`NodeIdentity`]. From an identity come the
 //! TLS ends ([`NodeIdentity::client_tls`], [`NodeIdentity::server_tls`]) and the [`Attestor`], which signs what the node
 //! says of itself and checks what others say of themselves.
 //!
@@ -26,6 +26,7 @@ mod node;
 pub mod renewal;
 mod responder;
 pub mod revocation;
+pub mod rotation;
 mod token;
 mod token_table;
 mod vault;
@@ -34,7 +35,7 @@ pub use self::{
     address::{Host, InvalidHost},
     approval::{ApprovalError, MAX_WAITING, PendingNode},
     attest::{AttestError, Attestor},
-    ca::{AUTHORITY_VALIDITY, BACKDATED, CaError, CertificateHash, IssuingCa, NODE_VALIDITY, NodeNames, RootCa},
+    ca::{AUTHORITY_VALIDITY, BACKDATED, CaError, CertificateHash, IssuingCa, NODE_VALIDITY, NodeNames, RootCa, Successor},
     challenge::{CHALLENGE_PORT, CHALLENGE_TIMEOUT, ChallengeError, ChallengeFetcher, HttpFetcher},
     client_token::{
         BearerRefused, ClientName, ClientRecord, ClientSecret, DEFAULT_TTL, GrantRefused, InvalidClientName, MAX_TTL,
@@ -46,11 +47,13 @@ pub use self::{
     node::NodeIdentity,
     responder::{Answering, ChallengeResponder, PORT_PATIENCE, ResponderError},
     revocation::{Ledger, RevokeError},
+    rotation::{RootKeys, Roots, RotateError},
     token::{InvalidTokenId, JoinToken, TokenError, TokenId, TokenKey, TokenKeyError},
     token_table::{Approval, TokenOptions, TokenRecord, TokenRefused, TokenTable, UnknownApproval},
     vault::{Change, Vault, VaultError},
 };
 
+pub(crate) use ca::validity;
 pub(crate) use issuer::{TOKENS, void_open_tokens};
 
 #[cfg(test)]

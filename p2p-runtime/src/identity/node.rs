@@ -2,7 +2,7 @@
 
 use p2p_client::{
     protocol::{NodeId, Role, UnixMillis},
-    wire::tls::{ClientTls, PeerIdentity, TlsError, TlsMaterial, TrustedRoot, Usage, peer_identity, verify_chain},
+    wire::tls::{ClientTls, PeerIdentity, TlsError, TlsMaterial, TrustedRoot, Usage, peer_identity},
 };
 use rustls_pki_types::{CertificateDer, UnixTime};
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,7 @@ use super::{
     issuer::{self, IssuedNode},
     key::{NODE_KEY, NodeKey},
     renewal::CertificateInfo,
+    rotation::{Roots, load_succession},
     token_table::TokenTable,
     vault::{Change, Vault, json},
 };
@@ -34,6 +35,12 @@ struct Stored {
 
 #[derive(Serialize, Deserialize)]
 struct Der(#[serde(with = "codec::base64_vec")] Vec<u8>);
+
+/// Keeps the node's chain, the root last.
+pub(super) fn chain_change(chain: &[CertificateDer<'_>]) -> Result<Change, IdentityError> {
+    let chain = chain.iter().map(|cert| Der(cert.to_vec())).collect();
+    Ok(Change::Put(NODE_CHAIN.into(), json(&Stored { version: FORMAT, chain })?))
+}
 
 /// Who a node is. Clones share the key and the TLS material.
 #[derive(Debug, Clone)]
@@ -88,6 +95,8 @@ impl NodeIdentity {
             issued: UnixMillis(now.as_secs().saturating_mul(1000)),
             certificate: this.chain.first().map(CertificateHash::of),
             previous: None,
+            root: Some(root.key().public().thumbprint().into()),
+            has_left: false,
         };
         changes.push(issuer::tokens_change(&TokenTable::default())?);
         changes.push(issuer::node_change(&record)?);
@@ -108,8 +117,13 @@ impl NodeIdentity {
         }
         let key = vault.get(NODE_KEY)?.ok_or_else(|| damaged(&"its key is missing"))?;
         let chain: Vec<_> = stored.chain.into_iter().map(|der| CertificateDer::from(der.0)).collect();
-        let root = chain.last().cloned().ok_or_else(|| damaged(&"its chain is empty"))?;
-        Ok(Some(Self::new(NodeKey::from_pkcs8(&key)?, chain, TrustedRoot::from_der(root)?)?))
+        let last = chain.last().cloned().ok_or_else(|| damaged(&"its chain is empty"))?;
+        // A node that was not reissued in time shows a chain to a root that it does not trust itself any more.
+        let root = match load_succession(vault)? {
+            Some(known) => known.current().clone(),
+            None => TrustedRoot::from_der(last)?,
+        };
+        Ok(Some(Self::new(NodeKey::from_pkcs8(&key)?, chain, root)?))
     }
 
     /// Takes another certificate for the same key into use: into the store first, then into the TLS material, where new handshakes find it. Open
@@ -117,18 +131,21 @@ impl NodeIdentity {
     ///
     /// # Errors
     /// It is not for this node, or the store fails; then the old one stays in use.
-    pub fn take_renewed(&self, vault: &dyn Vault, chain: Vec<CertificateDer<'static>>) -> Result<(), IdentityError> {
+    pub fn take_renewed(&self, vault: &dyn Vault, roots: &Roots, chain: &[CertificateDer<'static>]) -> Result<(), IdentityError> {
         let refused = |reason: String| IdentityError::Tls(TlsError::OwnCertificate { reason });
         let (leaf, others) = chain.split_first().ok_or_else(|| refused("its chain is empty".into()))?;
-        for usage in [Usage::Client, Usage::Server] {
-            let peer = verify_chain(&self.root, leaf, others, usage, UnixTime::now(), &self.material.algorithms())?;
-            if peer != self.peer {
-                return Err(refused(format!("it is for {peer}")));
+        // The root must not change between what is read of it and what is written.
+        roots.steady(|known| {
+            for usage in [Usage::Client, Usage::Server] {
+                let peer = self.material.verify(leaf, others, usage, UnixTime::now())?;
+                if peer != self.peer {
+                    return Err(refused(format!("it is for {peer}")));
+                }
             }
-        }
-        let renewed = Self::new(self.key.clone(), chain.clone(), self.root.clone())?;
-        renewed.save(vault)?;
-        Ok(self.material.replace(self.root.clone(), chain, &self.key.as_rustls())?)
+            let chain = known.present(chain);
+            Self::new(self.key.clone(), chain.clone(), known.current().clone())?.save(vault)?;
+            Ok(self.material.replace(known.current().clone(), chain, &self.key.as_rustls())?)
+        })
     }
 
     /// What the certificate says that is in use now.
@@ -153,9 +170,7 @@ impl NodeIdentity {
     /// # Errors
     /// None in practice: writing JSON of this form does not fail.
     pub fn changes(&self) -> Result<Vec<Change>, IdentityError> {
-        let chain = self.chain.iter().map(|cert| Der(cert.to_vec())).collect();
-        let stored = json(&Stored { version: FORMAT, chain })?;
-        Ok(vec![Change::Put(NODE_KEY.into(), self.key.to_pkcs8()), Change::Put(NODE_CHAIN.into(), stored)])
+        Ok(vec![Change::Put(NODE_KEY.into(), self.key.to_pkcs8()), chain_change(&self.chain)?])
     }
 
     /// The node's names, as its certificate says them.
@@ -163,7 +178,7 @@ impl NodeIdentity {
         &self.peer
     }
 
-    /// The root that it trusts.
+    /// The root that it trusted when it was made. [`Roots`] knows what has become of that.
     pub fn root(&self) -> &TrustedRoot {
         &self.root
     }

@@ -39,10 +39,14 @@ pub(crate) fn cluster() -> (NodeIdentity, Arc<MemoryVault>) {
 
 /// The issuing authority in a coordinator's store.
 pub(crate) fn issuing(vault: &MemoryVault) -> IssuingCa {
+    issuing_under(vault, NodeIdentity::load(vault).unwrap().unwrap().root())
+}
+
+/// The issuing authority in a coordinator's store, under this root.
+pub(crate) fn issuing_under(vault: &MemoryVault, root: &TrustedRoot) -> IssuingCa {
     let key = NodeKey::from_pkcs8(&vault.get(ISSUING_KEY).unwrap().unwrap()).unwrap();
     let cert = CertificateDer::from(vault.get(ISSUING_CERT).unwrap().unwrap().to_vec());
-    let root = NodeIdentity::load(vault).unwrap().unwrap().root().clone();
-    IssuingCa::from_parts(key, cert, root).unwrap()
+    IssuingCa::from_parts(key, cert, root.clone()).unwrap()
 }
 
 /// What is revoked by the store of this node.

@@ -8,7 +8,10 @@ use std::{
 
 use p2p_client::{
     protocol::{Capability, NodeId, Role, UnixMillis},
-    wire::net::{Network, TcpNetwork},
+    wire::{
+        net::{Network, TcpNetwork},
+        tls::{PeerIdentity, RootKeyHash, TrustedRoot},
+    },
 };
 use rustls_pki_types::UnixTime;
 use tokio::task::spawn_blocking;
@@ -17,8 +20,9 @@ use crate::{
     config::NodeConfig,
     identity::{
         self, ChallengeResponder, Host, HttpFetcher, Issuer, IssuerOptions, JoinEvent, JoinOptions, JoinToken, Ledger,
-        NodeIdentity, NodeKey, TokenOptions,
+        NodeIdentity, NodeKey, RootKeys, TokenOptions, Vault,
         join::{LeftOut, Seed},
+        rotation::forget_succession,
     },
     storage::{Password, RecoveryKey, Store},
 };
@@ -146,44 +150,60 @@ pub struct JoinedCluster {
 
 /// Joins a cluster. Nothing runs yet.
 ///
-/// A folder whose join was refused or interrupted can be used again, with the same password: its key is kept.
+/// A folder whose join was refused or interrupted can be used again, with the same password: its key is kept. So can that of a node whose certificate
+/// ran out while it was off, or whose cluster has changed its root meanwhile: it keeps its id, its key and its state.
 ///
 /// # Errors
 /// [`NodeError`] says at which step it failed, and what to do.
 pub async fn join(options: JoinClusterOptions) -> Result<JoinedCluster, NodeError> {
     let advertise = options.advertise.map_or_else(address::the_only_one, Ok)?;
     let (dir, password, store_made) = (options.dir.clone(), options.password, options.store_made);
-    let (store, key) = spawn_blocking(move || prepare(&dir, &password, store_made)).await??;
+    let root = options.token.root();
+    let Prepared { store, key, before } = spawn_blocking(move || prepare(&dir, &password, root, store_made)).await??;
+    let node_id = before.as_ref().map(|before| before.node_id.clone()).or(options.node_id);
     let responder = options.responder.unwrap_or_else(|| ChallengeResponder::new(options.network.clone()));
     let join = JoinOptions {
-        node_id: options.node_id,
+        node_id,
         role: options.role,
         addresses: vec![advertise.clone()],
         key: Some(key),
         responder,
         progress: options.progress,
+        cluster: before.as_ref().map(|before| before.cluster.clone()),
     };
     let joined = identity::join(options.network, &options.authority, options.token, join).await?;
     let mut seeds = vec![joined.seed.authority.clone()];
     if options.authority != joined.seed.authority {
         seeds.push(options.authority);
     }
-    let config = config(options.role, advertise, options.listen, options.capabilities, seeds);
+    let fresh = config(options.role, advertise, options.listen, options.capabilities, seeds);
     let (dir, identity, left_out) = (options.dir, joined.identity, joined.left_out);
     spawn_blocking(move || {
-        identity.save(&StoreVault::new(store.clone()))?;
+        let config = if before.is_some() { again(NodeConfig::load(&store)?, fresh, options.listen) } else { fresh };
+        let mut changes = identity.changes()?;
+        changes.push(forget_succession());
+        StoreVault::new(store.clone()).update(changes).map_err(identity::IdentityError::from)?;
         config.save(&store)?;
         Ok(JoinedCluster { enrolment: Enrolment { dir, store, identity, config }, left_out })
     })
     .await?
 }
 
+/// What a node joins with.
+struct Prepared {
+    store: Arc<Store>,
+    key: NodeKey,
+    /// Who it is already, and cannot be any more by the certificate that it has.
+    before: Option<PeerIdentity>,
+}
+
 /// Opens or makes the store, and the key in it.
 fn prepare(
     dir: &Path,
     password: &Password,
+    token_root: RootKeyHash,
     store_made: Box<dyn FnOnce(&RecoveryKey) + Send>,
-) -> Result<(Arc<Store>, NodeKey), NodeError> {
+) -> Result<Prepared, NodeError> {
     let store = if Store::exists(dir)? {
         Store::open(dir, password)?
     } else {
@@ -194,11 +214,21 @@ fn prepare(
     let store = Arc::new(store);
     refuse_departed(&store)?;
     let vault = StoreVault::new(store.clone());
-    if let Some(present) = NodeIdentity::load(&vault)? {
+    let present = NodeIdentity::load(&vault)?;
+    let before = present.as_ref().map(|present| present.peer().clone());
+    if let Some(present) = present.filter(|present| !is_stranded(present, token_root)) {
         return Err(identity::IdentityError::AlreadyEnrolled(present.peer().clone()).into());
     }
     let key = NodeKey::load_or_create(&vault)?;
-    Ok((store, key))
+    Ok(Prepared { store, key, before })
+}
+
+/// Whether a node's own certificate does not bring it back into its cluster: it has run out while the node was off, or the cluster has another
+/// root since, which the token names.
+fn is_stranded(identity: &NodeIdentity, token_root: RootKeyHash) -> bool {
+    let has_run_out = identity.certificate().is_ok_and(|certificate| certificate.until < UnixTime::now());
+    let shows = identity.chain().last().and_then(|root| TrustedRoot::from_der(root.clone()).ok());
+    has_run_out || shows.is_none_or(|shown| shown.key_hash() != token_root)
 }
 
 impl Enrolment {
@@ -233,6 +263,13 @@ impl Enrolment {
         Ok(Ledger::load(vault, self.identity.material().clone(), Arc::new(UnixMillis::now))?)
     }
 
+    /// The root keys that the store holds, on a coordinator.
+    pub(crate) fn root_keys(&self, ledger: Ledger) -> Option<RootKeys> {
+        let peer = self.identity.peer();
+        let vault = Arc::new(WeakVault::new(&self.store));
+        (peer.role == Role::Coordinator).then(|| RootKeys::new(vault, ledger, Arc::new(UnixMillis::now), peer.node_id.clone()))
+    }
+
     /// What lets new nodes in, on a coordinator. `port` is where it listens, once it does.
     pub(crate) fn issuer(
         &self,
@@ -242,10 +279,13 @@ impl Enrolment {
     ) -> Result<Option<Issuer>, NodeError> {
         let (node_id, advertise, usual) =
             (self.identity.peer().node_id.clone(), self.config.advertise.clone(), self.config.listen.port());
+        if self.identity.peer().role != Role::Coordinator {
+            return Ok(None);
+        }
         let seed = move || Seed { node_id: node_id.clone(), authority: advertise.with_port(port().unwrap_or(usual)) };
         let options =
             IssuerOptions::new(seed(), vec![self.config.advertise.clone()], Arc::new(HttpFetcher::new(network))).with_seed(seed);
-        Ok(Issuer::load(Arc::new(StoreVault::new(self.store.clone())), self.identity.root(), ledger, options)?)
+        Ok(Some(Issuer::open(Arc::new(StoreVault::new(self.store.clone())), ledger, options)?))
     }
 }
 
@@ -283,6 +323,19 @@ fn config(
     config.port_is_fixed = listen.is_some_and(|listen| listen.port() != 0);
     config.capabilities = capabilities;
     config.seeds = seeds;
+    config
+}
+
+/// The configuration of a node that joins again: its own, with what it needs to find its cluster and be found.
+fn again(mut config: NodeConfig, fresh: NodeConfig, listen: Option<SocketAddr>) -> NodeConfig {
+    config.advertise = fresh.advertise;
+    config.seeds = fresh.seeds;
+    if let Some(listen) = listen {
+        (config.listen, config.port_is_fixed) = (listen, fresh.port_is_fixed);
+    }
+    if !fresh.capabilities.is_empty() {
+        config.capabilities = fresh.capabilities;
+    }
     config
 }
 

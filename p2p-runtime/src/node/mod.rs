@@ -15,6 +15,7 @@ mod large_buffers;
 mod own_state;
 mod parts;
 mod renewer;
+mod rotation;
 mod set_back;
 mod tokens;
 mod vault;
@@ -34,6 +35,8 @@ pub use enrol::{Enrolment, InitOptions, Initialised, JoinClusterOptions, JoinedC
 pub use error::NodeError;
 pub use p2p_client::wire::{session::SessionLimits, sessions::SessionsConfig};
 pub(crate) use renewer::Renewer;
+pub(crate) use rotation::Rotator;
+pub use rotation::ShareError;
 pub use set_back::{SetBack, SetBackBy, recover, restore};
 pub(crate) use tokens::publish_token_keys;
 pub use vault::StoreVault;
@@ -42,7 +45,12 @@ use crate::{
     component::Components,
     config::{NodeConfig, RunningConfig},
     context::Context,
-    identity::{Host, Issuer, Ledger, join::LeftOut, renewal::RenewError},
+    identity::{
+        Host, Issuer, Ledger, RotateError,
+        join::LeftOut,
+        renewal::RenewError,
+        rotation::{Progress, Rotation},
+    },
     network::{ListeningPort, Members, Membership},
     service::NodeCaller,
     storage::Store,
@@ -59,8 +67,8 @@ pub struct Node {
     ledger: Ledger,
     renewer: Renewer,
     leave: CancellationToken,
+    rotator: Rotator,
     advertise: Host,
-    root: RootKeyHash,
     config: RunningConfig,
 }
 
@@ -138,9 +146,9 @@ impl Node {
     }
 
     /// The fingerprint of the cluster's root, by which callers outside know whom to trust
-    /// ([`root_fingerprint`](p2p_client::client::ClientBuilder::root_fingerprint)). It is no secret.
+    /// ([`root_fingerprint`](p2p_client::client::ClientBuilder::root_fingerprint)). It is no secret. It becomes another one when the root is changed.
     pub fn root_fingerprint(&self) -> RootKeyHash {
-        self.root
+        self.ledger.roots().current().key_hash()
     }
 
     /// Its configuration as it is now, and every later one: an operator may change it while the node runs.
@@ -164,6 +172,39 @@ impl Node {
     /// [`RenewError`]; the old certificate is still in use then.
     pub async fn renew_certificate(&self) -> Result<Vec<LeftOut>, RenewError> {
         self.renewer.renew().await
+    }
+
+    /// Begins to change the cluster's root, or goes on where that was begun here. It is durable when this returns; the rest happens by itself while
+    /// calls go on: everybody trusts both roots and is certified anew, then the old one is dropped.
+    ///
+    /// # Errors
+    /// [`RotateError`]: the root key is elsewhere, or the store failed.
+    pub async fn rotate_root(&self) -> Result<Rotation, RotateError> {
+        self.rotator.begin(false).await
+    }
+
+    /// Drops the old root now, although nodes have not been certified anew. Gives those: they have to join again.
+    ///
+    /// # Errors
+    /// [`RotateError`]: nothing is under way, or the new root's key is elsewhere.
+    pub async fn finish_rotation(&self) -> Result<Progress, RotateError> {
+        self.rotator.finish().await
+    }
+
+    /// How far the change of the root is that is under way; `None` where there is none.
+    ///
+    /// # Errors
+    /// [`RotateError`]: what was issued cannot be read.
+    pub fn rotation(&self) -> Result<Option<Progress>, RotateError> {
+        self.rotator.progress()
+    }
+
+    /// Gives the root key to another coordinator, over mutual TLS: it can then change the root and add coordinators, too.
+    ///
+    /// # Errors
+    /// The key is not here, the other is no coordinator, or it could not be reached.
+    pub async fn share_root_key(&self, with: &NodeId) -> Result<(), ShareError> {
+        self.rotator.share(with).await
     }
 
     /// The node's encrypted store.

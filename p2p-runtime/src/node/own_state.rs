@@ -10,7 +10,7 @@ use p2p_client::{
 use tokio::task::spawn_blocking;
 
 use crate::{
-    identity::{Attestor, Issuer},
+    identity::{Attestor, IdentityError, Issuer},
     network::standing::{Claim, OwnState, Said, Standing},
     storage::Store,
 };
@@ -67,7 +67,7 @@ impl Own {
             return Ok(false);
         }
         let voided_tokens = match &self.issuer {
-            Some(issuer) => issuer.void_open_tokens().await?,
+            Some(issuer) => issuer.void_open_tokens().await.map_err(IdentityError::from)?,
             None => 0,
         };
         let mark = spawn_blocking(move || SetBack::note_older_copy(&store, was, voided_tokens)).await??;

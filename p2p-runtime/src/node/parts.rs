@@ -35,6 +35,7 @@ use super::{
     large_buffers::expect_large_buffers,
     own_state::Own,
     renewer::{Renewer, RenewerParts},
+    rotation::{Rotator, RotatorParts},
     tokens,
     vault::WeakVault,
 };
@@ -83,6 +84,7 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
     let renewer = Renewer::new(RenewerParts {
         cx: cx.clone(),
         identity: enrolment.identity.clone(),
+        roots: ledger.roots().clone(),
         vault: Arc::new(WeakVault::new(&enrolment.store)),
         network: network.clone(),
         responder: builder.responder.unwrap_or_else(|| ChallengeResponder::new(network.clone())),
@@ -90,6 +92,16 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
         advertise: config.advertise.clone(),
         sessions: sessions.clone(),
         pool: pool.clone(),
+    });
+
+    let rotator = Rotator::new(RotatorParts {
+        cx: cx.clone(),
+        identity: enrolment.identity.clone(),
+        ledger: ledger.clone(),
+        network: network.clone(),
+        issuer: issuer.clone(),
+        keys: enrolment.root_keys(ledger.clone()),
+        renewer: renewer.clone(),
     });
 
     let handler = HttpHandler::default();
@@ -112,7 +124,7 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
         config: builder.membership.unwrap_or_else(|| (&config.gossip).into()),
         me: node_info(&enrolment, client_tokens.authority.as_ref()),
         epoch,
-        attestor: Arc::new(ByCertificate(enrolment.identity.attestor())),
+        attestor: Arc::new(ByCertificate { attestor: enrolment.identity.attestor(), roots: ledger.roots().clone() }),
         link: Arc::new(gossip),
         events,
         seeds: config.seeds.clone(),
@@ -141,6 +153,7 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
         pool: pool.clone(),
         ledger: ledger.clone(),
         renewer: renewer.clone(),
+        rotator: rotator.clone(),
         running: RunningRequests::new(),
         started,
         store: Arc::downgrade(&enrolment.store),
@@ -162,7 +175,7 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
     tokio::spawn(cx.audit().clone().keep(shutdown.clone()));
     following.spawn(&cx);
     let membership = cx.membership().cloned().ok_or(NodeError::Unsaid("the component network"))?;
-    let (advertise, root) = (enrolment.config.advertise.clone(), enrolment.identity.root().key_hash());
+    let advertise = enrolment.config.advertise.clone();
     let node = Node {
         cx,
         components,
@@ -174,7 +187,7 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
         renewer: renewer.clone(),
         leave,
         advertise,
-        root,
+        rotator: rotator.clone(),
         config: running,
     };
     if builder.listen.is_none()
@@ -184,6 +197,7 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
         return Err(error);
     }
     tokio::spawn(shutdown.clone().run_until_cancelled_owned(renewer.run()));
+    tokio::spawn(shutdown.clone().run_until_cancelled_owned(rotator.run()));
     tokio::spawn(autosave::autosave(Arc::downgrade(&node.store), autosave_period, shutdown));
     tracing::info!(node = %node.id(), role = %node.role(), at = %node.authority(), ms = started.elapsed().as_millis(), "running");
     Ok(node)

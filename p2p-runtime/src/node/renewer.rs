@@ -4,6 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use p2p_client::{
     protocol::{Role, UnixMillis},
+    revocation::KeyHash,
     wire::{PeerRef, net::Network, pool::HttpPool, sessions::Sessions},
 };
 use rustls_pki_types::UnixTime;
@@ -12,7 +13,7 @@ use tokio::{sync::Mutex, task::spawn_blocking, time::sleep};
 use crate::{
     context::Context,
     identity::{
-        ChallengeResponder, Host, Issuer, NodeIdentity, Vault,
+        ChallengeResponder, Host, Issuer, NodeIdentity, Roots, Vault,
         join::LeftOut,
         renewal::{self, Next, Pace, RENEW_VERSION, RenewError, RenewRequest, Renewed},
     },
@@ -25,6 +26,7 @@ const AFTER_START: Duration = Duration::from_secs(5);
 pub(super) struct RenewerParts {
     pub(super) cx: Context,
     pub(super) identity: NodeIdentity,
+    pub(super) roots: Roots,
     pub(super) vault: Arc<dyn Vault>,
     pub(super) network: Arc<dyn Network>,
     pub(super) responder: ChallengeResponder,
@@ -45,6 +47,14 @@ struct Inner {
     turn: Mutex<()>,
 }
 
+/// The other coordinators that are alive.
+pub(super) fn other_coordinators(cx: &Context) -> Vec<PeerRef> {
+    let Some(membership) = cx.membership() else { return Vec::new() };
+    let members = membership.members();
+    let alive = members.alive().filter(|info| info.role == Role::Coordinator && info.node_id != *cx.node_id());
+    alive.map(|info| PeerRef { node_id: info.node_id.clone(), authority: info.authority().into() }).collect()
+}
+
 impl fmt::Debug for Renewer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Renewer").field("identity", &self.0.parts.identity).finish_non_exhaustive()
@@ -62,14 +72,27 @@ impl Renewer {
     /// # Errors
     /// [`RenewError`]; the old certificate is still in use then.
     pub(crate) async fn renew(&self) -> Result<Vec<LeftOut>, RenewError> {
+        self.renew_under(None).await
+    }
+
+    /// Renews under the root with this key, while the root is being changed.
+    ///
+    /// # Errors
+    /// [`RenewError`], also where no coordinator can issue under that root yet; the old certificate is still in use then.
+    pub(super) async fn reissue(&self, root: KeyHash) -> Result<(), RenewError> {
+        self.renew_under(Some(root)).await.map(drop)
+    }
+
+    async fn renew_under(&self, root: Option<KeyHash>) -> Result<Vec<LeftOut>, RenewError> {
         let _turn = self.0.turn.lock().await;
         let parts = &self.0.parts;
         let renewed = match &parts.issuer {
-            Some(issuer) => self.by_itself(issuer).await?,
-            None => self.by_a_coordinator().await?,
+            // One that has no authority yet is renewed by others, as a worker is.
+            Some(issuer) if issuer.authority().is_some() => self.by_itself(issuer, root).await?,
+            _ => self.by_a_coordinator(root).await?,
         };
-        let (identity, vault, chain) = (parts.identity.clone(), parts.vault.clone(), renewed.chain);
-        let taken = spawn_blocking(move || identity.take_renewed(&*vault, chain)).await;
+        let (identity, vault, roots, chain) = (parts.identity.clone(), parts.vault.clone(), parts.roots.clone(), renewed.chain);
+        let taken = spawn_blocking(move || identity.take_renewed(&*vault, &roots, &chain)).await;
         taken.map_err(|lost| crate::identity::VaultError::new(lost).into()).flatten()?;
         self.say_so().await;
         // New connections show it from now on; what is open moves over as its calls end.
@@ -80,7 +103,7 @@ impl Renewer {
     }
 
     /// A coordinator vouches for itself.
-    async fn by_itself(&self, issuer: &Issuer) -> Result<Renewed, RenewError> {
+    async fn by_itself(&self, issuer: &Issuer, under: Option<KeyHash>) -> Result<Renewed, RenewError> {
         let parts = &self.0.parts;
         let own = parts.identity.material().own().ok_or(RenewError::NoCoordinator)?;
         let leaf = own.cert.first().ok_or(RenewError::NoCoordinator)?;
@@ -89,18 +112,19 @@ impl Renewer {
             csr: parts.identity.key().request()?,
             addresses: vec![parts.advertise.clone()],
             nonce: None,
+            under,
         };
         let answer = issuer.renew_own(request, leaf).await?;
         Ok(Renewed { chain: answer.chain(), left_out: Vec::new() })
     }
 
-    /// The first coordinator that answers.
-    async fn by_a_coordinator(&self) -> Result<Renewed, RenewError> {
+    /// The first coordinator that answers, and can.
+    async fn by_a_coordinator(&self, under: Option<KeyHash>) -> Result<Renewed, RenewError> {
         let parts = &self.0.parts;
         let mut last = RenewError::NoCoordinator;
         for coordinator in self.coordinators() {
             let addresses = vec![parts.advertise.clone()];
-            match renewal::renew(&parts.network, &parts.identity, &coordinator, addresses, &parts.responder).await {
+            match renewal::renew(&parts.network, &parts.identity, &coordinator, addresses, under, &parts.responder).await {
                 Ok(renewed) => return Ok(renewed),
                 Err(error) => last = error,
             }
@@ -109,10 +133,7 @@ impl Renewer {
     }
 
     fn coordinators(&self) -> Vec<PeerRef> {
-        let Some(membership) = self.0.parts.cx.membership() else { return Vec::new() };
-        let members = membership.members();
-        let alive = members.alive().filter(|info| info.role == Role::Coordinator && info.node_id != *self.0.parts.cx.node_id());
-        alive.map(|info| PeerRef { node_id: info.node_id.clone(), authority: info.authority().into() }).collect()
+        other_coordinators(&self.0.parts.cx)
     }
 
     /// What the node says of itself is signed anew: those who join later check it by the certificate that was in use then.

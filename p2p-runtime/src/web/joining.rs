@@ -1,4 +1,4 @@
-//! What a node that wants to join can reach: the root certificate, and the join itself; and where those that have joined renew.
+//! What a node that wants to join can reach: the root certificate (two of them while the root is being changed), and the join itself; and where those that have joined renew.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -34,7 +34,9 @@ use super::{
 const MAX_REQUEST: usize = 64 * 1024;
 
 pub(super) async fn ca_cert(State(state): State<Arc<WebState>>) -> impl IntoResponse {
-    ([(CONTENT_TYPE, "application/x-pem-file")], pem(state.identity.root().der()))
+    let known = state.ledger.roots().known();
+    let roots: String = [known.current()].into_iter().chain(known.next()).map(|root| pem(root.der())).collect();
+    ([(CONTENT_TYPE, "application/x-pem-file")], roots)
 }
 
 /// A certificate as text (RFC 7468, section 5).

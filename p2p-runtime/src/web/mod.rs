@@ -10,6 +10,7 @@ mod admin;
 mod approvals;
 mod auth;
 mod bodies;
+mod ca;
 mod calls;
 mod catalogue;
 mod certificate;
@@ -67,6 +68,7 @@ fn first_line(text: &str) -> &str {
 
 pub use admin::{LeaveReply, TokenReply, TokenRequest};
 pub use approvals::{ApprovalCommand, ApprovalReply};
+pub use ca::{AuthorityShown, CaReply, RootShown, RotateReply, RotateRequest, RotationShown, ShareRequest};
 pub(crate) use catalogue::DESCRIPTOR_PATH;
 pub use certificate::{CertificateReply, RenewalReply};
 pub use clients::{ClientCommand, ClientCreated, ClientReply, ClientShown};

@@ -11,6 +11,7 @@
 //! | `GET /internal/descriptor/{service}`, `GET /internal/pending/{node}` | nodes |
 //! | `GET /internal/ca-cert`, `POST /internal/cert-request` | anyone: joining proves itself |
 //! | `POST /internal/cert-renew` | nodes, each for itself |
+//! | `POST /internal/ca/authority`, `POST /internal/ca/root` | coordinators, by their certificates |
 //! | `GET /internal/session/body/{ticket}` | the node whose call the result answers |
 //! | `/admin/…` | the operator, on the node's own socket |
 
@@ -26,11 +27,15 @@ use axum::{
 
 use p2p_client::protocol::Access;
 
-use crate::{config::HttpAccess, identity::renewal, transport::unavailable};
+use crate::{
+    config::HttpAccess,
+    identity::{renewal, rotation},
+    transport::unavailable,
+};
 
 use super::{
-    BODY_PATH, DESCRIPTOR_PATH, admin, approvals, auth, bodies, calls, catalogue, certificate, clients, configuration, documents,
-    joining, limiting, policy,
+    BODY_PATH, DESCRIPTOR_PATH, admin, approvals, auth, bodies, ca, calls, catalogue, certificate, clients, configuration,
+    documents, joining, limiting, policy,
     requester::{Refusal, Requester},
     revoking,
     state::WebState,
@@ -60,7 +65,9 @@ pub(super) fn route_for<'a>(path: &str, access: &'a HttpAccess) -> Option<RouteF
         "/cluster/nodes" => &access.cluster_nodes,
         "/openapi.json" | "/openapi-3.0.json" | "/openrpc.json" => &access.documents,
         _ if below("/admin") => return Some(RouteFor::Operator),
-        _ if below(DESCRIPTOR_PATH) || below(BODY_PATH) || below(approvals::PENDING_PATH) => &Access::Nodes,
+        _ if below(DESCRIPTOR_PATH) || below(BODY_PATH) || below(approvals::PENDING_PATH) || below("/internal/ca") => {
+            &Access::Nodes
+        }
         _ if path == renewal::PATH || path == p2p_client::wire::session::PATH => &Access::Nodes,
         _ => return None,
     };
@@ -88,6 +95,8 @@ pub(super) fn routes(state: Arc<WebState>) -> Router {
         .route("/internal/ca-cert", get(joining::ca_cert))
         .route("/internal/cert-request", post(joining::cert_request))
         .route(renewal::PATH, post(joining::cert_renew))
+        .route(rotation::AUTHORITY_PATH, post(ca::authority))
+        .route(rotation::ROOT_PATH, post(ca::take_root_key))
         .fallback(documents::unknown_route)
         .layer(from_fn_with_state(state.clone(), limiting::limit))
         .with_state(state)
@@ -96,6 +105,9 @@ pub(super) fn routes(state: Arc<WebState>) -> Router {
 /// What an operator does. Nobody else has as much as a body read.
 fn for_the_operator(state: Arc<WebState>) -> Router<Arc<WebState>> {
     Router::new()
+        .route("/admin/ca", get(ca::show))
+        .route("/admin/ca/rotate", post(ca::rotate))
+        .route("/admin/ca/share", post(ca::share))
         .route("/admin/cert", get(certificate::show))
         .route("/admin/cert/renew", post(certificate::renew))
         .route("/admin/token", post(admin::create_token))

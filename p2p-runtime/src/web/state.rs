@@ -12,7 +12,7 @@ use crate::{
         Issuer, Ledger, NodeIdentity,
         client_token::{TokenAuthority, TokenVerifier},
     },
-    node::Renewer,
+    node::{Renewer, Rotator},
     service::{Descriptors, Dispatcher},
     storage::Store,
 };
@@ -32,6 +32,7 @@ pub(crate) struct WebState {
     pub(crate) pool: HttpPool,
     pub(crate) ledger: Ledger,
     pub(crate) renewer: Renewer,
+    pub(crate) rotator: Rotator,
     /// The configuration, as far as it can change.
     pub(crate) config: RunningConfig,
     pub(crate) running: RunningRequests,

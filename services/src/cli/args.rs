@@ -5,9 +5,9 @@ use std::{ffi::OsString, path::PathBuf};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use super::{
-    Invocation, call::CallArgs, cert::CertArgs, client::ClientArgs, config::ConfigArgs, contract::ContractArgs, init::InitArgs,
-    join::JoinArgs, logging, node::NodeArgs, output::Format, policy::PolicyArgs, start::StartArgs, store::StoreArgs,
-    token::TokenArgs,
+    Invocation, ca::CaArgs, call::CallArgs, cert::CertArgs, client::ClientArgs, config::ConfigArgs, contract::ContractArgs,
+    init::InitArgs, join::JoinArgs, logging, node::NodeArgs, output::Format, policy::PolicyArgs, start::StartArgs,
+    store::StoreArgs, token::TokenArgs,
 };
 
 /// Over which options the help says that every command takes them.
@@ -57,6 +57,7 @@ pub(super) enum Command {
     Client(ClientArgs),
     Policy(PolicyArgs),
     Node(NodeArgs),
+    Ca(CaArgs),
     Cert(CertArgs),
     Store(StoreArgs),
     Config(ConfigArgs),

@@ -12,6 +12,7 @@
 
 mod address;
 mod args;
+mod ca;
 mod call;
 mod cert;
 mod client;
@@ -98,6 +99,7 @@ pub async fn run_with(prepare: impl FnOnce(NodeBuilder) -> NodeBuilder) -> Resul
         Command::Client(args) => client::run(args, &invocation).await,
         Command::Policy(args) => policy::run(args, &invocation).await,
         Command::Node(args) => node::run(args, &invocation).await,
+        Command::Ca(args) => ca::run(args, &invocation).await,
         Command::Cert(args) => cert::run(args, &invocation).await,
         Command::Selftest => selftest::run(&invocation).await,
         Command::Call(args) => call::run(args, &invocation).await,

@@ -10,6 +10,7 @@ mod contract;
 mod harness;
 mod hosts;
 mod refusals;
+mod rotation;
 mod selftest;
 mod store;
 mod trust;

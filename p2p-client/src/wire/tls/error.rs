@@ -27,7 +27,8 @@ pub enum TlsError {
     /// The peer did not show the root that the join token names.
     #[error(
         "the other end is not of the cluster that the join token was made for (it does not have the root key {pinned}); \
-         check the address and the token"
+         check the address and the token; where the cluster's root was changed since the token was made (`p2p ca rotate`), make a new one \
+         with `p2p token create`"
     )]
     WrongRoot {
         /// The root key that was expected.
@@ -36,7 +37,7 @@ pub enum TlsError {
     /// The peer is not under the root that this end trusts by its fingerprint.
     #[error(
         "the other end is not of the cluster that is meant: {}, not the one with the fingerprint sha256:{expected}; check the address, and \
-         the fingerprint, which `p2p init` printed as `root`",
+         the fingerprint, which `p2p init` printed as `root`, and `p2p ca show` prints as it is now",
         .found.map_or_else(|| "its certificate leads to another root".to_owned(), |found| format!("its root is sha256:{found}"))
     )]
     OtherRoot {
@@ -261,7 +262,11 @@ impl TlsError {
 fn alert_meaning(alert: AlertDescription) -> String {
     use AlertDescription as A;
     match alert {
-        A::UnknownCA => "it does not trust our certificate's root, so it belongs to another cluster; check the address".into(),
+        A::UnknownCA => {
+            "it does not trust our certificate's root, so it belongs to another cluster; check the address; where this cluster's root was \
+             changed while this node was away, join again in the same folder, with a fresh token"
+                .into()
+        }
         A::CertificateExpired => {
             "it finds our certificate expired or not valid yet; check both clocks, or renew the certificate".into()
         }

@@ -1,6 +1,6 @@
 //! Checks a peer's chain of certificates, and reads who the peer is from it.
 //!
-//! The order is fixed: the chain must lead to the one root, be valid now and be meant for this use; only then are names
+//! The order is fixed: the chain must lead to a root that is trusted, be valid now and be meant for this use; only then are names
 //! read; only then it is asked whether any of it was revoked; only then are they compared. The rustls verifiers at the end wrap the same function for both directions.
 
 use std::sync::Arc;
@@ -63,6 +63,14 @@ fn parse_name(name: &str) -> Result<PeerIdentity, TlsError> {
         role: role.parse::<Role>().map_err(|e| wrong(e.to_string()))?,
         node_id: node.parse::<NodeId>().map_err(|e| wrong(e.to_string()))?,
     })
+}
+
+/// The cluster that a root's certificate names, if it names one: the roots that make a cluster do not.
+pub(super) fn cluster_of_root(cert: &CertificateDer<'_>) -> Result<Option<ClusterId>, TlsError> {
+    let cert = EndEntityCert::try_from(cert).map_err(|e| TlsError::BadCertificate { reason: e.to_string() })?;
+    let mut names = cert.valid_uri_names().filter_map(|uri| uri.strip_prefix("p2p://"));
+    let cluster = names.next().map(str::parse::<ClusterId>).transpose();
+    cluster.map_err(|e| TlsError::BadCertificate { reason: format!("it names no cluster: {e}") })
 }
 
 /// Checks that a chain leads to `root`, is valid at `now` and meant for `usage`; tells whose it is.
@@ -162,8 +170,7 @@ impl MeantServer {
             }
             Expect::Node(_) | Expect::AnyNode => {}
         }
-        let root = self.material.root().ok_or(TlsError::NoRoot)?;
-        let peer = verify_chain(&root, leaf, others, Usage::Server, now, &algorithms)?;
+        let peer = self.material.verify(leaf, others, Usage::Server, now)?;
         verify_not_revoked(self.material.revocations(), &peer, leaf, others)?;
         match &self.expect {
             Expect::Node(expected) if *expected != peer.node_id => {
@@ -223,8 +230,7 @@ impl ClusterClients {
     }
 
     fn verify(&self, leaf: &CertificateDer<'_>, others: &[CertificateDer<'_>], now: UnixTime) -> Result<(), TlsError> {
-        let root = self.material.root().ok_or(TlsError::NoRoot)?;
-        let peer = verify_chain(&root, leaf, others, Usage::Client, now, &self.material.algorithms())?;
+        let peer = self.material.verify(leaf, others, Usage::Client, now)?;
         verify_not_revoked(self.material.revocations(), &peer, leaf, others)
     }
 }

@@ -51,7 +51,9 @@ impl Inner {
         let readmits = self.may_ask(node_id, &key.into(), candidate.token)?;
         let bound = self.bound(node_id)?;
         let again = bound.as_ref().is_some_and(|node| node.token == Some(candidate.token) && node.role == candidate.role);
-        match bound.map(|node| node.key == key) {
+        // Another coordinator may have let a node of this name in; then it is known by what it says of itself.
+        let is_seen = || self.ledger.roots().key_seen(node_id).map(|seen| seen == key.into());
+        match bound.map(|node| node.key == key).or_else(is_seen) {
             Some(true) if readmits => return Err(Refused::KeyRevoked { node_id: node_id.clone() }),
             Some(false) if !readmits => return Err(Refused::NodeBound { node_id: node_id.clone() }),
             _ => {}
@@ -118,7 +120,7 @@ impl Inner {
             Approving::Waits => Ok(self.on_hold(&candidate.key.thumbprint().into())),
             Approving::ToBeAsked => self.note(candidate, &proved, admission.spends),
             Approving::NotNeeded | Approving::Given(_) => {
-                self.certify(candidate, &proved, left_out, &admission).map(CertReply::Issued)
+                self.let_in(candidate, &proved, left_out, &admission).map(CertReply::Issued)
             }
         }
     }
@@ -135,7 +137,7 @@ impl Inner {
 
     /// Issues the certificate. The use of the token, the binding of the node id and the end of the request are one durable write, before which
     /// the certificate exists nowhere but here.
-    fn certify(
+    fn let_in(
         &self,
         candidate: &Candidate,
         proved: &[Host],
@@ -145,7 +147,7 @@ impl Inner {
         let clock = (self.options.clock)();
         let names = NodeNames { node_id: &candidate.node_id, role: candidate.role, addresses: proved };
         let now = UnixTime::since_unix_epoch(Duration::from_millis(clock.0));
-        let chain = self.ca.issue(&candidate.key, &names, now)?;
+        let (chain, root) = self.certify(&candidate.key, &names, now, None)?;
         let record = IssuedNode {
             node_id: candidate.node_id.clone(),
             role: candidate.role,
@@ -154,6 +156,8 @@ impl Inner {
             issued: clock,
             certificate: chain.first().map(CertificateHash::of),
             previous: None,
+            root: Some(root),
+            has_left: false,
         };
         let mut approvals = Approvals::clone(&self.approvals.load());
         match admission.approving {
@@ -172,7 +176,7 @@ impl Inner {
             self.ledger.take_effect(readmission);
         }
         tracing::info!(node_id = %record.node_id, role = %record.role, token = %candidate.token, "let a node join");
-        Ok(Issued::new(&chain, self.ca.root().cluster().clone(), (self.options.seed)(), left_out, clock))
+        Ok(Issued::new(&chain, self.ledger.roots().current().cluster().clone(), (self.options.seed)(), left_out, clock))
     }
 
     /// Makes these requests, the use of this token and what goes with them durable, as one, and lets them take effect. The caller holds

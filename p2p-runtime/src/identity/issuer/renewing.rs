@@ -2,7 +2,10 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use p2p_client::protocol::{NodeId, UnixMillis};
+use p2p_client::{
+    protocol::{NodeId, UnixMillis},
+    revocation::KeyHash,
+};
 use rustls_pki_types::{CertificateDer, UnixTime};
 
 use super::{
@@ -67,6 +70,7 @@ struct Renewal {
     key: PublicKey,
     addresses: Vec<Host>,
     left_out: Vec<LeftOut>,
+    under: Option<KeyHash>,
 }
 
 impl Issuer {
@@ -129,7 +133,7 @@ fn check(request: &RenewRequest, shown: &CertificateDer<'_>) -> Result<Renewal, 
     if shown.key != key.thumbprint().into() {
         return Err(Refused::NodeBound { node_id: shown.peer.node_id });
     }
-    Ok(Renewal { shown, key, addresses: Vec::new(), left_out: Vec::new() })
+    Ok(Renewal { shown, key, addresses: Vec::new(), left_out: Vec::new(), under: request.under })
 }
 
 /// Whether the node of this certificate may have another, by one rule or another. Gives what is known of it.
@@ -172,13 +176,13 @@ impl Inner {
     }
 
     fn renew(&self, renewal: Renewal, may_renew: MayRenew) -> Result<Issued, Refused> {
-        let Renewal { shown, key, addresses, left_out } = renewal;
+        let Renewal { shown, key, addresses, left_out, under } = renewal;
         let _writing = lock(&self.writing);
         let known = may_renew(self, &shown)?;
         let clock = (self.options.clock)();
         let now = UnixTime::since_unix_epoch(Duration::from_millis(clock.0));
         let names = NodeNames { node_id: &shown.peer.node_id, role: shown.peer.role, addresses: &addresses };
-        let chain = self.ca.issue(&key, &names, now)?;
+        let (chain, root) = self.certify(&key, &names, now, under)?;
         let record = IssuedNode {
             node_id: shown.peer.node_id.clone(),
             role: shown.peer.role,
@@ -187,9 +191,11 @@ impl Inner {
             issued: clock,
             certificate: chain.first().map(CertificateHash::of),
             previous: Some(shown.hash),
+            root: Some(root),
+            has_left: false,
         };
         self.vault.update(vec![node_change(&record)?])?;
         tracing::info!(node_id = %record.node_id, "renewed a node's certificate");
-        Ok(Issued::new(&chain, self.ca.root().cluster().clone(), (self.options.seed)(), left_out, clock))
+        Ok(Issued::new(&chain, self.ledger.roots().current().cluster().clone(), (self.options.seed)(), left_out, clock))
     }
 }

@@ -5,11 +5,11 @@ use std::{sync::Arc, time::Duration};
 use hyper::{Method, StatusCode};
 use p2p_client::{
     call::RetryAfter,
-    protocol::{NodeId, Role, RpcError, UnixMillis},
+    protocol::{ClusterId, NodeId, Role, RpcError, UnixMillis},
     revocation::KeyHash,
     wire::{
         net::Network,
-        tls::{ALPN_HTTP1, ChannelBinding, ClientTls, Expect, RootKeyHash, TlsMaterial},
+        tls::{ALPN_HTTP1, ChannelBinding, ClientTls, Expect, RootKeyHash, TlsMaterial, peer_identity},
     },
 };
 use tokio::time::{Instant, sleep};
@@ -54,6 +54,8 @@ pub struct JoinOptions {
     pub responder: ChallengeResponder,
     /// Is told what happens, for people to read.
     pub progress: Arc<dyn Fn(JoinEvent) + Send + Sync>,
+    /// The cluster that it belongs to already, where it joins again: it asks no other.
+    pub cluster: Option<ClusterId>,
 }
 
 /// A step of a join.
@@ -161,12 +163,12 @@ pub async fn join(
     token: JoinToken,
     options: JoinOptions,
 ) -> Result<Joined, JoinError> {
-    let JoinOptions { node_id, role, addresses, key, responder, progress } = options;
+    let JoinOptions { node_id, role, addresses, key, responder, progress, cluster } = options;
     let key = key.map_or_else(NodeKey::generate, Ok)?;
     let node_id = node_id.map_or_else(|| node_id_of(role, &key.public()), Ok)?;
     let root = token.root();
     let joiner = Joiner::new(token, node_id, role, addresses, key)?;
-    let approach = Approach { network, authority, root, joiner, responder, progress };
+    let approach = Approach { network, authority, root, cluster, joiner, responder, progress };
     let issued = join_once_approved(&approach).await?;
     let identity = approach.joiner.finish(&issued)?;
     (approach.progress)(JoinEvent::Issued { left_out: issued.left_out.clone() });
@@ -178,6 +180,8 @@ pub(super) struct Approach<'a> {
     network: Arc<dyn Network>,
     authority: &'a str,
     root: RootKeyHash,
+    /// The only cluster that the node will join.
+    cluster: Option<ClusterId>,
     pub(super) joiner: Joiner,
     responder: ChallengeResponder,
     pub(super) progress: Arc<dyn Fn(JoinEvent) + Send + Sync>,
@@ -243,6 +247,13 @@ impl Approach<'_> {
         let tls_error = |source| JoinError::Tls { authority: authority.to_owned(), source };
         let tls = ClientTls::new(TlsMaterial::empty());
         let stream = tls.connect(stream, Expect::PinnedRoot(self.root), &[ALPN_HTTP1]).await.map_err(tls_error)?;
+        if let Some(ours) = &self.cluster {
+            let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+            let theirs = shown.map(peer_identity).transpose().map_err(tls_error)?.map(|peer| peer.cluster);
+            if theirs.as_ref() != Some(ours) {
+                return Err(JoinError::OtherCluster { ours: ours.clone() });
+            }
+        }
         let channel = ChannelBinding::of_client(&stream).map_err(tls_error)?;
         Ok((HttpConnection::open(stream, authority).await.map_err(|e| failed(authority, e))?, channel))
     }

@@ -3,7 +3,7 @@
 use std::{io, time::Duration};
 
 use p2p_client::{
-    protocol::{NodeId, Role},
+    protocol::{ClusterId, NodeId, Role},
     wire::tls::{ChannelBinding, TlsError, TlsMaterial, TrustedRoot, Usage, verify_chain},
 };
 use rustls_pki_types::UnixTime;
@@ -48,6 +48,14 @@ pub enum JoinError {
         authority: String,
         /// Why.
         source: TlsError,
+    },
+    /// The node belongs to another cluster already.
+    #[error(
+        "the node in this folder belongs to the cluster {ours}, and the token is another one's; use another --dir for another cluster"
+    )]
+    OtherCluster {
+        /// The cluster that it belongs to.
+        ours: ClusterId,
     },
     /// The coordinator said no.
     #[error("the coordinator refused: {0}")]

@@ -117,6 +117,12 @@ pub enum Refused {
         /// Each address, and why it was not proved.
         tried: Vec<LeftOut>,
     },
+    /// The coordinator has no authority to issue certificates, or none under the root that is wanted.
+    #[error(
+        "the coordinator has no issuing authority under the cluster's root yet; it gets one from a coordinator that holds the root key: start \
+         one, `p2p ca show` says which do, and try again"
+    )]
+    NoAuthority,
     /// The coordinator could not do it.
     #[error("the coordinator could not finish the join ({reason}); its log says more; nothing was used up, so try again")]
     Unavailable {
@@ -148,7 +154,7 @@ impl Refused {
             Self::NodeBound { .. } | Self::NodeRevoked { .. } | Self::KeyRevoked { .. } | Self::Superseded { .. } => 409,
             Self::NoAddressProved { .. } => 422,
             Self::Unavailable { .. } => 500,
-            Self::Busy | Self::TooManyWait { .. } => 503,
+            Self::Busy | Self::TooManyWait { .. } | Self::NoAuthority => 503,
         }
     }
 
@@ -181,6 +187,7 @@ mod tests {
         for refused in [
             Refused::Version { got: 7 },
             Refused::Busy,
+            Refused::NoAuthority,
             Refused::Token(TokenRefused::Used),
             Refused::Token(TokenRefused::Role { allowed: Role::Worker, wanted: Role::Coordinator }),
             Refused::NodeBound { node_id: "a".parse().unwrap() },

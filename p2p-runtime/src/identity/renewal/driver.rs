@@ -5,11 +5,8 @@ use std::{sync::Arc, time::Duration};
 use hyper::Method;
 use p2p_client::{
     protocol::NodeId,
-    wire::{
-        PeerRef,
-        net::Network,
-        tls::{ALPN_HTTP1, Expect, TlsError},
-    },
+    revocation::KeyHash,
+    wire::{PeerRef, net::Network},
 };
 use rustls_pki_types::CertificateDer;
 
@@ -17,7 +14,7 @@ use super::{
     super::{
         IdentityError, KeyError, NodeIdentity,
         address::Host,
-        http::HttpConnection,
+        http::{self, HttpConnection},
         join::{LeftOut, MAX_REPLY, Refused, challenge_answer},
         responder::{ChallengeResponder, ResponderError},
     },
@@ -75,7 +72,8 @@ pub struct Renewed {
     pub left_out: Vec<LeftOut>,
 }
 
-/// Asks a coordinator for a new certificate for the same key. Nothing is kept yet.
+/// Asks a coordinator for a new certificate for the same key, and for none if it cannot make one under the root with the key `under`. Nothing is
+/// kept yet.
 ///
 /// # Errors
 /// [`RenewError`]
@@ -84,20 +82,15 @@ pub(crate) async fn renew(
     identity: &NodeIdentity,
     coordinator: &PeerRef,
     addresses: Vec<Host>,
+    under: Option<KeyHash>,
     responder: &ChallengeResponder,
 ) -> Result<Renewed, RenewError> {
     let failed = |reason: String| RenewError::Unreachable { coordinator: coordinator.node_id.clone(), reason };
-    // A connection of its own: pooled ones may show an older certificate than the one that is to be replaced.
-    let opening = async {
-        let stream = network.connect(&coordinator.authority).await.map_err(|error| failed(error.to_string()))?;
-        let expect = Expect::Node(coordinator.node_id.clone());
-        let stream = identity.client_tls().connect(stream, expect, &[ALPN_HTTP1]).await;
-        let stream = stream.map_err(|error: TlsError| failed(error.to_string()))?;
-        HttpConnection::open(stream, &coordinator.authority).await.map_err(|error| failed(error.to_string()))
-    };
-    let mut http = tokio::time::timeout(STEP_TIME, opening).await.unwrap_or_else(|_| Err(failed("it did not answer".into())))?;
+    let opening = async { http::to_node(network, identity, coordinator).await.map_err(&failed) };
+    let (mut http, _) =
+        tokio::time::timeout(STEP_TIME, opening).await.unwrap_or_else(|_| Err(failed("it did not answer".into())))?;
     let mut request =
-        RenewRequest { version: RENEW_VERSION, csr: identity.key().request()?, addresses: addresses.clone(), nonce: None };
+        RenewRequest { version: RENEW_VERSION, csr: identity.key().request()?, addresses: addresses.clone(), nonce: None, under };
     let issued = match post(&mut http, &request, &failed).await? {
         RenewReply::Issued(issued) => issued,
         RenewReply::Challenge { nonce, challenge, port } => {

@@ -1,5 +1,6 @@
 //! What a node and a coordinator say to renew a certificate: JSON, by `POST /internal/cert-renew`, over mutual TLS.
 
+use p2p_client::revocation::KeyHash;
 use serde::{Deserialize, Serialize};
 
 use super::super::{
@@ -28,6 +29,9 @@ pub struct RenewRequest {
     /// What [`RenewReply::Challenge`] said, once its challenge is answered.
     #[serde(default)]
     pub nonce: Option<Nonce>,
+    /// The root, by its key, under which the certificate is to be: a coordinator that cannot make such a one makes none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub under: Option<KeyHash>,
 }
 
 impl RenewRequest {

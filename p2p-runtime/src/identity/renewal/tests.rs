@@ -42,7 +42,7 @@ fn desk() -> Desk {
     let time = clock.clone();
     options.clock = Arc::new(move || UnixMillis(time.load(Ordering::SeqCst)));
     let ledger = ledger(&identity, &vault);
-    let issuer = Issuer::load(vault.clone(), identity.root(), ledger.clone(), options).unwrap().unwrap();
+    let issuer = Issuer::load(vault.clone(), ledger.clone(), options).unwrap().unwrap();
     Desk { issuer, ledger, vault, world, clock }
 }
 
@@ -57,7 +57,7 @@ fn worker_with(vault: &MemoryVault, address: &str) -> NodeIdentity {
 
 fn request(key: &NodeKey, addresses: &[&str]) -> RenewRequest {
     let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
-    RenewRequest { version: RENEW_VERSION, csr: key.request().unwrap(), addresses, nonce: None }
+    RenewRequest { version: RENEW_VERSION, csr: key.request().unwrap(), addresses, nonce: None, under: None }
 }
 
 impl Desk {
@@ -80,7 +80,7 @@ async fn a_renewed_certificate_says_what_the_old_one_said_for_another_year() {
     let old = w.certificate().unwrap();
     let issued = desk.renew(w.key(), &w.chain()[0]).await.unwrap();
     let vault = MemoryVault::default();
-    w.take_renewed(&vault, issued.chain()).unwrap();
+    w.take_renewed(&vault, desk.ledger.roots(), &issued.chain()).unwrap();
     let new = w.certificate().unwrap();
     assert_eq!((&new.peer, new.key, &new.addresses), (&old.peer, old.key, &old.addresses));
     assert!(new.hash != old.hash && new.until >= old.until);
@@ -96,12 +96,12 @@ async fn a_certificate_that_could_not_be_kept_is_not_used() {
     let issued = desk.renew(w.key(), &w.chain()[0]).await.unwrap();
     let vault = MemoryVault::default();
     vault.full.store(true, Ordering::SeqCst);
-    w.take_renewed(&vault, issued.chain()).unwrap_err();
+    w.take_renewed(&vault, desk.ledger.roots(), &issued.chain()).unwrap_err();
     assert_eq!(w.certificate().unwrap().hash, before);
     // Nor is somebody else's.
     vault.full.store(false, Ordering::SeqCst);
     let other = worker(&desk.vault, "other");
-    let said = w.take_renewed(&vault, other.chain().to_vec()).unwrap_err().to_string();
+    let said = w.take_renewed(&vault, desk.ledger.roots(), other.chain()).unwrap_err().to_string();
     assert!(said.contains("/worker/other"), "{said}");
     assert_eq!(w.certificate().unwrap().hash, before);
 }

@@ -20,6 +20,7 @@ use super::super::{
     attest::{AttestError, Attestor},
     error::IdentityError,
     issuer::Clock,
+    rotation::Roots,
     vault::{Change, Vault, VaultError, json},
 };
 use super::{RefusedStatement, SignedStatement};
@@ -34,6 +35,7 @@ pub struct Ledger(Arc<Inner>);
 struct Inner {
     vault: Arc<dyn Vault>,
     material: TlsMaterial,
+    roots: Roots,
     clock: Clock,
     kept: RwLock<BTreeMap<StatementId, SignedStatement>>,
     /// Held from the look at what is there through the durable write to its taking effect.
@@ -129,7 +131,13 @@ impl Ledger {
         let mut set = RevocationSet::default();
         set.extend(statements);
         material.revocations().replace(set);
-        Ok(Self(Arc::new(Inner { vault, material, clock, kept: RwLock::new(kept), writing: Mutex::default() })))
+        let roots = Roots::load(vault.clone(), material.clone())?;
+        Ok(Self(Arc::new(Inner { vault, material, roots, clock, kept: RwLock::new(kept), writing: Mutex::default() })))
+    }
+
+    /// What is known of the cluster's roots, by whose certificates statements are believed.
+    pub fn roots(&self) -> &Roots {
+        &self.0.roots
     }
 
     /// What holds now.
@@ -284,7 +292,13 @@ impl Inner {
             if set.contains(&signed.id()) {
                 continue;
             }
-            match signed.verify(&attestor, now) {
+            // Its author's certificate may lead to a root that is not trusted any more.
+            let verified = if self.roots.endorses(&signed.id()) {
+                signed.statement().map_err(RefusedStatement::from)
+            } else {
+                signed.verify(&attestor, now)
+            };
+            match verified {
                 Ok(statement) if RevocationSet::is_over(&statement.subject, now) => {}
                 // One by one: who fills the set is not to keep out what has room still.
                 Ok(statement) => match room.take(signed.id(), &statement) {

@@ -129,7 +129,7 @@ fn issuer(vault: Arc<dyn Vault>, world: &Arc<World>) -> Issuer {
     let ledger = Ledger::load(vault.clone(), identity.material().clone(), Arc::new(UnixMillis::now)).unwrap();
     let seed = Seed { node_id: "coordinator".parse().unwrap(), authority: "10.0.0.1:8001".into() };
     let options = IssuerOptions::new(seed, vec!["10.0.0.1".parse().unwrap()], world.clone());
-    Issuer::load(vault, identity.root(), ledger, options).unwrap().unwrap()
+    Issuer::load(vault, ledger, options).unwrap().unwrap()
 }
 
 #[tokio::test]

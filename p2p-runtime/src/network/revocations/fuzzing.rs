@@ -67,6 +67,8 @@ mod tests {
             ("news", Talk::News(ids)),
             ("statements", Talk::Statements(statements)),
             ("remembered", Talk::Remembered(claim)),
+            ("roots", Talk::Roots(StatementId::from_bytes([1; 16]))),
+            ("told", Talk::Told { told: Box::default(), ask: true }),
         ]
         .map(|(name, talk)| (name, talk.encode().to_vec()))
         .into()

@@ -1,4 +1,4 @@
-//! What nodes say to each other of revocations.
+//! What nodes say to each other of revocations, and of the cluster's roots.
 //!
 //! A message is `kind (1 byte) | content`: counts as LEB128, ids as 16 bytes, texts with their lengths.
 
@@ -11,7 +11,7 @@ use super::super::{
     standing::Claim,
     wire::{FrameError, Reader, put_bytes, put_len, put_number},
 };
-use crate::identity::revocation::SignedStatement;
+use crate::identity::{revocation::SignedStatement, rotation::Told};
 
 /// Statements in one message end after so many bytes.
 const GOAL: usize = 32 * 1024;
@@ -37,6 +37,10 @@ pub(super) enum Talk {
     Statements(Vec<SignedStatement>),
     /// "You had come further: these are your own words."
     Remembered(Claim),
+    /// "This is what I know of the roots, in short."
+    Roots(StatementId),
+    /// "This is what was said of the roots." With `ask`: "say what you know, if it is something else."
+    Told { told: Box<Told>, ask: bool },
 }
 
 /// Parts of such a size that each fits into a message.
@@ -90,6 +94,16 @@ impl Talk {
                 out.put_u8(5);
                 put_claim(&mut out, claim);
             }
+            Self::Roots(id) => {
+                out.put_u8(6);
+                out.put_slice(id.as_bytes());
+            }
+            Self::Told { told, ask } => {
+                out.put_u8(7);
+                out.put_u8((*ask).into());
+                // It has no maps with odd keys and no failing serialisers.
+                put_bytes(&mut out, &serde_json::to_vec(&**told).unwrap_or_default());
+            }
         }
         out.into()
     }
@@ -112,6 +126,11 @@ impl Talk {
                 Self::Statements((0..count).map(|_| statement()).collect::<Result<_, FrameError>>()?)
             }
             5 => Self::Remembered(read_claim(&mut reader)?),
+            6 => Self::Roots(StatementId::from_bytes(reader.array()?)),
+            7 => {
+                let ask = reader.byte()? != 0;
+                Self::Told { told: Box::new(serde_json::from_slice(&reader.bytes()?).map_err(|_| FrameError::OutOfRange)?), ask }
+            }
             kind => return Err(FrameError::UnknownKind(kind)),
         };
         reader.finish()?;
@@ -148,7 +167,7 @@ fn read_ids(reader: &mut Reader<'_>) -> Result<Vec<StatementId>, FrameError> {
 mod tests {
     use super::{super::super::MAX_FRAME, *};
 
-    fn all() -> [Talk; 7] {
+    fn all() -> [Talk; 9] {
         let ids = vec![StatementId::from_bytes([1; 16]), StatementId::from_bytes([2; 16])];
         let statement = SignedStatement { text: Bytes::from_static(b"{}"), attestation: Bytes::from_static(b"signed") };
         let claim = Claim { text: Bytes::from_static(b"{}"), signature: Bytes::from_static(b"signed") };
@@ -160,6 +179,8 @@ mod tests {
             Talk::News(ids),
             Talk::Statements(vec![statement]),
             Talk::Remembered(claim),
+            Talk::Roots(StatementId::from_bytes([3; 16])),
+            Talk::Told { told: Box::default(), ask: true },
         ]
     }
 

@@ -13,6 +13,7 @@
 #[cfg(any(test, feature = "fuzzing"))]
 pub(super) mod fuzzing;
 mod message;
+mod roots;
 #[cfg(test)]
 mod tests;
 
@@ -69,6 +70,8 @@ pub(crate) struct Courier {
     own: Arc<dyn OwnState>,
     /// How far the others had come.
     remembered: Remembered,
+    /// What is known of the roots, as the others were last told.
+    roots_told: roots::Standing,
 }
 
 impl Courier {
@@ -77,6 +80,7 @@ impl Courier {
     pub(crate) fn new(ledger: Ledger, membership: Membership, own: Arc<dyn OwnState>) -> (Self, watch::Receiver<bool>) {
         let (compared, first) = watch::channel(false);
         let known = ledger.ids().into_iter().collect();
+        let roots_told = roots::standing(&ledger);
         (
             Self {
                 ledger,
@@ -87,6 +91,7 @@ impl Courier {
                 compared,
                 own,
                 remembered: Remembered::default(),
+                roots_told,
             },
             first,
         )
@@ -100,6 +105,7 @@ impl Courier {
         mut changes: Changes,
     ) {
         self.expel();
+        let mut roots = self.ledger.roots().subscribe();
         let mut round = Instant::now() + FIRST_ROUND;
         loop {
             tokio::select! {
@@ -108,6 +114,8 @@ impl Courier {
                     None => return,
                 },
                 () = changes.next() => self.changed(),
+                // The sender lives as long as the ledger, which lives as long as this.
+                _ = roots.changed() => self.roots_changed(),
                 event = events.next() => match event {
                     Some(MemberEvent::Joined(info) | MemberEvent::Recovered(info)) => self.greet(&info.node_id),
                     Some(_) => {}
@@ -145,6 +153,8 @@ impl Courier {
 
     /// The first comparison wants an answer also where nothing differs.
     fn compare(&self, with: Audience) {
+        // The roots first: by them revocations are believed.
+        self.tell(with.clone(), &Talk::Roots(self.ledger.roots().known().id()));
         let claim = self.own.claim();
         self.tell(with, &Talk::Digest { digest: self.ledger.digest(), ask: !*self.compared.borrow(), claim });
     }
@@ -183,6 +193,8 @@ impl Courier {
             }
             Talk::News(ids) => drop(self.pull(from, ids)),
             Talk::Statements(statements) => self.take(from, statements).await,
+            Talk::Roots(id) => self.compare_roots(from, id),
+            Talk::Told { told, ask } => self.take_roots(from, *told, ask).await,
             Talk::Remembered(claim) => {
                 if self.own.shown(claim).await {
                     self.compared.send_replace(false);

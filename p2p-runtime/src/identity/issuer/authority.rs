@@ -1,0 +1,134 @@
+//! The issuing authority of a coordinator: under which root it stands, how it is replaced while the node runs, and what it has issued.
+
+use std::sync::Arc;
+
+use p2p_client::{
+    protocol::{NodeId, UnixMillis},
+    revocation::KeyHash,
+    wire::tls::TrustedRoot,
+};
+use rustls_pki_types::{CertificateDer, UnixTime};
+
+use super::{
+    super::{
+        ca::{IssuingCa, NODE_VALIDITY, NodeNames, is_signed_by},
+        error::IdentityError,
+        join::Refused,
+        key::{NodeKey, PublicKey},
+        vault::{Change, VaultError},
+    },
+    ISSUING_CERT, ISSUING_KEY, Inner, IssuedNode, Issuer, NODES, TokenTable, lock, node_change, tokens_change,
+};
+
+fn key_of(root: &TrustedRoot) -> KeyHash {
+    KeyHash::new(*root.key_hash().as_bytes())
+}
+
+impl Inner {
+    /// The authority and the key of the root that it stands under, if that is one that is trusted and wanted.
+    pub(super) fn ca(&self, under: Option<KeyHash>) -> Result<(Arc<IssuingCa>, KeyHash), Refused> {
+        let ca = self.ca.load_full().ok_or(Refused::NoAuthority)?;
+        let known = self.ledger.roots().known();
+        let mut trusted = known.next().into_iter().chain([known.current()]);
+        let root = trusted.find(|root| is_signed_by(root, ca.certificate())).map(key_of).ok_or(Refused::NoAuthority)?;
+        if under.is_some_and(|under| under != root) { Err(Refused::NoAuthority) } else { Ok((ca, root)) }
+    }
+
+    /// Issues a certificate. Gives the chain to show with it, and the key of the root that it leads to.
+    pub(super) fn certify(
+        &self,
+        key: &PublicKey,
+        names: &NodeNames<'_>,
+        now: UnixTime,
+        under: Option<KeyHash>,
+    ) -> Result<(Vec<CertificateDer<'static>>, KeyHash), Refused> {
+        let (ca, root) = self.ca(under)?;
+        let chain = ca.issue(key, names, now)?;
+        Ok((self.ledger.roots().known().present(&chain), root))
+    }
+
+    /// Changes a token table durably.
+    fn void_open_tokens(&self) -> Result<usize, VaultError> {
+        let _writing = lock(&self.writing);
+        let mut next = TokenTable::clone(&self.tokens.load());
+        let voided = next.void_open((self.options.clock)());
+        if voided > 0 {
+            self.vault.update(vec![tokens_change(&next)?])?;
+            self.tokens.store(Arc::new(next));
+        }
+        Ok(voided)
+    }
+
+    fn note_left(&self, node_id: &NodeId) -> Result<(), Refused> {
+        let _writing = lock(&self.writing);
+        let Some(node) = self.bound(node_id)? else { return Ok(()) };
+        Ok(self.vault.update(vec![node_change(&IssuedNode { has_left: true, ..node })?])?)
+    }
+}
+
+impl Issuer {
+    /// When this coordinator's authority ends, and the key of the root that it stands under; `None` until it has one.
+    pub fn authority(&self) -> Option<(UnixMillis, KeyHash)> {
+        let (ca, root) = self.0.ca(None).ok()?;
+        super::super::ca::validity(ca.certificate()).ok().map(|(_, until)| (until, root))
+    }
+
+    /// Whether it needs an authority under the root under which certificates are to be made.
+    pub(crate) fn needs_authority(&self) -> bool {
+        let known = self.0.ledger.roots().known();
+        self.0.ca.load().as_ref().is_none_or(|ca| !known.is_wanted(ca.certificate()))
+    }
+
+    /// Takes this authority, which the root has signed, into use: into the store first.
+    ///
+    /// # Errors
+    /// It is none for this key under the root that is wanted, or the store fails; then the old one stays in use.
+    pub(crate) async fn adopt_authority(&self, key: NodeKey, cert: CertificateDer<'static>) -> Result<(), IdentityError> {
+        self.blocking(move |inner| {
+            let _writing = lock(&inner.writing);
+            let known = inner.ledger.roots().known();
+            let ca = IssuingCa::from_parts(key, cert, known.wanted().clone())?;
+            if !known.is_wanted(ca.certificate()) {
+                return Err(super::super::ca::CaError::NotAnAuthority("it is not under the cluster's root".into()).into());
+            }
+            inner.vault.update(vec![
+                Change::Put(ISSUING_KEY.into(), ca.key().to_pkcs8()),
+                Change::Put(ISSUING_CERT.into(), ca.certificate().to_vec().into()),
+            ])?;
+            inner.ca.store(Some(Arc::new(ca)));
+            Ok(())
+        })
+        .await
+        .unwrap_or_else(|lost| Err(lost.into()))
+    }
+
+    /// Takes back all open tokens, and gives how many there were: where they name a root that is not trusted any more, or the store turned out to be an
+    /// older copy.
+    ///
+    /// # Errors
+    /// The store fails; the tokens then still work.
+    pub(crate) async fn void_open_tokens(&self) -> Result<usize, VaultError> {
+        self.blocking(Inner::void_open_tokens).await.flatten()
+    }
+
+    /// Notes that a node has left for good, so that nobody waits for it.
+    pub(crate) async fn note_left(&self, node_id: NodeId) -> Result<(), Refused> {
+        self.blocking(move |inner| inner.note_left(&node_id)).await.unwrap_or_else(|lost| Err(lost.into()))
+    }
+
+    /// All nodes whose certificates this coordinator issued and are still valid at `now`.
+    ///
+    /// # Errors
+    /// The store fails, or a record is damaged.
+    pub(crate) fn all_issued(&self, now: UnixMillis) -> Result<Vec<IssuedNode>, Refused> {
+        let mut nodes = Vec::new();
+        for path in self.0.vault.list(NODES)? {
+            let name = path.strip_prefix(NODES).and_then(|name| name.strip_suffix(".json"));
+            let Some(node_id) = name.and_then(|name| name.parse().ok()) else { continue };
+            nodes.extend(self.0.bound(&node_id)?);
+        }
+        let life = u64::try_from(NODE_VALIDITY.as_millis()).unwrap_or(u64::MAX);
+        nodes.retain(|node| node.issued.0.saturating_add(life) > now.0);
+        Ok(nodes)
+    }
+}

@@ -1,0 +1,185 @@
+//! Between coordinators: one asks for its issuing authority, one hands the root key on. Both over mutual TLS, on a connection of their own.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use hyper::Method;
+use p2p_client::{
+    protocol::{NodeId, Role},
+    wire::{PeerRef, net::Network},
+};
+use rustls_pki_types::CertificateDer;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use zeroize::Zeroizing;
+
+use super::super::{
+    NodeIdentity, codec,
+    http::{self, HttpConnection},
+    join::{MAX_REPLY, Refused},
+    key::NodeKey,
+};
+
+/// Where a coordinator asks for its issuing authority: `POST`, JSON.
+pub(crate) const AUTHORITY_PATH: &str = "/internal/ca/authority";
+/// Where the root key is handed over: `POST`, [`RootHandover`].
+pub(crate) const ROOT_PATH: &str = "/internal/ca/root";
+/// How long one exchange may take.
+const STEP_TIME: Duration = Duration::from_secs(15);
+
+/// "Give me an issuing authority for this key."
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct AuthorityRequest {
+    /// A certificate request (PKCS #10, DER) of the authority's key.
+    #[serde(with = "codec::base64_vec")]
+    pub(crate) csr: Vec<u8>,
+}
+
+/// The authority's certificate.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct AuthorityReply {
+    /// DER.
+    #[serde(with = "codec::base64_vec")]
+    pub(crate) certificate: Vec<u8>,
+}
+
+/// Root keys on their way: each as its length (2 bytes, big-endian) and its PKCS #8 form. No text is made of them, which nobody would wipe.
+pub(crate) struct RootHandover(pub(crate) Vec<Zeroizing<Vec<u8>>>);
+
+impl RootHandover {
+    fn encode(&self) -> Zeroizing<Vec<u8>> {
+        let length = self.0.iter().map(|key| key.len() + 2).sum();
+        // Of the right size from the start, so that growing leaves no copies.
+        let mut out = Zeroizing::new(Vec::with_capacity(length));
+        for key in &self.0 {
+            out.extend_from_slice(&u16::try_from(key.len()).unwrap_or_default().to_be_bytes());
+            out.extend_from_slice(key);
+        }
+        out
+    }
+
+    /// Reads it; `None` where it is something else.
+    pub(crate) fn decode(mut bytes: &[u8]) -> Option<Self> {
+        let mut keys = Vec::new();
+        while let Some((length, rest)) = bytes.split_first_chunk::<2>() {
+            let (key, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
+            keys.push(Zeroizing::new(key.to_vec()));
+            bytes = rest;
+        }
+        bytes.is_empty().then_some(Self(keys))
+    }
+}
+
+/// Why a coordinator has no issuing authority under the root that is wanted.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum NoAuthority {
+    /// There is nobody to ask.
+    #[error(
+        "no other coordinator is alive that could give this one its issuing authority; start one that holds the root key: `p2p ca show` says which do"
+    )]
+    Nobody,
+    /// A coordinator could not be asked, or said no.
+    #[error("{coordinator} gave this coordinator no issuing authority: {reason}")]
+    NotGiven {
+        /// Which one.
+        coordinator: NodeId,
+        /// Why not.
+        reason: String,
+    },
+}
+
+/// Why the root key was not handed over.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotShared {
+    /// The other is none who may have it.
+    #[error("{node_id} is a worker, and only coordinators hold the root key; `p2p nodes` shows which nodes are")]
+    NotCoordinator {
+        /// Who was named.
+        node_id: NodeId,
+    },
+    /// The other is not there.
+    #[error("{node_id} is not alive in this cluster; check the name with `p2p nodes`, and start that node")]
+    NotThere {
+        /// Who was named.
+        node_id: NodeId,
+    },
+    /// It could not be reached, or did not take it.
+    #[error("{node_id} did not take the root key: {reason}")]
+    Failed {
+        /// Who was named.
+        node_id: NodeId,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Asks a coordinator for an issuing authority for this key. Whose it is to be, the coordinator reads from the certificate that is shown.
+pub(crate) async fn ask_for_authority(
+    network: &Arc<dyn Network>,
+    identity: &NodeIdentity,
+    coordinator: &PeerRef,
+    key: &NodeKey,
+) -> Result<CertificateDer<'static>, NoAuthority> {
+    let failed = |reason: String| NoAuthority::NotGiven { coordinator: coordinator.node_id.clone(), reason };
+    let csr = key.request().map_err(|error| failed(error.to_string()))?;
+    let body = serde_json::to_vec(&AuthorityRequest { csr }).map_err(|error| failed(error.to_string()))?;
+    let exchange = async {
+        let (mut http, _) = http::to_node(network, identity, coordinator).await?;
+        post::<AuthorityReply>(&mut http, AUTHORITY_PATH, body.into()).await
+    };
+    let reply = within(exchange).await.map_err(failed)?;
+    Ok(CertificateDer::from(reply.certificate))
+}
+
+/// Hands these root keys to another coordinator, which has to show a coordinator's certificate.
+pub(crate) async fn hand_over(
+    network: &Arc<dyn Network>,
+    identity: &NodeIdentity,
+    to: &PeerRef,
+    keys: Vec<Zeroizing<Vec<u8>>>,
+) -> Result<(), NotShared> {
+    let node_id = to.node_id.clone();
+    let exchange = async {
+        let (mut http, peer) = http::to_node(network, identity, to).await?;
+        if peer.role != Role::Coordinator {
+            return Ok(false);
+        }
+        // Wiped when it has been sent.
+        let body = Bytes::from_owner(RootHandover(keys).encode());
+        post::<serde_json::Value>(&mut http, ROOT_PATH, body).await.map(|_| true)
+    };
+    match within(exchange).await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(NotShared::NotCoordinator { node_id }),
+        Err(reason) => Err(NotShared::Failed { node_id, reason }),
+    }
+}
+
+async fn within<T>(exchange: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    tokio::time::timeout(STEP_TIME, exchange).await.unwrap_or_else(|_| Err("it did not answer".into()))
+}
+
+async fn post<T: DeserializeOwned>(http: &mut HttpConnection, path: &str, body: Bytes) -> Result<T, String> {
+    let response = http.request(Method::POST, path, body, MAX_REPLY).await.map_err(|error| error.to_string())?;
+    if response.status.is_success() {
+        return serde_json::from_slice(&response.body).map_err(|error| error.to_string());
+    }
+    let refused = Refused::from_body(&response.body);
+    Err(refused.map_or_else(|| format!("HTTP status {}", response.status), |refused| refused.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_handover_survives_its_way_and_a_cut_one_is_refused() {
+        let keys = || vec![Zeroizing::new(vec![1; 138]), Zeroizing::new(vec![2; 3])];
+        let bytes = RootHandover(keys()).encode();
+        assert_eq!(RootHandover::decode(&bytes).unwrap().0, keys());
+        for end in (1..bytes.len()).filter(|end| *end != 140) {
+            assert!(RootHandover::decode(&bytes[..end]).is_none(), "{end}");
+        }
+    }
+}

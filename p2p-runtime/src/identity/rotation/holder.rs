@@ -1,0 +1,288 @@
+//! What a coordinator does with the root key: begins and completes a change of the root, gives coordinators their authority, hands the key on.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use p2p_client::{
+    audit::{Line, Outcome},
+    protocol::NodeId,
+    revocation::KeyHash,
+    wire::tls::TrustedRoot,
+};
+use rustls_pki_types::{CertificateDer, UnixTime};
+use zeroize::Zeroizing;
+
+use super::{
+    super::{
+        ca::{CaError, RootCa},
+        error::IdentityError,
+        issuer::{Clock, NEXT_ROOT_KEY, ROOT_KEY},
+        key::{KeyError, NodeKey, PublicKey},
+        revocation::Ledger,
+        vault::{Change, Vault, VaultError},
+    },
+    RefusedRoot, Roots, SignedAnnouncement, SignedCompletion, Succession, Told,
+    roots::NotLearned,
+    said::{Occasion, key_of},
+};
+
+/// The root keys in a coordinator's store, and what is done with them. Cheap to clone.
+#[derive(Clone)]
+pub struct RootKeys {
+    vault: Arc<dyn Vault>,
+    ledger: Ledger,
+    clock: Clock,
+    me: NodeId,
+}
+
+/// Why the root was not changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RotateError {
+    /// The key is elsewhere.
+    #[error(
+        "this node does not hold the root key; `p2p ca show` says which nodes do: run the command there, or `p2p ca share {me}` there and \
+         then the command here"
+    )]
+    NoRootKey {
+        /// This node.
+        me: NodeId,
+    },
+    /// Another coordinator has begun it.
+    #[error(
+        "{by} has begun to change the root, and only nodes that hold the new root's key can go on: run the command on {by}; if that node is lost for good, \
+         begin anew with `p2p ca rotate --start-over`"
+    )]
+    BegunElsewhere {
+        /// Which one.
+        by: NodeId,
+    },
+    /// There is nothing to finish.
+    #[error("the root is not being changed; begin with `p2p ca rotate`")]
+    NotBegun,
+    /// The records of issued certificates cannot be read.
+    #[error("it cannot be told who has a certificate: {0}")]
+    Records(String),
+    /// The authority failed.
+    #[error(transparent)]
+    Ca(#[from] CaError),
+    /// What this node itself says is not believed.
+    #[error(transparent)]
+    Refused(#[from] RefusedRoot),
+    /// The store failed, or holds what is damaged; nothing has changed.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+}
+
+impl From<NotLearned> for RotateError {
+    fn from(error: NotLearned) -> Self {
+        match error {
+            NotLearned::Refused(refused) => Self::Refused(refused),
+            NotLearned::Identity(error) => Self::Identity(error),
+        }
+    }
+}
+
+impl From<VaultError> for RotateError {
+    fn from(error: VaultError) -> Self {
+        Self::Identity(error.into())
+    }
+}
+
+impl From<KeyError> for RotateError {
+    fn from(error: KeyError) -> Self {
+        Self::Identity(error.into())
+    }
+}
+
+/// What came of the wish to change the root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rotation {
+    /// It has begun.
+    Begun,
+    /// It had begun before, and goes on.
+    GoesOn,
+}
+
+impl RootKeys {
+    /// Those in this store, of the coordinator with this name.
+    pub(crate) fn new(vault: Arc<dyn Vault>, ledger: Ledger, clock: Clock, me: NodeId) -> Self {
+        Self { vault, ledger, clock, me }
+    }
+
+    fn roots(&self) -> &Roots {
+        self.ledger.roots()
+    }
+
+    fn key_at(&self, path: &str) -> Result<Option<NodeKey>, RotateError> {
+        Ok(self.vault.get(path)?.map(|der| NodeKey::from_pkcs8(&der)).transpose()?)
+    }
+
+    /// This root with its key, if the key is here.
+    fn holds(&self, root: &TrustedRoot) -> Result<Option<RootCa>, RotateError> {
+        for path in [ROOT_KEY, NEXT_ROOT_KEY] {
+            if let Some(key) = self.key_at(path)?.filter(|key| KeyHash::from(key.public().thumbprint()) == key_of(root)) {
+                return Ok(Some(RootCa::from_parts(key, root.clone())?));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether the key of this root is here.
+    ///
+    /// # Errors
+    /// The store fails, or what it holds is damaged.
+    pub fn is_held(&self, root: &TrustedRoot) -> Result<bool, RotateError> {
+        Ok(self.holds(root)?.is_some())
+    }
+
+    fn occasion(&self, attempt: u32) -> Occasion {
+        Occasion { by: self.me.clone(), at: (self.clock)(), attempt }
+    }
+
+    /// Begins to change the root, or goes on where that was begun here. The new root's key is sealed in the store by the same write that makes the
+    /// announcement durable: nothing is said before.
+    ///
+    /// # Errors
+    /// [`RotateError`]; then nothing has changed.
+    pub async fn begin(&self, start_over: bool) -> Result<Rotation, RotateError> {
+        self.blocking(move |this| this.begin_now(start_over)).await
+    }
+
+    fn begin_now(&self, start_over: bool) -> Result<Rotation, RotateError> {
+        let known = self.roots().known();
+        let mut attempt = 0;
+        if let (Some(next), Some((_, by, last))) = (known.next(), known.begun()) {
+            if !start_over && self.holds(next)?.is_some() {
+                return Ok(Rotation::GoesOn);
+            }
+            if !start_over {
+                return Err(RotateError::BegunElsewhere { by: by.clone() });
+            }
+            attempt = last.saturating_add(1);
+        }
+        let old = self.holds(known.current())?.ok_or_else(|| RotateError::NoRootKey { me: self.me.clone() })?;
+        let now = UnixTime::since_unix_epoch(Duration::from_millis((self.clock)().0));
+        let successor = old.succeed(now)?;
+        let announced = SignedAnnouncement::make(&old, successor.ca.root(), &successor.cross, self.occasion(attempt))?;
+        let told = Told { completed: None, announced: Some(announced) };
+        let sealed = Change::Put(NEXT_ROOT_KEY.into(), successor.ca.key().to_pkcs8());
+        if !self.roots().learn_with(&told, vec![sealed])? {
+            // Another coordinator's announcement came in between.
+            return Err(self.begun_elsewhere());
+        }
+        let (from, to) = (key_of(old.root()), key_of(successor.ca.root()));
+        tracing::warn!(%from, %to, "begins to change the cluster's root");
+        Line::new("this node", "change the root", Outcome::Done)
+            .whom(format_args!("root {to}"))
+            .from("here")
+            .reason(format_args!("from root {from}"))
+            .write();
+        Ok(Rotation::Begun)
+    }
+
+    fn begun_elsewhere(&self) -> RotateError {
+        match self.roots().known().begun() {
+            Some((_, by, _)) => RotateError::BegunElsewhere { by: by.clone() },
+            None => RotateError::NotBegun,
+        }
+    }
+
+    /// Whether a change of the root is under way that this node can complete.
+    pub(crate) fn can_complete(&self) -> bool {
+        self.roots().known().next().is_some_and(|next| self.is_held(next).unwrap_or(false))
+    }
+
+    /// Drops the old root: on this node when this returns, and on the others as they learn of it. Its key is erased from the store by the same
+    /// write.
+    ///
+    /// # Errors
+    /// [`RotateError`]; then nothing has changed.
+    pub async fn complete(&self) -> Result<(), RotateError> {
+        self.blocking(Self::complete_now).await
+    }
+
+    fn complete_now(&self) -> Result<(), RotateError> {
+        let known = self.roots().known();
+        let (Some(next), Some(announcement)) = (known.next(), known.announcement()) else { return Err(RotateError::NotBegun) };
+        let new = self.holds(next)?.ok_or_else(|| self.begun_elsewhere())?;
+        let from = key_of(known.current());
+        let completion = SignedCompletion::make(&new, announcement, from, self.ledger.ids(), self.occasion(0))?;
+        let told = Told { completed: Some((announcement.clone(), completion)), announced: None };
+        self.roots().learn_with(&told, Vec::new())?;
+        Ok(())
+    }
+
+    /// Makes a coordinator's issuing authority, under the root under which certificates are to be made; `None` where that root's key is not here.
+    ///
+    /// # Errors
+    /// [`RotateError`]
+    pub(crate) async fn issue_authority(
+        &self,
+        coordinator: NodeId,
+        key: PublicKey,
+    ) -> Result<Option<CertificateDer<'static>>, RotateError> {
+        self.blocking(move |this| {
+            let known = this.roots().known();
+            let Some(root) = this.holds(known.wanted())? else { return Ok(None) };
+            let now = UnixTime::since_unix_epoch(Duration::from_millis((this.clock)().0));
+            Ok(Some(root.issue_authority(&coordinator, &key, now)?))
+        })
+        .await
+    }
+
+    /// The keys that are here of roots that are trusted, for another coordinator.
+    pub(crate) async fn to_share(&self) -> Result<Vec<Zeroizing<Vec<u8>>>, RotateError> {
+        self.blocking(|this| {
+            let known = this.roots().known();
+            let mut keys = Vec::new();
+            for root in trusted(&known) {
+                keys.extend(this.holds(root)?.map(|ca| ca.key().to_pkcs8()));
+            }
+            if keys.is_empty() { Err(RotateError::NoRootKey { me: this.me.clone() }) } else { Ok(keys) }
+        })
+        .await
+    }
+
+    /// Keeps root keys that another coordinator hands over. Gives how many are of roots that this node trusts; others are not kept.
+    pub(crate) async fn take_over(&self, keys: Vec<Zeroizing<Vec<u8>>>) -> Result<usize, RotateError> {
+        self.blocking(move |this| {
+            this.roots().steady(|known| {
+                let mut changes = Vec::new();
+                for der in keys {
+                    let key = NodeKey::from_pkcs8(&der)?;
+                    let is_of = |root: &&TrustedRoot| key_of(root) == key.public().thumbprint().into();
+                    match trusted(known).find(is_of) {
+                        Some(root) if Some(root.key_hash()) == known.next().map(TrustedRoot::key_hash) => {
+                            changes.push(Change::Put(NEXT_ROOT_KEY.into(), key.to_pkcs8()));
+                        }
+                        Some(_) => changes.push(Change::Put(ROOT_KEY.into(), key.to_pkcs8())),
+                        None => {}
+                    }
+                }
+                let taken = changes.len();
+                this.vault.update(changes)?;
+                Ok(taken)
+            })
+        })
+        .await
+    }
+
+    /// Runs what blocks on the disk where it may. It runs to its end even if the caller goes away.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> Result<T, RotateError> + Send + 'static,
+    ) -> Result<T, RotateError> {
+        let this = self.clone();
+        tokio::task::spawn_blocking(move || work(&this)).await.map_err(|lost| VaultError::new(lost).into()).flatten()
+    }
+}
+
+fn trusted(known: &Succession) -> impl Iterator<Item = &TrustedRoot> {
+    std::iter::once(known.current()).chain(known.next())
+}
+
+impl fmt::Debug for RootKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RootKeys").field("of", &self.me).finish_non_exhaustive()
+    }
+}

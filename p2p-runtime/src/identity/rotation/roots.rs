@@ -1,0 +1,248 @@
+//! What a node knows of the cluster's roots, durably and in force: one entry of the store, and the TLS material.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use arc_swap::ArcSwap;
+use p2p_client::{
+    audit::{Line, Outcome},
+    protocol::NodeId,
+    revocation::{KeyHash, StatementId},
+    wire::tls::{RootKeyHash, TlsMaterial, TrustedRoot, Usage, verify_chain},
+};
+use rustls_pki_types::{CertificateDer, UnixTime};
+use tokio::sync::watch;
+
+use super::{
+    super::{
+        error::IdentityError,
+        issuer::{NEXT_ROOT_KEY, ROOT_KEY},
+        key::NodeKey,
+        node::chain_change,
+        vault::{Change, Vault, VaultError},
+    },
+    RefusedRoot, Succession, Told,
+    said::key_of,
+};
+
+/// Where it stands in the store.
+const SUCCESSION: &str = "identity/roots.json";
+
+/// A node's knowledge of the cluster's roots. Clones share it.
+#[derive(Clone)]
+pub struct Roots(Arc<Inner>);
+
+struct Inner {
+    vault: Arc<dyn Vault>,
+    material: TlsMaterial,
+    known: ArcSwap<Succession>,
+    changed: watch::Sender<()>,
+    /// Held from the look at what is known through the durable write to its taking effect.
+    writing: Mutex<()>,
+    /// What each node last signed with.
+    shown: Mutex<HashMap<NodeId, Shown>>,
+}
+
+struct Shown {
+    key: KeyHash,
+    leaf: CertificateDer<'static>,
+    others: Vec<CertificateDer<'static>>,
+    /// A root to which they were found to lead.
+    leads_to: Option<RootKeyHash>,
+}
+
+/// Why what was said of the roots was not taken in.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum NotLearned {
+    /// It is not believed.
+    #[error(transparent)]
+    Refused(#[from] RefusedRoot),
+    /// It cannot be kept.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+}
+
+/// What the store says of the roots; of a node on which nothing was ever said, nothing.
+pub(in super::super) fn load_succession(vault: &dyn Vault) -> Result<Option<Succession>, IdentityError> {
+    vault.get(SUCCESSION)?.map(|stored| Succession::from_stored(&stored)).transpose()
+}
+
+/// Forgets what was said of the roots: for a node that joins again, by a token that names another root.
+pub(crate) fn forget_succession() -> Change {
+    Change::Remove(SUCCESSION.into())
+}
+
+impl Roots {
+    /// Takes what is known from the store, and lets it take effect in this material.
+    ///
+    /// # Errors
+    /// The store fails, or holds what this version cannot read; or the material has no root.
+    pub(in super::super) fn load(vault: Arc<dyn Vault>, material: TlsMaterial) -> Result<Self, IdentityError> {
+        let known = match load_succession(&*vault)? {
+            Some(known) => known,
+            None => Succession::of(material.root().ok_or(p2p_client::wire::tls::TlsError::NoRoot)?),
+        };
+        if let Some(own) = material.own() {
+            material.trust(known.current().clone(), known.next().cloned(), known.present(&own.cert))?;
+        }
+        let inner = Inner {
+            vault,
+            material,
+            known: ArcSwap::from_pointee(known),
+            changed: watch::Sender::new(()),
+            writing: Mutex::default(),
+            shown: Mutex::default(),
+        };
+        Ok(Self(Arc::new(inner)))
+    }
+
+    /// What is known now.
+    pub fn known(&self) -> Arc<Succession> {
+        self.0.known.load_full()
+    }
+
+    /// The cluster's root.
+    pub fn current(&self) -> TrustedRoot {
+        self.0.known.load().current().clone()
+    }
+
+    /// Follows the changes from now on.
+    pub fn subscribe(&self) -> watch::Receiver<()> {
+        self.0.changed.subscribe()
+    }
+
+    /// Whether this revocation is believed, whoever's certificate signed it.
+    pub(in super::super) fn endorses(&self, id: &StatementId) -> bool {
+        self.0.known.load().endorses(id)
+    }
+
+    /// Takes in what another node says. What is new and good is durable and in force when this returns; false where it is nothing new.
+    ///
+    /// # Errors
+    /// It is not believed, or the store fails; then nothing has changed.
+    pub(crate) async fn learn(&self, told: Told) -> Result<bool, NotLearned> {
+        let this = self.clone();
+        let learned = tokio::task::spawn_blocking(move || this.learn_with(&told, Vec::new())).await;
+        learned.map_err(|lost| NotLearned::Identity(VaultError::new(lost).into())).flatten()
+    }
+
+    /// The same, with more to be written by the same write.
+    pub(super) fn learn_with(&self, told: &Told, more: Vec<Change>) -> Result<bool, NotLearned> {
+        let _writing = self.0.lock();
+        let before = self.known();
+        let Some(known) = before.learn(told)? else { return Ok(false) };
+        let is_dropped = before.current().key_hash() != known.current().key_hash();
+        let chain = self.0.material.own().map(|own| known.present(&own.cert));
+        let mut changes = more;
+        changes.push(Change::Put(SUCCESSION.into(), known.to_stored()?));
+        changes.extend(chain.as_deref().map(chain_change).transpose()?);
+        if is_dropped {
+            changes.extend(self.0.hand_on_root_key(&known)?);
+        }
+        self.0.vault.update(changes).map_err(IdentityError::from)?;
+        if let Some(chain) = chain {
+            let trusted = self.0.material.trust(known.current().clone(), known.next().cloned(), chain);
+            trusted.map_err(IdentityError::from)?;
+        }
+        self.0.known.store(Arc::new(known));
+        if is_dropped {
+            self.cut_the_old();
+        }
+        self.0.changed.send_replace(());
+        Ok(true)
+    }
+
+    /// Does something with what is known, while nothing new is learned.
+    pub(in super::super) fn steady<T>(&self, act: impl FnOnce(&Succession) -> T) -> T {
+        let _writing = self.0.lock();
+        act(&self.known())
+    }
+
+    /// Connections of those who were not reissued under the root that is the only one now.
+    fn cut_the_old(&self) {
+        let known = self.known();
+        let root = key_of(known.current());
+        tracing::warn!(%root, "the cluster's old root is not trusted any more");
+        Line::new("this node", "drop the old root", Outcome::Done).whom(format_args!("all but root {root}")).from("here").write();
+        let shown = self.0.shown();
+        let is_good = |node_id: &NodeId, key: &KeyHash| {
+            shown.get(node_id).is_some_and(|shown| shown.key == *key && self.0.leads_to(known.current(), shown))
+        };
+        self.0.material.revocations().cut_where(|node_id, key| !is_good(node_id, key));
+    }
+
+    /// Notes with what a node has signed something, which was verified.
+    pub(crate) fn witness(&self, node_id: &NodeId, leaf: &CertificateDer<'_>, others: &[CertificateDer<'_>]) {
+        let Some(key) = KeyHash::of_certificate(leaf) else { return };
+        let mut shown = self.0.shown();
+        if shown.get(node_id).is_some_and(|shown| shown.leaf == *leaf && shown.others == others) {
+            return;
+        }
+        let others = others.iter().map(|cert| cert.clone().into_owned()).collect();
+        shown.insert(node_id.clone(), Shown { key, leaf: leaf.clone().into_owned(), others, leads_to: None });
+        drop(shown);
+        if self.known().next().is_some() {
+            self.0.changed.send_replace(());
+        }
+    }
+
+    /// The key by which a node was last seen, if it was seen since this node started.
+    pub(crate) fn key_seen(&self, node_id: &NodeId) -> Option<KeyHash> {
+        self.0.shown().get(node_id).map(|shown| shown.key)
+    }
+
+    /// Whether this node has signed something with a certificate under the root under which new ones are made.
+    pub(crate) fn has_shown_wanted(&self, node_id: &NodeId) -> bool {
+        let known = self.known();
+        let (root, mut all) = (known.wanted(), self.0.shown());
+        let Some(shown) = all.get_mut(node_id) else { return false };
+        if shown.leads_to != Some(root.key_hash()) && self.0.leads_to(root, shown) {
+            shown.leads_to = Some(root.key_hash());
+        }
+        shown.leads_to == Some(root.key_hash())
+    }
+
+    /// Whether this node's own certificate has to be made anew.
+    pub(crate) fn is_outdated(&self) -> bool {
+        self.0.material.own().is_some_and(|own| self.known().is_outdated(&own.cert))
+    }
+}
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, ()> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn shown(&self) -> MutexGuard<'_, HashMap<NodeId, Shown>> {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn leads_to(&self, root: &TrustedRoot, shown: &Shown) -> bool {
+        verify_chain(root, &shown.leaf, &shown.others, Usage::Client, UnixTime::now(), &self.material.algorithms()).is_ok()
+    }
+
+    /// Once the old root is dropped: its key is erased, and the new root's takes its place where it is here.
+    fn hand_on_root_key(&self, known: &Succession) -> Result<Vec<Change>, IdentityError> {
+        let mut changes = Vec::new();
+        let next = self.vault.get(NEXT_ROOT_KEY)?;
+        let is_new = |key: &NodeKey| KeyHash::from(key.public().thumbprint()) == key_of(known.current());
+        match next.map(|key| NodeKey::from_pkcs8(&key)).transpose()? {
+            Some(key) if is_new(&key) => changes.push(Change::Put(ROOT_KEY.into(), key.to_pkcs8())),
+            _ => changes.push(Change::Remove(ROOT_KEY.into())),
+        }
+        changes.push(Change::Remove(NEXT_ROOT_KEY.into()));
+        Ok(changes)
+    }
+}
+
+impl fmt::Debug for Roots {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let known = self.known();
+        let next = known.next().map(TrustedRoot::key_hash);
+        f.debug_struct("Roots").field("current", &known.current().key_hash()).field("next", &next).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,344 @@
+//! A node's part in the authorities of its cluster while it runs: a coordinator gets its issuing authority, everybody is reissued when the root is
+//! being changed, and the holder of the new root's key drops the old one when nobody is missing.
+//!
+//! What was said of the roots is in [`Roots`](crate::identity::Roots). This looks at it whenever it or the membership has changed, does the one thing that is to be done
+//! next, and looks again: so it goes on wherever the node was killed.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use p2p_client::{
+    protocol::{NodeId, NodeStatus, Role, UnixMillis},
+    revocation::KeyHash,
+    wire::{
+        PeerRef,
+        net::Network,
+        tls::{RootKeyHash, TrustedRoot},
+    },
+};
+use rand::RngExt;
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    context::Context,
+    identity::{
+        Issuer, Ledger, NodeIdentity, NodeKey, RootKeys, RotateError,
+        rotation::{self, Known, NoAuthority, NotShared, Presence, Progress, Rotation},
+    },
+    network::{MemberEvent, Membership},
+};
+
+use super::renewer::{Renewer, other_coordinators};
+
+/// Under which name a coordinator says, in what it says of itself, of which roots it holds the key.
+const HELD_ROOTS: &str = "root_keys";
+/// What failed is tried again after so long, and then ever later.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LONGEST_RETRY: Duration = Duration::from_mins(1);
+/// Nodes do not all ask for their certificates at once: for each member there is so much time, up to a limit.
+const TIME_EACH: Duration = Duration::from_millis(20);
+const LONGEST_SPREAD: Duration = Duration::from_secs(30);
+/// The old root is dropped so long after the last node was reissued: until then the others have heard of that, too, and nobody's calls are cut.
+const SETTLES: Duration = Duration::from_secs(5);
+
+/// What it takes.
+pub(super) struct RotatorParts {
+    pub(super) cx: Context,
+    pub(super) identity: NodeIdentity,
+    pub(super) ledger: Ledger,
+    pub(super) network: Arc<dyn Network>,
+    pub(super) issuer: Option<Issuer>,
+    /// On coordinators.
+    pub(super) keys: Option<RootKeys>,
+    pub(super) renewer: Renewer,
+}
+
+/// A node's part in the authorities of its cluster. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Rotator(Arc<RotatorParts>);
+
+/// What is remembered from one look to the next.
+struct Look {
+    root: RootKeyHash,
+    said: Option<String>,
+    failures: u32,
+    /// When this node's turn to be reissued comes.
+    turn: Option<Instant>,
+    done_since: Option<Instant>,
+}
+
+impl Rotator {
+    pub(super) fn new(parts: RotatorParts) -> Self {
+        Self(Arc::new(parts))
+    }
+
+    /// Begins to change the cluster's root, or goes on.
+    pub(crate) async fn begin(&self, start_over: bool) -> Result<Rotation, RotateError> {
+        self.keys()?.begin(start_over).await
+    }
+
+    /// Drops the old root although nodes have not been reissued. Gives those.
+    pub(crate) async fn finish(&self) -> Result<Progress, RotateError> {
+        let progress = self.progress()?.ok_or(RotateError::NotBegun)?;
+        self.keys()?.complete().await?;
+        Ok(progress)
+    }
+
+    /// Gives the root key to another coordinator.
+    pub(crate) async fn share(&self, node_id: &NodeId) -> Result<(), ShareError> {
+        let keys = self.keys()?.to_share().await?;
+        let members = self.0.cx.membership().map(Membership::members);
+        let to = members.as_ref().and_then(|members| members.alive().find(|info| info.node_id == *node_id));
+        let to = to.ok_or_else(|| NotShared::NotThere { node_id: node_id.clone() })?;
+        if to.role != Role::Coordinator {
+            return Err(NotShared::NotCoordinator { node_id: node_id.clone() }.into());
+        }
+        let peer = PeerRef { node_id: to.node_id.clone(), authority: to.authority().into() };
+        Ok(rotation::hand_over(&self.0.network, &self.0.identity, &peer, keys).await?)
+    }
+
+    /// Says at once that this node holds the root key, when it has been given that.
+    pub(crate) async fn took_over(&self) {
+        self.publish(&mut None).await;
+    }
+
+    /// The root keys in this node's store, on a coordinator.
+    pub(crate) fn keys(&self) -> Result<&RootKeys, RotateError> {
+        self.0.keys.as_ref().ok_or_else(|| RotateError::NoRootKey { me: self.0.cx.node_id().clone() })
+    }
+
+    /// The coordinators that say that they hold the key of this root.
+    pub(crate) fn holders(&self, root: &TrustedRoot) -> Vec<NodeId> {
+        let Some(membership) = self.0.cx.membership() else { return Vec::new() };
+        let key = root.key_hash().to_string();
+        let members = membership.members();
+        let says = |held: &String| held.split(' ').any(|held| held == key);
+        let holders = members.iter().filter(|info| info.role == Role::Coordinator && info.is_callable());
+        holders.filter(|info| info.metadata.get(HELD_ROOTS).is_some_and(says)).map(|info| info.node_id.clone()).collect()
+    }
+
+    /// How far the change of the root is; `None` where there is none.
+    pub(crate) fn progress(&self) -> Result<Option<Progress>, RotateError> {
+        let parts = &self.0;
+        let (roots, now) = (parts.ledger.roots(), UnixMillis::now());
+        let Some(next) = roots.known().next().map(|next| KeyHash::new(*next.key_hash().as_bytes())) else { return Ok(None) };
+        let mut nodes = BTreeMap::new();
+        let issued = match &parts.issuer {
+            Some(issuer) => issuer.all_issued(now).map_err(|error| RotateError::Records(error.to_string()))?,
+            None => Vec::new(),
+        };
+        let revoked = parts.ledger.revocations().set();
+        for node in issued {
+            let is_gone = node.has_left || revoked.is_revoked(&node.node_id, &node.key.into());
+            let presence = if is_gone { Presence::Gone } else { Presence::Away };
+            let has_shown = roots.has_shown_wanted(&node.node_id);
+            nodes.insert(node.node_id, Known { presence, has_shown, was_issued: node.root == Some(next) });
+        }
+        let members = parts.cx.membership().map(Membership::members);
+        for info in members.iter().flat_map(|members| members.iter()) {
+            let presence = match info.status {
+                NodeStatus::Dead => Presence::Away,
+                NodeStatus::Left | NodeStatus::Revoked => Presence::Gone,
+                _ => Presence::Here,
+            };
+            let is_me = info.node_id == *parts.cx.node_id();
+            let has_shown = if is_me { !roots.is_outdated() } else { roots.has_shown_wanted(&info.node_id) };
+            let was_issued = nodes.get(&info.node_id).is_some_and(|node| node.was_issued);
+            nodes.insert(info.node_id.clone(), Known { presence, has_shown, was_issued });
+        }
+        Ok(Some(Progress::of(&nodes)))
+    }
+
+    /// Does what is to be done, for as long as the node runs.
+    pub(super) async fn run(self) {
+        let Some(membership) = self.0.cx.membership().cloned() else { return };
+        let roots = self.0.ledger.roots().clone();
+        let mut changed = roots.subscribe();
+        let (_, mut events) = membership.subscribe();
+        let mut look = Look { root: roots.current().key_hash(), said: None, failures: 0, turn: None, done_since: None };
+        loop {
+            let again = self.look(&mut look).await;
+            let timer = async {
+                match again {
+                    Some(pause) => sleep(pause).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                _ = changed.changed() => {}
+                event = events.next() => match event {
+                    Some(event) => self.note(&event).await,
+                    None => return,
+                },
+                () = timer => {}
+            }
+        }
+    }
+
+    async fn note(&self, event: &MemberEvent) {
+        let (MemberEvent::Left(info), Some(issuer)) = (event, &self.0.issuer) else { return };
+        if info.status == NodeStatus::Left
+            && let Err(error) = issuer.note_left(info.node_id.clone()).await
+        {
+            tracing::warn!(node = %info.node_id, %error, "that a node has left could not be noted");
+        }
+    }
+
+    /// Does the next thing that is to be done. Gives when to look again, if nothing changes before.
+    async fn look(&self, look: &mut Look) -> Option<Duration> {
+        self.after_the_drop(look).await;
+        self.publish(&mut look.said).await;
+        let done = match self.authority().await {
+            Ok(()) => self.reissue(look).await,
+            Err(error) => Err(error.to_string()),
+        };
+        match done {
+            Ok(None) => look.failures = 0,
+            Ok(Some(wait)) => return Some(wait),
+            Err(error) => {
+                look.failures += 1;
+                let pause = FIRST_RETRY.saturating_mul(1 << (look.failures - 1).min(10)).min(LONGEST_RETRY);
+                let pause = pause.mul_f64(rand::rng().random_range(0.5..1.0));
+                tracing::warn!(error, again_in_ms = pause.as_millis(), "not certified anew");
+                return Some(pause);
+            }
+        }
+        self.complete(look).await
+    }
+
+    /// What there is to do once the old root is not trusted any more.
+    async fn after_the_drop(&self, look: &mut Look) {
+        let roots = self.0.ledger.roots();
+        let root = roots.current().key_hash();
+        if std::mem::replace(&mut look.root, root) == root {
+            return;
+        }
+        (look.turn, look.done_since, look.failures) = (None, None, 0);
+        tracing::info!(%root, "the cluster has another root");
+        if let Some(issuer) = &self.0.issuer {
+            match issuer.void_open_tokens().await {
+                Ok(0) => {}
+                Ok(voided) => tracing::info!(voided, "open join tokens name the old root, and let nobody in any more"),
+                Err(error) => tracing::warn!(%error, "open join tokens name the old root, and still stand in the list"),
+            }
+        }
+        if roots.is_outdated() {
+            tracing::error!(
+                "this node was not certified anew before the cluster's old root was dropped, and no other node speaks with it; stop it, and join \
+                 again in the same folder with a fresh token: `p2p token create` on a coordinator, `p2p join` here"
+            );
+        }
+    }
+
+    /// Says of which roots this node holds the key, if that has changed.
+    async fn publish(&self, said: &mut Option<String>) {
+        let (Some(keys), Some(membership)) = (&self.0.keys, self.0.cx.membership()) else { return };
+        let known = self.0.ledger.roots().known();
+        let trusted = std::iter::once(known.current()).chain(known.next());
+        let held: Vec<_> =
+            trusted.filter(|root| keys.is_held(root).unwrap_or(false)).map(|root| root.key_hash().to_string()).collect();
+        let held = held.join(" ");
+        if said.as_ref() == Some(&held) || said.is_none() && held.is_empty() {
+            return;
+        }
+        let text = held.clone();
+        let done = membership.update_me(move |me| drop(me.metadata.insert(HELD_ROOTS.to_owned(), text))).await;
+        match done {
+            Ok(()) => *said = Some(held),
+            Err(error) => tracing::warn!(%error, "that this node holds the root key was not made known"),
+        }
+    }
+
+    /// A coordinator gets its issuing authority: by its own root key, or from another coordinator.
+    async fn authority(&self) -> Result<(), NoAuthority> {
+        let parts = &self.0;
+        let (Some(issuer), Some(keys)) = (&parts.issuer, &parts.keys) else { return Ok(()) };
+        if !issuer.needs_authority() {
+            return Ok(());
+        }
+        let me = parts.cx.node_id().clone();
+        let failed = |error: &dyn std::fmt::Display| NoAuthority::NotGiven { coordinator: me.clone(), reason: error.to_string() };
+        let key = NodeKey::generate().map_err(|error| failed(&error))?;
+        let cert = match keys.issue_authority(me.clone(), key.public()).await.map_err(|error| failed(&error))? {
+            Some(cert) => cert,
+            None => self.ask_others(&key).await?,
+        };
+        issuer.adopt_authority(key, cert).await.map_err(|error| failed(&error))?;
+        tracing::info!(node = %me, "this coordinator issues certificates by an authority of its own");
+        Ok(())
+    }
+
+    async fn ask_others(&self, key: &NodeKey) -> Result<rustls_pki_types::CertificateDer<'static>, NoAuthority> {
+        let mut last = NoAuthority::Nobody;
+        for coordinator in other_coordinators(&self.0.cx) {
+            match rotation::ask_for_authority(&self.0.network, &self.0.identity, &coordinator, key).await {
+                Ok(cert) => return Ok(cert),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    /// Has this node's certificate made anew under the next root, in its turn.
+    async fn reissue(&self, look: &mut Look) -> Result<Option<Duration>, String> {
+        let roots = self.0.ledger.roots();
+        let known = roots.known();
+        let Some(next) = known.next().filter(|_| roots.is_outdated()) else { return Ok(None) };
+        let turn = *look.turn.get_or_insert_with(|| Instant::now() + self.spread());
+        let wait = turn.saturating_duration_since(Instant::now());
+        if !wait.is_zero() {
+            return Ok(Some(wait));
+        }
+        let root = KeyHash::new(*next.key_hash().as_bytes());
+        self.0.renewer.reissue(root).await.map(|()| None).map_err(|error| error.to_string())
+    }
+
+    /// Coordinators go first; workers come when they can be served, one after the other.
+    fn spread(&self) -> Duration {
+        if self.0.issuer.is_some() {
+            return Duration::ZERO;
+        }
+        let members = self.0.cx.membership().map_or(0, |membership| membership.members().len());
+        let spread = TIME_EACH.saturating_mul(u32::try_from(members).unwrap_or(u32::MAX)).min(LONGEST_SPREAD);
+        spread.mul_f64(rand::rng().random_range(0.0..1.0))
+    }
+
+    /// Drops the old root when nobody is missing any more.
+    async fn complete(&self, look: &mut Look) -> Option<Duration> {
+        let keys = self.0.keys.as_ref().filter(|keys| keys.can_complete())?;
+        let progress = match self.progress() {
+            Ok(progress) => progress?,
+            Err(error) => {
+                tracing::warn!(%error, "it cannot be told how far the change of the root is");
+                return Some(LONGEST_RETRY);
+            }
+        };
+        if !progress.is_done() {
+            look.done_since = None;
+            return Some(FIRST_RETRY);
+        }
+        let since = *look.done_since.get_or_insert_with(Instant::now);
+        let left = SETTLES.saturating_sub(since.elapsed());
+        if !left.is_zero() {
+            return Some(left);
+        }
+        match keys.complete().await {
+            Ok(()) => None,
+            Err(error) => {
+                tracing::warn!(%error, "the old root was not dropped");
+                Some(LONGEST_RETRY)
+            }
+        }
+    }
+}
+
+/// Why the root key was not shared.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ShareError {
+    /// It is not here.
+    #[error(transparent)]
+    Rotate(#[from] RotateError),
+    /// The other did not get it.
+    #[error(transparent)]
+    NotShared(#[from] NotShared),
+}

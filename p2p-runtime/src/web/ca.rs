@@ -1,0 +1,276 @@
+//! The cluster's authorities: shown to the operator, who changes the root and hands its key on; and what coordinators ask of each other.
+
+use std::sync::Arc;
+
+use axum::{
+    Extension, Json,
+    body::to_bytes,
+    extract::{Request, State},
+};
+use http::StatusCode;
+use p2p_client::{
+    protocol::{ClusterId, ErrorCode, NodeId, Role, RpcError, UnixMillis},
+    revocation::KeyHash,
+    wire::tls::{PeerIdentity, TrustedRoot, peer_identity},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    identity::{
+        PublicKey, RotateError,
+        rotation::{AuthorityReply, AuthorityRequest, Progress, RootHandover, Rotation},
+        validity,
+    },
+    node::ShareError,
+    transport::ShownCertificate,
+};
+
+use super::{
+    requester::{Refusal, Requester},
+    state::WebState,
+};
+
+/// The largest request of another coordinator, in bytes.
+const MAX_REQUEST: usize = 16 * 1024;
+
+/// `GET /admin/ca`: the cluster's authorities, as this node knows them.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CaReply {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// The node that answers.
+    pub node_id: NodeId,
+    /// What it may do.
+    pub role: Role,
+    /// The cluster's root.
+    pub root: RootShown,
+    /// When that became the only root, and by which coordinator; of a cluster's first root nothing is known.
+    pub since: Option<(UnixMillis, NodeId)>,
+    /// This coordinator's authority to issue certificates.
+    pub authority: Option<AuthorityShown>,
+    /// The change of the root that is under way.
+    pub rotation: Option<RotationShown>,
+}
+
+/// A root.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RootShown {
+    /// The SHA-256 of its public key, in hexadecimal.
+    pub fingerprint: String,
+    /// From when its certificate is valid.
+    pub from: UnixMillis,
+    /// Until when.
+    pub until: UnixMillis,
+    /// The coordinators that are in the cluster now and say that they hold its key.
+    pub held_by: Vec<NodeId>,
+    /// Whether this node holds its key.
+    pub is_held_here: bool,
+}
+
+/// A coordinator's authority to issue certificates.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AuthorityShown {
+    /// Until when it is valid.
+    pub until: UnixMillis,
+    /// The fingerprint of the root that it stands under.
+    pub root: KeyHash,
+}
+
+/// A change of the root that is under way.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RotationShown {
+    /// The root that comes.
+    pub next: RootShown,
+    /// When it was begun.
+    pub begun: UnixMillis,
+    /// By which coordinator.
+    pub by: NodeId,
+    /// Who was certified anew, as far as this node knows.
+    pub progress: Progress,
+}
+
+/// `POST /admin/ca/rotate`: change the root.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RotateRequest {
+    /// Drop the old root now, although nodes have not been certified anew.
+    #[serde(default)]
+    pub finish: bool,
+    /// Begin anew, as the node that began it is lost.
+    #[serde(default)]
+    pub start_over: bool,
+}
+
+/// The answer: what came of it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "step", rename_all = "snake_case")]
+pub enum RotateReply {
+    /// It has begun.
+    Begun {
+        /// The fingerprint of the old root.
+        from: String,
+    },
+    /// It had begun before, and goes on.
+    GoesOn {
+        /// The fingerprint of the old root.
+        from: String,
+    },
+    /// The old root is dropped.
+    Finished {
+        /// Those that have to join again.
+        left_behind: Progress,
+    },
+}
+
+/// `POST /admin/ca/share`: give the root key to this coordinator.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShareRequest {
+    /// Which one.
+    pub node_id: NodeId,
+}
+
+pub(super) async fn show(State(state): State<Arc<WebState>>, requester: Requester) -> Result<Json<CaReply>, Refusal> {
+    requester.must_be_operator(&state, "/admin/ca")?;
+    let known = state.ledger.roots().known();
+    let progress = state.rotator.progress().map_err(|error| refusal(&error))?;
+    let rotation = match (known.next(), known.begun(), progress) {
+        (Some(next), Some((begun, by, _)), Some(progress)) => {
+            Some(RotationShown { next: root_shown(&state, next)?, begun, by: by.clone(), progress })
+        }
+        _ => None,
+    };
+    let authority = state.issuer.as_ref().and_then(crate::identity::Issuer::authority);
+    Ok(Json(CaReply {
+        cluster: known.current().cluster().clone(),
+        node_id: state.cx.node_id().clone(),
+        role: state.cx.role(),
+        root: root_shown(&state, known.current())?,
+        since: known.completed().map(|(at, by)| (at, by.clone())),
+        authority: authority.map(|(until, root)| AuthorityShown { until, root }),
+        rotation,
+    }))
+}
+
+fn root_shown(state: &WebState, root: &TrustedRoot) -> Result<RootShown, Refusal> {
+    let (from, until) = validity(root.der()).map_err(|error| refusal(&error.into()))?;
+    let is_held_here = state.rotator.keys().and_then(|keys| keys.is_held(root)).unwrap_or(false);
+    let mut held_by = state.rotator.holders(root);
+    if is_held_here && !held_by.contains(state.cx.node_id()) {
+        held_by.push(state.cx.node_id().clone());
+    }
+    Ok(RootShown { fingerprint: root.key_hash().to_string(), from, until, held_by, is_held_here })
+}
+
+pub(super) async fn rotate(
+    State(state): State<Arc<WebState>>,
+    requester: Requester,
+    Json(request): Json<RotateRequest>,
+) -> Result<Json<RotateReply>, Refusal> {
+    requester.must_be_operator(&state, "/admin/ca/rotate")?;
+    let from = state.ledger.roots().current().key_hash().to_string();
+    let done = if request.finish {
+        state.rotator.finish().await.map(|left_behind| RotateReply::Finished { left_behind })
+    } else {
+        state.rotator.begin(request.start_over).await.map(|rotation| match rotation {
+            Rotation::Begun => RotateReply::Begun { from },
+            Rotation::GoesOn => RotateReply::GoesOn { from },
+        })
+    };
+    let what = if request.finish { "ca rotate --finish" } else { "ca rotate" };
+    state.cx.audit().done(requester.subject(what), done.as_ref().map(|_| ""));
+    done.map(Json).map_err(|error| refusal(&error))
+}
+
+pub(super) async fn share(
+    State(state): State<Arc<WebState>>,
+    requester: Requester,
+    Json(request): Json<ShareRequest>,
+) -> Result<Json<ShareRequest>, Refusal> {
+    requester.must_be_operator(&state, "/admin/ca/share")?;
+    let done = state.rotator.share(&request.node_id).await;
+    state.cx.audit().done(requester.subject(&format!("ca share {}", request.node_id)), done.as_ref().map(|()| ""));
+    match done {
+        Ok(()) => Ok(Json(request)),
+        Err(ShareError::Rotate(error)) => Err(refusal(&error)),
+        Err(error) => Err(Refusal(StatusCode::CONFLICT, RpcError::new(ErrorCode::INVALID_REQUEST, error.to_string()))),
+    }
+}
+
+/// The coordinator at the other end, by the certificate that it has shown; nobody else has any business here.
+fn coordinator(
+    state: &WebState,
+    requester: &Requester,
+    shown: Option<Extension<ShownCertificate>>,
+    what: &str,
+) -> Result<PeerIdentity, Refusal> {
+    let peer = shown.and_then(|Extension(ShownCertificate(shown))| peer_identity(&shown).ok());
+    if let Some(peer) = peer.filter(|peer| peer.role == Role::Coordinator) {
+        return Ok(peer);
+    }
+    state.cx.audit().denied(requester.subject(what), None);
+    let text = format!("{what} is for coordinators of this cluster, on a connection on which they show their certificates");
+    Err(Refusal(StatusCode::FORBIDDEN, RpcError::new(ErrorCode::DENIED, text)))
+}
+
+/// Gives another coordinator its issuing authority, where the root key is here.
+pub(super) async fn authority(
+    State(state): State<Arc<WebState>>,
+    requester: Requester,
+    shown: Option<Extension<ShownCertificate>>,
+    request: Request,
+) -> Result<Json<AuthorityReply>, Refusal> {
+    let peer = coordinator(&state, &requester, shown, "ca authority")?;
+    let body = to_bytes(request.into_body(), MAX_REQUEST).await.map_err(|error| unreadable(&error))?;
+    let request: AuthorityRequest = serde_json::from_slice(&body).map_err(|error| unreadable(&error))?;
+    let key = PublicKey::from_request(&request.csr).map_err(|error| unreadable(&error))?;
+    let issued = match state.rotator.keys() {
+        Ok(keys) => keys.issue_authority(peer.node_id, key).await.map_err(|error| refusal(&error))?,
+        Err(_) => None,
+    };
+    let Some(certificate) = issued else {
+        let text = "this coordinator does not hold the root key; `p2p ca show` says which do";
+        return Err(Refusal(StatusCode::CONFLICT, RpcError::new(ErrorCode::INVALID_REQUEST, text)));
+    };
+    state.cx.audit().done::<RotateError>(requester.subject("ca authority"), Ok(""));
+    Ok(Json(AuthorityReply { certificate: certificate.to_vec() }))
+}
+
+/// Takes root keys that another coordinator hands over: those of roots that are trusted here, and no others.
+pub(super) async fn take_root_key(
+    State(state): State<Arc<WebState>>,
+    requester: Requester,
+    shown: Option<Extension<ShownCertificate>>,
+    request: Request,
+) -> Result<Json<serde_json::Value>, Refusal> {
+    coordinator(&state, &requester, shown, "ca share")?;
+    let body = to_bytes(request.into_body(), MAX_REQUEST).await.map_err(|error| unreadable(&error))?;
+    let RootHandover(offered) = RootHandover::decode(&body).ok_or_else(|| unreadable(&"it holds no keys"))?;
+    let keys = state.rotator.keys().map_err(|_| {
+        let text = "this node is a worker, and only coordinators hold the root key";
+        Refusal(StatusCode::CONFLICT, RpcError::new(ErrorCode::INVALID_REQUEST, text))
+    })?;
+    let taken = keys.take_over(offered).await;
+    state.cx.audit().done(requester.subject("ca share"), taken.as_ref().map(|_| "took the root key"));
+    if taken.map_err(|error| refusal(&error))? == 0 {
+        let text = "what was handed over is no key of a root that this node trusts; wait a moment, and try again";
+        return Err(Refusal(StatusCode::CONFLICT, RpcError::new(ErrorCode::INVALID_REQUEST, text)));
+    }
+    state.rotator.took_over().await;
+    Ok(Json(serde_json::json!({})))
+}
+
+fn unreadable(error: &impl std::fmt::Display) -> Refusal {
+    let text = format!("the request cannot be read: {error}; are both coordinators of the same version?");
+    Refusal(StatusCode::BAD_REQUEST, RpcError::new(ErrorCode::INVALID_REQUEST, text))
+}
+
+fn refusal(error: &RotateError) -> Refusal {
+    let (status, code) = match error {
+        RotateError::NoRootKey { .. } | RotateError::BegunElsewhere { .. } | RotateError::NotBegun => {
+            (StatusCode::CONFLICT, ErrorCode::INVALID_REQUEST)
+        }
+        _ => (StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::INTERNAL),
+    };
+    Refusal(status, RpcError::new(code, error.to_string()))
+}
