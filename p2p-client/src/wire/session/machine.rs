@@ -29,9 +29,6 @@ pub use served::ItemSent;
 use made::{MAX_PLACES, Slot};
 use served::{ById, Parked};
 
-/// The bytes of a small call, about. It decides only how many callers are woken at a time.
-const SMALL_CALL: usize = 256;
-
 /// What the owner of a machine has to do after it took a message.
 #[derive(Debug)]
 pub enum Event<W> {
@@ -45,6 +42,15 @@ pub enum Event<W> {
     Credit(u64),
     /// This many calls less are unanswered by the other end: others may go out.
     Freed,
+}
+
+/// What may be added to what waits to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// How many more calls the other end takes.
+    pub calls: usize,
+    /// How many bytes may wait besides those that do. One call may be longer.
+    pub bytes: usize,
 }
 
 /// One end of a session.
@@ -167,13 +173,10 @@ impl<W> Machine<W> {
         self.out.len() > self.limits.max_waiting
     }
 
-    /// How many more calls may begin now: as many as the other end takes, and as fit into what may wait if they are small.
-    pub fn room(&self) -> usize {
-        if self.is_congested() {
-            return 0;
-        }
-        let free = usize::try_from(self.peer_calls - self.owed).unwrap_or(usize::MAX);
-        free.min(1 + (self.limits.max_waiting - self.out.len()) / SMALL_CALL)
+    /// What may be added now; `None` where nothing should be.
+    pub fn room(&self) -> Option<Room> {
+        let bytes = self.limits.max_waiting.checked_sub(self.out.len())?;
+        Some(Room { calls: usize::try_from(self.peer_calls - self.owed).unwrap_or(usize::MAX), bytes })
     }
 
     /// Takes what is to be sent, at most `max` bytes of it. Calls that waited for there to be less are handed out.

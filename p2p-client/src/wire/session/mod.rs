@@ -64,6 +64,8 @@ use crate::protocol::{NodeId, RpcError};
 pub const VERSIONS: [u32; 1] = [1];
 /// The header by which the ends agree on a version: the client names those that it speaks, the server the one that is spoken.
 pub const VERSION_HEADER: &str = "p2p-session";
+/// How many bytes a call takes besides its params, about.
+const AROUND_A_CALL: usize = 256;
 /// The header by which each end says how many calls it takes at a time.
 pub const CALLS_HEADER: &str = "p2p-session-calls";
 /// Where sessions are opened.
@@ -260,14 +262,16 @@ impl Shared {
 
     /// Whether a call may begin now: the other end takes it, there is room for it, and nobody has waited for longer.
     fn has_turn(&self, machine: &Machine<Waker>, place: Option<waiters::Place>) -> bool {
-        machine.room() > 0 && self.waiters.is_turn_of(place)
+        machine.room().is_some_and(|room| self.waiters.is_turn_of(place, room))
     }
 
     /// Lets those begin who have waited longest, as many as there is room for.
     fn admit(&self) {
         if self.waiters.any_for_room() {
-            let room = self.machine().room();
-            self.waiters.admit(room);
+            let machine = self.machine();
+            let woken = machine.room().map(|room| self.waiters.admit(room));
+            drop(machine);
+            woken.unwrap_or_default().wake();
         }
     }
 
@@ -287,8 +291,9 @@ impl Shared {
         if machine.ended().is_none() && !self.has_turn(&machine, line.place) {
             let is_first_to_be_late = machine.next_deadline().is_none_or(|next| deadline < next);
             machine.wake_at(deadline);
-            self.waiters.add_call(&mut line.place, cx.waker(), deadline);
+            let earlier = self.waiters.add_call(&mut line.place, cx.waker(), deadline, call.params.len() + AROUND_A_CALL);
             drop(machine);
+            drop(earlier);
             if is_first_to_be_late {
                 self.driver.wake();
             }
@@ -296,10 +301,12 @@ impl Shared {
         }
         let needs_driver = needs_driver(&machine, deadline);
         let begun = machine.begin(call, deadline, cx.waker().clone());
+        // While the machine is held, so that its room is counted once, as taken or as given.
+        let left = if begun.is_ok() { line.place.take().map(|place| self.waiters.leave(place)) } else { None };
         drop(machine);
+        drop(left);
         match begun {
             Ok(key) => {
-                line.has_begun();
                 if needs_driver {
                     self.driver.wake();
                 }
@@ -387,18 +394,10 @@ struct InLine<'a> {
     place: Option<waiters::Place>,
 }
 
-impl InLine<'_> {
-    fn has_begun(&mut self) {
-        if let Some(place) = self.place.take() {
-            self.shared.waiters.leave(place);
-        }
-    }
-}
-
 impl Drop for InLine<'_> {
     fn drop(&mut self) {
         // Its turn goes to the next one, if it was given one that it will not use.
-        if self.place.take().is_some_and(|place| self.shared.waiters.leave(place)) {
+        if self.place.take().is_some_and(|place| self.shared.waiters.leave(place).had_turn) {
             self.shared.admit();
         }
     }

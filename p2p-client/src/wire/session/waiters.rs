@@ -11,30 +11,35 @@ use std::{
 
 use tokio::time::Instant;
 
+use super::machine::Room;
+
 /// Those who found that the other end takes no more calls, that too much waits to be sent, or that there is no credit for another item.
 ///
 /// Calls begin in the order in which they came, and only as many are woken as there is room for: were all of them, each answer would cost a turn of
-/// everyone who waits, and a node that had fallen behind would never catch up.
+/// everyone who waits, and a node that had fallen behind would never catch up. Whoever is woken has its turn until it begins or leaves; the
+/// room for it is nobody else's.
 ///
-/// They register while they hold the lock of the machine that told them so, so that no change can pass unnoticed in between. Wakers are woken
+/// They register, leave and are admitted while the lock of the machine is held, so that no change can pass unnoticed in between. Wakers are woken
 /// and dropped with no lock held: the last one of a task takes the task along, and what that held.
 #[derive(Debug, Default)]
 pub(super) struct Waiters {
     /// Whether anybody waits for room. It saves the locks where nobody does, as nearly always.
     any: AtomicBool,
-    /// Whether calls are among them that nobody has woken.
-    calls: AtomicBool,
+    /// Whether calls stand in line, or have a turn that they did not use yet.
+    line: AtomicBool,
     waiting: Mutex<Waiting>,
 }
 
 #[derive(Debug, Default)]
 struct Waiting {
     /// Calls that wait for their turn, in the order in which they came.
-    calls: BTreeMap<Place, (Waker, Instant)>,
+    calls: BTreeMap<Place, Call>,
     /// The same by the time until which they wait.
     by_deadline: BTreeSet<(Instant, Place)>,
-    /// Those that were woken, and have not been seen since.
-    woken: BTreeSet<Place>,
+    /// Those that have their turn, and how many bytes each takes.
+    woken: BTreeMap<Place, usize>,
+    /// How many bytes they take together.
+    woken_bytes: usize,
     places: u64,
     /// Streams that wait for room, by their calls.
     items: HashMap<u64, Waker>,
@@ -42,56 +47,109 @@ struct Waiting {
     without_credit: HashMap<u64, Waker>,
 }
 
+#[derive(Debug)]
+struct Call {
+    waker: Waker,
+    deadline: Instant,
+    bytes: usize,
+}
+
 /// A call's place among those that wait for their turn. It keeps the place while it is polled for other reasons.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place(u64);
 
+/// Who is to be woken, with no lock held.
+#[derive(Debug, Default)]
+#[must_use = "they wait to be woken"]
+pub(super) struct Woken(Vec<Waker>);
+
+impl Woken {
+    pub(super) fn wake(self) {
+        for waker in self.0 {
+            waker.wake();
+        }
+    }
+}
+
+/// A call that has left the line.
+#[derive(Debug)]
+pub(super) struct Left {
+    /// Whether it had a turn.
+    pub(super) had_turn: bool,
+    /// To be dropped with no lock held.
+    _waker: Option<Waker>,
+}
+
 impl Waiting {
-    fn remove_call(&mut self, place: Place) -> Option<Waker> {
-        let (waker, deadline) = self.calls.remove(&place)?;
-        self.by_deadline.remove(&(deadline, place));
-        Some(waker)
+    fn remove_call(&mut self, place: Place) -> Option<Call> {
+        let call = self.calls.remove(&place)?;
+        self.by_deadline.remove(&(call.deadline, place));
+        Some(call)
     }
 
-    /// Takes out a call that is about to be woken.
-    fn wake_call(&mut self, place: Place) -> Option<Waker> {
-        self.woken.insert(place);
-        self.remove_call(place)
+    /// Gives a call its turn.
+    fn wake_call(&mut self, place: Place, to: &mut Woken) {
+        if let Some(call) = self.remove_call(place) {
+            self.woken.insert(place, call.bytes);
+            self.woken_bytes += call.bytes;
+            to.0.push(call.waker);
+        }
+    }
+
+    /// A call has its turn no longer. Says whether it had one.
+    fn end_turn(&mut self, place: Place) -> bool {
+        let bytes = self.woken.remove(&place);
+        self.woken_bytes -= bytes.unwrap_or_default();
+        bytes.is_some()
+    }
+
+    /// The first in line, if there is room for it beside those who have their turn. One may always be longer than what is left.
+    fn next_in(&self, room: Room) -> Option<Place> {
+        let (place, call) = self.calls.first_key_value()?;
+        let fits = self.woken.is_empty() || self.woken_bytes + call.bytes <= room.bytes;
+        (self.woken.len() < room.calls && fits).then_some(*place)
     }
 }
 
 impl Waiters {
-    /// A call waits for its turn until the deadline, in its place if it has one.
-    pub(super) fn add_call(&self, place: &mut Option<Place>, waker: &Waker, deadline: Instant) {
+    /// A call of so many bytes waits for its turn until the deadline, in its place if it has one. What is returned is to be dropped with no lock held.
+    #[must_use = "it is to be dropped with no lock held"]
+    pub(super) fn add_call(&self, place: &mut Option<Place>, waker: &Waker, deadline: Instant, bytes: usize) -> Option<Waker> {
         let mut waiting = self.lock();
         let place = *place.get_or_insert_with(|| {
             waiting.places += 1;
             Place(waiting.places)
         });
-        let _earlier = self.changed(waiting, |waiting| {
+        let earlier = self.changed(waiting, |waiting| {
             let earlier = waiting.remove_call(place);
-            waiting.woken.remove(&place);
+            waiting.end_turn(place);
             waiting.by_deadline.insert((deadline, place));
-            waiting.calls.insert(place, (waker.clone(), deadline));
+            waiting.calls.insert(place, Call { waker: waker.clone(), deadline, bytes });
             earlier
         });
         self.any.store(true, Ordering::Release);
+        earlier.map(|call| call.waker)
     }
 
-    /// Whether nobody is before this call. One without a place has just come.
-    pub(super) fn is_turn_of(&self, place: Option<Place>) -> bool {
-        if !self.calls.load(Ordering::Acquire) {
-            return true;
+    /// Whether this call may begin, where there is this room. One without a place has just come.
+    pub(super) fn is_turn_of(&self, place: Option<Place>, room: Room) -> bool {
+        if !self.line.load(Ordering::Acquire) {
+            return room.calls > 0;
         }
-        let Some(place) = place else { return false };
         let waiting = self.lock();
-        waiting.woken.contains(&place) || waiting.calls.first_key_value().is_none_or(|(first, _)| place <= *first)
+        match place {
+            Some(place) if waiting.woken.contains_key(&place) => room.calls > 0,
+            Some(place) => waiting.next_in(room) == Some(place),
+            None => waiting.calls.is_empty() && waiting.woken.len() < room.calls,
+        }
     }
 
-    /// A call waits no longer. Says whether it was given a turn.
-    pub(super) fn leave(&self, place: Place) -> bool {
-        let (_waker, was_woken) = self.changed(self.lock(), |waiting| (waiting.remove_call(place), waiting.woken.remove(&place)));
-        was_woken
+    /// A call waits no longer.
+    pub(super) fn leave(&self, place: Place) -> Left {
+        self.changed(self.lock(), |waiting| {
+            let waker = waiting.remove_call(place).map(|call| call.waker);
+            Left { had_turn: waiting.end_turn(place), _waker: waker }
+        })
     }
 
     /// Whether anybody waits for room.
@@ -99,34 +157,33 @@ impl Waiters {
         self.any.load(Ordering::Acquire)
     }
 
-    /// Wakes those who have waited longest, so that no more than `room` calls have a turn that they did not use yet; and all streams if there is any.
-    pub(super) fn admit(&self, room: usize) {
-        if room == 0 {
-            return;
-        }
-        let (calls, items) = self.changed(self.lock(), |waiting| {
-            let turns = room.saturating_sub(waiting.woken.len()).min(waiting.calls.len());
-            let places: Vec<_> = waiting.calls.keys().copied().take(turns).collect();
-            let calls: Vec<_> = places.into_iter().filter_map(|place| waiting.wake_call(place)).collect();
+    /// Gives a turn to those who have waited longest, as far as there is room for them; and to all streams, which take what room there is.
+    pub(super) fn admit(&self, room: Room) -> Woken {
+        self.changed(self.lock(), |waiting| {
+            let mut woken = Woken::default();
+            while let Some(place) = waiting.next_in(room) {
+                waiting.wake_call(place, &mut woken);
+            }
+            woken.0.extend(waiting.items.drain().map(|(_, waker)| waker));
             self.any.store(!waiting.calls.is_empty(), Ordering::Release);
-            (calls, std::mem::take(&mut waiting.items))
-        });
-        calls.into_iter().chain(items.into_values()).for_each(Waker::wake);
+            woken
+        })
     }
 
     /// Wakes the calls whose time has run out, and says when it does for the next one.
     pub(super) fn wake_late(&self, now: Instant) -> Option<Instant> {
-        if !self.calls.load(Ordering::Acquire) {
+        if !self.line.load(Ordering::Acquire) {
             return None;
         }
         let (late, next) = self.changed(self.lock(), |waiting| {
             let late: Vec<_> = waiting.by_deadline.iter().take_while(|(at, _)| *at <= now).map(|(_, place)| *place).collect();
-            let late: Vec<_> = late.into_iter().filter_map(|place| waiting.wake_call(place)).collect();
-            (late, waiting.by_deadline.first().map(|(at, _)| *at))
+            let mut woken = Woken::default();
+            for place in late {
+                waiting.wake_call(place, &mut woken);
+            }
+            (woken, waiting.by_deadline.first().map(|(at, _)| *at))
         });
-        for waker in late {
-            waker.wake();
-        }
+        late.wake();
         next
     }
 
@@ -136,8 +193,8 @@ impl Waiters {
             waiting.by_deadline.clear();
             std::mem::take(&mut waiting.calls)
         });
-        for (waker, _) in calls.into_values() {
-            waker.wake();
+        for call in calls.into_values() {
+            call.waker.wake();
         }
     }
 
@@ -180,7 +237,7 @@ impl Waiters {
     /// What a change takes out, with the lock released.
     fn changed<T>(&self, mut waiting: MutexGuard<'_, Waiting>, change: impl FnOnce(&mut Waiting) -> T) -> T {
         let taken = change(&mut waiting);
-        self.calls.store(!waiting.calls.is_empty(), Ordering::Release);
+        self.line.store(!waiting.calls.is_empty() || !waiting.woken.is_empty(), Ordering::Release);
         taken
     }
 
@@ -193,35 +250,80 @@ impl Waiters {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, atomic::AtomicU32};
+    use std::{
+        sync::{Arc, atomic::AtomicU32},
+        time::Duration,
+    };
 
     use super::*;
 
-    /// Counts how often it was woken.
-    #[derive(Default)]
-    struct Woken(AtomicU32);
+    const BYTES: usize = 100;
 
-    impl std::task::Wake for Woken {
+    /// A waker that counts how often it was woken.
+    #[derive(Default)]
+    struct Counter(AtomicU32);
+
+    impl std::task::Wake for Counter {
         fn wake(self: Arc<Self>) {
             self.0.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    fn woken() -> (Arc<Woken>, Waker) {
-        let woken = Arc::new(Woken::default());
-        (woken.clone(), woken.into())
+    fn counter() -> (Arc<Counter>, Waker) {
+        let counter = Arc::new(Counter::default());
+        (counter.clone(), counter.into())
+    }
+
+    fn count(counter: &Counter) -> u32 {
+        counter.0.load(Ordering::Relaxed)
+    }
+
+    fn room(calls: usize) -> Room {
+        Room { calls, bytes: 100 * BYTES }
+    }
+
+    /// Calls in a line, each of so many bytes.
+    struct Line {
+        waiters: Waiters,
+        calls: Vec<(Arc<Counter>, Waker)>,
+        places: Vec<Option<Place>>,
+        until: Instant,
+    }
+
+    impl Line {
+        fn of(calls: usize, bytes: usize) -> Self {
+            let calls: Vec<_> = (0..calls).map(|_| counter()).collect();
+            let mut line = Self { waiters: Waiters::default(), places: vec![None; calls.len()], calls, until: Instant::now() };
+            for index in 0..line.calls.len() {
+                line.wait(index, bytes);
+            }
+            line
+        }
+
+        fn wait(&mut self, index: usize, bytes: usize) {
+            drop(self.waiters.add_call(&mut self.places[index], &self.calls[index].1, self.until, bytes));
+        }
+
+        fn leave(&self, index: usize) -> bool {
+            self.waiters.leave(self.places[index].unwrap()).had_turn
+        }
+
+        fn counts(&self) -> Vec<u32> {
+            self.calls.iter().map(|(counter, _)| count(counter)).collect()
+        }
     }
 
     #[test]
     fn who_waits_for_credit_is_not_woken_by_room_and_who_waits_for_room_not_by_credit() {
         let waiters = Waiters::default();
-        let ((room, room_waker), (credit, credit_waker)) = (woken(), woken());
+        let ((room_counter, room_waker), (credit, credit_waker)) = (counter(), counter());
         waiters.add_items(1, &room_waker);
         waiters.add_without_credit(2, &credit_waker);
-        let counts = || (room.0.load(Ordering::Relaxed), credit.0.load(Ordering::Relaxed));
+        let counts = || (count(&room_counter), count(&credit));
         waiters.wake(1);
         assert_eq!(counts(), (0, 0));
-        waiters.admit(1);
+        // Items take no place of a call: there need not be one.
+        waiters.admit(room(0)).wake();
         assert_eq!(counts(), (1, 0));
         waiters.wake(2);
         assert_eq!(counts(), (1, 1));
@@ -231,73 +333,85 @@ mod tests {
     #[test]
     fn everyone_is_woken_at_the_end() {
         let waiters = Waiters::default();
-        let (all, waker) = woken();
-        waiters.add_call(&mut None, &waker, Instant::now());
+        let (all, waker) = counter();
+        drop(waiters.add_call(&mut None, &waker, Instant::now(), BYTES));
         waiters.add_items(1, &waker);
         waiters.add_without_credit(2, &waker);
         waiters.wake_all();
-        assert_eq!((all.0.load(Ordering::Relaxed), waiters.count()), (3, (0, 0, 0)));
-    }
-
-    fn count(woken: &Woken) -> u32 {
-        woken.0.load(Ordering::Relaxed)
+        assert_eq!((count(&all), waiters.count()), (3, (0, 0, 0)));
     }
 
     #[test]
     fn a_call_that_is_polled_again_keeps_its_one_place() {
-        let waiters = Waiters::default();
-        let ((first, first_waker), (second, second_waker)) = (woken(), woken());
-        let (mut one, mut other) = (None, None);
-        let deadline = Instant::now();
+        let mut line = Line::of(2, BYTES);
         for _ in 0..10 {
-            waiters.add_call(&mut one, &first_waker, deadline);
-            waiters.add_call(&mut other, &second_waker, deadline);
+            line.wait(0, BYTES);
+            line.wait(1, BYTES);
         }
-        assert_eq!(waiters.count(), (2, 0, 0));
-        assert!(waiters.is_turn_of(one) && !waiters.is_turn_of(other) && !waiters.is_turn_of(None));
-        waiters.admit(2);
-        assert_eq!((count(&first), count(&second)), (1, 1));
-        assert!(waiters.is_turn_of(other) && waiters.is_turn_of(None));
+        assert_eq!(line.waiters.count(), (2, 0, 0));
+        let is_turn_of = |place| line.waiters.is_turn_of(place, room(1));
+        assert!(is_turn_of(line.places[0]) && !is_turn_of(line.places[1]) && !is_turn_of(None));
+        line.waiters.admit(room(2)).wake();
+        assert_eq!(line.counts(), [1, 1]);
     }
 
     #[test]
     fn as_many_calls_are_woken_as_there_is_room_for_and_those_first_that_came_first() {
-        let waiters = Waiters::default();
-        let deadline = Instant::now();
-        let calls: Vec<_> = (0..5).map(|_| woken()).collect();
-        let mut places = [None; 5];
-        for (place, (_, waker)) in places.iter_mut().zip(&calls) {
-            waiters.add_call(place, waker, deadline);
-        }
-        let counts = || calls.iter().map(|(woken, _)| count(woken)).collect::<Vec<_>>();
-        waiters.admit(0);
-        assert_eq!(counts(), [0; 5]);
-        waiters.admit(2);
-        assert_eq!(counts(), [1, 1, 0, 0, 0]);
-        waiters.admit(2);
-        assert_eq!(counts(), [1, 1, 0, 0, 0], "the two that were woken have not begun yet");
-        assert!(waiters.leave(places[0].unwrap()));
-        waiters.admit(2);
-        assert_eq!(counts(), [1, 1, 1, 0, 0]);
+        let mut line = Line::of(5, BYTES);
+        let admit = |line: &Line, calls| line.waiters.admit(room(calls)).wake();
+        admit(&line, 0);
+        assert_eq!(line.counts(), [0; 5]);
+        admit(&line, 2);
+        admit(&line, 2);
+        assert_eq!(line.counts(), [1, 1, 0, 0, 0], "the two that were woken have not begun yet");
+        assert!(line.leave(0));
+        admit(&line, 2);
+        assert_eq!(line.counts(), [1, 1, 1, 0, 0]);
         // Who finds no room after all is the next again.
-        waiters.add_call(&mut places[1], &calls[1].1, deadline);
-        assert!(waiters.leave(places[2].unwrap()));
-        waiters.admit(1);
-        assert_eq!(counts(), [1, 2, 1, 0, 0]);
-        assert!(!waiters.leave(places[4].unwrap()), "it had no turn");
-        waiters.admit(9);
-        assert_eq!(counts(), [1, 2, 1, 1, 0]);
-        assert!(!waiters.any_for_room());
+        line.wait(1, BYTES);
+        assert!(line.leave(2));
+        admit(&line, 1);
+        assert_eq!(line.counts(), [1, 2, 1, 0, 0]);
+        assert!(!line.leave(4), "it had no turn");
+        admit(&line, 9);
+        assert_eq!(line.counts(), [1, 2, 1, 1, 0]);
+        assert!(!line.waiters.any_for_room());
+    }
+
+    #[test]
+    fn who_has_just_come_does_not_take_the_turn_of_one_that_was_woken() {
+        let line = Line::of(1, BYTES);
+        line.waiters.admit(room(1)).wake();
+        assert!(!line.waiters.is_turn_of(None, room(1)), "the one place is given");
+        assert!(line.waiters.is_turn_of(None, room(2)));
+        assert!(line.waiters.is_turn_of(line.places[0], room(1)));
+        assert!(line.leave(0));
+        assert!(line.waiters.is_turn_of(None, room(1)));
+    }
+
+    #[test]
+    fn of_large_calls_no_more_are_woken_than_fit_but_always_one() {
+        let line = Line::of(3, 1_000);
+        let admit = |bytes| line.waiters.admit(Room { calls: 9, bytes }).wake();
+        admit(1);
+        assert_eq!(line.counts(), [1, 0, 0]);
+        admit(1_999);
+        assert_eq!(line.counts(), [1, 0, 0]);
+        admit(2_000);
+        assert_eq!(line.counts(), [1, 1, 0]);
+        assert!(line.leave(0) && line.leave(1));
+        admit(1);
+        assert_eq!(line.counts(), [1, 1, 1]);
     }
 
     #[test]
     fn calls_whose_time_has_run_out_are_woken_wherever_they_stand() {
         let waiters = Waiters::default();
         let now = Instant::now();
-        let ((patient, patient_waker), (late, late_waker)) = (woken(), woken());
-        let next = now + std::time::Duration::from_secs(1);
-        waiters.add_call(&mut None, &patient_waker, next);
-        waiters.add_call(&mut None, &late_waker, now);
+        let ((patient, patient_waker), (late, late_waker)) = (counter(), counter());
+        let next = now + Duration::from_secs(1);
+        drop(waiters.add_call(&mut None, &patient_waker, next, BYTES));
+        drop(waiters.add_call(&mut None, &late_waker, now, BYTES));
         assert_eq!(waiters.wake_late(now), Some(next));
         assert_eq!((count(&patient), count(&late)), (0, 1));
         assert_eq!(waiters.wake_late(next), None);

@@ -73,7 +73,7 @@ async fn callers_wait_while_too_much_is_unsent_with_their_deadlines_and_go_on_af
     let big = format!("\"{}\"", "x".repeat(60_000));
     let mut calls: Vec<_> = (0..40).map(|_| spawn_call(&session, "a/b", &big)).collect();
     let_others_run().await;
-    assert!(session.shared.machine().is_congested());
+    assert!(session.shared.machine().room().is_none_or(|room| room.bytes < 60_000), "another does not fit");
     assert!(session.shared.machine().in_flight() < 40);
     let began = Instant::now();
     let late = session.call(&call("late", "1"), began + Duration::from_secs(2)).await;
@@ -174,21 +174,7 @@ async fn however_many_wait_an_answer_wakes_no_more_of_them_than_may_go() {
     const CALLS: usize = 3_000;
     let pair = Pair::within(SessionLimits { max_calls: 4, ..SessionLimits::default() }).await;
     let polls = Arc::new(AtomicUsize::new(0));
-    let calls: Vec<_> = (0..CALLS)
-        .map(|number| {
-            let (session, polls) = (pair.client.clone(), polls.clone());
-            tokio::spawn(async move {
-                let params = number.to_string();
-                let wanted = call("echo", &params);
-                let mut calling = pin!(session.call(&wanted, Instant::now() + PATIENCE));
-                poll_fn(|cx| {
-                    polls.fetch_add(1, Ordering::Relaxed);
-                    calling.as_mut().poll(cx)
-                })
-                .await
-            })
-        })
-        .collect();
+    let calls: Vec<_> = (0..CALLS).map(|number| counted_call(&pair.client, &number.to_string(), &polls)).collect();
     for (number, outcome) in soon(join_all(calls)).await.into_iter().enumerate() {
         assert_eq!(result(outcome.unwrap()), number.to_string());
     }
@@ -214,4 +200,59 @@ async fn a_turn_that_is_not_used_goes_to_the_next_one() {
     assert!(!next.is_finished());
     drop(given_up);
     assert_eq!(result(soon(next).await.unwrap()), "3");
+}
+
+#[tokio::test]
+async fn callers_that_call_again_at_once_take_no_turn_from_one_that_waits() {
+    let pair = Pair::within(SessionLimits { max_calls: 1, ..SessionLimits::default() }).await;
+    let busy: Vec<_> = (0..2)
+        .map(|_| {
+            let session = pair.client.clone();
+            tokio::spawn(async move {
+                loop {
+                    result(session.call(&call("echo", "1"), Instant::now() + PATIENCE).await);
+                }
+            })
+        })
+        .collect();
+    let_others_run().await;
+    for _ in 0..20 {
+        assert_eq!(result(soon(spawn_call(&pair.client, "echo", "2")).await.unwrap()), "2");
+    }
+    for busy in busy {
+        busy.abort();
+    }
+}
+
+#[tokio::test]
+async fn of_large_calls_that_wait_no_more_are_woken_than_fit() {
+    const CALLS: usize = 400;
+    let limits = SessionLimits { max_waiting: 100_000, ..SessionLimits::default() };
+    let (session, _service, mut peer) = RawPeer::new(limits, 1_024).await;
+    let polls = Arc::new(AtomicUsize::new(0));
+    let big = format!("\"{}\"", "x".repeat(60_000));
+    let calls: Vec<_> = (0..CALLS).map(|_| counted_call(&session, &big, &polls)).collect();
+    for _ in 0..CALLS {
+        let id = peer.next_call().await.id;
+        peer.say(format!(r#"{{"jsonrpc":"2.0","id":{id},"result":1}}"#));
+    }
+    for outcome in soon(join_all(calls)).await {
+        result(outcome.unwrap());
+    }
+    let polls = polls.load(Ordering::Relaxed);
+    assert!(polls <= 5 * CALLS, "{polls} polls for {CALLS} calls");
+}
+
+/// A call in a task of its own, whose turns are counted.
+fn counted_call(session: &Session, params: &str, polls: &Arc<AtomicUsize>) -> tokio::task::JoinHandle<Outcome> {
+    let (session, polls, params) = (session.clone(), polls.clone(), params.to_owned());
+    tokio::spawn(async move {
+        let wanted = call("echo", &params);
+        let mut calling = pin!(session.call(&wanted, Instant::now() + PATIENCE));
+        poll_fn(|cx| {
+            polls.fetch_add(1, Ordering::Relaxed);
+            calling.as_mut().poll(cx)
+        })
+        .await
+    })
 }
