@@ -91,13 +91,12 @@ impl Component for NetworkComponent {
             Membership::start(parts.config, parts.me, parts.epoch, parts.attestor, parts.link, parts.events, parts.seeds, saved)?;
         let (_, events) = membership.subscribe();
         cx.set_membership(membership.clone());
-        let (courier, compared) = Courier::new(parts.ledger.clone(), membership.clone(), parts.own);
+        let (courier, compared) = Courier::new(parts.ledger.clone(), membership.clone(), parts.own, parts.caught_up);
         let carrying = courier.run(membership.listen(), membership.subscribe().1, parts.ledger.revocations().subscribe());
         tokio::spawn(self.following.clone().run_until_cancelled_owned(carrying));
         if knows_others {
-            catch_up(compared.clone()).await;
+            catch_up(compared).await;
         }
-        tokio::spawn(self.following.clone().run_until_cancelled_owned(note_when(compared, parts.caught_up)));
         let follow = follow(membership, events, parts.pool, parts.sessions, parts.saved);
         tokio::spawn(self.following.clone().run_until_cancelled_owned(follow));
         Ok(())
@@ -119,15 +118,6 @@ impl Component for NetworkComponent {
 async fn catch_up(mut compared: watch::Receiver<bool>) {
     if timeout(CATCHING_UP, compared.wait_for(|compared| *compared)).await.is_err() {
         tracing::warn!("no other node has said yet what was revoked while this one was away; starting with what is known here");
-    }
-}
-
-async fn note_when(mut compared: watch::Receiver<bool>, caught_up: Box<dyn Fn() + Send>) {
-    while compared.wait_for(|compared| *compared).await.is_ok() {
-        caught_up();
-        if compared.wait_for(|compared| !*compared).await.is_err() {
-            return;
-        }
     }
 }
 

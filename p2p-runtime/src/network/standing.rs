@@ -22,13 +22,23 @@ const MAX_SIGNATURE: usize = 128;
 /// Of so many nodes it is remembered how far they had come.
 const MAX_NODES: usize = 10_000;
 
-/// How far a node's state has come. The later of two is the greater.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+/// How far a node's state has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Standing {
-    /// How often its store went back in time and the node knew of it.
-    pub(crate) turns: u64,
-    /// How far the store has come since.
+    /// When its store last went back in time and the node knew of it: in milliseconds, or 0. Each time is later than all before.
+    pub(crate) turned: u64,
+    /// Which life of the node this is, counted from its first start.
+    pub(crate) epoch: u64,
+    /// The random name of this life: of two copies of a store, each begins its own.
+    pub(crate) life: u64,
+    /// How far it has come.
     pub(crate) revision: Revision,
+}
+
+impl Standing {
+    fn is_the_same_life_as(&self, other: &Self) -> bool {
+        (self.turned, self.epoch, self.life) == (other.turned, other.epoch, other.life)
+    }
 }
 
 /// What a node says of its state.
@@ -80,22 +90,42 @@ impl Claim {
     }
 }
 
-/// The furthest that each node said it had come.
+/// What each node said last of how far it had come.
 #[derive(Debug, Default)]
-pub(crate) struct Remembered(HashMap<NodeId, (Said, Claim)>);
+pub(crate) struct Remembered(HashMap<NodeId, Memory>);
+
+#[derive(Debug)]
+struct Memory {
+    said: Said,
+    claim: Claim,
+    /// In which later life the node was given this.
+    given_in: Option<Standing>,
+}
 
 impl Remembered {
-    /// A node said how far it has come. Gives its earlier claim if it had come further then.
+    /// A node said how far it has come. Gives its earlier claim if the node has to look whether it lost something since: in each new life
+    /// once, and whenever it has less than in the same one. Only the node itself knows its lives, and how each ended.
     pub(crate) fn heard(&mut self, from: &NodeId, claim: Claim) -> Option<Claim> {
         let said = claim.said().filter(|said| said.node_id == *from)?;
-        match self.0.get(from) {
-            Some((earlier, furthest)) if earlier.key == said.key && earlier.standing > said.standing => {
-                return Some(furthest.clone());
+        if let Some(memory) = self.0.get_mut(from).filter(|memory| memory.said.key == said.key) {
+            let (then, now) = (&memory.said.standing, &said.standing);
+            let has_less = if then.turned != now.turned {
+                now.turned < then.turned
+            } else if then.is_the_same_life_as(now) {
+                now.revision < then.revision
+            } else if memory.given_in.is_none_or(|given| !given.is_the_same_life_as(now)) {
+                memory.given_in = Some(*now);
+                true
+            } else {
+                false
+            };
+            if has_less {
+                return Some(memory.claim.clone());
             }
-            None if self.0.len() >= MAX_NODES => return None,
-            _ => {}
+        } else if self.0.len() >= MAX_NODES && !self.0.contains_key(from) {
+            return None;
         }
-        self.0.insert(from.clone(), (said, claim));
+        self.0.insert(from.clone(), Memory { said, claim, given_in: None });
         None
     }
 }
@@ -104,48 +134,62 @@ impl Remembered {
 mod tests {
     use super::*;
 
-    fn claim(node_id: &str, key: u8, turns: u64, records: u64) -> Claim {
-        let standing = Standing { turns, revision: Revision { generation: 3, records } };
+    fn claim(node_id: &str, key: u8, turned: u64, epoch: u64, records: u64) -> Claim {
+        let standing = Standing { turned, epoch, life: epoch, revision: Revision { generation: 3, records } };
         let said = Said::new(node_id.parse().unwrap(), KeyHash::new([key; 32]), standing);
         Claim { text: said.to_text().unwrap(), signature: Bytes::from_static(b"signature") }
+    }
+
+    fn own(turned: u64, epoch: u64, records: u64) -> Claim {
+        claim("worker-1", 7, turned, epoch, records)
     }
 
     #[test]
     fn who_comes_back_with_less_is_given_its_own_words() {
         let (mut remembered, node) = (Remembered::default(), "worker-1".parse().unwrap());
-        assert_eq!(remembered.heard(&node, claim("worker-1", 7, 0, 5)), None);
-        assert_eq!(remembered.heard(&node, claim("worker-1", 7, 0, 6)), None);
+        assert_eq!(remembered.heard(&node, own(0, 1, 5)), None);
+        assert_eq!(remembered.heard(&node, own(0, 1, 6)), None);
         for less in [0, 5] {
-            assert_eq!(remembered.heard(&node, claim("worker-1", 7, 0, less)), Some(claim("worker-1", 7, 0, 6)));
+            assert_eq!(remembered.heard(&node, own(0, 1, less)), Some(own(0, 1, 6)));
         }
-        assert_eq!(remembered.heard(&node, claim("worker-1", 7, 0, 6)), None, "the same is not less");
+        assert_eq!(remembered.heard(&node, own(0, 1, 6)), None, "the same is not less");
+    }
+
+    #[test]
+    fn who_began_another_life_is_given_them_once_whatever_it_has() {
+        let (mut remembered, node) = (Remembered::default(), "worker-1".parse().unwrap());
+        assert_eq!(remembered.heard(&node, own(0, 1, 6)), None);
+        assert_eq!(remembered.heard(&node, own(0, 2, 9)), Some(own(0, 1, 6)));
+        assert_eq!(remembered.heard(&node, own(0, 3, 9)), Some(own(0, 1, 6)), "it ended before it could look");
+        assert_eq!(remembered.heard(&node, own(0, 3, 9)), None);
+        assert_eq!(remembered.heard(&node, own(0, 3, 8)), Some(own(0, 3, 9)));
     }
 
     #[test]
     fn who_knows_that_it_went_back_or_has_another_key_begins_anew() {
         let (mut remembered, node) = (Remembered::default(), "worker-1".parse().unwrap());
-        assert_eq!(remembered.heard(&node, claim("worker-1", 7, 0, 9)), None);
-        assert_eq!(remembered.heard(&node, claim("worker-1", 7, 1, 2)), None);
-        assert_eq!(remembered.heard(&node, claim("worker-1", 7, 0, 9)), Some(claim("worker-1", 7, 1, 2)));
-        assert_eq!(remembered.heard(&node, claim("worker-1", 8, 0, 1)), None);
+        assert_eq!(remembered.heard(&node, own(0, 4, 9)), None);
+        assert_eq!(remembered.heard(&node, own(1, 2, 2)), None);
+        assert_eq!(remembered.heard(&node, own(0, 4, 9)), Some(own(1, 2, 2)));
+        assert_eq!(remembered.heard(&node, own(0, 4, 9)), Some(own(1, 2, 2)), "as often as it does not know");
+        assert_eq!(remembered.heard(&node, claim("worker-1", 8, 0, 1, 1)), None);
     }
 
     #[test]
     fn nobody_speaks_for_another_and_what_cannot_be_read_is_not_kept() {
         let (mut remembered, node) = (Remembered::default(), "worker-1".parse().unwrap());
-        let large = Claim { signature: Bytes::from(vec![0; MAX_SIGNATURE + 1]), ..claim("worker-1", 7, 0, 9) };
-        let other_format =
-            String::from_utf8(claim("worker-1", 7, 0, 9).text.to_vec()).unwrap().replace("\"format\":1", "\"format\":2");
-        let other_format = Claim { text: other_format.into(), ..claim("worker-1", 7, 0, 9) };
-        for bad in [claim("worker-2", 7, 0, 9), large, other_format, Claim { text: Bytes::new(), ..claim("worker-1", 7, 0, 9) }] {
+        let large = Claim { signature: Bytes::from(vec![0; MAX_SIGNATURE + 1]), ..own(0, 1, 9) };
+        let other_format = String::from_utf8(own(0, 1, 9).text.to_vec()).unwrap().replace("\"format\":1", "\"format\":2");
+        let other_format = Claim { text: other_format.into(), ..own(0, 1, 9) };
+        for bad in [claim("worker-2", 7, 0, 1, 9), large, other_format, Claim { text: Bytes::new(), ..own(0, 1, 9) }] {
             assert_eq!(remembered.heard(&node, bad), None);
             assert!(remembered.0.is_empty());
         }
         for index in 0..MAX_NODES {
             let node_id = format!("n{index}");
-            remembered.heard(&node_id.parse().unwrap(), claim(&node_id, 7, 0, 9));
+            remembered.heard(&node_id.parse().unwrap(), claim(&node_id, 7, 0, 1, 9));
         }
-        assert_eq!(remembered.heard(&node, claim("worker-1", 7, 0, 9)), None);
+        assert_eq!(remembered.heard(&node, own(0, 1, 9)), None);
         assert_eq!(remembered.0.len(), MAX_NODES);
     }
 }

@@ -12,6 +12,7 @@ mod builder;
 mod enrol;
 mod error;
 mod large_buffers;
+mod lives;
 mod own_state;
 mod parts;
 mod renewer;

@@ -10,12 +10,12 @@ use p2p_client::{
 use tokio::task::spawn_blocking;
 
 use crate::{
-    identity::{Attestor, IdentityError, Issuer},
+    identity::{Attestor, IdentityError, Issuer, Vault, VaultError},
     network::standing::{Claim, OwnState, Said, Standing},
     storage::Store,
 };
 
-use super::{NodeError, set_back::SetBack};
+use super::{NodeError, lives::Lives, set_back::SetBack, vault::StoreVault};
 
 /// The state of this node.
 pub(super) struct Own {
@@ -28,9 +28,12 @@ pub(super) struct Own {
 
 impl OwnState for Own {
     fn claim(&self) -> Option<Claim> {
-        let standing = standing(&*self.store.upgrade()?).ok()?;
-        let signed = self.attestor.sign_note(|key| Said::new(self.node_id.clone(), key, standing).to_text());
-        match signed {
+        let store = self.store.upgrade()?;
+        let claim = standing(&store).and_then(|(_, standing)| {
+            let said = |key| Said::new(self.node_id.clone(), key, standing).to_text();
+            self.attestor.sign_note(said).map_err(|error| IdentityError::Damaged(error.to_string()).into())
+        });
+        match claim {
             Ok((text, signature)) => Some(Claim { text, signature }),
             Err(error) => {
                 tracing::warn!(%error, "others are not told how far this node's store has come");
@@ -43,53 +46,56 @@ impl OwnState for Own {
         async move {
             let was = claim.said().filter(|said| said.node_id == self.node_id);
             let (Some(was), Some(store)) = (was, self.store.upgrade()) else { return false };
-            // It may also be of the key that the node had before it joined anew.
-            if !self.attestor.is_own_note(&claim.text, &claim.signature) {
-                return false;
+            let is_behind = standing(&store).map(|(lives, now)| lives.is_behind(&now, &was.standing));
+            let noted = match is_behind {
+                // It may also be of the key that the node had before it joined anew.
+                Ok(true) if self.attestor.is_own_note(&claim.text, &claim.signature) => self.note(store, was.standing).await,
+                Ok(_) => return false,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = &noted {
+                tracing::error!(%error, "this node's store went back in time, and that could not be noted; it is tried again");
             }
-            match self.fell_behind(store, was.standing).await {
-                Ok(behind) => behind,
-                Err(error) => {
-                    tracing::error!(%error, "this node's store went back in time, and that could not be noted; it is tried again");
-                    false
-                }
-            }
+            noted.is_ok()
         }
         .boxed()
     }
 }
 
 impl Own {
-    /// Compares the store with what it was; where it is behind, takes back its open join tokens and marks it.
-    async fn fell_behind(&self, store: Arc<Store>, was: Standing) -> Result<bool, NodeError> {
-        let found = standing(&store)?;
-        if found >= was {
-            return Ok(false);
-        }
-        let voided_tokens = match &self.issuer {
-            Some(issuer) => issuer.void_open_tokens().await.map_err(IdentityError::from)?,
-            None => 0,
+    /// Takes back the open join tokens of a store that is an older copy, and marks it: as one write.
+    async fn note(&self, store: Arc<Store>, was: Standing) -> Result<(), NodeError> {
+        let found = store.revision();
+        let mark = {
+            let store = store.clone();
+            move |voided| SetBack::older_copy(&store, &was, voided).map_err(VaultError::new)
         };
-        let mark = spawn_blocking(move || SetBack::note_older_copy(&store, was, voided_tokens)).await??;
+        let voided_tokens = match &self.issuer {
+            Some(issuer) => issuer.void_open_tokens(mark).await,
+            None => spawn_blocking(move || StoreVault::new(store).update(mark(0)?).map(|()| 0)).await?,
+        };
+        let voided_tokens = voided_tokens.map_err(IdentityError::from)?;
         tracing::error!(
             node = %self.node_id,
-            found = %found.revision,
+            %found,
             was = %was.revision,
-            voided_tokens = mark.voided_tokens,
+            voided_tokens,
             "an older copy of this node's store was put back: what was acknowledged since is lost. It takes what was revoked since from the other \
              nodes; make new join tokens with `p2p token create`, and find out who put it back"
         );
-        let reason = format!("an older copy of the store was put back; {} open join tokens were taken back", mark.voided_tokens);
+        let reason = format!("an older copy of the store was put back; {voided_tokens} open join tokens were taken back");
         Line::new(format_args!("node {}", self.node_id), "store", Outcome::Done)
             .whom("join tokens")
             .from("here")
             .reason(reason)
             .write();
-        Ok(true)
+        Ok(())
     }
 }
 
-/// How far a store has come.
-fn standing(store: &Store) -> Result<Standing, NodeError> {
-    Ok(Standing { turns: SetBack::turns(store)?, revision: store.revision() })
+/// How far a store has come, in which life.
+fn standing(store: &Store) -> Result<(Lives, Standing), NodeError> {
+    let lives = Lives::load(store)?;
+    let standing = lives.standing(SetBack::turned(store)?, store.revision());
+    Ok((lives, standing))
 }

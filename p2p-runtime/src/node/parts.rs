@@ -33,6 +33,7 @@ use super::{
     attestation::ByCertificate,
     autosave,
     large_buffers::expect_large_buffers,
+    lives::Lives,
     own_state::Own,
     renewer::{Renewer, RenewerParts},
     rotation::{Rotator, RotatorParts},
@@ -41,7 +42,6 @@ use super::{
 };
 
 /// Counts the node's starts, so that what it says after one is newer than all it said before.
-const EPOCH: &str = "state/epoch";
 /// How many frames may wait for the membership's task.
 const WAITING_FRAMES: usize = 4096;
 
@@ -51,7 +51,7 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
     let started = Instant::now();
     expect_large_buffers();
     let store = enrolment.store.clone();
-    let epoch = spawn_blocking(move || next_epoch(&store)).await??;
+    let epoch = spawn_blocking(move || Lives::begin(&store)).await??;
     warn_if_set_back(&enrolment.store)?;
     let peer = enrolment.identity.peer().clone();
     let cx = Context::new(peer.node_id, peer.role);
@@ -244,7 +244,10 @@ fn settle(store: &Arc<Store>) -> impl Fn() + Send + use<> {
     let store = Arc::downgrade(store);
     move || {
         let Some(store) = store.upgrade() else { return };
+        let compared = UnixMillis::now();
         tokio::task::spawn_blocking(move || match SetBack::load(&store) {
+            // One that was set since waits for the next comparison.
+            Ok(Some(mark)) if mark.at > compared => {}
             Ok(Some(_)) => match SetBack::settle(&store) {
                 Ok(()) => tracing::info!("this node has from others what was revoked since its store was set back"),
                 Err(error) => tracing::warn!(%error, "that the store was set back stays noted"),
@@ -271,12 +274,4 @@ fn node_info(enrolment: &Enrolment, authority: Option<&TokenAuthority>) -> NodeI
         status: NodeStatus::Alive,
         services: BTreeMap::new(),
     }
-}
-
-fn next_epoch(store: &Store) -> Result<u64, NodeError> {
-    let last =
-        store.get(EPOCH).and_then(|text| std::str::from_utf8(text.expose()).ok().and_then(|text| text.parse::<u64>().ok()));
-    let epoch = last.unwrap_or(0) + 1;
-    store.update(|entries| entries.put(EPOCH, epoch.to_string()))?;
-    Ok(epoch)
 }

@@ -2,7 +2,7 @@
 //!
 //! What happened since is not in it. So its open join tokens are taken back, as they may have let somebody in since, with the requests that
 //! wait for an operator's approval; and the store is marked ([`SetBack`]), so that the node knows that others have revocations and counters
-//! that it has not. How often it happened is counted in the store, for whoever remembers how far it had come (`network::standing`).
+//! that it has not. When it last happened stays in the store, for whoever remembers how far it had come (`network::standing`).
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use p2p_client::protocol::UnixMillis;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    identity,
+    identity::{self, Change},
     network::standing::Standing,
     storage::{Entries, Recovery, Revision, Secret, Store, StoreOptions, Unlock},
 };
@@ -19,8 +19,8 @@ use super::NodeError;
 
 /// Where the mark stands in the store.
 const MARK: &str = "state/set_back";
-/// Where it stands how often the store went back.
-const TURNS: &str = "state/set_back_turns";
+/// Where it stands when the store last went back.
+const TURNED: &str = "state/set_back_at";
 
 /// The mark of a store that went back in time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,29 +81,37 @@ impl SetBack {
         for request in entries.list(identity::approval::FOLDER) {
             entries.remove(&request);
         }
-        let turns = turns_of(entries.get(TURNS))? + 1;
-        Self { at, to, by, voided_tokens }.put(entries, turns)
+        let turned = later(turned(entries.get(TURNED))?, at);
+        let mark = Self { at, to, by, voided_tokens };
+        entries.put(TURNED, turned.to_string())?;
+        entries.put(MARK, mark.to_json()?)?;
+        Ok(mark)
     }
 
-    /// Marks the open store of a running node, which others remember to have come so far.
-    pub(crate) fn note_older_copy(store: &Store, was: Standing, voided_tokens: usize) -> Result<Self, NodeError> {
-        let mark = Self { at: UnixMillis::now(), to: Some(store.revision()), by: SetBackBy::OlderCopy, voided_tokens };
-        store.update(|entries| mark.put(entries, was.turns + 1))
+    /// What marks the store of a running node, which others remember to have come so far.
+    pub(super) fn older_copy(store: &Store, was: &Standing, voided_tokens: usize) -> Result<Vec<Change>, NodeError> {
+        let at = UnixMillis::now();
+        let mark = Self { at, to: Some(store.revision()), by: SetBackBy::OlderCopy, voided_tokens };
+        let turned = later(was.turned, at).to_string();
+        Ok(vec![Change::Put(TURNED.into(), turned.into_bytes().into()), Change::Put(MARK.into(), mark.to_json()?.into())])
     }
 
-    /// How often this store went back in time, as far as it knows.
-    pub(crate) fn turns(store: &Store) -> Result<u64, NodeError> {
-        turns_of(store.get(TURNS))
+    /// When this store last went back in time, as far as it knows: in milliseconds, or 0.
+    pub(super) fn turned(store: &Store) -> Result<u64, NodeError> {
+        turned(store.get(TURNED))
     }
 
-    fn put(self, entries: &mut Entries, turns: u64) -> Result<Self, NodeError> {
-        entries.put(TURNS, turns.to_string())?;
-        entries.put(MARK, serde_json::to_vec(&self).map_err(|error| damaged(&error))?)?;
-        Ok(self)
+    fn to_json(&self) -> Result<Vec<u8>, NodeError> {
+        serde_json::to_vec(self).map_err(|error| damaged(&error))
     }
 }
 
-fn turns_of(stored: Option<Secret>) -> Result<u64, NodeError> {
+/// Now, and later than the last time whatever the clock says: each time is told from all others.
+fn later(last: u64, now: UnixMillis) -> u64 {
+    now.0.max(last + 1)
+}
+
+fn turned(stored: Option<Secret>) -> Result<u64, NodeError> {
     stored.map_or(Ok(0), |stored| serde_json::from_slice(stored.expose()).map_err(|error| damaged(&error)))
 }
 

@@ -11,13 +11,14 @@ use rustls_pki_types::{CertificateDer, UnixTime};
 
 use super::{
     super::{
+        approval::Approvals,
         ca::{IssuingCa, NODE_VALIDITY, NodeNames, is_signed_by},
         error::IdentityError,
         join::Refused,
         key::{NodeKey, PublicKey},
         vault::{Change, VaultError},
     },
-    ISSUING_CERT, ISSUING_KEY, Inner, IssuedNode, Issuer, NODES, TokenTable, lock, node_change, tokens_change,
+    ISSUING_CERT, ISSUING_KEY, Inner, IssuedNode, Issuer, NODES, TokenTable, approving, lock, node_change, tokens_change,
 };
 
 fn key_of(root: &TrustedRoot) -> KeyHash {
@@ -47,15 +48,18 @@ impl Inner {
         Ok((self.ledger.roots().known().present(&chain), root))
     }
 
-    /// Changes a token table durably.
-    fn void_open_tokens(&self) -> Result<usize, VaultError> {
+    /// Takes back all open tokens and the requests that came by some; `more` is written with that, as one.
+    fn void_open_tokens(&self, more: impl FnOnce(usize) -> Result<Vec<Change>, VaultError>) -> Result<usize, VaultError> {
         let _writing = lock(&self.writing);
         let mut next = TokenTable::clone(&self.tokens.load());
         let voided = next.void_open((self.options.clock)());
-        if voided > 0 {
-            self.vault.update(vec![tokens_change(&next)?])?;
-            self.tokens.store(Arc::new(next));
-        }
+        let mut changes = vec![tokens_change(&next)?];
+        changes.extend(approving::changes(&self.approvals.load(), &Approvals::default())?);
+        changes.extend(more(voided)?);
+        self.vault.update(changes)?;
+        self.tokens.store(Arc::new(next));
+        self.approvals.store(Arc::new(Approvals::default()));
+        self.decided.send_replace(());
         Ok(voided)
     }
 
@@ -102,13 +106,16 @@ impl Issuer {
         .unwrap_or_else(|lost| Err(lost.into()))
     }
 
-    /// Takes back all open tokens, and gives how many there were: where they name a root that is not trusted any more, or the store turned out to be an
+    /// Takes back all open tokens with the requests that wait for an operator, writes `more` with that, and gives how many there were: where they name a root that is not trusted any more, or the store turned out to be an
     /// older copy.
     ///
     /// # Errors
     /// The store fails; the tokens then still work.
-    pub(crate) async fn void_open_tokens(&self) -> Result<usize, VaultError> {
-        self.blocking(Inner::void_open_tokens).await.flatten()
+    pub(crate) async fn void_open_tokens(
+        &self,
+        more: impl FnOnce(usize) -> Result<Vec<Change>, VaultError> + Send + 'static,
+    ) -> Result<usize, VaultError> {
+        self.blocking(move |inner| inner.void_open_tokens(more)).await.flatten()
     }
 
     /// Notes that a node has left for good, so that nobody waits for it.

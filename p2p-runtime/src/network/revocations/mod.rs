@@ -52,6 +52,8 @@ const TOLD_ON: usize = 4;
 const ROUND: Duration = Duration::from_secs(10);
 /// The same, until the first comparison is done.
 const FIRST_ROUND: Duration = Duration::from_millis(300);
+/// How many members are compared with at a time until then.
+const ASKED_AT_START: usize = 8;
 /// Members that appear are compared with at once, so many within [`GREETING_TIME`]: after a split all appear together.
 const GREETINGS: usize = 3;
 const GREETING_TIME: Duration = Duration::from_secs(1);
@@ -67,6 +69,8 @@ pub(crate) struct Courier {
     asked: HashMap<StatementId, Instant>,
     greeted: Vec<Instant>,
     compared: watch::Sender<bool>,
+    /// Is told of the first comparison, and of the next one after the store turned out to have gone back in time.
+    caught_up: Box<dyn Fn() + Send>,
     own: Arc<dyn OwnState>,
     /// How far the others had come.
     remembered: Remembered,
@@ -77,7 +81,12 @@ pub(crate) struct Courier {
 impl Courier {
     /// For this ledger, among these members. The receiver says whether it was compared with another's, since the node started or learned that its
     /// store went back in time.
-    pub(crate) fn new(ledger: Ledger, membership: Membership, own: Arc<dyn OwnState>) -> (Self, watch::Receiver<bool>) {
+    pub(crate) fn new(
+        ledger: Ledger,
+        membership: Membership,
+        own: Arc<dyn OwnState>,
+        caught_up: Box<dyn Fn() + Send>,
+    ) -> (Self, watch::Receiver<bool>) {
         let (compared, first) = watch::channel(false);
         let known = ledger.ids().into_iter().collect();
         let roots_told = roots::standing(&ledger);
@@ -89,6 +98,7 @@ impl Courier {
                 asked: HashMap::new(),
                 greeted: Vec::new(),
                 compared,
+                caught_up,
                 own,
                 remembered: Remembered::default(),
                 roots_told,
@@ -160,7 +170,8 @@ impl Courier {
     }
 
     async fn round(&mut self) -> Duration {
-        self.compare(Audience::Some(1));
+        // Who starts asks many: one alone may not have heard of what happened last.
+        self.compare(Audience::Some(if *self.compared.borrow() { 1 } else { ASKED_AT_START }));
         if let Err(error) = self.ledger.forget_expired().await {
             tracing::warn!(%error, "revocations of expired tokens could not be forgotten");
         }
@@ -182,7 +193,7 @@ impl Courier {
             Talk::Digest { digest, ask, claim } => {
                 // Before anything by which the other takes itself for compared.
                 if let Some(furthest) = claim.and_then(|claim| self.remembered.heard(from, claim)) {
-                    tracing::warn!(%from, "a node has come back with an older store; it is being told");
+                    tracing::debug!(%from, "a node that started again is given what it said before");
                     self.answer(from, &Talk::Remembered(furthest));
                 }
                 self.digest(from, digest, ask);
@@ -273,7 +284,9 @@ impl Courier {
     }
 
     fn is_compared(&self) {
-        self.compared.send_if_modified(|compared| !std::mem::replace(compared, true));
+        if self.compared.send_if_modified(|compared| !std::mem::replace(compared, true)) {
+            (self.caught_up)();
+        }
     }
 
     fn answer(&self, to: &NodeId, talk: &Talk) {

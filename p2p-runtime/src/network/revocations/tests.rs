@@ -97,7 +97,7 @@ impl Hub {
             (Arc::new(HashAttestor(me.node_id.clone())), Arc::new(HubLink { hub: self.clone(), me: me.node_id.clone() }));
         let seeds = vec![node_info(0).authority()];
         let membership = Membership::start(MembershipConfig::default(), me, 1, attestor, link, events, seeds, None).unwrap();
-        let (courier, _) = Courier::new(ledger.clone(), membership.clone(), Arc::new(Silent));
+        let (courier, _) = Courier::new(ledger.clone(), membership.clone(), Arc::new(Silent), Box::new(|| ()));
         let changes = ledger.revocations().subscribe();
         tokio::spawn(courier.run(membership.listen(), membership.subscribe().1, changes));
         Part { identity, ledger, membership, _store: (store, folder) }
@@ -203,7 +203,7 @@ async fn a_revocation_is_in_force_on_a_hundred_nodes_within_two_seconds_and_thei
 async fn made_up_ids_are_asked_for_by_no_more_than_there_can_be_statements_and_leave_room_for_true_ones_after_a_while() {
     let (coordinator, _) = cluster();
     let part = Hub::default().start(0, coordinator);
-    let (mut courier, _) = Courier::new(part.ledger.clone(), part.membership.clone(), Arc::new(Silent));
+    let (mut courier, _) = Courier::new(part.ledger.clone(), part.membership.clone(), Arc::new(Silent), Box::new(|| ()));
     let liar: NodeId = "liar".parse().unwrap();
     let made_up =
         |from: usize| (from..from + MAX_STATEMENTS).map(|n| StatementId::from_bytes((n as u128).to_be_bytes())).collect();
