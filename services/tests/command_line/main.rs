@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod approval;
+mod canary;
 mod clients;
 mod cluster;
 mod config;
