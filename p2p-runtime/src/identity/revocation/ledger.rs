@@ -181,6 +181,11 @@ impl Ledger {
         self.blocking(Inner::forget_expired).await.unwrap_or_else(|lost| Err(lost.into()))
     }
 
+    /// Whether this node's certificate would be worth nothing without this key, so that it cannot revoke it.
+    pub(crate) fn stands_on(&self, key: &KeyHash) -> bool {
+        self.0.stands_on(key)
+    }
+
     /// Those of these statements that are here.
     pub fn get<'a>(&self, ids: impl IntoIterator<Item = &'a StatementId>) -> Vec<SignedStatement> {
         let kept = self.0.kept.read().unwrap_or_else(PoisonError::into_inner);

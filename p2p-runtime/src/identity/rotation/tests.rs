@@ -423,3 +423,44 @@ async fn at_the_drop_connections_of_those_who_were_not_reissued_are_cut_and_no_o
         "under its old certificate, of a node that has shown a new one for the same key"
     );
 }
+
+#[tokio::test]
+async fn a_handshake_that_was_open_across_the_drop_gives_no_stream_to_who_was_not_reissued() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let (c, w, v) = parties();
+    c.keys().begin(false).await.unwrap();
+    let ca = c.issuing().await;
+    c.reissued_by(&ca);
+    w.hears(&c).await;
+    w.reissued_by(&ca);
+    let guarded = |chain: &[CertificateDer<'static>]| {
+        let (near, far) = tokio::io::duplex(64);
+        c.identity.material().guard(near, chain, Usage::Client).map(|(peer, stream)| (peer, stream, far))
+    };
+    assert!(guarded(&v.shown()).is_ok(), "the handshake found it good");
+    c.keys().complete().await.unwrap();
+    assert!(matches!(guarded(&v.shown()), Err(TlsError::ForeignCa { .. })));
+    let (peer, mut stream, mut far) = guarded(&w.shown()).unwrap();
+    assert_eq!(peer, *w.identity.peer());
+    far.write_all(b"x").await.unwrap();
+    assert_eq!(stream.read_u8().await.unwrap(), b'x');
+}
+
+#[tokio::test]
+async fn whose_each_issuing_authority_is_is_durable_before_it_is_handed_out() {
+    let (c, ..) = parties();
+    let own: Vec<_> = c.keys().granted().await.unwrap();
+    assert_eq!(own.iter().map(|granted| &granted.node_id).collect::<Vec<_>>(), [&c.identity.peer().node_id], "that of the start");
+    let (key, other) = (NodeKey::generate().unwrap(), "c-2".parse::<NodeId>().unwrap());
+    c.vault.full.store(true, Ordering::Relaxed);
+    assert!(c.keys().issue_authority(other.clone(), key.public()).await.is_err(), "nothing is handed out without a record");
+    c.vault.full.store(false, Ordering::Relaxed);
+    c.keys().issue_authority(other.clone(), key.public()).await.unwrap().unwrap();
+    let damaged = Change::Put("ca/authorities/x.json".into(), b"{".to_vec().into());
+    c.vault.update(vec![damaged]).unwrap();
+    let c = c.restarted();
+    let granted = c.keys().granted().await.unwrap();
+    let theirs = granted.iter().find(|granted| granted.node_id == other).unwrap();
+    assert_eq!((theirs.key, theirs.root), (key.public().thumbprint().into(), said::key_of(&c.roots().current())));
+    assert_eq!(granted.len(), 2);
+}
