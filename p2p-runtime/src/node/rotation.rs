@@ -20,7 +20,7 @@ use p2p_client::{
     },
 };
 use rand::RngExt;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::{
     context::Context,
@@ -80,6 +80,8 @@ struct Look {
     asked: Option<Instant>,
     /// The root of which no older join token is open any more.
     tokens_of: Option<RootKeyHash>,
+    /// When it is to be looked for revocations that have to be said again.
+    settles: Option<Instant>,
 }
 
 /// What a coordinator says of its keys: of which roots, and of which authority.
@@ -163,6 +165,7 @@ impl Rotator {
             counted: None,
             asked: None,
             tokens_of: None,
+            settles: roots.known().completed().map(|_| Instant::now() + SETTLES),
         };
         loop {
             let again = self.look(&mut look).await;
@@ -179,6 +182,7 @@ impl Rotator {
                     None => return,
                 },
                 () = timer => {}
+                () = at(look.settles) => look.settles = self.settle().await,
             }
         }
     }
@@ -225,6 +229,8 @@ impl Rotator {
             return;
         }
         (look.turn, look.done_since, look.failures) = (None, None, 0);
+        // The others have heard of the drop by then.
+        look.settles = Some(Instant::now() + SETTLES);
         tracing::info!(%root, "the cluster has another root");
         if roots.is_outdated() {
             tracing::error!(
@@ -232,6 +238,16 @@ impl Rotator {
                  again in the same folder with a fresh token: `p2p token create` on a coordinator, `p2p join` here"
             );
         }
+    }
+
+    /// Has revocations that stand under the old root, and that its successor does not vouch for, said again. Gives when to look again.
+    async fn settle(&self) -> Option<Instant> {
+        match self.0.ledger.settle().await {
+            Ok(0) => return None,
+            Ok(left) => tracing::debug!(left, "revocations from before the change of the root wait to be said again"),
+            Err(error) => tracing::warn!(%error, "revocations from before the change of the root were not said again"),
+        }
+        Some(Instant::now() + LONGEST_RETRY)
     }
 
     /// Join tokens that name a root before this one let nobody in any more. Asked at each start, too: the node may have died right after the drop.
@@ -374,6 +390,14 @@ impl Rotator {
                 Some(LONGEST_RETRY)
             }
         }
+    }
+}
+
+/// Waits until then; without a time, for ever.
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a node knows to be revoked, durably: one entry of the store for each statement.
 
+mod settling;
+
 use std::{
     collections::BTreeMap,
     fmt,
