@@ -202,6 +202,7 @@ struct Prepared {
 }
 
 /// What is wanted of the cluster.
+#[derive(Clone, Copy)]
 struct Wanted {
     /// The root that the token names.
     root: RootKeyHash,

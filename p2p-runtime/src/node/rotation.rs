@@ -198,7 +198,7 @@ impl Rotator {
 
     /// Does the next thing that is to be done. Gives when to look again, if nothing changes before.
     async fn look(&self, look: &mut Look) -> Option<Duration> {
-        self.after_the_drop(look).await;
+        self.after_the_drop(look);
         let voided = self.void_outdated_tokens(look).await;
         let authority = self.authority().await;
         self.publish(&mut look.said).await;
@@ -222,7 +222,7 @@ impl Rotator {
     }
 
     /// What there is to do once the old root is not trusted any more.
-    async fn after_the_drop(&self, look: &mut Look) {
+    fn after_the_drop(&self, look: &mut Look) {
         let roots = self.0.ledger.roots();
         let root = roots.current().key_hash();
         if std::mem::replace(&mut look.root, root) == root {
