@@ -14,7 +14,7 @@ use std::{
 use common::{Cluster, Member, Plan, identity, probe::ProbeProxyExt, sees, soon, token};
 use futures::StreamExt;
 use p2p_client::{
-    revocation::{KeyHash, Reason, Subject},
+    revocation::{ChainKeys, KeyHash, Reason, Subject},
     wire::{
         net::Network,
         tls::{ALPN_H2, ClientTls, Expect, RootKeyHash, TlsMaterial},
@@ -460,4 +460,219 @@ async fn a_node_whose_certificate_ran_out_while_it_was_off_joins_again_with_its_
     let back = cluster.start(plan, enrolment).await;
     assert_eq!(identity(&back).key().public(), before.key().public());
     reaches(&coordinator, "worker-1").await;
+}
+
+/// A node that belongs to nobody's folder but its own, and is certified by hand.
+fn made_by(ca: &IssuingCa, name: &str, root: &p2p_client::wire::tls::TrustedRoot) -> NodeIdentity {
+    let (key, node_id) = (NodeKey::generate().unwrap(), name.parse().unwrap());
+    let names = NodeNames { node_id: &node_id, role: Role::Coordinator, addresses: &[] };
+    NodeIdentity::new(key.clone(), ca.issue(&key.public(), &names, UnixTime::now()).unwrap(), root.clone()).unwrap()
+}
+
+/// The authority by which a coordinator issues, as a thief of its store has it.
+fn stolen(from: &Member) -> IssuingCa {
+    let vault = StoreVault::new(from.store().clone());
+    let of = |path: &str| vault.get(path).unwrap().unwrap();
+    let key = NodeKey::from_pkcs8(&of("ca/issuing.key")).unwrap();
+    IssuingCa::from_parts(key, of("ca/issuing.cert").to_vec().into(), from.ledger().roots().current()).unwrap()
+}
+
+/// Whether a node lets this identity in, over TLS.
+fn lets_in(at: &Member, who: &NodeIdentity) -> Result<(), String> {
+    let (leaf, others) = who.chain().split_first().unwrap();
+    let usage = p2p_client::wire::tls::Usage::Client;
+    identity(at).material().verify(leaf, others, usage, UnixTime::now()).map_err(|error| error.to_string())?;
+    let keys = ChainKeys::of(leaf, others).unwrap();
+    let is_revoked = at.ledger().revocations().set().is_chain_revoked(&who.peer().node_id, &keys);
+    if is_revoked { Err("revoked".to_owned()) } else { Ok(()) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn case_70_the_authority_of_a_stolen_coordinator_is_revoked_with_it_and_makes_no_other_coordinator() {
+    let (cluster, first, workers) = Cluster::of(1).await;
+    let two = second(&cluster, &first).await;
+    let joined = cluster.worker(Plan::worker(2), &two).await;
+    sees(&first, |members| members.alive().count() == 4).await;
+    let (key, root) = (two.issuer().unwrap().authority_key().unwrap(), first.ledger().roots().current());
+    let thief = made_by(&stolen(&two), "coordinator-9", &root);
+    // The control: by taking back the name alone, another coordinator could be made up.
+    assert_eq!(lets_in(&workers[0], &thief), Ok(()));
+    let revoked = first.revoke_node(two.id(), Reason::default()).await.unwrap();
+    assert!(revoked.is_known && revoked.kept.is_empty());
+    assert!(revoked.made.iter().any(|made| made.subject == Subject::Key { key }), "{:?}", revoked.made);
+    assert_eq!(revoked.stranded, [joined.id().clone()].into(), "who is out with it is named");
+    for node in [&first, &workers[0]] {
+        until("the authority is revoked", || node.ledger().revocations().is_key_revoked(&key)).await;
+        assert!(lets_in(node, &thief).unwrap_err().contains("revoked"));
+    }
+    assert_eq!(looks(&workers[0], "coordinator").await.unwrap(), "coordinator");
+
+    // Who is out with it joins again where it is, and keeps its name and key.
+    let before = identity(&joined).key().public();
+    joined.node.stop().await;
+    let token = token(&first, TokenOptions::default()).await;
+    let plan = Plan::worker(2);
+    let error = soon(cluster.join(&plan, &first.authority(), token.clone())).await.err().unwrap().to_string();
+    assert!(error.contains("join with --again"), "{error}");
+    let options = p2p_runtime::node::JoinClusterOptions {
+        advertise: Some(p2p_runtime::identity::Host::Ip(plan.ip)),
+        network: Arc::new(cluster.host(plan.ip)),
+        again: true,
+        ..p2p_runtime::node::JoinClusterOptions::new(cluster.dir(&plan.id), common::password(), first.authority(), token)
+    };
+    let enrolment = soon(p2p_runtime::node::join(options)).await.unwrap().enrolment;
+    let back = cluster.start(plan, enrolment).await;
+    assert_eq!(identity(&back).key().public(), before);
+    reaches(&workers[0], "worker-2").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn case_71_a_stolen_coordinator_that_says_that_anothers_authority_is_its_own_does_not_take_that_with_it() {
+    let (cluster, first, workers) = Cluster::of(1).await;
+    let two = second(&cluster, &first).await;
+    let plan = Plan { id: "coordinator-3".to_owned(), ip: common::worker_ip(33), ..Plan::second_coordinator() };
+    let three = cluster.worker(plan, &first).await;
+    until("the third coordinator can issue", || three.issuer().unwrap().authority().is_some()).await;
+    let honest = [&first, &two].map(|node| node.issuer().unwrap().authority_key().unwrap());
+    for (lie, by) in honest.into_iter().zip([&first, &two]) {
+        let said = lie.to_string();
+        three.members().update_me(move |me| drop(me.metadata.insert("issuing_key".to_owned(), said))).await.unwrap();
+        let said = lie.to_string();
+        sees(by, |members| members.get(three.id()).is_some_and(|info| info.metadata.get("issuing_key") == Some(&said))).await;
+    }
+    // The second one has no records of what the first one gave; it knows by what all say of themselves.
+    two.revoke_node(three.id(), Reason::default()).await.unwrap();
+    let key = three.issuer().unwrap().authority_key().unwrap();
+    let revoked = first.revoke_node(three.id(), Reason::default()).await.unwrap();
+    assert!(revoked.made.iter().any(|made| made.subject == Subject::Key { key }), "by its records: {:?}", revoked.made);
+    assert!(honest.iter().all(|key| !first.ledger().revocations().is_key_revoked(key)));
+    assert_eq!(looks(&workers[0], "coordinator").await.unwrap(), "coordinator");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_coordinator_that_joins_again_keeps_its_role_and_none_of_the_keys_of_the_old_root() {
+    let (cluster, first, _workers) = Cluster::of(1).await;
+    let two = second(&cluster, &first).await;
+    sees(&first, |members| members.alive().count() == 3).await;
+    first.share_root_key(two.id()).await.unwrap();
+    two.node.stop().await;
+    let before = first.root_fingerprint();
+    first.rotate_root().await.unwrap();
+    until("all but one are certified anew", || missing(&first).as_deref() == Some(&["coordinator-2".to_owned()])).await;
+    first.finish_rotation().await.unwrap();
+    changed(before, &[&first]).await;
+
+    let plan = Plan::second_coordinator();
+    let as_worker = Plan { role: Role::Worker, ..Plan::second_coordinator() };
+    let worker_token = token(&first, TokenOptions::default()).await;
+    let error = soon(cluster.join(&as_worker, &first.authority(), worker_token)).await.err().unwrap();
+    assert!(matches!(error, NodeError::OtherRole { .. }), "{error}");
+    assert!(error.to_string().contains("`p2p token create --role coordinator`"), "{error}");
+    let held = |enrolment: &Enrolment| {
+        let vault = StoreVault::new(enrolment.store.clone());
+        ["ca/root.key", "ca/next-root.key", "ca/issuing.key", "ca/issuing.cert"].map(|path| vault.get(path).unwrap().is_some())
+    };
+    {
+        let as_it_was = Enrolment::open(cluster.dir(&plan.id), common::password()).await.unwrap();
+        assert_eq!(held(&as_it_was), [true, false, true, true], "the refusal changed nothing");
+    }
+    let fresh = token(&first, TokenOptions { role: Role::Coordinator, ..TokenOptions::default() }).await;
+    let enrolment = soon(cluster.join(&plan, &first.authority(), fresh)).await.unwrap();
+    assert_eq!(held(&enrolment), [false; 4]);
+    let back = cluster.start(plan, enrolment).await;
+    until("it has an authority under the new root", || back.issuer().unwrap().authority().is_some()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_old_root_stays_while_a_node_is_away_that_only_another_coordinator_knows() {
+    let (cluster, first, _workers) = Cluster::of(1).await;
+    let two = second(&cluster, &first).await;
+    let away = cluster.worker(Plan::worker(2), &two).await;
+    away.node.stop().await;
+    // The first one forgets that it was ever there.
+    first.node.stop().await;
+    two.node.stop().await;
+    let first = cluster.restart(Plan::coordinator()).await;
+    let before = first.root_fingerprint();
+    first.rotate_root().await.unwrap();
+    let unasked = |node: &Node| node.rotation().unwrap().unwrap().unasked.iter().map(ToString::to_string).collect::<Vec<_>>();
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    assert_eq!(first.root_fingerprint(), before);
+    assert_eq!(unasked(&first), ["coordinator-2"], "a coordinator is away that may know of others");
+    let two = cluster.restart(Plan::second_coordinator()).await;
+    until("the one that is away is all that is missing", || {
+        unasked(&first).is_empty() && missing(&first).as_deref() == Some(&["worker-2".to_owned()])
+    })
+    .await;
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    assert_eq!(first.root_fingerprint(), before);
+    let back = cluster.restart(Plan::worker(2)).await;
+    changed(before, &[&first, &two, &back]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_damaged_record_is_a_node_that_is_missing_and_does_not_keep_the_operator_from_finishing() {
+    let (_cluster, coordinator, workers) = Cluster::of(1).await;
+    let vault = StoreVault::new(coordinator.store().clone());
+    let damaged = p2p_runtime::identity::Change::Put("ca/nodes/worker-7.json".into(), b"{".to_vec().into());
+    vault.update(vec![damaged]).unwrap();
+    let before = coordinator.root_fingerprint();
+    coordinator.rotate_root().await.unwrap();
+    until("all but one are certified anew", || missing(&coordinator).as_deref() == Some(&["worker-7".to_owned()])).await;
+    let behind = coordinator.finish_rotation().await.unwrap();
+    assert_eq!(behind.missing[0].node_id.as_str(), "worker-7");
+    changed(before, &[&coordinator, &workers[0]]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn join_tokens_of_the_old_root_are_void_also_where_the_node_died_right_after_the_drop() {
+    let (cluster, coordinator, _workers) = Cluster::of(1).await;
+    token(&coordinator, TokenOptions::default()).await;
+    let open = StoreVault::new(coordinator.store().clone()).get("ca/tokens.json").unwrap().unwrap();
+    let before = coordinator.root_fingerprint();
+    coordinator.rotate_root().await.unwrap();
+    changed(before, &[&coordinator]).await;
+    let is_void = |node: &Node| node.issuer().unwrap().tokens().iter().all(|token| token.revoked || token.uses_left == 0);
+    until("open tokens are void", || is_void(&coordinator)).await;
+    coordinator.node.stop().await;
+    // As if that had not come to be.
+    let off = Enrolment::open(cluster.dir("coordinator"), common::password()).await.unwrap();
+    StoreVault::new(off.store.clone()).update(vec![p2p_runtime::identity::Change::Put("ca/tokens.json".into(), open)]).unwrap();
+    let back = cluster.start(Plan::coordinator(), off).await;
+    until("they are void after the start, too", || is_void(&back)).await;
+    let fresh = token(&back, TokenOptions::default()).await.id();
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    assert!(back.issuer().unwrap().tokens().iter().any(|token| token.id == fresh && !token.revoked));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_just_joined_is_waited_for_until_it_has_started_and_heard_of_the_change() {
+    let (cluster, coordinator, workers) = Cluster::of(1).await;
+    let before = coordinator.root_fingerprint();
+    let token = token(&coordinator, TokenOptions::default()).await;
+    coordinator.rotate_root().await.unwrap();
+    let enrolment = soon(cluster.join(&Plan::worker(2), &coordinator.authority(), token)).await.unwrap();
+    until("the newcomer is all that is missing", || missing(&coordinator).as_deref() == Some(&["worker-2".to_owned()])).await;
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert_eq!(coordinator.root_fingerprint(), before);
+    let newcomer = cluster.start(Plan::worker(2), enrolment).await;
+    changed(before, &[&coordinator, &workers[0], &newcomer]).await;
+    reaches(&newcomer, "worker-1").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_coordinator_that_another_let_in_vouches_for_itself_before_it_revokes_that_ones_authority() {
+    let (cluster, first, _workers) = Cluster::of(1).await;
+    let two = second(&cluster, &first).await;
+    let joined = cluster.worker(Plan::worker(2), &two).await;
+    sees(&two, |members| members.alive().count() == 4).await;
+    let key = first.issuer().unwrap().authority_key().unwrap();
+    assert_eq!(KeyHash::of_certificate(&identity(&two).chain()[1]), Some(key), "it stands on what it is to revoke");
+    let said = key.to_string();
+    sees(&two, |members| members.get(first.id()).is_some_and(|info| info.metadata.get("issuing_key") == Some(&said))).await;
+    let revoked = two.revoke_node(first.id(), Reason::default()).await.unwrap();
+    assert!(revoked.kept.is_empty() && two.ledger().revocations().is_key_revoked(&key));
+    assert_eq!(revoked.stranded.iter().map(ToString::to_string).collect::<Vec<_>>(), ["worker-1"]);
+    until("it is believed", || joined.ledger().revocations().is_key_revoked(&key)).await;
+    reaches(&joined, "coordinator-2").await;
 }

@@ -102,6 +102,16 @@ impl RevocationSet {
         gone
     }
 
+    /// Forgets these statements, where others say the same by now: on its own it would undo what was taken back.
+    pub fn forget(&mut self, ids: &[StatementId]) {
+        for id in ids {
+            self.statements.remove(id);
+        }
+        if !ids.is_empty() {
+            self.effect = Effect::of(&self.statements);
+        }
+    }
+
     /// Whether a statement about this subject is not needed any more.
     pub fn is_over(subject: &Subject, now: UnixMillis) -> bool {
         is_over(subject, now)

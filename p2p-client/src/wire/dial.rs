@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{
     net::{BoxStream, Network},
-    tls::{ALPN_H2, ClientTls, Expect, PeerIdentity, TlsError, expires_at, peer_identity},
+    tls::{ALPN_H2, ClientTls, Expect, PeerIdentity, TlsError, Usage, expires_at, peer_identity},
 };
 use crate::{
     protocol::NodeId,
@@ -170,13 +170,19 @@ pub(crate) async fn secured(
     expect: Expect,
 ) -> Result<Dialled, DialError> {
     let stream = network.connect(authority).await.map_err(|source| DialError::network(authority, source))?;
+    // A program outside trusts what it was told to; what a node trusts may change while it connects.
+    let is_node = matches!(expect, Expect::Node(_) | Expect::AnyNode);
     let secured = tls.connect(stream, expect, &[ALPN_H2]).await;
     let stream = secured.map_err(|source| DialError::Tls { authority: authority.to_owned(), source })?;
-    let chain = stream.get_ref().1.peer_certificates();
-    let shown = chain.and_then(<[_]>::first);
-    let peer = shown.and_then(|cert| peer_identity(cert).ok());
-    let expires = shown.and_then(expires_at);
-    let stream: BoxStream = match (&peer, chain.and_then(ChainKeys::of_chain)) {
+    let chain = stream.get_ref().1.peer_certificates().unwrap_or_default().to_vec();
+    let expires = chain.first().and_then(expires_at);
+    if is_node {
+        let failed = |source| DialError::Tls { authority: authority.to_owned(), source };
+        let (peer, stream) = tls.material().guard(stream, &chain, Usage::Server).map_err(failed)?;
+        return Ok(Dialled { stream: Box::new(stream), peer: Some(peer), expires });
+    }
+    let peer = chain.first().and_then(|cert| peer_identity(cert).ok());
+    let stream: BoxStream = match (&peer, ChainKeys::of_chain(&chain)) {
         (Some(peer), Some(keys)) => Box::new(tls.material().revocations().guard(stream, &peer.node_id, keys)),
         _ => Box::new(stream),
     };

@@ -31,7 +31,7 @@ use crate::{
     hex,
     hex::sha256,
     protocol::{ClusterId, NodeId, Role},
-    revocation::Revocations,
+    revocation::{ChainKeys, Guarded, Revocations},
     wire::net::BoxStream,
 };
 
@@ -290,6 +290,25 @@ impl TlsMaterial {
             (Err(TlsError::ForeignCa { .. }), Some(next)) => verify_chain(next, leaf, others, usage, now, &algorithms),
             (verified, _) => verified,
         }
+    }
+
+    /// Guards a stream that a handshake has opened, to the node with this chain (leaf first): it breaks as soon as the node, or a key that its
+    /// certificate stands on, is revoked. The chain is verified once more, now that the stream can be cut: a root may have been dropped during
+    /// the handshake.
+    ///
+    /// # Errors
+    /// The chain is not good any more; the stream is dropped.
+    pub fn guard<S>(
+        &self,
+        stream: S,
+        chain: &[CertificateDer<'_>],
+        usage: Usage,
+    ) -> Result<(PeerIdentity, Guarded<S>), TlsError> {
+        let (leaf, others) = chain.split_first().ok_or(TlsError::NoCertificate)?;
+        let (node_id, keys) = (peer_identity(leaf)?.node_id, ChainKeys::of(leaf, others).ok_or(TlsError::NoCertificate)?);
+        let guarded = self.revocations.guard(stream, &node_id, keys);
+        let peer = self.verify(leaf, others, usage, UnixTime::now())?;
+        Ok((peer, guarded))
     }
 
     /// What nobody in the cluster accepts any more. Handshakes ask it, and connections break when it says so.

@@ -9,7 +9,9 @@ use super::{ca::CaError, key::KeyError, vault::VaultError};
 #[non_exhaustive]
 pub enum IdentityError {
     /// The node has one already.
-    #[error("this node is already {0}; use another --dir for another node")]
+    #[error(
+        "this node is already {0}; use another --dir for another node; where the coordinator that let it in was revoked, join with --again"
+    )]
     AlreadyEnrolled(PeerIdentity),
     /// What is stored cannot be read.
     #[error("the stored identity is damaged: {0}; restore the store from a backup, or join again under a fresh --dir")]

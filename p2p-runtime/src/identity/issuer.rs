@@ -35,6 +35,7 @@ use super::{
     join::{Candidate, CertReply, CertRequest, Desk, Prove, Refused, Seed},
     key::{KeyThumbprint, NodeKey},
     revocation::{Ledger, RevokeError},
+    rotation::GrantedAuthority,
     token::{JoinToken, TokenId},
     token_table::{TokenOptions, TokenRecord, TokenTable},
     vault::{Change, Vault, VaultError, json},
@@ -350,12 +351,17 @@ impl From<CaError> for Refused {
 }
 
 /// What a new cluster's authority leaves in the store.
-pub(super) fn authority_changes(root: &RootCa, issuing: &IssuingCa) -> [Change; 3] {
-    [
+pub(super) fn authority_changes(
+    root: &RootCa,
+    issuing: &IssuingCa,
+    granted: &GrantedAuthority,
+) -> Result<[Change; 4], VaultError> {
+    Ok([
         Change::Put(ROOT_KEY.into(), root.key().to_pkcs8()),
         Change::Put(ISSUING_KEY.into(), issuing.key().to_pkcs8()),
         Change::Put(ISSUING_CERT.into(), issuing.certificate().to_vec().into()),
-    ]
+        granted.change()?,
+    ])
 }
 
 pub(super) fn tokens_change(tokens: &TokenTable) -> Result<Change, VaultError> {

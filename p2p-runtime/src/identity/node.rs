@@ -16,7 +16,7 @@ use super::{
     issuer::{self, IssuedNode},
     key::{NODE_KEY, NodeKey},
     renewal::CertificateInfo,
-    rotation::{Roots, load_succession},
+    rotation::{GrantedAuthority, Roots, load_succession},
     token_table::TokenTable,
     vault::{Change, Vault, json},
 };
@@ -86,13 +86,20 @@ impl NodeIdentity {
         let this = Self::new(key, chain, root.root().clone())?;
 
         let mut changes = this.changes()?;
-        changes.extend(issuer::authority_changes(&root, &issuing));
+        let at = UnixMillis(now.as_secs().saturating_mul(1000));
+        let granted = GrantedAuthority {
+            node_id: node_id.clone(),
+            key: issuing.key().public().thumbprint().into(),
+            root: root.key().public().thumbprint().into(),
+            at,
+        };
+        changes.extend(issuer::authority_changes(&root, &issuing, &granted)?);
         let record = IssuedNode {
             node_id,
             role: Role::Coordinator,
             key: this.key.public().thumbprint(),
             token: None,
-            issued: UnixMillis(now.as_secs().saturating_mul(1000)),
+            issued: at,
             certificate: this.chain.first().map(CertificateHash::of),
             previous: None,
             root: Some(root.key().public().thumbprint().into()),

@@ -5,7 +5,10 @@
 
 use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
 
-use p2p_client::protocol::{NodeId, Role, UnixMillis};
+use p2p_client::{
+    protocol::{NodeId, Role, UnixMillis},
+    revocation::KeyHash,
+};
 use serde::{Deserialize, Serialize};
 
 use super::token::{JoinToken, TokenId, TokenKey, TokenKeyError};
@@ -94,6 +97,9 @@ pub struct TokenRecord {
     /// Who lets its nodes in.
     #[serde(default)]
     pub approval: Approval,
+    /// The key of the root that it names.
+    #[serde(default)]
+    pub root: Option<KeyHash>,
 }
 
 /// Why a token does not let this node in.
@@ -159,6 +165,7 @@ impl TokenTable {
             node_id: options.node_id,
             revoked: false,
             approval: options.approval,
+            root: Some(KeyHash::new(*token.root().as_bytes())),
         };
         Ok(self.records.entry(token.id()).or_insert(record))
     }
@@ -183,6 +190,17 @@ impl TokenTable {
     pub fn void_open(&mut self, now: UnixMillis) -> usize {
         let open = self.records.values_mut().filter(|record| !record.revoked && record.uses_left > 0 && now < record.expires);
         open.map(|record| record.revoked = true).count()
+    }
+
+    /// Takes back every token that could still let somebody in and names another root than this. Of one that does not say which it names, the root is
+    /// another if it was made before that became the root. Gives how many there were.
+    pub fn void_outdated(&mut self, root: KeyHash, since: Option<UnixMillis>, now: UnixMillis) -> usize {
+        let is_outdated = |record: &TokenRecord| match record.root {
+            Some(named) => named != root,
+            None => since.is_some_and(|since| record.created < since),
+        };
+        let open = self.records.values_mut().filter(|record| !record.revoked && record.uses_left > 0 && now < record.expires);
+        open.filter(|record| is_outdated(record)).map(|record| record.revoked = true).count()
     }
 
     /// Whether this token lets a node of this name and role in. Says nothing about whether the node has the token.

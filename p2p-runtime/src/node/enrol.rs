@@ -22,7 +22,7 @@ use crate::{
         self, ChallengeResponder, Host, HttpFetcher, Issuer, IssuerOptions, JoinEvent, JoinOptions, JoinToken, Ledger,
         NodeIdentity, NodeKey, RootKeys, TokenOptions, Vault,
         join::{LeftOut, Seed},
-        rotation::forget_succession,
+        rotation::begin_anew,
     },
     storage::{Password, RecoveryKey, Store},
 };
@@ -109,6 +109,8 @@ pub struct JoinClusterOptions {
     pub listen: Option<SocketAddr>,
     /// Labels to route by.
     pub capabilities: Vec<Capability>,
+    /// Whether a node whose own certificate looks good joins again: where the coordinator that issued it was revoked.
+    pub again: bool,
     /// The network; real TCP unless a test says otherwise.
     pub network: Arc<dyn Network>,
     /// What answers the coordinator's challenge; nodes of one process share one.
@@ -132,6 +134,7 @@ impl JoinClusterOptions {
             advertise: None,
             listen: None,
             capabilities: Vec::new(),
+            again: false,
             network: Arc::new(TcpNetwork),
             responder: None,
             progress: Arc::new(|_| {}),
@@ -158,8 +161,8 @@ pub struct JoinedCluster {
 pub async fn join(options: JoinClusterOptions) -> Result<JoinedCluster, NodeError> {
     let advertise = options.advertise.map_or_else(address::the_only_one, Ok)?;
     let (dir, password, store_made) = (options.dir.clone(), options.password, options.store_made);
-    let root = options.token.root();
-    let Prepared { store, key, before } = spawn_blocking(move || prepare(&dir, &password, root, store_made)).await??;
+    let wanted = Wanted { root: options.token.root(), role: options.role, again: options.again };
+    let Prepared { store, key, before } = spawn_blocking(move || prepare(&dir, &password, wanted, store_made)).await??;
     let node_id = before.as_ref().map(|before| before.node_id.clone()).or(options.node_id);
     let responder = options.responder.unwrap_or_else(|| ChallengeResponder::new(options.network.clone()));
     let join = JoinOptions {
@@ -181,8 +184,9 @@ pub async fn join(options: JoinClusterOptions) -> Result<JoinedCluster, NodeErro
     spawn_blocking(move || {
         let config = if before.is_some() { again(NodeConfig::load(&store)?, fresh, options.listen) } else { fresh };
         let mut changes = identity.changes()?;
-        changes.push(forget_succession());
-        StoreVault::new(store.clone()).update(changes).map_err(identity::IdentityError::from)?;
+        let vault = StoreVault::new(store.clone());
+        changes.extend(begin_anew(&vault, identity.root())?);
+        vault.update(changes).map_err(identity::IdentityError::from)?;
         config.save(&store)?;
         Ok(JoinedCluster { enrolment: Enrolment { dir, store, identity, config }, left_out })
     })
@@ -197,11 +201,21 @@ struct Prepared {
     before: Option<PeerIdentity>,
 }
 
+/// What is wanted of the cluster.
+#[derive(Clone, Copy)]
+struct Wanted {
+    /// The root that the token names.
+    root: RootKeyHash,
+    role: Role,
+    /// Also where the certificate looks good.
+    again: bool,
+}
+
 /// Opens or makes the store, and the key in it.
 fn prepare(
     dir: &Path,
     password: &Password,
-    token_root: RootKeyHash,
+    wanted: Wanted,
     store_made: Box<dyn FnOnce(&RecoveryKey) + Send>,
 ) -> Result<Prepared, NodeError> {
     let store = if Store::exists(dir)? {
@@ -216,8 +230,12 @@ fn prepare(
     let vault = StoreVault::new(store.clone());
     let present = NodeIdentity::load(&vault)?;
     let before = present.as_ref().map(|present| present.peer().clone());
-    if let Some(present) = present.filter(|present| !is_stranded(present, token_root)) {
+    if let Some(present) = present.filter(|present| !wanted.again && !is_stranded(present, wanted.root)) {
         return Err(identity::IdentityError::AlreadyEnrolled(present.peer().clone()).into());
+    }
+    // A worker has no business with what a coordinator keeps: its authorities, its records, its tokens.
+    if let Some(before) = before.as_ref().filter(|before| before.role != wanted.role) {
+        return Err(NodeError::OtherRole { node: before.clone(), wanted: wanted.role });
     }
     let key = NodeKey::load_or_create(&vault)?;
     Ok(Prepared { store, key, before })

@@ -2,7 +2,10 @@
 
 use std::{io, net::SocketAddr, path::PathBuf};
 
-use p2p_client::{protocol::NodeId, wire::tls::TlsError};
+use p2p_client::{
+    protocol::{NodeId, Role},
+    wire::tls::{PeerIdentity, TlsError},
+};
 
 use crate::{
     component::ComponentError,
@@ -36,6 +39,17 @@ pub enum NodeError {
     HasLeft {
         /// The node.
         node_id: String,
+    },
+    /// A node that joins again keeps its role.
+    #[error(
+        "this node is {node}, and keeps its role when it joins again; join with `--role {role}` and a token from `p2p token create --role {role}`, \
+         or make a {wanted} under a fresh --dir", role = .node.role
+    )]
+    OtherRole {
+        /// Who it is.
+        node: PeerIdentity,
+        /// What it was to join as.
+        wanted: Role,
     },
     /// The node lets nobody in.
     #[error("node {node_id} issues no tokens; run `p2p token create` on a coordinator")]

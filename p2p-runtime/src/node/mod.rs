@@ -9,6 +9,7 @@ mod address;
 mod attestation;
 mod autosave;
 mod builder;
+mod counting;
 mod enrol;
 mod error;
 mod large_buffers;
@@ -20,12 +21,14 @@ mod rotation;
 mod set_back;
 mod tokens;
 mod vault;
+mod withdrawal;
 
 use std::{fmt, sync::Arc};
 
 use p2p_client::{
     protocol::{NodeId, Role},
     proxy::Proxy,
+    revocation::Reason,
     wire::tls::RootKeyHash,
 };
 use tokio::sync::watch;
@@ -41,6 +44,7 @@ pub use rotation::ShareError;
 pub use set_back::{SetBack, SetBackBy, recover, restore};
 pub(crate) use tokens::publish_token_keys;
 pub use vault::StoreVault;
+pub use withdrawal::{RevokeNodeError, RevokedNode};
 
 use crate::{
     component::Components,
@@ -206,6 +210,14 @@ impl Node {
     /// The key is not here, the other is no coordinator, or it could not be reached.
     pub async fn share_root_key(&self, with: &NodeId) -> Result<(), ShareError> {
         self.rotator.share(with).await
+    }
+
+    /// Takes a node back, on a coordinator: its name, its key, and the issuing authorities of another coordinator.
+    ///
+    /// # Errors
+    /// [`RevokeNodeError`]; then nothing was revoked.
+    pub async fn revoke_node(&self, node_id: &NodeId, reason: Reason) -> Result<RevokedNode, RevokeNodeError> {
+        self.rotator.revoke_node(node_id.clone(), reason).await
     }
 
     /// The node's encrypted store.

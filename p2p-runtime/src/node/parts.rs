@@ -102,6 +102,7 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
         issuer: issuer.clone(),
         keys: enrolment.root_keys(ledger.clone()),
         renewer: renewer.clone(),
+        elsewhere: std::sync::Mutex::default(),
     });
 
     let handler = HttpHandler::default();

@@ -4,10 +4,14 @@
 //! What was said of the roots is in [`Roots`](crate::identity::Roots). This looks at it whenever it or the membership has changed, does the one thing that is to be done
 //! next, and looks again: so it goes on wherever the node was killed.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use p2p_client::{
-    protocol::{NodeId, NodeStatus, Role, UnixMillis},
+    audit::{Line, Outcome},
+    protocol::{NodeId, NodeStatus, Role},
     revocation::KeyHash,
     wire::{
         PeerRef,
@@ -16,21 +20,26 @@ use p2p_client::{
     },
 };
 use rand::RngExt;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::{
     context::Context,
     identity::{
         Issuer, Ledger, NodeIdentity, NodeKey, RootKeys, RotateError,
-        rotation::{self, Known, NoAuthority, NotShared, Presence, Progress, Rotation},
+        rotation::{self, NoAuthority, NotShared, Progress, Rotation},
     },
     network::{MemberEvent, Membership},
 };
 
-use super::renewer::{Renewer, other_coordinators};
+use super::{
+    counting::Elsewhere,
+    renewer::{Renewer, other_coordinators},
+};
 
 /// Under which name a coordinator says, in what it says of itself, of which roots it holds the key.
 const HELD_ROOTS: &str = "root_keys";
+/// The same, for the key of its own issuing authority.
+pub(super) const ISSUING_KEY: &str = "issuing_key";
 /// What failed is tried again after so long, and then ever later.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_mins(1);
@@ -50,6 +59,8 @@ pub(super) struct RotatorParts {
     /// On coordinators.
     pub(super) keys: Option<RootKeys>,
     pub(super) renewer: Renewer,
+    /// What other coordinators have issued.
+    pub(super) elsewhere: Mutex<Elsewhere>,
 }
 
 /// A node's part in the authorities of its cluster. Cheap to clone.
@@ -59,16 +70,38 @@ pub(crate) struct Rotator(Arc<RotatorParts>);
 /// What is remembered from one look to the next.
 struct Look {
     root: RootKeyHash,
-    said: Option<String>,
+    said: Option<Said>,
     failures: u32,
     /// When this node's turn to be reissued comes.
     turn: Option<Instant>,
     done_since: Option<Instant>,
+    /// When it was last counted who is certified anew, and when the other coordinators were last asked for that.
+    counted: Option<Instant>,
+    asked: Option<Instant>,
+    /// The root of which no older join token is open any more.
+    tokens_of: Option<RootKeyHash>,
+    /// When it is to be looked for revocations that have to be said again.
+    settles: Option<Instant>,
+}
+
+/// What a coordinator says of its keys: of which roots, and of which authority.
+#[derive(Default, PartialEq, Eq)]
+struct Said {
+    roots: String,
+    authority: Option<KeyHash>,
 }
 
 impl Rotator {
     pub(super) fn new(parts: RotatorParts) -> Self {
         Self(Arc::new(parts))
+    }
+
+    pub(super) fn parts(&self) -> &RotatorParts {
+        &self.0
+    }
+
+    pub(super) fn elsewhere(&self) -> MutexGuard<'_, Elsewhere> {
+        self.0.elsewhere.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Begins to change the cluster's root, or goes on.
@@ -78,6 +111,7 @@ impl Rotator {
 
     /// Drops the old root although nodes have not been reissued. Gives those.
     pub(crate) async fn finish(&self) -> Result<Progress, RotateError> {
+        self.ask_elsewhere().await;
         let progress = self.progress()?.ok_or(RotateError::NotBegun)?;
         self.keys()?.complete().await?;
         Ok(progress)
@@ -116,45 +150,23 @@ impl Rotator {
         holders.filter(|info| info.metadata.get(HELD_ROOTS).is_some_and(says)).map(|info| info.node_id.clone()).collect()
     }
 
-    /// How far the change of the root is; `None` where there is none.
-    pub(crate) fn progress(&self) -> Result<Option<Progress>, RotateError> {
-        let parts = &self.0;
-        let (roots, now) = (parts.ledger.roots(), UnixMillis::now());
-        let Some(next) = roots.known().next().map(|next| KeyHash::new(*next.key_hash().as_bytes())) else { return Ok(None) };
-        let mut nodes = BTreeMap::new();
-        let issued = match &parts.issuer {
-            Some(issuer) => issuer.all_issued(now).map_err(|error| RotateError::Records(error.to_string()))?,
-            None => Vec::new(),
-        };
-        let revoked = parts.ledger.revocations().set();
-        for node in issued {
-            let is_gone = node.has_left || revoked.is_revoked(&node.node_id, &node.key.into());
-            let presence = if is_gone { Presence::Gone } else { Presence::Away };
-            let has_shown = roots.has_shown_wanted(&node.node_id);
-            nodes.insert(node.node_id, Known { presence, has_shown, was_issued: node.root == Some(next) });
-        }
-        let members = parts.cx.membership().map(Membership::members);
-        for info in members.iter().flat_map(|members| members.iter()) {
-            let presence = match info.status {
-                NodeStatus::Dead => Presence::Away,
-                NodeStatus::Left | NodeStatus::Revoked => Presence::Gone,
-                _ => Presence::Here,
-            };
-            let is_me = info.node_id == *parts.cx.node_id();
-            let has_shown = if is_me { !roots.is_outdated() } else { roots.has_shown_wanted(&info.node_id) };
-            let was_issued = nodes.get(&info.node_id).is_some_and(|node| node.was_issued);
-            nodes.insert(info.node_id.clone(), Known { presence, has_shown, was_issued });
-        }
-        Ok(Some(Progress::of(&nodes)))
-    }
-
     /// Does what is to be done, for as long as the node runs.
     pub(super) async fn run(self) {
         let Some(membership) = self.0.cx.membership().cloned() else { return };
         let roots = self.0.ledger.roots().clone();
         let mut changed = roots.subscribe();
         let (_, mut events) = membership.subscribe();
-        let mut look = Look { root: roots.current().key_hash(), said: None, failures: 0, turn: None, done_since: None };
+        let mut look = Look {
+            root: roots.current().key_hash(),
+            said: None,
+            failures: 0,
+            turn: None,
+            done_since: None,
+            counted: None,
+            asked: None,
+            tokens_of: None,
+            settles: roots.known().completed().map(|_| Instant::now() + SETTLES),
+        };
         loop {
             let again = self.look(&mut look).await;
             let timer = async {
@@ -170,6 +182,7 @@ impl Rotator {
                     None => return,
                 },
                 () = timer => {}
+                () = at(look.settles) => look.settles = self.settle().await,
             }
         }
     }
@@ -185,14 +198,17 @@ impl Rotator {
 
     /// Does the next thing that is to be done. Gives when to look again, if nothing changes before.
     async fn look(&self, look: &mut Look) -> Option<Duration> {
-        self.after_the_drop(look).await;
+        self.after_the_drop(look);
+        let voided = self.void_outdated_tokens(look).await;
+        let authority = self.authority().await;
         self.publish(&mut look.said).await;
-        let done = match self.authority().await {
+        let done = match authority {
             Ok(()) => self.reissue(look).await,
             Err(error) => Err(error.to_string()),
         };
         match done {
-            Ok(None) => look.failures = 0,
+            Ok(None) if voided => look.failures = 0,
+            Ok(None) => return Some(LONGEST_RETRY),
             Ok(Some(wait)) => return Some(wait),
             Err(error) => {
                 look.failures += 1;
@@ -206,21 +222,16 @@ impl Rotator {
     }
 
     /// What there is to do once the old root is not trusted any more.
-    async fn after_the_drop(&self, look: &mut Look) {
+    fn after_the_drop(&self, look: &mut Look) {
         let roots = self.0.ledger.roots();
         let root = roots.current().key_hash();
         if std::mem::replace(&mut look.root, root) == root {
             return;
         }
         (look.turn, look.done_since, look.failures) = (None, None, 0);
+        // The others have heard of the drop by then.
+        look.settles = Some(Instant::now() + SETTLES);
         tracing::info!(%root, "the cluster has another root");
-        if let Some(issuer) = &self.0.issuer {
-            match issuer.void_open_tokens(|_| Ok(Vec::new())).await {
-                Ok(0) => {}
-                Ok(voided) => tracing::info!(voided, "open join tokens name the old root, and let nobody in any more"),
-                Err(error) => tracing::warn!(%error, "open join tokens name the old root, and still stand in the list"),
-            }
-        }
         if roots.is_outdated() {
             tracing::error!(
                 "this node was not certified anew before the cluster's old root was dropped, and no other node speaks with it; stop it, and join \
@@ -229,22 +240,55 @@ impl Rotator {
         }
     }
 
-    /// Says of which roots this node holds the key, if that has changed.
-    async fn publish(&self, said: &mut Option<String>) {
+    /// Has revocations that stand under the old root, and that its successor does not vouch for, said again. Gives when to look again.
+    async fn settle(&self) -> Option<Instant> {
+        match self.0.ledger.settle().await {
+            Ok(0) => return None,
+            Ok(left) => tracing::debug!(left, "revocations from before the change of the root wait to be said again"),
+            Err(error) => tracing::warn!(%error, "revocations from before the change of the root were not said again"),
+        }
+        Some(Instant::now() + LONGEST_RETRY)
+    }
+
+    /// Join tokens that name a root before this one let nobody in any more. Asked at each start, too: the node may have died right after the drop.
+    /// Says whether it is done.
+    async fn void_outdated_tokens(&self, look: &mut Look) -> bool {
+        let root = self.0.ledger.roots().current().key_hash();
+        let Some(issuer) = self.0.issuer.as_ref().filter(|_| look.tokens_of != Some(root)) else { return true };
+        match issuer.void_outdated_tokens().await {
+            Ok(voided) => {
+                look.tokens_of = Some(root);
+                if voided > 0 {
+                    tracing::info!(voided, "open join tokens name the old root, and let nobody in any more");
+                }
+                true
+            }
+            Err(error) => {
+                tracing::warn!(%error, "open join tokens name the old root, and still stand in the list; it is tried again");
+                false
+            }
+        }
+    }
+
+    /// Says of which roots this node holds the key, and by which key it issues, if that has changed.
+    async fn publish(&self, said: &mut Option<Said>) {
         let (Some(keys), Some(membership)) = (&self.0.keys, self.0.cx.membership()) else { return };
         let known = self.0.ledger.roots().known();
         let trusted = std::iter::once(known.current()).chain(known.next());
         let held: Vec<_> =
             trusted.filter(|root| keys.is_held(root).unwrap_or(false)).map(|root| root.key_hash().to_string()).collect();
-        let held = held.join(" ");
-        if said.as_ref() == Some(&held) || said.is_none() && held.is_empty() {
+        let now = Said { roots: held.join(" "), authority: self.0.issuer.as_ref().and_then(Issuer::authority_key) };
+        if said.as_ref() == Some(&now) || said.is_none() && now == Said::default() {
             return;
         }
-        let text = held.clone();
-        let done = membership.update_me(move |me| drop(me.metadata.insert(HELD_ROOTS.to_owned(), text))).await;
-        match done {
-            Ok(()) => *said = Some(held),
-            Err(error) => tracing::warn!(%error, "that this node holds the root key was not made known"),
+        let (roots, authority) = (now.roots.clone(), now.authority.map(|key| key.to_string()).unwrap_or_default());
+        let done = membership.update_me(move |me| {
+            me.metadata.insert(HELD_ROOTS.to_owned(), roots);
+            me.metadata.insert(ISSUING_KEY.to_owned(), authority);
+        });
+        match done.await {
+            Ok(()) => *said = Some(now),
+            Err(error) => tracing::warn!(%error, "which keys this node holds was not made known"),
         }
     }
 
@@ -262,7 +306,10 @@ impl Rotator {
             Some(cert) => cert,
             None => self.ask_others(&key).await?,
         };
+        let public = KeyHash::from(key.public().thumbprint());
         issuer.adopt_authority(key, cert).await.map_err(|error| failed(&error))?;
+        let line = Line::new("this node", "get an issuing authority", Outcome::Done);
+        line.whom(format_args!("key {public}")).from("here").write();
         tracing::info!(node = %me, "this coordinator issues certificates by an authority of its own");
         Ok(())
     }
@@ -304,8 +351,23 @@ impl Rotator {
 
     /// Drops the old root when nobody is missing any more.
     async fn complete(&self, look: &mut Look) -> Option<Duration> {
-        let keys = self.0.keys.as_ref().filter(|keys| keys.can_complete())?;
-        let progress = match self.progress() {
+        let keys = self.0.keys.as_ref().filter(|_| self.0.ledger.roots().known().next().is_some())?;
+        // Each certificate that is shown is an event; who is missing is counted once for many.
+        let early = look.counted.map_or(Duration::ZERO, |at| FIRST_RETRY.saturating_sub(at.elapsed()));
+        if !early.is_zero() {
+            return Some(early);
+        }
+        look.counted = Some(Instant::now());
+        if !keys.can_complete() {
+            return None;
+        }
+        if look.asked.is_none_or(|at| at.elapsed() >= SETTLES) {
+            self.ask_elsewhere().await;
+            look.asked = Some(Instant::now());
+        }
+        let this = self.clone();
+        let counted = tokio::task::spawn_blocking(move || this.progress()).await;
+        let progress = match counted.map_err(|lost| RotateError::Records(lost.to_string())).flatten() {
             Ok(progress) => progress?,
             Err(error) => {
                 tracing::warn!(%error, "it cannot be told how far the change of the root is");
@@ -328,6 +390,14 @@ impl Rotator {
                 Some(LONGEST_RETRY)
             }
         }
+    }
+}
+
+/// Waits until then; without a time, for ever.
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -3,12 +3,9 @@
 use std::time::SystemTime;
 
 use futures::future::BoxFuture;
-use p2p_client::{
-    revocation::ChainKeys,
-    wire::{
-        net::BoxStream,
-        tls::{ALPN_GOSSIP, ALPN_H2, ALPN_HTTP1, ChannelBinding, PeerIdentity, TlsError},
-    },
+use p2p_client::wire::{
+    net::BoxStream,
+    tls::{ALPN_GOSSIP, ALPN_H2, ALPN_HTTP1, ChannelBinding, PeerIdentity, TlsError, Usage},
 };
 use rustls_pki_types::CertificateDer;
 
@@ -80,12 +77,14 @@ impl Handshake for ServerTls {
             };
             let binding = Some(accepted.channel_binding()?);
             let (expires, certificate) = (accepted.expires(), accepted.certificate().cloned());
-            let keys = ChainKeys::of_chain(accepted.chain());
-            let stream: BoxStream = match (&accepted.peer, keys) {
-                (Some(peer), Some(keys)) => Box::new(self.material().revocations().guard(accepted.stream, &peer.node_id, keys)),
-                _ => Box::new(accepted.stream),
+            let chain = accepted.chain().to_vec();
+            let (peer, stream): (_, BoxStream) = if accepted.peer.is_some() {
+                let (peer, stream) = self.material().guard(accepted.stream, &chain, Usage::Client)?;
+                (Some(peer), Box::new(stream))
+            } else {
+                (None, Box::new(accepted.stream))
             };
-            Ok(Secured { stream, protocol, peer: accepted.peer, expires, certificate, binding })
+            Ok(Secured { stream, protocol, peer, expires, certificate, binding })
         })
     }
 }

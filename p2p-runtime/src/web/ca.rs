@@ -4,21 +4,23 @@ use std::sync::Arc;
 
 use axum::{
     Extension, Json,
-    body::to_bytes,
+    body::{Body, to_bytes},
     extract::{Request, State},
 };
 use http::StatusCode;
+use http_body_util::BodyExt;
 use p2p_client::{
     protocol::{ClusterId, ErrorCode, NodeId, Role, RpcError, UnixMillis},
     revocation::KeyHash,
     wire::tls::{PeerIdentity, TrustedRoot, peer_identity},
 };
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use crate::{
     identity::{
-        PublicKey, RotateError,
-        rotation::{AuthorityReply, AuthorityRequest, Progress, RootHandover, Rotation},
+        Issuer, PublicKey, RotateError,
+        rotation::{AllIssued, AuthorityReply, AuthorityRequest, Progress, RootHandover, Rotation},
         validity,
     },
     node::ShareError,
@@ -74,6 +76,8 @@ pub struct AuthorityShown {
     pub until: UnixMillis,
     /// The fingerprint of the root that it stands under.
     pub root: KeyHash,
+    /// The SHA-256 of its public key: who has this key makes nodes of any name, until it is revoked.
+    pub key: Option<KeyHash>,
 }
 
 /// A change of the root that is under way.
@@ -140,14 +144,15 @@ pub(super) async fn show(State(state): State<Arc<WebState>>, requester: Requeste
         }
         _ => None,
     };
-    let authority = state.issuer.as_ref().and_then(crate::identity::Issuer::authority);
+    let authority = state.issuer.as_ref().and_then(Issuer::authority);
+    let key = state.issuer.as_ref().and_then(Issuer::authority_key);
     Ok(Json(CaReply {
         cluster: known.current().cluster().clone(),
         node_id: state.cx.node_id().clone(),
         role: state.cx.role(),
         root: root_shown(&state, known.current())?,
         since: known.completed().map(|(at, by)| (at, by.clone())),
-        authority: authority.map(|(until, root)| AuthorityShown { until, root }),
+        authority: authority.map(|(until, root)| AuthorityShown { until, root, key }),
         rotation,
     }))
 }
@@ -224,6 +229,7 @@ pub(super) async fn authority(
     let body = to_bytes(request.into_body(), MAX_REQUEST).await.map_err(|error| unreadable(&error))?;
     let request: AuthorityRequest = serde_json::from_slice(&body).map_err(|error| unreadable(&error))?;
     let key = PublicKey::from_request(&request.csr).map_err(|error| unreadable(&error))?;
+    let whom = format!("key {}", KeyHash::from(key.thumbprint()));
     let issued = match state.rotator.keys() {
         Ok(keys) => keys.issue_authority(peer.node_id, key).await.map_err(|error| refusal(&error))?,
         Err(_) => None,
@@ -232,8 +238,35 @@ pub(super) async fn authority(
         let text = "this coordinator does not hold the root key; `p2p ca show` says which do";
         return Err(Refusal(StatusCode::CONFLICT, RpcError::new(ErrorCode::INVALID_REQUEST, text)));
     };
-    state.cx.audit().done::<RotateError>(requester.subject("ca authority"), Ok(""));
+    state.cx.audit().done::<RotateError>(requester.subject("ca authority").to(&whom), Ok(""));
     Ok(Json(AuthorityReply { certificate: certificate.to_vec() }))
+}
+
+/// Tells another coordinator which nodes this one has issued certificates for: it is not to drop the old root without them.
+pub(super) async fn issued(
+    State(state): State<Arc<WebState>>,
+    requester: Requester,
+    shown: Option<Extension<ShownCertificate>>,
+) -> Result<Json<AllIssued>, Refusal> {
+    coordinator(&state, &requester, shown, "ca issued")?;
+    let Some(issuer) = state.issuer.clone() else { return Ok(Json(AllIssued::default())) };
+    let read = tokio::task::spawn_blocking(move || issuer.all_issued(UnixMillis::now())).await;
+    let records = |error: &dyn std::fmt::Display| refusal(&RotateError::Records(error.to_string()));
+    read.map_err(|lost| records(&lost))?.map(Json).map_err(|error| records(&error))
+}
+
+/// Reads a body with secrets into memory that is wiped, and that does not grow and so leaves no copies.
+async fn secret_body(mut body: Body) -> Result<Zeroizing<Vec<u8>>, Refusal> {
+    let mut whole = Zeroizing::new(Vec::with_capacity(MAX_REQUEST));
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| unreadable(&error))?;
+        let Some(data) = frame.data_ref() else { continue };
+        if whole.len() + data.len() > MAX_REQUEST {
+            return Err(unreadable(&format_args!("it has more than {MAX_REQUEST} bytes")));
+        }
+        whole.extend_from_slice(data);
+    }
+    Ok(whole)
 }
 
 /// Takes root keys that another coordinator hands over: those of roots that are trusted here, and no others.
@@ -244,7 +277,7 @@ pub(super) async fn take_root_key(
     request: Request,
 ) -> Result<Json<serde_json::Value>, Refusal> {
     coordinator(&state, &requester, shown, "ca share")?;
-    let body = to_bytes(request.into_body(), MAX_REQUEST).await.map_err(|error| unreadable(&error))?;
+    let body = secret_body(request.into_body()).await?;
     let RootHandover(offered) = RootHandover::decode(&body).ok_or_else(|| unreadable(&"it holds no keys"))?;
     let keys = state.rotator.keys().map_err(|_| {
         let text = "this node is a worker, and only coordinators hold the root key";

@@ -10,7 +10,10 @@ use p2p_client::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::identity::{Issuer, RevokeError, TokenId, TokenRecord};
+use crate::{
+    identity::{Issuer, RevokeError, TokenId, TokenRecord},
+    node::{RevokeNodeError, RevokedNode},
+};
 
 use super::{
     requester::{Refusal, Requester},
@@ -60,6 +63,12 @@ pub struct RevokeReply {
     /// Other nodes that are out with it: it had let them in again after they were revoked.
     #[serde(default)]
     pub out_again: BTreeSet<NodeId>,
+    /// Nodes that are out with it, as it had issued their certificates: they join again in their folders.
+    #[serde(default)]
+    pub stranded: BTreeSet<NodeId>,
+    /// Its issuing authorities that are still in force, as this node's own certificate stands on them.
+    #[serde(default)]
+    pub kept: BTreeSet<KeyHash>,
 }
 
 /// A revocation, for reading.
@@ -90,42 +99,35 @@ pub(super) async fn revoke(
     requester.must_be_operator(&state, "/admin/revoke")?;
     let (whom, reason) = (request.what.to_string(), request.reason.clone());
     let named = if let RevokeWhat::Node(node_id) = &request.what { Some(node_id.clone()) } else { None };
-    let (subjects, known) = subjects(&state, request.what)?;
     let before = state.ledger.revocations().set();
-    let made = state.ledger.revoke(subjects, request.reason).await;
-    state.cx.audit().done(requester.subject("revoke").to(&whom), made.as_ref().map(|_| reason.as_str()));
-    let made = made.map_err(|error| refusal(&error))?;
+    let done = carry_out(&state, request).await;
+    state.cx.audit().done(requester.subject("revoke").to(&whom), done.as_ref().map(|_| reason.as_str()));
+    let RevokedNode { made, is_known, stranded, kept } = done.map_err(|error| match error {
+        RevokeNodeError::Revoke(error) => refusal(&error),
+        other => internal(other),
+    })?;
     let out_again = out_again(&before, &state.ledger.revocations().set(), named.as_ref());
-    Ok(Json(RevokeReply { made: made.iter().map(RevocationInfo::from).collect(), known, out_again }))
+    let made = made.iter().map(RevocationInfo::from).collect();
+    Ok(Json(RevokeReply { made, known: is_known, out_again, stranded, kept }))
+}
+
+async fn carry_out(state: &WebState, RevokeRequest { what, reason }: RevokeRequest) -> Result<RevokedNode, RevokeNodeError> {
+    let (subject, is_known) = match what {
+        RevokeWhat::Node(node_id) => return state.rotator.revoke_node(node_id, reason).await,
+        RevokeWhat::Key(key) => (Subject::Key { key }, true),
+        RevokeWhat::Token(id) => {
+            let record = state.issuer.iter().flat_map(Issuer::tokens).find(|record| record.id == id);
+            let expires = record.as_ref().map(|record| record.expires);
+            (Subject::JoinToken { id: id.to_string(), expires }, record.is_some())
+        }
+    };
+    let made = state.ledger.revoke(vec![subject], reason).await?;
+    Ok(RevokedNode { made, is_known, stranded: BTreeSet::new(), kept: BTreeSet::new() })
 }
 
 /// The nodes that are revoked now and were not before, but for the one that was meant.
 fn out_again(before: &RevocationSet, after: &RevocationSet, meant: Option<&NodeId>) -> BTreeSet<NodeId> {
     after.nodes().filter(|node_id| Some(*node_id) != meant && before.revoked_at(node_id).is_none()).cloned().collect()
-}
-
-/// What to say to take this back, and whether this node has heard of it.
-fn subjects(state: &WebState, what: RevokeWhat) -> Result<(Vec<Subject>, bool), Refusal> {
-    match what {
-        RevokeWhat::Node(node_id) => {
-            let issued = match &state.issuer {
-                Some(issuer) => issuer.issued(&node_id).map_err(internal)?,
-                None => None,
-            };
-            let is_member = state.cx.membership().is_some_and(|membership| membership.members().get(&node_id).is_some());
-            let known = issued.is_some() || is_member;
-            let mut subjects = vec![Subject::Node { node_id }];
-            // Its key, too: another coordinator may be renewing its certificate at this moment.
-            subjects.extend(issued.map(|issued| Subject::Key { key: issued.key.into() }));
-            Ok((subjects, known))
-        }
-        RevokeWhat::Key(key) => Ok((vec![Subject::Key { key }], true)),
-        RevokeWhat::Token(id) => {
-            let record = state.issuer.iter().flat_map(Issuer::tokens).find(|record| record.id == id);
-            let expires = record.as_ref().map(|record| record.expires);
-            Ok((vec![Subject::JoinToken { id: id.to_string(), expires }], record.is_some()))
-        }
-    }
 }
 
 pub(super) async fn revocations(

@@ -97,6 +97,7 @@ pub(super) fn routes(state: Arc<WebState>) -> Router {
         .route(renewal::PATH, post(joining::cert_renew))
         .route(rotation::AUTHORITY_PATH, post(ca::authority))
         .route(rotation::ROOT_PATH, post(ca::take_root_key))
+        .route(rotation::ISSUED_PATH, post(ca::issued))
         .fallback(documents::unknown_route)
         .layer(from_fn_with_state(state.clone(), limiting::limit))
         .with_state(state)

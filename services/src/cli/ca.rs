@@ -107,6 +107,7 @@ fn table(ca: &CaReply, now: UnixMillis) -> String {
         (None, Role::Coordinator) => "none yet: it waits for a coordinator that holds the root key".to_owned(),
         (None, _) => "none: this node is a worker".to_owned(),
     };
+    let key = ca.authority.as_ref().and_then(|authority| authority.key);
     let mut rows = vec![
         ("cluster", ca.cluster.to_string()),
         ("root", format!("sha256:{}", ca.root.fingerprint)),
@@ -115,6 +116,7 @@ fn table(ca: &CaReply, now: UnixMillis) -> String {
         ("root key", held_by(&ca.root, &ca.node_id)),
         ("issues", authority),
     ];
+    rows.extend(key.map(|key| ("by key", key.to_string())));
     if let Some(rotation) = &ca.rotation {
         let RotationShown { next, begun, by, .. } = rotation;
         rows.extend([
@@ -140,8 +142,11 @@ fn standing(rotation: &RotationShown) -> String {
     let progress = &rotation.progress;
     let (nodes, missing) = (progress.nodes, progress.missing.len());
     let done = format!("{} of {nodes} nodes", nodes - missing.min(nodes));
+    let unasked: Vec<_> = progress.unasked.iter().map(ToString::to_string).collect();
+    let unasked =
+        if unasked.is_empty() { String::new() } else { format!("; not known whom {} let in (away)", unasked.join(", ")) };
     if missing == 0 {
-        return done;
+        return format!("{done}{unasked}");
     }
     let name = |node: &p2p_runtime::identity::rotation::Missing| {
         if node.is_away { format!("{} (away)", node.node_id) } else { node.node_id.to_string() }
@@ -150,7 +155,7 @@ fn standing(rotation: &RotationShown) -> String {
     if missing > NAMES {
         names.push(format!("{} more", missing - NAMES));
     }
-    format!("{done}; missing: {}", names.join(", "))
+    format!("{done}; missing: {}{unasked}", names.join(", "))
 }
 
 async fn rotate(args: RotateArgs, socket: &Socket<'_>, invocation: &Invocation) -> Result<(), CliError> {
@@ -200,8 +205,7 @@ async fn follow(from: &str, socket: &Socket<'_>, invocation: &Invocation) -> Res
             let now = standing(rotation);
             if now != said && invocation.format == Format::Table {
                 output::line(format!("certified anew: {now}"));
-                let only_away =
-                    !rotation.progress.missing.is_empty() && rotation.progress.missing.iter().all(|node| node.is_away);
+                let only_away = !rotation.progress.is_done() && rotation.progress.missing.iter().all(|node| node.is_away);
                 if only_away {
                     output::line(format!(
                         "Waiting for nodes that are away: start them, take them out with `{}`, or leave them behind with `{}`.",
@@ -217,6 +221,13 @@ async fn follow(from: &str, socket: &Socket<'_>, invocation: &Invocation) -> Res
 }
 
 fn report_left_behind(left: &p2p_runtime::identity::rotation::Progress, invocation: &Invocation) {
+    if !left.unasked.is_empty() {
+        let names: Vec<_> = left.unasked.iter().map(ToString::to_string).collect();
+        output::line(format!(
+            "{} could not be asked: nodes that only these coordinators have let in may be left behind, too.",
+            names.join(", ")
+        ));
+    }
     if left.missing.is_empty() {
         return;
     }
@@ -280,10 +291,13 @@ mod tests {
             next: next.clone(),
             begun: UnixMillis(0),
             by: "c".parse().unwrap(),
-            progress: Progress { nodes: 300, missing },
+            progress: Progress { nodes: 300, missing, unasked: vec![] },
         };
         assert_eq!(standing(&rotation(missing(0))), "300 of 300 nodes");
         assert_eq!(standing(&rotation(missing(2))), "298 of 300 nodes; missing: w-0 (away), w-1");
         assert!(standing(&rotation(missing(100))).ends_with("w-7, 92 more"));
+        let mut unasked = rotation(missing(0));
+        unasked.progress.unasked.push("d".parse().unwrap());
+        assert_eq!(standing(&unasked), "300 of 300 nodes; not known whom d let in (away)");
     }
 }

@@ -57,6 +57,10 @@ pub(super) struct JoinArgs {
     #[arg(long, value_name = "ROLE", default_value_t = Role::Worker)]
     role: Role,
 
+    /// Join again although this node's own certificate looks good: where the coordinator that issued it was revoked
+    #[arg(long)]
+    again: bool,
+
     #[command(flatten)]
     node: NodeArgs,
     #[command(flatten)]
@@ -78,6 +82,7 @@ pub(super) async fn run(
     let NodeArgs { node_id, advertise, listen, capabilities } = args.node;
     let options = JoinClusterOptions {
         role: args.role,
+        again: args.again,
         node_id,
         advertise,
         listen,

@@ -104,7 +104,9 @@ pub(super) async fn revoke(request: RevokeRequest, invocation: &Invocation) -> R
 fn report(what: &RevokeWhat, reply: &RevokeReply, invocation: &Invocation) {
     let name = what.to_string();
     match invocation.format {
-        Format::Json => output::json_line(&json!({ "revoked": reply.made, "known": reply.known, "out_again": reply.out_again })),
+        Format::Json => output::json_line(
+            &json!({ "revoked": reply.made, "known": reply.known, "out_again": reply.out_again, "stranded": reply.stranded, "kept": reply.kept }),
+        ),
         Format::Table if reply.made.is_empty() => output::line(format!("{name} was revoked before; nothing has changed.")),
         Format::Table => {
             output::line(format!(
@@ -122,6 +124,22 @@ fn report(what: &RevokeWhat, reply: &RevokeReply, invocation: &Invocation) {
                     ));
                 }
                 RevokeWhat::Key(_) | RevokeWhat::Token(_) => {}
+            }
+            if !reply.stranded.is_empty() {
+                let names: Vec<_> = reply.stranded.iter().map(ToString::to_string).collect();
+                output::line(format!(
+                    "Out with it, as it had issued their certificates: {}. Each joins again in its own folder, with `{}` and a token that `{}` makes \
+                     here; it keeps its id.",
+                    names.join(", "),
+                    invocation.command("join --again ADDR"),
+                    invocation.command("token create"),
+                ));
+            }
+            for key in &reply.kept {
+                output::line(format!(
+                    "Still in force is its issuing authority {key}: this node's own certificate stands on it. Revoke it on another coordinator: `{}`.",
+                    invocation.command(&format!("node revoke --key {key}")),
+                ));
             }
             for node_id in &reply.out_again {
                 let again = invocation.command(&format!("token create --node-id {node_id}"));

@@ -16,6 +16,7 @@ use super::{
         error::IdentityError,
         join::Refused,
         key::{NodeKey, PublicKey},
+        rotation::AllIssued,
         vault::{Change, VaultError},
     },
     ISSUING_CERT, ISSUING_KEY, Inner, IssuedNode, Issuer, NODES, TokenTable, approving, lock, node_change, tokens_change,
@@ -63,6 +64,20 @@ impl Inner {
         Ok(voided)
     }
 
+    fn void_outdated_tokens(&self) -> Result<usize, VaultError> {
+        let _writing = lock(&self.writing);
+        let mut next = TokenTable::clone(&self.tokens.load());
+        let known = self.ledger.roots().known();
+        // A record from before tokens had their root noted is told by its age.
+        let since = known.completed().map(|(at, _)| at);
+        let voided = next.void_outdated(key_of(known.current()), since, (self.options.clock)());
+        if voided > 0 {
+            self.vault.update(vec![tokens_change(&next)?])?;
+            self.tokens.store(Arc::new(next));
+        }
+        Ok(voided)
+    }
+
     fn note_left(&self, node_id: &NodeId) -> Result<(), Refused> {
         let _writing = lock(&self.writing);
         let Some(node) = self.bound(node_id)? else { return Ok(()) };
@@ -75,6 +90,11 @@ impl Issuer {
     pub fn authority(&self) -> Option<(UnixMillis, KeyHash)> {
         let (ca, root) = self.0.ca(None).ok()?;
         super::super::ca::validity(ca.certificate()).ok().map(|(_, until)| (until, root))
+    }
+
+    /// The key of this coordinator's authority.
+    pub fn authority_key(&self) -> Option<KeyHash> {
+        self.0.ca(None).ok().map(|(ca, _)| ca.key().public().thumbprint().into())
     }
 
     /// Whether it needs an authority under the root under which certificates are to be made.
@@ -118,24 +138,39 @@ impl Issuer {
         self.blocking(move |inner| inner.void_open_tokens(more)).await.flatten()
     }
 
+    /// Takes back the open tokens that name another root than the one that is trusted. Gives how many there were.
+    ///
+    /// # Errors
+    /// The store fails; the tokens then still stand in the list.
+    pub(crate) async fn void_outdated_tokens(&self) -> Result<usize, VaultError> {
+        self.blocking(Inner::void_outdated_tokens).await.flatten()
+    }
+
     /// Notes that a node has left for good, so that nobody waits for it.
     pub(crate) async fn note_left(&self, node_id: NodeId) -> Result<(), Refused> {
         self.blocking(move |inner| inner.note_left(&node_id)).await.unwrap_or_else(|lost| Err(lost.into()))
     }
 
-    /// All nodes whose certificates this coordinator issued and are still valid at `now`.
+    /// All nodes whose certificates this coordinator issued and are still valid at `now`, and those whose records are damaged.
     ///
     /// # Errors
-    /// The store fails, or a record is damaged.
-    pub(crate) fn all_issued(&self, now: UnixMillis) -> Result<Vec<IssuedNode>, Refused> {
-        let mut nodes = Vec::new();
+    /// The store fails.
+    pub(crate) fn all_issued(&self, now: UnixMillis) -> Result<AllIssued, VaultError> {
+        let (mut nodes, mut damaged) = (Vec::new(), Vec::new());
         for path in self.0.vault.list(NODES)? {
             let name = path.strip_prefix(NODES).and_then(|name| name.strip_suffix(".json"));
             let Some(node_id) = name.and_then(|name| name.parse().ok()) else { continue };
-            nodes.extend(self.0.bound(&node_id)?);
+            let Some(stored) = self.0.vault.get(&path)? else { continue };
+            match serde_json::from_slice::<IssuedNode>(&stored) {
+                Ok(node) => nodes.push(node),
+                Err(error) => {
+                    tracing::error!(%node_id, %error, "the record of this node is damaged");
+                    damaged.push(node_id);
+                }
+            }
         }
         let life = u64::try_from(NODE_VALIDITY.as_millis()).unwrap_or(u64::MAX);
         nodes.retain(|node| node.issued.0.saturating_add(life) > now.0);
-        Ok(nodes)
+        Ok(AllIssued { nodes, damaged })
     }
 }

@@ -1,5 +1,7 @@
 //! What a node knows to be revoked, durably: one entry of the store for each statement.
 
+mod settling;
+
 use std::{
     collections::BTreeMap,
     fmt,
@@ -179,6 +181,11 @@ impl Ledger {
     /// The store fails; then nothing is forgotten.
     pub async fn forget_expired(&self) -> Result<(), RevokeError> {
         self.blocking(Inner::forget_expired).await.unwrap_or_else(|lost| Err(lost.into()))
+    }
+
+    /// Whether this node's certificate would be worth nothing without this key, so that it cannot revoke it.
+    pub(crate) fn stands_on(&self, key: &KeyHash) -> bool {
+        self.0.stands_on(key)
     }
 
     /// Those of these statements that are here.

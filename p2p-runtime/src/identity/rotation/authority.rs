@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 use super::super::{
     NodeIdentity, codec,
     http::{self, HttpConnection},
+    issuer::IssuedNode,
     join::{MAX_REPLY, Refused},
     key::NodeKey,
 };
@@ -23,6 +24,10 @@ use super::super::{
 pub(crate) const AUTHORITY_PATH: &str = "/internal/ca/authority";
 /// Where the root key is handed over: `POST`, [`RootHandover`].
 pub(crate) const ROOT_PATH: &str = "/internal/ca/root";
+/// Where a coordinator asks another for the nodes that it has issued certificates for: `POST`, nothing; [`AllIssued`].
+pub(crate) const ISSUED_PATH: &str = "/internal/ca/issued";
+/// The largest answer to that, in bytes: some hundred for each node.
+const MAX_ISSUED: usize = 64 * 1024 * 1024;
 /// How long one exchange may take.
 const STEP_TIME: Duration = Duration::from_secs(15);
 
@@ -40,6 +45,15 @@ pub(crate) struct AuthorityReply {
     /// DER.
     #[serde(with = "codec::base64_vec")]
     pub(crate) certificate: Vec<u8>,
+}
+
+/// The nodes that a coordinator has issued certificates for.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct AllIssued {
+    /// Those whose certificates are still valid.
+    pub(crate) nodes: Vec<IssuedNode>,
+    /// Those of which nothing more can be told: their records are damaged.
+    pub(crate) damaged: Vec<NodeId>,
 }
 
 /// Root keys on their way: each as its length (2 bytes, big-endian) and its PKCS #8 form. No text is made of them, which nobody would wipe.
@@ -126,10 +140,23 @@ pub(crate) async fn ask_for_authority(
     let body = serde_json::to_vec(&AuthorityRequest { csr }).map_err(|error| failed(error.to_string()))?;
     let exchange = async {
         let (mut http, _) = http::to_node(network, identity, coordinator).await?;
-        post::<AuthorityReply>(&mut http, AUTHORITY_PATH, body.into()).await
+        post::<AuthorityReply>(&mut http, AUTHORITY_PATH, body.into(), MAX_REPLY).await
     };
     let reply = within(exchange).await.map_err(failed)?;
     Ok(CertificateDer::from(reply.certificate))
+}
+
+/// Asks a coordinator which nodes it has issued certificates for.
+pub(crate) async fn ask_for_issued(
+    network: &Arc<dyn Network>,
+    identity: &NodeIdentity,
+    coordinator: &PeerRef,
+) -> Result<AllIssued, String> {
+    let exchange = async {
+        let (mut http, _) = http::to_node(network, identity, coordinator).await?;
+        post::<AllIssued>(&mut http, ISSUED_PATH, Bytes::new(), MAX_ISSUED).await
+    };
+    within(exchange).await
 }
 
 /// Hands these root keys to another coordinator, which has to show a coordinator's certificate.
@@ -147,7 +174,7 @@ pub(crate) async fn hand_over(
         }
         // Wiped when it has been sent.
         let body = Bytes::from_owner(RootHandover(keys).encode());
-        post::<serde_json::Value>(&mut http, ROOT_PATH, body).await.map(|_| true)
+        post::<serde_json::Value>(&mut http, ROOT_PATH, body, MAX_REPLY).await.map(|_| true)
     };
     match within(exchange).await {
         Ok(true) => Ok(()),
@@ -160,8 +187,8 @@ async fn within<T>(exchange: impl Future<Output = Result<T, String>>) -> Result<
     tokio::time::timeout(STEP_TIME, exchange).await.unwrap_or_else(|_| Err("it did not answer".into()))
 }
 
-async fn post<T: DeserializeOwned>(http: &mut HttpConnection, path: &str, body: Bytes) -> Result<T, String> {
-    let response = http.request(Method::POST, path, body, MAX_REPLY).await.map_err(|error| error.to_string())?;
+async fn post<T: DeserializeOwned>(http: &mut HttpConnection, path: &str, body: Bytes, limit: usize) -> Result<T, String> {
+    let response = http.request(Method::POST, path, body, limit).await.map_err(|error| error.to_string())?;
     if response.status.is_success() {
         return serde_json::from_slice(&response.body).map_err(|error| error.to_string());
     }

@@ -20,7 +20,7 @@ use super::{
         revocation::Ledger,
         vault::{Change, Vault, VaultError},
     },
-    RefusedRoot, Roots, SignedAnnouncement, SignedCompletion, Succession, Told,
+    GrantedAuthority, RefusedRoot, Roots, SignedAnnouncement, SignedCompletion, Succession, Told,
     roots::NotLearned,
     said::{Occasion, key_of},
 };
@@ -213,6 +213,7 @@ impl RootKeys {
     }
 
     /// Makes a coordinator's issuing authority, under the root under which certificates are to be made; `None` where that root's key is not here.
+    /// Whose it is, is durable when this returns: it is revoked with its coordinator.
     ///
     /// # Errors
     /// [`RotateError`]
@@ -225,9 +226,18 @@ impl RootKeys {
             let known = this.roots().known();
             let Some(root) = this.holds(known.wanted())? else { return Ok(None) };
             let now = UnixTime::since_unix_epoch(Duration::from_millis((this.clock)().0));
-            Ok(Some(root.issue_authority(&coordinator, &key, now)?))
+            let certificate = root.issue_authority(&coordinator, &key, now)?;
+            let (key, root) = (key.thumbprint().into(), key_of(root.root()));
+            let granted = GrantedAuthority { node_id: coordinator, key, root, at: (this.clock)() };
+            this.vault.update(vec![granted.change()?])?;
+            Ok(Some(certificate))
         })
         .await
+    }
+
+    /// The authorities that were made here, whosever they are.
+    pub(crate) async fn granted(&self) -> Result<Vec<GrantedAuthority>, RotateError> {
+        self.blocking(|this| Ok(GrantedAuthority::all(&*this.vault)?)).await
     }
 
     /// The keys that are here of roots that are trusted, for another coordinator.

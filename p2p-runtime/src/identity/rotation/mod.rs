@@ -10,6 +10,7 @@
 //! what was said (`network/revocations/roots.rs`), and is not trusted with it.
 
 mod authority;
+mod granted;
 mod holder;
 mod progress;
 mod roots;
@@ -19,13 +20,15 @@ mod succession;
 mod tests;
 
 pub(crate) use authority::{
-    AUTHORITY_PATH, AuthorityReply, AuthorityRequest, ROOT_PATH, RootHandover, ask_for_authority, hand_over,
+    AUTHORITY_PATH, AllIssued, AuthorityReply, AuthorityRequest, ISSUED_PATH, ROOT_PATH, RootHandover, ask_for_authority,
+    ask_for_issued, hand_over,
 };
 pub use authority::{NoAuthority, NotShared};
+pub use granted::GrantedAuthority;
 pub use holder::{RootKeys, RotateError, Rotation};
 pub use progress::{Known, Missing, Presence, Progress};
 pub use roots::Roots;
-pub(crate) use roots::forget_succession;
+pub(crate) use roots::begin_anew;
 pub(super) use roots::load_succession;
 pub use said::{Announcement, Completion, RefusedRoot, SignedAnnouncement, SignedCompletion, Told};
 pub use succession::Succession;

@@ -1,6 +1,6 @@
 //! How far a change of the root is: a pure function of what is known of each node.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use p2p_client::protocol::NodeId;
 use serde::{Deserialize, Serialize};
@@ -43,6 +43,9 @@ pub struct Progress {
     pub nodes: usize,
     /// Those that were not reissued, in the order of their ids.
     pub missing: Vec<Missing>,
+    /// The other coordinators that could not be asked which nodes they have let in, in the order of their ids.
+    #[serde(default)]
+    pub unasked: Vec<NodeId>,
 }
 
 impl Progress {
@@ -55,12 +58,19 @@ impl Progress {
         let missing = missing
             .map(|(node_id, known)| Missing { node_id: node_id.clone(), is_away: known.presence == Presence::Away })
             .collect();
-        Self { nodes: there().count(), missing }
+        Self { nodes: there().count(), missing, unasked: Vec::new() }
     }
 
-    /// Whether everybody was reissued.
+    /// The same, without the records of these coordinators.
+    #[must_use]
+    pub fn without(mut self, unasked: BTreeSet<NodeId>) -> Self {
+        self.unasked = unasked.into_iter().collect();
+        self
+    }
+
+    /// Whether everybody was reissued, as all coordinators know it.
     pub fn is_done(&self) -> bool {
-        self.missing.is_empty()
+        self.missing.is_empty() && self.unasked.is_empty()
     }
 }
 
@@ -86,5 +96,7 @@ mod tests {
         let missing: Vec<_> = progress.missing.iter().map(|node| (node.node_id.as_str(), node.is_away)).collect();
         assert_eq!((progress.nodes, missing), (5, vec![("b", false), ("d", true)]));
         assert!(!progress.is_done() && Progress::of(&BTreeMap::new()).is_done());
+        let unasked = Progress::of(&BTreeMap::new()).without(["c".parse().unwrap()].into());
+        assert!(!unasked.is_done(), "another coordinator may have let in nodes that nobody here knows");
     }
 }

@@ -1,7 +1,7 @@
 //! What a node knows of the cluster's roots, durably and in force: one entry of the store, and the TLS material.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -18,8 +18,9 @@ use tokio::sync::watch;
 
 use super::{
     super::{
+        ca::is_signed_by,
         error::IdentityError,
-        issuer::{NEXT_ROOT_KEY, ROOT_KEY},
+        issuer::{ISSUING_CERT, ISSUING_KEY, NEXT_ROOT_KEY, ROOT_KEY},
         key::NodeKey,
         node::chain_change,
         vault::{Change, Vault, VaultError},
@@ -46,12 +47,13 @@ struct Inner {
     shown: Mutex<HashMap<NodeId, Shown>>,
 }
 
+#[derive(Clone)]
 struct Shown {
     key: KeyHash,
     leaf: CertificateDer<'static>,
     others: Vec<CertificateDer<'static>>,
-    /// A root to which they were found to lead.
-    leads_to: Option<RootKeyHash>,
+    /// The root for which it was last looked whether they lead there, and what came of it.
+    leads_to: Option<(RootKeyHash, bool)>,
 }
 
 /// Why what was said of the roots was not taken in.
@@ -71,9 +73,23 @@ pub(in super::super) fn load_succession(vault: &dyn Vault) -> Result<Option<Succ
     vault.get(SUCCESSION)?.map(|stored| Succession::from_stored(&stored)).transpose()
 }
 
-/// Forgets what was said of the roots: for a node that joins again, by a token that names another root.
-pub(crate) fn forget_succession() -> Change {
-    Change::Remove(SUCCESSION.into())
+/// What a node that joins again leaves behind: what was said of the roots, as its token names the one that holds, and the secrets of authorities
+/// that stand under another root. A key of this root stays, under its proper name.
+pub(crate) fn begin_anew(vault: &dyn Vault, root: &TrustedRoot) -> Result<Vec<Change>, IdentityError> {
+    let mut changes = vec![Change::Remove(SUCCESSION.into())];
+    let held = [ROOT_KEY, NEXT_ROOT_KEY].map(|path| vault.get(path));
+    let [current, next] = held.map(|held| held.map(|der| der.and_then(|der| NodeKey::from_pkcs8(&der).ok())));
+    let is_of = |key: &NodeKey| KeyHash::from(key.public().thumbprint()) == key_of(root);
+    changes.push(match [current?, next?].into_iter().flatten().find(is_of) {
+        Some(key) => Change::Put(ROOT_KEY.into(), key.to_pkcs8()),
+        None => Change::Remove(ROOT_KEY.into()),
+    });
+    changes.push(Change::Remove(NEXT_ROOT_KEY.into()));
+    let authority = vault.get(ISSUING_CERT)?.map(|cert| CertificateDer::from(cert.to_vec()));
+    if !authority.is_some_and(|cert| is_signed_by(root, &cert)) {
+        changes.extend([Change::Remove(ISSUING_KEY.into()), Change::Remove(ISSUING_CERT.into())]);
+    }
+    Ok(changes)
 }
 
 impl Roots {
@@ -195,15 +211,27 @@ impl Roots {
         self.0.shown().get(node_id).map(|shown| shown.key)
     }
 
+    /// The nodes that last signed with a certificate that one of these keys has issued.
+    pub(crate) fn standing_on(&self, keys: &BTreeSet<KeyHash>) -> BTreeSet<NodeId> {
+        let shown = self.0.shown();
+        let stands = |shown: &Shown| shown.others.iter().filter_map(KeyHash::of_certificate).any(|key| keys.contains(&key));
+        shown.iter().filter(|(_, shown)| stands(shown)).map(|(node_id, _)| node_id.clone()).collect()
+    }
+
     /// Whether this node has signed something with a certificate under the root under which new ones are made.
     pub(crate) fn has_shown_wanted(&self, node_id: &NodeId) -> bool {
         let known = self.known();
-        let (root, mut all) = (known.wanted(), self.0.shown());
-        let Some(shown) = all.get_mut(node_id) else { return false };
-        if shown.leads_to != Some(root.key_hash()) && self.0.leads_to(root, shown) {
-            shown.leads_to = Some(root.key_hash());
+        let root = known.wanted();
+        let Some(shown) = self.0.shown().get(node_id).cloned() else { return false };
+        if let Some((_, leads)) = shown.leads_to.filter(|(looked, _)| *looked == root.key_hash()) {
+            return leads;
         }
-        shown.leads_to == Some(root.key_hash())
+        // Without the lock, which handshakes and gossip wait for.
+        let leads = self.0.leads_to(root, &shown);
+        if let Some(now) = self.0.shown().get_mut(node_id).filter(|now| now.leaf == shown.leaf && now.others == shown.others) {
+            now.leads_to = Some((root.key_hash(), leads));
+        }
+        leads
     }
 
     /// Whether this node's own certificate has to be made anew.

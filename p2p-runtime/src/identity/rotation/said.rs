@@ -257,18 +257,33 @@ impl SignedCompletion {
         read(&self.text)
     }
 
+    /// Names it. Of two that lead to one root, as two coordinators held its key, all take the one with the greater name.
+    pub(super) fn id(&self) -> StatementId {
+        StatementId::of(self.text.as_bytes())
+    }
+
     /// What it says, if it is about this root and this announcement, and this root's key has signed it.
     pub(super) fn verify(&self, root: &TrustedRoot, announcement: &SignedAnnouncement) -> Result<Completion, RefusedRoot> {
         let said = self.said()?;
         if said.to != key_of(root) || said.cluster != *root.cluster() {
             return Err(RefusedRoot::NotFromHere { from: said.to });
         }
+        if announcement.root != root.der().as_ref() {
+            return Err(RefusedRoot::Inconsistent("its announcement is of another certificate than that of the root"));
+        }
         check_signature(root, &[COMPLETED, &*both(announcement, &self.text)].concat(), &self.signature)?;
         Ok(said)
     }
 }
 
-/// What a completion signs: the announcement, too, so that nobody passes on another one with it.
+/// What a completion signs: all of the announcement, too, each part with its length (8 bytes, big-endian), so that nobody passes on another one
+/// with it, which those who come later could not check.
 fn both(announcement: &SignedAnnouncement, completion: &str) -> Vec<u8> {
-    [announcement.text.as_bytes(), b"\0", completion.as_bytes()].concat()
+    let SignedAnnouncement { text, signature, root, cross } = announcement;
+    let mut signed = Vec::new();
+    for part in [text.as_bytes(), signature, root, cross, completion.as_bytes()] {
+        signed.extend_from_slice(&(part.len() as u64).to_be_bytes());
+        signed.extend_from_slice(part);
+    }
+    signed
 }

@@ -99,6 +99,7 @@ impl Succession {
     /// What two nodes compare: who has the same knows the same.
     pub fn id(&self) -> StatementId {
         let mut known = self.current.key_hash().as_bytes().to_vec();
+        known.extend(self.completed.iter().flat_map(|completed| *completed.completion.id().as_bytes()));
         known.push(u8::from(self.completed.is_some()));
         known.extend(self.announced.iter().flat_map(|announced| *announced.said.to.as_bytes()));
         StatementId::of(&known)
@@ -138,7 +139,8 @@ impl Succession {
         let to = completion.said()?.to;
         let is_here = to == key_of(&self.current);
         // Known; or the other is a change behind, at the root from which the last one led here.
-        if is_here && self.completed.is_some() || self.completed.as_ref().is_some_and(|last| last.from == to) {
+        let is_known = |last: &Completed| last.from == to || is_here && last.completion.id() >= completion.id();
+        if self.completed.as_ref().is_some_and(is_known) {
             return Ok(false);
         }
         let root = if is_here { self.current.clone() } else { announcement.verify(&self.current)?.root };

@@ -423,3 +423,136 @@ async fn at_the_drop_connections_of_those_who_were_not_reissued_are_cut_and_no_o
         "under its old certificate, of a node that has shown a new one for the same key"
     );
 }
+
+#[tokio::test]
+async fn a_handshake_that_was_open_across_the_drop_gives_no_stream_to_who_was_not_reissued() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let (c, w, v) = parties();
+    c.keys().begin(false).await.unwrap();
+    let ca = c.issuing().await;
+    c.reissued_by(&ca);
+    w.hears(&c).await;
+    w.reissued_by(&ca);
+    let guarded = |chain: &[CertificateDer<'static>]| {
+        let (near, far) = tokio::io::duplex(64);
+        c.identity.material().guard(near, chain, Usage::Client).map(|(peer, stream)| (peer, stream, far))
+    };
+    assert!(guarded(&v.shown()).is_ok(), "the handshake found it good");
+    c.keys().complete().await.unwrap();
+    assert!(matches!(guarded(&v.shown()), Err(TlsError::ForeignCa { .. })));
+    let (peer, mut stream, mut far) = guarded(&w.shown()).unwrap();
+    assert_eq!(peer, *w.identity.peer());
+    far.write_all(b"x").await.unwrap();
+    assert_eq!(stream.read_u8().await.unwrap(), b'x');
+}
+
+#[tokio::test]
+async fn whose_each_issuing_authority_is_is_durable_before_it_is_handed_out() {
+    let (c, ..) = parties();
+    let own: Vec<_> = c.keys().granted().await.unwrap();
+    assert_eq!(own.iter().map(|granted| &granted.node_id).collect::<Vec<_>>(), [&c.identity.peer().node_id], "that of the start");
+    let (key, other) = (NodeKey::generate().unwrap(), "c-2".parse::<NodeId>().unwrap());
+    c.vault.full.store(true, Ordering::Relaxed);
+    assert!(c.keys().issue_authority(other.clone(), key.public()).await.is_err(), "nothing is handed out without a record");
+    c.vault.full.store(false, Ordering::Relaxed);
+    c.keys().issue_authority(other.clone(), key.public()).await.unwrap().unwrap();
+    let damaged = Change::Put("ca/authorities/x.json".into(), b"{".to_vec().into());
+    c.vault.update(vec![damaged]).unwrap();
+    let c = c.restarted();
+    let granted = c.keys().granted().await.unwrap();
+    let theirs = granted.iter().find(|granted| granted.node_id == other).unwrap();
+    assert_eq!((theirs.key, theirs.root), (key.public().thumbprint().into(), said::key_of(&c.roots().current())));
+    assert_eq!(granted.len(), 2);
+}
+
+/// Another coordinator, let in by the first one before the change.
+fn another_coordinator(c: &Party) -> Party {
+    let of = |path: &str| c.vault.get(path).unwrap().unwrap();
+    let root = c.roots().current();
+    let ca =
+        IssuingCa::from_parts(NodeKey::from_pkcs8(&of(ISSUING_KEY)).unwrap(), of(ISSUING_CERT).to_vec().into(), root.clone());
+    let (key, node_id) = (NodeKey::generate().unwrap(), "c-2".parse().unwrap());
+    let names = NodeNames { node_id: &node_id, role: Role::Coordinator, addresses: &[] };
+    let chain = ca.unwrap().issue(&key.public(), &names, UnixTime::now()).unwrap();
+    Party::new(&NodeIdentity::new(key, chain, root).unwrap())
+}
+
+#[tokio::test]
+async fn what_a_coordinator_revoked_unheard_before_the_drop_is_said_again_and_all_come_to_have_the_same() {
+    let (c, w, _) = parties();
+    let d = another_coordinator(&c);
+    let lost: NodeId = "lost".parse().unwrap();
+    d.ledger.revoke(vec![Subject::Node { node_id: lost.clone() }], Reason::default()).await.unwrap();
+    let old = d.ledger.get(&d.ledger.ids());
+    w.ledger.accept(old.clone()).await.unwrap();
+    c.keys().begin(false).await.unwrap();
+    let ca = c.issuing().await;
+    c.reissued_by(&ca);
+    for party in [&d, &w] {
+        party.hears(&c).await;
+        party.reissued_by(&ca);
+    }
+    c.keys().complete().await.unwrap();
+    for party in [&d, &w] {
+        party.hears(&c).await;
+    }
+    // The control: as it was said, nobody who had not heard it believes it.
+    assert_eq!(c.ledger.accept(old).await.unwrap().refused.len(), 1);
+    assert_eq!(w.ledger.settle().await.unwrap(), 1, "a worker keeps it until somebody has said it again");
+    assert!(w.ledger.revocations().set().revoked_at(&lost).is_some());
+    assert_eq!(d.ledger.settle().await.unwrap(), 0);
+    let said = d.ledger.get(&d.ledger.ids());
+    assert_eq!(said.len(), 1);
+    for party in [&c, &w] {
+        assert_eq!(party.ledger.accept(said.clone()).await.unwrap().fresh.len(), 1);
+        assert_eq!(party.ledger.settle().await.unwrap(), 0);
+    }
+    for party in [c, d, w].map(Party::restarted) {
+        assert!(party.ledger.revocations().set().revoked_at(&lost).is_some());
+        assert_eq!(party.ledger.ids(), said.iter().map(|said| said.id()).collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test]
+async fn of_two_completions_of_one_change_all_take_the_same() {
+    let (c, w, v) = parties();
+    let d = another_coordinator(&c);
+    c.keys().begin(false).await.unwrap();
+    d.hears(&c).await;
+    d.keys().take_over(c.keys().to_share().await.unwrap()).await.unwrap();
+    for party in [&w, &v] {
+        party.hears(&c).await;
+    }
+    d.ledger.revoke(vec![Subject::Node { node_id: "lost".parse().unwrap() }], Reason::default()).await.unwrap();
+    c.keys().complete().await.unwrap();
+    d.keys().complete().await.unwrap();
+    assert_ne!(c.roots().known().id(), d.roots().known().id(), "there is something to compare");
+    w.hears(&c).await;
+    w.hears(&d).await;
+    v.hears(&d).await;
+    v.hears(&c).await;
+    assert_eq!(w.roots().known().id(), v.roots().known().id());
+    assert!(c.hears(&d).await ^ d.hears(&c).await, "one of them has the one that counts");
+    assert_eq!(c.roots().known().id(), d.roots().known().id());
+    assert_eq!(w.restarted().roots().known().id(), d.roots().known().id());
+}
+
+#[tokio::test]
+async fn a_completion_that_is_passed_on_with_another_announcement_is_not_believed_by_who_trusts_the_new_root_already() {
+    let (c, w, v) = parties();
+    c.keys().begin(false).await.unwrap();
+    let ca = c.issuing().await;
+    c.reissued_by(&ca);
+    c.keys().complete().await.unwrap();
+    w.hears(&c).await;
+    let good = serde_json::to_value(c.roots().known().told()).unwrap();
+    let newcomer = Party::new(&NodeIdentity::new(c.identity.key().clone(), c.shown(), c.roots().current()).unwrap());
+    for (part, other) in [("root", v.shown()[2].to_vec()), ("cross", v.shown()[2].to_vec()), ("signature", vec![1; 70])] {
+        let mut told = good.clone();
+        told["completed"][0][part] = serde_json::Value::String(super::super::codec::encode(&other));
+        let told: Told = serde_json::from_value(told).unwrap();
+        newcomer.roots().learn(told).await.unwrap_err();
+        assert!(newcomer.roots().known().completed().is_none(), "{part}");
+    }
+    assert!(newcomer.hears(&c).await, "the control");
+}

@@ -61,13 +61,20 @@ mod tests {
         let ids = vec![StatementId::of(&text)];
         let statements = vec![SignedStatement { text, attestation: Bytes::from_static(b"signature") }];
         [
-            ("digest", Talk::Digest { digest: Digest { root: 5, count: 3 }, ask: true, claim: Some(claim.clone()) }),
+            (
+                "digest",
+                Talk::Digest {
+                    digest: Digest { root: 5, count: 3 },
+                    roots: StatementId::from_bytes([1; 16]),
+                    ask: true,
+                    claim: Some(claim.clone()),
+                },
+            ),
             ("ids", Talk::Ids(ids.clone())),
             ("pull", Talk::Pull(ids.clone())),
             ("news", Talk::News(ids)),
             ("statements", Talk::Statements(statements)),
             ("remembered", Talk::Remembered(claim)),
-            ("roots", Talk::Roots(StatementId::from_bytes([1; 16]))),
             ("told", Talk::Told { told: Box::default(), ask: true }),
         ]
         .map(|(name, talk)| (name, talk.encode().to_vec()))

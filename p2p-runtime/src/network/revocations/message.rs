@@ -25,8 +25,8 @@ const ID: usize = 16;
 /// A message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Talk {
-    /// "This is what I have, in short, and how far my store has come." With `ask`: "say so if you have the same."
-    Digest { digest: Digest, ask: bool, claim: Option<Claim> },
+    /// "This is what I have, in short, of revocations and of the roots, and how far my store has come." With `ask`: "say so if you have the same."
+    Digest { digest: Digest, roots: StatementId, ask: bool, claim: Option<Claim> },
     /// "We differ; this is all that I have."
     Ids(Vec<StatementId>),
     /// "Send me these."
@@ -37,8 +37,6 @@ pub(super) enum Talk {
     Statements(Vec<SignedStatement>),
     /// "You had come further: these are your own words."
     Remembered(Claim),
-    /// "This is what I know of the roots, in short."
-    Roots(StatementId),
     /// "This is what was said of the roots." With `ask`: "say what you know, if it is something else."
     Told { told: Box<Told>, ask: bool },
 }
@@ -69,10 +67,11 @@ impl Talk {
     pub(super) fn encode(&self) -> Bytes {
         let mut out = Vec::with_capacity(64);
         match self {
-            Self::Digest { digest, ask, claim } => {
+            Self::Digest { digest, roots, ask, claim } => {
                 out.put_u8(0);
                 out.put_u64(digest.root);
                 put_number(&mut out, digest.count);
+                out.put_slice(roots.as_bytes());
                 out.put_u8((*ask).into());
                 out.put_u8(claim.is_some().into());
                 if let Some(claim) = claim {
@@ -94,10 +93,6 @@ impl Talk {
                 out.put_u8(5);
                 put_claim(&mut out, claim);
             }
-            Self::Roots(id) => {
-                out.put_u8(6);
-                out.put_slice(id.as_bytes());
-            }
             Self::Told { told, ask } => {
                 out.put_u8(7);
                 out.put_u8((*ask).into());
@@ -113,9 +108,10 @@ impl Talk {
         let talk = match reader.byte()? {
             0 => {
                 let digest = Digest { root: u64::from_be_bytes(reader.array()?), count: reader.number()? };
+                let roots = StatementId::from_bytes(reader.array()?);
                 let ask = reader.byte()? != 0;
                 let claim = (reader.byte()? != 0).then(|| read_claim(&mut reader)).transpose()?;
-                Self::Digest { digest, ask, claim }
+                Self::Digest { digest, roots, ask, claim }
             }
             1 => Self::Ids(read_ids(&mut reader)?),
             2 => Self::Pull(read_ids(&mut reader)?),
@@ -126,7 +122,6 @@ impl Talk {
                 Self::Statements((0..count).map(|_| statement()).collect::<Result<_, FrameError>>()?)
             }
             5 => Self::Remembered(read_claim(&mut reader)?),
-            6 => Self::Roots(StatementId::from_bytes(reader.array()?)),
             7 => {
                 let ask = reader.byte()? != 0;
                 Self::Told { told: Box::new(serde_json::from_slice(&reader.bytes()?).map_err(|_| FrameError::OutOfRange)?), ask }
@@ -167,19 +162,19 @@ fn read_ids(reader: &mut Reader<'_>) -> Result<Vec<StatementId>, FrameError> {
 mod tests {
     use super::{super::super::MAX_FRAME, *};
 
-    fn all() -> [Talk; 9] {
+    fn all() -> [Talk; 8] {
+        let roots = StatementId::from_bytes([3; 16]);
         let ids = vec![StatementId::from_bytes([1; 16]), StatementId::from_bytes([2; 16])];
         let statement = SignedStatement { text: Bytes::from_static(b"{}"), attestation: Bytes::from_static(b"signed") };
         let claim = Claim { text: Bytes::from_static(b"{}"), signature: Bytes::from_static(b"signed") };
         [
-            Talk::Digest { digest: Digest { root: u64::MAX, count: 300 }, ask: true, claim: None },
-            Talk::Digest { digest: Digest { root: 1, count: 1 }, ask: false, claim: Some(claim.clone()) },
+            Talk::Digest { digest: Digest { root: u64::MAX, count: 300 }, roots, ask: true, claim: None },
+            Talk::Digest { digest: Digest { root: 1, count: 1 }, roots, ask: false, claim: Some(claim.clone()) },
             Talk::Ids(ids.clone()),
             Talk::Pull(ids.clone()),
             Talk::News(ids),
             Talk::Statements(vec![statement]),
             Talk::Remembered(claim),
-            Talk::Roots(StatementId::from_bytes([3; 16])),
             Talk::Told { told: Box::default(), ask: true },
         ]
     }

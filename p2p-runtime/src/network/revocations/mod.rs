@@ -163,10 +163,11 @@ impl Courier {
 
     /// The first comparison wants an answer also where nothing differs.
     fn compare(&self, with: Audience) {
-        // The roots first: by them revocations are believed.
-        self.tell(with.clone(), &Talk::Roots(self.ledger.roots().known().id()));
         let claim = self.own.claim();
-        self.tell(with, &Talk::Digest { digest: self.ledger.digest(), ask: !*self.compared.borrow(), claim });
+        self.tell(
+            with,
+            &Talk::Digest { digest: self.ledger.digest(), roots: self.roots_id(), ask: !*self.compared.borrow(), claim },
+        );
     }
 
     async fn round(&mut self) -> Duration {
@@ -190,12 +191,14 @@ impl Courier {
             }
         };
         match talk {
-            Talk::Digest { digest, ask, claim } => {
+            Talk::Digest { digest, roots, ask, claim } => {
                 // Before anything by which the other takes itself for compared.
                 if let Some(furthest) = claim.and_then(|claim| self.remembered.heard(from, claim)) {
                     tracing::debug!(%from, "a node that started again is given what it said before");
                     self.answer(from, &Talk::Remembered(furthest));
                 }
+                // The roots first: by them revocations are believed.
+                self.compare_roots(from, roots);
                 self.digest(from, digest, ask);
             }
             Talk::Ids(theirs) => self.even_out(from, theirs),
@@ -204,7 +207,6 @@ impl Courier {
             }
             Talk::News(ids) => drop(self.pull(from, ids)),
             Talk::Statements(statements) => self.take(from, statements).await,
-            Talk::Roots(id) => self.compare_roots(from, id),
             Talk::Told { told, ask } => self.take_roots(from, *told, ask).await,
             Talk::Remembered(claim) => {
                 if self.own.shown(claim).await {
@@ -221,7 +223,7 @@ impl Courier {
         }
         self.is_compared();
         if ask {
-            self.answer(from, &Talk::Digest { digest, ask: false, claim: None });
+            self.answer(from, &Talk::Digest { digest, roots: self.roots_id(), ask: false, claim: None });
         }
     }
 

@@ -3,7 +3,7 @@
 //! ```text
 //! made here ──────► Told to all members at once
 //! heard of  ──────► learn (signature, store), then Told to some others, who say nothing if they know it
-//! a member appears, and now and then ──► Roots ──► where it differs: Told ──► Told, if that is something else again
+//! a member appears, and now and then ──► Digest ──► where it differs: Told ──► Told, if that is something else again
 //! ```
 
 use p2p_client::{
@@ -41,6 +41,11 @@ impl Courier {
         }
     }
 
+    /// What this node knows of the roots, in short.
+    pub(super) fn roots_id(&self) -> StatementId {
+        self.ledger.roots().known().id()
+    }
+
     pub(super) fn compare_roots(&self, from: &NodeId, theirs: StatementId) {
         let known = self.ledger.roots().known();
         if known.id() != theirs {
@@ -51,7 +56,11 @@ impl Courier {
     pub(super) async fn take_roots(&mut self, from: &NodeId, told: Told, ask: bool) {
         let theirs = told.clone();
         match self.ledger.roots().learn(told).await {
-            Ok(true) => self.tell_roots(TOLD_ON),
+            Ok(true) => {
+                self.tell_roots(TOLD_ON);
+                // What the other has revoked may be believed only now.
+                self.compare(Audience::Node(from.clone()));
+            }
             Ok(false) => {
                 let known = self.ledger.roots().known().told();
                 if ask && known != theirs {

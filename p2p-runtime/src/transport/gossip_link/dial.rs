@@ -5,11 +5,10 @@ use std::{fmt, sync::Arc};
 use futures::future::BoxFuture;
 use p2p_client::{
     protocol::NodeId,
-    revocation::ChainKeys,
     wire::{
         dial::DialError,
         net::{BoxStream, Network},
-        tls::{ALPN_GOSSIP, ClientTls, Expect, TlsError, peer_identity},
+        tls::{ALPN_GOSSIP, ClientTls, Expect, TlsError, Usage},
     },
 };
 
@@ -61,12 +60,9 @@ impl GossipDial for TlsGossipDial {
             if session.alpn_protocol() != Some(ALPN_GOSSIP) {
                 return Err(failed(TlsError::NoCommonProtocol));
             }
-            let chain = session.peer_certificates().unwrap_or_default();
-            let leaf = chain.first().ok_or(failed(TlsError::NoCertificate))?;
-            let node = peer_identity(leaf).map_err(failed)?.node_id;
-            let keys = ChainKeys::of_chain(chain).ok_or(failed(TlsError::NoCertificate))?;
-            let stream = self.tls.material().revocations().guard(stream, &node, keys);
-            Ok((node, Box::new(stream) as BoxStream))
+            let chain = session.peer_certificates().unwrap_or_default().to_vec();
+            let (peer, stream) = self.tls.material().guard(stream, &chain, Usage::Server).map_err(failed)?;
+            Ok((peer.node_id, Box::new(stream) as BoxStream))
         })
     }
 }

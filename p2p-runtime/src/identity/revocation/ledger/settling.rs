@@ -1,0 +1,93 @@
+//! After a change of the root: what was signed under the old one, and is not named by the completion, is believed by those alone who had it before.
+//! Coordinators say it again, under the new root; then the old statement goes, so that all come to have the same.
+
+use std::{collections::BTreeMap, sync::PoisonError};
+
+use p2p_client::revocation::{RevocationSet, Statement, StatementId, Subject};
+
+use super::{Change, Inner, Ledger, Prepared, RevokeError, path};
+
+impl Ledger {
+    /// Says again, on a coordinator, what is in force by statements that nobody else would believe any more; and forgets those of them that somebody
+    /// has said again. Gives how many are left.
+    ///
+    /// # Errors
+    /// [`RevokeError`]; then nothing has changed.
+    pub(crate) async fn settle(&self) -> Result<usize, RevokeError> {
+        self.blocking(Inner::settle).await.unwrap_or_else(|lost| Err(lost.into()))
+    }
+}
+
+impl Inner {
+    fn settle(&self) -> Result<usize, RevokeError> {
+        let _writing = self.lock();
+        let set = self.material.revocations().set();
+        let stranded = self.stranded(&set);
+        if stranded.is_empty() {
+            return Ok(0);
+        }
+        let lives = |subject: &Subject| set.iter().any(|(id, said)| said.subject == *subject && !stranded.contains_key(id));
+        let again = match self.author() {
+            Ok(_) => {
+                self.again(stranded.values().copied().filter(|said| !lives(&said.subject) && is_in_force(&set, &said.subject)))
+            }
+            Err(_) => Vec::new(),
+        };
+        self.must_have_room(&again)?;
+        let is_said = |subject: &Subject| lives(subject) || again.iter().any(|said| said.statement.subject == *subject);
+        let over: Vec<_> = stranded.iter().filter(|(_, said)| is_said(&said.subject)).map(|(id, _)| *id).collect();
+        let left = stranded.len() - over.len();
+        if over.is_empty() {
+            return Ok(left);
+        }
+        let mut changes = again.iter().map(Prepared::change).collect::<Result<Vec<_>, _>>()?;
+        changes.extend(over.iter().map(|id| Change::Remove(path(id))));
+        self.vault.update(changes)?;
+        let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
+        kept.retain(|id, _| !over.contains(id));
+        kept.extend(again.iter().map(|said| (said.signed.id(), said.signed.clone())));
+        drop(kept);
+        let mut next = RevocationSet::clone(&set);
+        // First what is new, so that nobody is let in between.
+        next.extend(again.into_iter().map(|said| (said.signed.id(), said.statement)));
+        next.forget(&over);
+        self.material.revocations().replace(next);
+        Ok(left)
+    }
+
+    /// The statements that would not be believed if they came now.
+    fn stranded<'a>(&self, set: &'a RevocationSet) -> BTreeMap<StatementId, &'a Statement> {
+        let (attestor, now) = (self.attestor(), (self.clock)());
+        let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
+        let is_believed = |id: &StatementId| {
+            self.roots.endorses(id)
+                || kept.get(id).is_none_or(|signed| !signed.verify(&attestor, now).is_err_and(|refused| refused.is_forged()))
+        };
+        set.iter().filter(|(id, _)| !is_believed(id)).map(|(id, said)| (*id, &**said)).collect()
+    }
+
+    /// The same, said by this node. What it may not say, or nobody would believe of it, is left to others.
+    fn again<'a>(&self, said: impl Iterator<Item = &'a Statement>) -> Vec<Prepared> {
+        let mut subjects: Vec<&Subject> = Vec::new();
+        let mut again = Vec::new();
+        for statement in said {
+            if subjects.contains(&&statement.subject) {
+                continue;
+            }
+            subjects.push(&statement.subject);
+            match self.prepare(statement.subject.clone(), &statement.reason) {
+                Ok(prepared) => again.push(prepared),
+                Err(error) => tracing::debug!(subject = %statement.subject, %error, "a revocation is not said again here"),
+            }
+        }
+        again
+    }
+}
+
+/// A revocation that a readmission has ended is not said again: dated now, it would end the readmission.
+fn is_in_force(set: &RevocationSet, subject: &Subject) -> bool {
+    match subject {
+        Subject::Readmission { node_id, key } => set.readmitted().any(|(readmitted, by)| readmitted == node_id && by == key),
+        other => set.is_subject_revoked(other),
+    }
+}

@@ -1,0 +1,50 @@
+//! Which issuing authorities were given to which coordinator: what has to be revoked with it.
+//!
+//! Whoever holds an authority's key can make coordinators of any name. So each one is noted before it exists anywhere else.
+
+use p2p_client::{
+    protocol::{NodeId, UnixMillis},
+    revocation::KeyHash,
+};
+use serde::{Deserialize, Serialize};
+
+use super::super::{
+    error::IdentityError,
+    vault::{Change, Vault, VaultError, json},
+};
+
+/// Where they stand in the store, each under its key.
+const AUTHORITIES: &str = "ca/authorities/";
+
+/// An issuing authority that a coordinator was given.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantedAuthority {
+    /// Which coordinator.
+    pub node_id: NodeId,
+    /// The authority's key.
+    pub key: KeyHash,
+    /// The key of the root that signed it.
+    pub root: KeyHash,
+    /// When.
+    pub at: UnixMillis,
+}
+
+impl GrantedAuthority {
+    /// What makes the record durable.
+    pub(in super::super) fn change(&self) -> Result<Change, VaultError> {
+        Ok(Change::Put(format!("{AUTHORITIES}{}.json", self.key), json(self)?))
+    }
+
+    /// All that are in this store. One that is damaged is left out, and logged: it is not to keep the others from being revoked.
+    pub(super) fn all(vault: &dyn Vault) -> Result<Vec<Self>, IdentityError> {
+        let mut all = Vec::new();
+        for path in vault.list(AUTHORITIES)? {
+            let Some(stored) = vault.get(&path)? else { continue };
+            match serde_json::from_slice(&stored) {
+                Ok(granted) => all.push(granted),
+                Err(error) => tracing::error!(path, %error, "the record of an issuing authority is damaged"),
+            }
+        }
+        Ok(all)
+    }
+}

@@ -1,0 +1,97 @@
+//! Taking a node back, with all by which it could come back: its name, its key, and the authorities of a coordinator.
+
+use std::collections::BTreeSet;
+
+use p2p_client::{
+    protocol::NodeId,
+    revocation::{KeyHash, Reason, Statement, Subject},
+};
+
+use super::rotation::{ISSUING_KEY, Rotator};
+use crate::{
+    identity::{RevokeError, rotation::GrantedAuthority},
+    network::Membership,
+};
+
+/// What came of taking a node back.
+#[derive(Debug, Clone)]
+pub struct RevokedNode {
+    /// What was said; nothing where all of it was said before.
+    pub made: Vec<Statement>,
+    /// Whether this coordinator has ever heard of the node.
+    pub is_known: bool,
+    /// The nodes that were last seen with a certificate which this coordinator has issued. No node speaks with them any more: they join again.
+    pub stranded: BTreeSet<NodeId>,
+    /// The authorities that were left in force, as this node's own certificate stands on them.
+    pub kept: BTreeSet<KeyHash>,
+}
+
+/// Why a node was not taken back.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RevokeNodeError {
+    /// What it was given cannot be read.
+    #[error("it cannot be told what the node was given: {0}")]
+    Records(String),
+    /// It was not said.
+    #[error(transparent)]
+    Revoke(#[from] RevokeError),
+}
+
+impl Rotator {
+    /// Takes a node back: its name, the key that it is bound to, and the issuing authorities that it was given, as whoever has their keys
+    /// makes nodes of any name.
+    pub(crate) async fn revoke_node(&self, node_id: NodeId, reason: Reason) -> Result<RevokedNode, RevokeNodeError> {
+        let parts = self.parts();
+        let records = |error: &dyn std::fmt::Display| RevokeNodeError::Records(error.to_string());
+        let issued = match &parts.issuer {
+            Some(issuer) => issuer.issued(&node_id).map_err(|error| records(&error))?,
+            None => None,
+        };
+        let is_member = parts.cx.membership().is_some_and(|membership| membership.members().get(&node_id).is_some());
+        let authorities = self.authorities_of(&node_id).await?;
+        if node_id != *parts.cx.node_id() && authorities.iter().any(|key| parts.ledger.stands_on(key)) {
+            // This node may still have the certificate by which the other let it in; it can vouch for itself.
+            if let Err(error) = parts.renewer.renew().await {
+                tracing::warn!(%error, "this node's certificate stands on an authority that is to be revoked, and was not renewed");
+            }
+        }
+        let (kept, authorities) = authorities.into_iter().partition::<BTreeSet<_>, _>(|key| parts.ledger.stands_on(key));
+        let mut stranded = parts.ledger.roots().standing_on(&authorities);
+        stranded.remove(&node_id);
+        let is_known = issued.is_some() || is_member;
+        let mut subjects = vec![Subject::Node { node_id }];
+        // Its key, too: another coordinator may be renewing its certificate at this moment.
+        subjects.extend(issued.map(|issued| Subject::Key { key: issued.key.into() }));
+        subjects.extend(authorities.into_iter().map(|key| Subject::Key { key }));
+        let made = parts.ledger.revoke(subjects, reason).await?;
+        Ok(RevokedNode { made, is_known, stranded, kept })
+    }
+
+    /// The issuing authorities of this coordinator under a root that is trusted: those in this node's records, and the one that it says is its own,
+    /// unless that is another's. Whoever has taken a coordinator over could else have that of an honest one revoked.
+    async fn authorities_of(&self, node_id: &NodeId) -> Result<BTreeSet<KeyHash>, RevokeNodeError> {
+        let parts = self.parts();
+        let granted = match &parts.keys {
+            Some(keys) => keys.granted().await.map_err(|error| RevokeNodeError::Records(error.to_string()))?,
+            None => Vec::new(),
+        };
+        let known = parts.ledger.roots().known();
+        let trusted: Vec<_> =
+            std::iter::once(known.current()).chain(known.next()).map(|root| KeyHash::new(*root.key_hash().as_bytes())).collect();
+        let granted = || granted.iter().filter(|granted| trusted.contains(&granted.root));
+        let is_theirs = |granted: &&GrantedAuthority| granted.node_id == *node_id;
+        let mut theirs: BTreeSet<_> = granted().filter(is_theirs).map(|granted| granted.key).collect();
+        let members = parts.cx.membership().map(Membership::members);
+        let published = members.iter().flat_map(|members| members.iter()).filter_map(|info| {
+            let key = info.metadata.get(ISSUING_KEY)?;
+            serde_json::from_value::<KeyHash>(key.as_str().into()).ok().map(|key| (&info.node_id, key))
+        });
+        let (said, others): (Vec<_>, Vec<_>) = published.partition(|(by, _)| *by == node_id);
+        let is_anothers = |key: &KeyHash| {
+            granted().any(|granted| granted.key == *key && granted.node_id != *node_id) || others.iter().any(|(_, of)| of == key)
+        };
+        theirs.extend(said.into_iter().map(|(_, key)| key).filter(|key| !is_anothers(key)));
+        Ok(theirs)
+    }
+}
