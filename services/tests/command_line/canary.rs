@@ -11,6 +11,10 @@ const NEW_PASSWORD: &str = "canary two: another password";
 const WRONG_PASSWORD: &str = "canary three: a password that does not open it";
 const VALUE: &[u8] = b"canary four: what a service keeps";
 
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
+}
+
 /// A secret, in the forms in which it could stand somewhere.
 struct Canary {
     name: &'static str,
@@ -20,7 +24,7 @@ struct Canary {
 impl Canary {
     fn of(name: &'static str, secret: &[u8]) -> Self {
         assert!(secret.len() >= 16, "{name} is too short to be found by");
-        let hex: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = hex(secret);
         let mut forms = vec![secret.to_vec(), hex.to_uppercase().into_bytes(), hex.into_bytes()];
         // Base64 of the middle, for each way in which it can fall on the groups of three bytes.
         for skip in 0..3 {
@@ -191,11 +195,11 @@ fn case_11_control_a_secret_is_found_in_whatever_form_it_is_written() {
     let within = |before: &str| engine.encode([before.as_bytes(), secret, b" and more"].concat());
     for (name, text) in [
         ("plain", String::from_utf8_lossy(secret).into_owned()),
-        ("debug", format!("{:?}", secret)),
+        ("debug", format!("{secret:?}")),
         ("base64", within("")),
         ("base64 after one", within("1")),
         ("base64 after two", within("12")),
-        ("hex", secret.iter().map(|byte| format!("{byte:02x}")).collect()),
+        ("hex", hex(secret)),
     ] {
         let mut places = Places::default();
         places.add(name, format!("INFO before {text} behind"));

@@ -13,7 +13,7 @@ use super::{
     super::{
         ca::{IssuingCa, NodeNames, RootCa},
         issuer::{ISSUING_CERT, ISSUING_KEY, NEXT_ROOT_KEY, ROOT_KEY},
-        revocation::Ledger,
+        revocation::{Ledger, SignedStatement},
         tests::{cluster, issuing_under, ledger, worker},
         vault::{Change, tests::MemoryVault},
         *,
@@ -509,7 +509,7 @@ async fn what_a_coordinator_revoked_unheard_before_the_drop_is_said_again_and_al
     }
     for party in [c, d, w].map(Party::restarted) {
         assert!(party.ledger.revocations().set().revoked_at(&lost).is_some());
-        assert_eq!(party.ledger.ids(), said.iter().map(|said| said.id()).collect::<Vec<_>>());
+        assert_eq!(party.ledger.ids(), said.iter().map(SignedStatement::id).collect::<Vec<_>>());
     }
 }
 
