@@ -192,6 +192,21 @@ pub(super) async fn serve_until(
     tls: ServerTls,
     killed: CancellationToken,
 ) -> Coordinator {
+    serve_as(identity, vault, tls, killed, None).await
+}
+
+/// A coordinator that sends everybody on.
+pub(super) async fn serve_elsewhere(identity: &NodeIdentity, vault: Arc<impl Vault>, to: Seed) -> Coordinator {
+    serve_as(identity, vault, identity.server_tls().unwrap(), CancellationToken::new(), Some(to)).await
+}
+
+async fn serve_as(
+    identity: &NodeIdentity,
+    vault: Arc<impl Vault>,
+    tls: ServerTls,
+    killed: CancellationToken,
+    sends_to: Option<Seed>,
+) -> Coordinator {
     let mut listener = TcpNetwork.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let at = listener.local_addr().to_string();
     let seed = Seed { node_id: identity.peer().node_id.clone(), authority: at.clone() };
@@ -203,13 +218,13 @@ pub(super) async fn serve_until(
     let server = tokio::spawn(async move {
         loop {
             let (stream, remote) = listener.accept().await.unwrap();
-            let (tls, desk, killed) = (tls.clone(), desk.clone(), killed.clone());
+            let (tls, desk, killed, sends_to) = (tls.clone(), desk.clone(), killed.clone(), sends_to.clone());
             tokio::spawn(async move {
                 let Ok(accepted) = tls.accept(stream).await else { return };
                 let channel = accepted.channel_binding().unwrap();
                 let (dead, desk) = (killed.clone(), desk.clone());
                 let service = service_fn(move |request| {
-                    let (answer, dead) = (answer(desk.clone(), channel.clone(), remote, request), dead.clone());
+                    let (answer, dead) = (answer(desk.clone(), sends_to.clone(), channel.clone(), remote, request), dead.clone());
                     async move {
                         let answer = answer.await;
                         // What was ready when it was killed is not sent any more.
@@ -226,15 +241,17 @@ pub(super) async fn serve_until(
 
 async fn answer(
     issuer: Issuer,
+    sends_to: Option<Seed>,
     channel: ChannelBinding,
     remote: SocketAddr,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     assert_eq!(request.uri().path(), "/internal/cert-request");
     let body = request.into_body().collect().await.unwrap().to_bytes();
-    let outcome = match CertRequest::from_json(&body) {
-        Ok(request) => issuer.handle(request, channel, remote).await,
-        Err(refused) => Err(refused),
+    let outcome = match (CertRequest::from_json(&body), sends_to) {
+        (Ok(_), Some(coordinator)) => Err(Refused::Elsewhere { coordinator }),
+        (Ok(request), None) => issuer.handle(request, channel, remote).await,
+        (Err(refused), _) => Err(refused),
     };
     let (status, body) = encode_outcome(&outcome);
     Ok(Response::builder().status(status).body(Full::new(body.into())).unwrap())

@@ -225,6 +225,11 @@ impl Issuer {
         tokens.list().map(|record| TokenRecord { revoked: is_revoked(record), ..record.clone() }).collect()
     }
 
+    /// Whether this coordinator made the token, and remembers it; also where it lets nobody in any more.
+    pub(crate) fn knows_token(&self, id: TokenId) -> bool {
+        self.0.tokens.load().get(id).is_some()
+    }
+
     /// What is known of a node that this coordinator has let in.
     ///
     /// # Errors

@@ -153,3 +153,21 @@ async fn an_address_where_no_coordinator_is_gives_a_clear_error() {
     let said = join(Arc::new(TcpNetwork), nobody, token, none).await.unwrap_err();
     assert!(said.to_string().contains("--advertise"), "{said}");
 }
+
+#[tokio::test]
+async fn a_node_is_sent_on_once_and_not_in_circles() {
+    let (identity, vault) = cluster();
+    let nowhere = Seed { node_id: "coordinator-3".parse().unwrap(), authority: "127.0.0.1:1".into() };
+    let second = serve_elsewhere(&identity, vault.clone(), nowhere.clone()).await;
+    let to = Seed { node_id: "coordinator-2".parse().unwrap(), authority: second.at.clone() };
+    let first = serve_elsewhere(&identity, vault, to.clone()).await;
+    let (token, events) = (JoinToken::generate(identity.root().key_hash()).unwrap(), Arc::default());
+    let error = join(Arc::new(TcpNetwork), &first.at, token, options("w", &events)).await.unwrap_err();
+    let said = error.to_string();
+    assert!(matches!(error, JoinError::SentOn { authority, to } if authority == second.at && to == nowhere), "{said}");
+    assert!(said.contains("sends it on to coordinator-3 at 127.0.0.1:1; join there, or make a new token"), "{said}");
+    let events = events.lock().unwrap().clone();
+    let connected = events.iter().filter(|event| matches!(event, JoinEvent::Connecting { .. })).count();
+    assert_eq!(connected, 2, "{events:?}");
+    assert!(events.contains(&JoinEvent::SentOn { coordinator: to }), "{events:?}");
+}

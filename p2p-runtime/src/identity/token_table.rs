@@ -108,7 +108,8 @@ pub struct TokenRecord {
 pub enum TokenRefused {
     /// No such token was made here, or so long ago that it is forgotten.
     #[error(
-        "this coordinator does not know the join token; use the coordinator that made it, or make a new one with `p2p token create`"
+        "no coordinator that can be reached knows the join token; start the coordinator that made it and try again, or make a new one \
+         with `p2p token create`"
     )]
     Unknown,
     /// Its time is over.

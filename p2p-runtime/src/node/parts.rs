@@ -25,7 +25,7 @@ use crate::{
     service::{AcceptSessions, Descriptors, Dispatcher, NodeCaller, ServiceComponent, ServiceManager, SessionHost},
     storage::Store,
     transport::{GossipLink, GossipLinkConfig, HttpHandler, Server, TlsGossipDial, TransportComponent, TransportParts},
-    web::{RunningRequests, WebServerComponent, WebState},
+    web::{Lookups, RunningRequests, WebServerComponent, WebState},
 };
 
 use super::{
@@ -159,6 +159,7 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
         started,
         store: Arc::downgrade(&enrolment.store),
         checking_password: tokio::sync::Mutex::default(),
+        lookups: Lookups::default(),
         leave: leave.clone(),
     };
     let web_server = WebServerComponent::new(state, handler, calls, enrolment.dir.join("p2p.sock"), limits);

@@ -203,7 +203,7 @@ pub(super) async fn share(
 }
 
 /// The coordinator at the other end, by the certificate that it has shown; nobody else has any business here.
-fn coordinator(
+pub(super) fn coordinator(
     state: &WebState,
     requester: &Requester,
     shown: Option<Extension<ShownCertificate>>,

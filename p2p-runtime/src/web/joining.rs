@@ -17,7 +17,7 @@ use p2p_client::{
 use crate::{
     audit::{Subject, Whence},
     identity::{
-        Answered, CertReply, CertRequest, Refused,
+        Answered, CertReply, CertRequest, Issuer, Refused,
         join::encode_outcome,
         renewal::{self, RenewReply, RenewRequest},
     },
@@ -25,6 +25,7 @@ use crate::{
 };
 
 use super::{
+    elsewhere,
     requester::{Refusal, Requester},
     rpc::{BodyLimits, read_body_within},
     state::WebState,
@@ -70,7 +71,7 @@ pub(super) async fn cert_request(
     };
     let answered = match CertRequest::from_json(&body) {
         Ok(wait @ CertRequest::Wait(_)) => unless_stopping(&state, issuer.answer(wait, channel, remote)).await,
-        Ok(request) => issuer.answer(request, channel, remote).await,
+        Ok(request) => answer(&state, issuer, request, channel, remote).await,
         Err(refused) => Answered { node_id: None, outcome: Err(refused) },
     };
     tell(&state, &answered, remote);
@@ -78,6 +79,28 @@ pub(super) async fn cert_request(
     let (status, body) = encode_outcome(&outcome);
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     Ok((status, [(CONTENT_TYPE, "application/json")], body).into_response())
+}
+
+/// Answers a node; one that comes with another coordinator's token is sent there.
+async fn answer(
+    state: &WebState,
+    issuer: &Issuer,
+    request: CertRequest,
+    channel: ChannelBinding,
+    remote: SocketAddr,
+) -> Answered {
+    let unknown = match &request {
+        CertRequest::Hello(hello) => Some(hello.token_id).filter(|token| !issuer.knows_token(*token)),
+        _ => None,
+    };
+    let mut answered = issuer.answer(request, channel, remote).await;
+    // By now the request is known to be sound, and its address to have no more than its share of attempts.
+    if let (Some(token), true) = (unknown, answered.outcome.is_ok())
+        && let Err(refused) = elsewhere::look_up(state, token).await
+    {
+        answered.outcome = Err(refused);
+    }
+    answered
 }
 
 /// Answers to nodes that wait for an operator are held back. They never hold up a coordinator that stops.
@@ -99,7 +122,7 @@ fn tell(state: &WebState, answered: &Answered, remote: SocketAddr) {
         Ok(CertReply::Issued(_)) => state.cx.audit().done::<Refused>(subject, Ok("")),
         Ok(CertReply::Waiting(_)) if node_id.is_some() => state.cx.audit().pending(subject, "an operator has to approve it"),
         // Steps on the way.
-        Ok(_) => {}
+        Ok(_) | Err(Refused::Elsewhere { .. }) => {}
         Err(refused) => state.cx.audit().denied(subject, Some(refused)),
     }
 }

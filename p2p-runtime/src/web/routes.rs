@@ -11,7 +11,7 @@
 //! | `GET /internal/descriptor/{service}`, `GET /internal/pending/{node}` | nodes |
 //! | `GET /internal/ca-cert`, `POST /internal/cert-request` | anyone: joining proves itself |
 //! | `POST /internal/cert-renew` | nodes, each for itself |
-//! | `POST /internal/ca/authority`, `POST /internal/ca/root` | coordinators, by their certificates |
+//! | `POST /internal/ca/authority`, `POST /internal/ca/root`, `GET /internal/ca/token/{id}` | coordinators, by their certificates |
 //! | `GET /internal/session/body/{ticket}` | the node whose call the result answers |
 //! | `/admin/…` | the operator, on the node's own socket |
 
@@ -35,7 +35,7 @@ use crate::{
 
 use super::{
     BODY_PATH, DESCRIPTOR_PATH, admin, approvals, auth, bodies, ca, calls, catalogue, certificate, clients, configuration,
-    documents, joining, limiting, policy,
+    documents, elsewhere, joining, limiting, policy,
     requester::{Refusal, Requester},
     revoking,
     state::WebState,
@@ -98,6 +98,7 @@ pub(super) fn routes(state: Arc<WebState>) -> Router {
         .route(rotation::AUTHORITY_PATH, post(ca::authority))
         .route(rotation::ROOT_PATH, post(ca::take_root_key))
         .route(rotation::ISSUED_PATH, post(ca::issued))
+        .route(&format!("{}/{{id}}", elsewhere::TOKEN_PATH), get(elsewhere::is_mine))
         .fallback(documents::unknown_route)
         .layer(from_fn_with_state(state.clone(), limiting::limit))
         .with_state(state)

@@ -17,7 +17,7 @@ use crate::{
     storage::Store,
 };
 
-use super::running::RunningRequests;
+use super::{elsewhere::Lookups, running::RunningRequests};
 
 /// What the handlers share.
 pub(crate) struct WebState {
@@ -41,6 +41,8 @@ pub(crate) struct WebState {
     pub(crate) store: Weak<Store>,
     /// Held while somebody's password is checked.
     pub(crate) checking_password: tokio::sync::Mutex<()>,
+    /// For the makers of join tokens.
+    pub(crate) lookups: Lookups,
     /// Cancelled when an operator has the node leave the cluster.
     pub(crate) leave: CancellationToken,
 }

@@ -158,6 +158,10 @@ fn step(program: &str, event: &JoinEvent) -> (Value, String) {
             json!({ "event": "verified", "node_id": node_id }),
             format!("The coordinator has the root key that the token names. Joining as {node_id} …"),
         ),
+        JoinEvent::SentOn { coordinator } => (
+            json!({ "event": "sent_on", "coordinator": coordinator.node_id, "authority": coordinator.authority }),
+            format!("the token was made by {}: joining there, at {}", coordinator.node_id, coordinator.authority),
+        ),
         JoinEvent::ClockSkew { ahead_s } => (
             json!({ "event": "clock_skew", "ahead_seconds": ahead_s }),
             format!(
@@ -200,5 +204,20 @@ fn step(program: &str, event: &JoinEvent) -> (Value, String) {
         }
         // Steps of a later version of the node.
         other => (json!({ "event": "other" }), format!("{other:?}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use p2p_runtime::identity::join::Seed;
+
+    use super::*;
+
+    #[test]
+    fn who_joins_is_told_at_which_coordinator() {
+        let coordinator = Seed { node_id: "coordinator-2".parse().unwrap(), authority: "10.0.0.2:8001".into() };
+        let (told, text) = step("p2p", &JoinEvent::SentOn { coordinator });
+        assert_eq!(text, "the token was made by coordinator-2: joining there, at 10.0.0.2:8001");
+        assert_eq!(told, json!({ "event": "sent_on", "coordinator": "coordinator-2", "authority": "10.0.0.2:8001" }));
     }
 }

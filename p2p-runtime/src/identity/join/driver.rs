@@ -6,7 +6,6 @@ use hyper::{Method, StatusCode};
 use p2p_client::{
     call::RetryAfter,
     protocol::{ClusterId, NodeId, Role, RpcError, UnixMillis},
-    revocation::KeyHash,
     wire::{
         net::Network,
         tls::{ALPN_HTTP1, ChannelBinding, ClientTls, Expect, RootKeyHash, TlsMaterial, peer_identity},
@@ -15,9 +14,9 @@ use p2p_client::{
 use tokio::time::{Instant, sleep};
 
 use super::{
-    CertReply, CertRequest, Issued, JoinError, Joiner, LeftOut, Nonce, Refused, Seed, Wait, Waiting,
+    CertReply, CertRequest, Issued, JoinError, JoinEvent, Joiner, LeftOut, Nonce, Refused, Seed, Wait, Waiting,
+    following::join_at_the_maker,
     messages::{MAX_REPLY, challenge_answer},
-    waiting::join_once_approved,
 };
 use crate::identity::{
     address::Host,
@@ -58,65 +57,6 @@ pub struct JoinOptions {
     pub cluster: Option<ClusterId>,
 }
 
-/// A step of a join.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum JoinEvent {
-    /// About to connect.
-    Connecting {
-        /// The coordinator's `host:port`.
-        authority: String,
-    },
-    /// The coordinator has the root key that the token names.
-    Verified {
-        /// The name that this node will have.
-        node_id: NodeId,
-    },
-    /// The clocks differ by more than five minutes.
-    ClockSkew {
-        /// By how much this machine's clock is ahead (negative: behind), in seconds.
-        ahead_s: i64,
-    },
-    /// The coordinator takes no more requests from this address for now; waiting until it does.
-    WaitingForTurn {
-        /// For how long.
-        wait: Duration,
-    },
-    /// The challenge's port is held by another process; waiting for it.
-    WaitingForPort {
-        /// The port.
-        port: u16,
-    },
-    /// The challenge is being answered.
-    Answering {
-        /// The port.
-        port: u16,
-    },
-    /// The token asks for an operator's approval: waiting for it. Joining again with the same key and token goes on waiting.
-    WaitingForApproval {
-        /// The coordinator at which an operator approves.
-        coordinator: NodeId,
-        /// The name that this node will have.
-        node_id: NodeId,
-        /// This node's key, by which the operator tells it from others.
-        key: KeyHash,
-        /// For how long it can be approved.
-        within: Duration,
-    },
-    /// The coordinator cannot be asked whether this node was approved; trying again.
-    CoordinatorAway {
-        /// Why.
-        reason: String,
-        /// After which time.
-        wait: Duration,
-    },
-    /// The certificate is there.
-    Issued {
-        /// Claimed addresses that are not in it.
-        left_out: Vec<LeftOut>,
-    },
-}
-
 /// What a node has after joining.
 #[derive(Debug)]
 pub struct Joined {
@@ -150,7 +90,8 @@ fn named(role: Role, bytes: &[u8]) -> Result<NodeId, KeyError> {
     NodeId::new(&format!("{role}-{name}")).map_err(|e| KeyError::Generate(e.to_string()))
 }
 
-/// Joins the cluster of the coordinator at `authority` (`host:port`) with this token. Where an operator has to approve that, it waits.
+/// Joins the cluster of the coordinator at `authority` (`host:port`) with this token. Where an operator has to approve that, it waits. Where
+/// another coordinator made the token, it joins there.
 ///
 /// Nothing is stored: save the identity that comes back. When the answer is lost on the way, or the wait was interrupted, joining again
 /// with the same key and token gets the certificate without using the token a second time.
@@ -168,17 +109,17 @@ pub async fn join(
     let node_id = node_id.map_or_else(|| node_id_of(role, &key.public()), Ok)?;
     let root = token.root();
     let joiner = Joiner::new(token, node_id, role, addresses, key)?;
-    let approach = Approach { network, authority, root, cluster, joiner, responder, progress };
-    let issued = join_once_approved(&approach).await?;
+    let mut approach = Approach { network, authority: authority.to_owned(), root, cluster, joiner, responder, progress };
+    let issued = join_at_the_maker(&mut approach).await?;
     let identity = approach.joiner.finish(&issued)?;
     (approach.progress)(JoinEvent::Issued { left_out: issued.left_out.clone() });
     Ok(Joined { identity, seed: issued.coordinator, left_out: issued.left_out })
 }
 
 /// A node, and the coordinator that it joins at.
-pub(super) struct Approach<'a> {
+pub(super) struct Approach {
     network: Arc<dyn Network>,
-    authority: &'a str,
+    pub(super) authority: String,
     root: RootKeyHash,
     /// The only cluster that the node will join.
     cluster: Option<ClusterId>,
@@ -202,7 +143,7 @@ pub(super) struct OnHold {
     pub(super) told: Waiting,
 }
 
-impl Approach<'_> {
+impl Approach {
     /// Joins, as far as that goes without an operator. Only a first attempt tells of its steps.
     pub(super) async fn attempt(&self, is_first: bool) -> Result<Heard, JoinError> {
         let Self { authority, joiner, responder, progress, .. } = self;
@@ -211,7 +152,7 @@ impl Approach<'_> {
                 progress(event);
             }
         };
-        tell(JoinEvent::Connecting { authority: (*authority).to_owned() });
+        tell(JoinEvent::Connecting { authority: authority.clone() });
         let (mut http, channel) = self.connect().await?;
         tell(JoinEvent::Verified { node_id: joiner.hello().node_id.clone() });
 
@@ -239,7 +180,7 @@ impl Approach<'_> {
 
     /// A connection to the coordinator that has the root key which the token names.
     async fn connect(&self) -> Result<(HttpConnection, ChannelBinding), JoinError> {
-        let authority = self.authority;
+        let authority = &*self.authority;
         let connect = async {
             self.network.connect(authority).await.map_err(|source| JoinError::Connect { authority: authority.to_owned(), source })
         };
@@ -261,9 +202,9 @@ impl Approach<'_> {
     /// Asks whether an operator has decided. The coordinator takes its time to answer that nobody has.
     pub(super) async fn ask(&self, on_hold: &mut OnHold) -> Result<Waiting, JoinError> {
         let wait = CertRequest::Wait(Wait { nonce: on_hold.nonce });
-        match post(&mut on_hold.http, self.authority, &wait, &*self.progress).await? {
+        match post(&mut on_hold.http, &self.authority, &wait, &*self.progress).await? {
             CertReply::Waiting(told) => Ok(told),
-            _ => Err(answer(self.authority, "it skipped a step")),
+            _ => Err(answer(&self.authority, "it skipped a step")),
         }
     }
 }

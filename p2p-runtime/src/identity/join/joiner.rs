@@ -10,7 +10,7 @@ use rustls_pki_types::UnixTime;
 
 use super::{
     Refused,
-    messages::{Hello, HelloReply, Issued, JOIN_VERSION, MAX_ADDRESSES, Prove},
+    messages::{Hello, HelloReply, Issued, JOIN_VERSION, MAX_ADDRESSES, Prove, Seed},
 };
 use crate::identity::{
     IdentityError,
@@ -60,6 +60,18 @@ pub enum JoinError {
     /// The coordinator said no.
     #[error("the coordinator refused: {0}")]
     Refused(#[from] Refused),
+    /// The coordinator to which the node was sent sends it on.
+    #[error(
+        "the coordinator at {authority}, to which this node was sent, sends it on to {} at {}; join there, or make a new token with \
+         `p2p token create`",
+        .to.node_id, .to.authority
+    )]
+    SentOn {
+        /// Where it was sent first.
+        authority: String,
+        /// Where it is to go next.
+        to: Seed,
+    },
     /// The coordinator hung up, or does not speak this protocol.
     #[error("the coordinator at {authority} did not answer as one: {reason}")]
     Answer {

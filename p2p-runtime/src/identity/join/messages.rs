@@ -153,7 +153,7 @@ pub(crate) fn challenge_answer(challenge: &str, key: &PublicKey) -> String {
     format!("{challenge}.{}", key.thumbprint())
 }
 
-/// Where a node that just joined finds the cluster.
+/// A coordinator, and where it is: there a node that just joined finds the cluster, or one that was sent on joins.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seed {
     /// The coordinator's name.

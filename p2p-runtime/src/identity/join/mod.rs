@@ -16,12 +16,17 @@
 //! answer is "wait". The joiner asks on the same connection, whose answer is held back for a while, until there is something to hear;
 //! then it joins anew, with the same key and token, which takes no other use. So it may be interrupted, and the coordinator restarted.
 //!
+//! A coordinator that does not know the token, and finds the one that made it, answers the hello with where that is ([`Refused::Elsewhere`]). The
+//! joiner goes there, once, and trusts it by the same root.
+//!
 //! The proof is a signature by the token's key over everything that matters, the TLS connection included, so that it
 //! is worth nothing elsewhere. [`Desk`] and [`Joiner`] are the two sides as pure state machines; [`join`] drives the
 //! joiner's over a network, and [`Issuer`](super::Issuer) the coordinator's.
 
 mod desk;
 mod driver;
+mod event;
+mod following;
 mod joiner;
 mod messages;
 mod refused;
@@ -30,7 +35,8 @@ mod waiting;
 pub(super) use self::messages::{MAX_ADDRESSES, MAX_REPLY, challenge_answer};
 pub use self::{
     desk::{Candidate, Desk},
-    driver::{JoinEvent, JoinOptions, Joined, join, random_node_id},
+    driver::{JoinOptions, Joined, join, random_node_id},
+    event::JoinEvent,
     joiner::{JoinError, Joiner},
     messages::{
         CertReply, CertRequest, Hello, HelloReply, Issued, JOIN_VERSION, LeftOut, Nonce, Prove, Seed, Wait, Waiting,

@@ -4,7 +4,7 @@ use p2p_client::{protocol::NodeId, revocation::Reason};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::messages::{JOIN_VERSION, LeftOut};
+use super::messages::{JOIN_VERSION, LeftOut, Seed};
 use crate::identity::token_table::TokenRefused;
 
 /// Why a coordinator does not let a node in.
@@ -40,6 +40,12 @@ pub enum Refused {
     /// The token does not let this node in.
     #[error("{0}")]
     Token(#[from] TokenRefused),
+    /// Another coordinator made the token; it alone can spend it.
+    #[error("the join token was made by {}; join there, at {}", .coordinator.node_id, .coordinator.authority)]
+    Elsewhere {
+        /// Which one, and where it is.
+        coordinator: Seed,
+    },
     /// The certificate request is not usable.
     #[error("{reason}")]
     BadRequest {
@@ -152,6 +158,8 @@ impl Refused {
             Self::Version { .. } | Self::Malformed { .. } | Self::BadRequest { .. } | Self::Other { .. } => 400,
             Self::UnknownAttempt | Self::BadProof | Self::Token(_) | Self::Denied { .. } | Self::NotApproved { .. } => 403,
             Self::NodeBound { .. } | Self::NodeRevoked { .. } | Self::KeyRevoked { .. } | Self::Superseded { .. } => 409,
+            // RFC 9110, section 15.5.20.
+            Self::Elsewhere { .. } => 421,
             Self::NoAddressProved { .. } => 422,
             Self::Unavailable { .. } => 500,
             Self::Busy | Self::TooManyWait { .. } | Self::NoAuthority => 503,
@@ -198,6 +206,7 @@ mod tests {
             Refused::NotApproved { node_id: "a".parse().unwrap() },
             Refused::TooManyWait { max: 256 },
             Refused::NoAddressProved { port: 8802, tried },
+            Refused::Elsewhere { coordinator: Seed { node_id: "c".parse().unwrap(), authority: "10.0.0.2:8001".into() } },
         ] {
             let body = serde_json::to_vec(&refused.to_body()).unwrap();
             assert_eq!(Refused::from_body(&body).unwrap(), refused);

@@ -18,7 +18,7 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// Joins; where an operator has to approve it, once one has.
-pub(super) async fn join_once_approved(approach: &Approach<'_>) -> Result<Box<Issued>, JoinError> {
+pub(super) async fn join_once_approved(approach: &Approach) -> Result<Box<Issued>, JoinError> {
     let mut patience = None::<Patience>;
     loop {
         let heard = match approach.attempt(patience.is_none()).await {
@@ -44,7 +44,7 @@ pub(super) async fn join_once_approved(approach: &Approach<'_>) -> Result<Box<Is
     }
 }
 
-fn tell(approach: &Approach<'_>, told: &Waiting) {
+fn tell(approach: &Approach, told: &Waiting) {
     (approach.progress)(JoinEvent::WaitingForApproval {
         coordinator: told.coordinator.node_id.clone(),
         node_id: approach.joiner.hello().node_id.clone(),
@@ -54,7 +54,7 @@ fn tell(approach: &Approach<'_>, told: &Waiting) {
 }
 
 /// Waits on this connection until there is something to hear.
-async fn hear(approach: &Approach<'_>, on_hold: &mut OnHold, patience: &mut Patience) -> Result<(), JoinError> {
+async fn hear(approach: &Approach, on_hold: &mut OnHold, patience: &mut Patience) -> Result<(), JoinError> {
     patience.until(&on_hold.told);
     loop {
         let told = approach.ask(on_hold).await?;

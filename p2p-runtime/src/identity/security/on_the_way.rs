@@ -13,10 +13,10 @@ use rustls_pki_types::{CertificateDer, UnixTime};
 
 use super::{
     super::{
-        JoinError, JoinEvent, JoinToken, NodeKey, NodeNames, PublicKey, Refused,
+        JoinError, JoinEvent, JoinToken, NodeKey, NodeNames, PublicKey, Refused, TokenOptions,
         coordinators::*,
         join,
-        join::{Issued, Prove},
+        join::{Issued, Prove, Seed},
         tests::{cluster, issuing, worker},
     },
     made_up,
@@ -97,6 +97,27 @@ async fn case_29_a_coordinator_with_another_root_is_told_nothing() {
         assert!(matches!(&said, JoinError::Tls { source, .. } if is_expected(source)), "{said}");
         assert_eq!(events.lock().unwrap().len(), 1, "nothing was said before the root was known");
     }
+}
+
+#[tokio::test]
+async fn case_29_a_coordinator_to_which_a_node_is_sent_has_to_have_the_root_of_its_token() {
+    let ((ours, our_vault), (theirs, their_vault)) = (cluster(), cluster());
+    let seed = |at: &Coordinator| Seed { node_id: "coordinator-2".parse().unwrap(), authority: at.at.clone() };
+    let pretender = serve(&theirs, their_vault.clone(), theirs.server_tls().unwrap()).await;
+    let maker = serve(&ours, our_vault.clone(), ours.server_tls().unwrap()).await;
+    let token = maker.issuer.create_token(TokenOptions::default()).await.unwrap();
+    let first = serve_elsewhere(&ours, our_vault.clone(), seed(&pretender)).await;
+    let events = Arc::default();
+    let said = join(Arc::new(TcpNetwork), &first.at, token.clone(), options("w", &events)).await.unwrap_err();
+    assert!(
+        matches!(&said, JoinError::Tls { source: TlsError::WrongRoot { .. }, authority } if *authority == pretender.at),
+        "{said}"
+    );
+    let told = events.lock().unwrap().clone();
+    assert_eq!(told.last(), Some(&JoinEvent::Connecting { authority: pretender.at.clone() }), "nothing was said there");
+    // The control: one that has it lets the node in.
+    let first = serve_elsewhere(&ours, our_vault, seed(&maker)).await;
+    join(Arc::new(TcpNetwork), &first.at, token, options("w", &Arc::default())).await.unwrap();
 }
 
 #[tokio::test]
