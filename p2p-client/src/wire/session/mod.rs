@@ -396,8 +396,12 @@ struct InLine<'a> {
 
 impl Drop for InLine<'_> {
     fn drop(&mut self) {
-        // Its turn goes to the next one, if it was given one that it will not use.
-        if self.place.take().is_some_and(|place| self.shared.waiters.leave(place).had_turn) {
+        let Some(place) = self.place.take() else { return };
+        // While the machine is held: who finds just now that it is not its turn stands in line before this one's is passed on.
+        let machine = self.shared.machine();
+        let left = self.shared.waiters.leave(place);
+        drop(machine);
+        if left.had_turn {
             self.shared.admit();
         }
     }

@@ -140,7 +140,10 @@ impl Waiters {
         match place {
             Some(place) if waiting.woken.contains_key(&place) => room.calls > 0,
             Some(place) => waiting.next_in(room) == Some(place),
-            None => waiting.calls.is_empty() && waiting.woken.len() < room.calls,
+            None => {
+                let has_bytes = waiting.woken.is_empty() || waiting.woken_bytes < room.bytes;
+                waiting.calls.is_empty() && waiting.woken.len() < room.calls && has_bytes
+            }
         }
     }
 
@@ -387,6 +390,10 @@ mod tests {
         assert!(line.waiters.is_turn_of(line.places[0], room(1)));
         assert!(line.leave(0));
         assert!(line.waiters.is_turn_of(None, room(1)));
+        let large = Line::of(1, 1_000);
+        let room = Room { calls: 9, bytes: 1_000 };
+        large.waiters.admit(room).wake();
+        assert!(!large.waiters.is_turn_of(None, room), "the bytes are given, too");
     }
 
     #[test]
