@@ -22,7 +22,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::protocol::{ErrorCode, RpcError};
 
 use super::{
-    Shared,
+    Parting, Shared,
     frame::FrameReader,
     items::ItemSink,
     machine::{Ended, Event},
@@ -209,7 +209,7 @@ impl Driver {
             self.shared.waiters.wake_calls();
         }
         if !is_open {
-            self.shared.leaving.send_replace(true);
+            self.shared.note_leaving();
         }
         self.handle_events();
         Ok(taken?)
@@ -357,7 +357,7 @@ impl Driver {
             return Ok(true);
         }
         if machine.is_served() {
-            self.shared.served.send_replace(true);
+            self.shared.note_served();
         }
         if !machine.is_drained() {
             return Ok(false);
@@ -410,7 +410,7 @@ impl Driver {
 
     /// Ends the session for a reason that lies outside of it.
     pub fn end_with(&mut self, ended: &Ended) {
-        if self.shared.over.borrow().is_none() {
+        if self.shared.parting.borrow().over.is_none() {
             self.end(ended);
         }
     }
@@ -452,9 +452,7 @@ impl Driver {
             // It may be refused for want of room: the stream is closed all the same.
             self.closing = self.send.send_data(last_words.freeze(), true).is_ok();
         }
-        self.shared.leaving.send_replace(true);
-        self.shared.served.send_replace(true);
-        self.shared.over.send_replace(Some(ended.clone()));
+        self.shared.parting.send_replace(Parting { leaving: true, served: true, over: Some(ended.clone()) });
     }
 }
 

@@ -90,14 +90,20 @@ pub(crate) struct Shared {
     /// Whether callers run on other threads than the driver, so that it waits a turn for them.
     gathers: bool,
     cut: Mutex<Option<Ended>>,
-    /// Whether one of the ends takes no further calls.
-    leaving: watch::Sender<bool>,
-    /// Whether this end left, and has answered what it took.
-    served: watch::Sender<bool>,
-    /// Why the session is over, once it is.
-    over: watch::Sender<Option<Ended>>,
+    parting: watch::Sender<Parting>,
     /// Grows with use.
     used: AtomicU64,
+}
+
+/// How far the ends have come in parting. It is one value to watch, since each costs an idle session more than the rest of its state.
+#[derive(Debug, Default)]
+struct Parting {
+    /// One of the ends takes no further calls.
+    leaving: bool,
+    /// This end left, and has answered what it took.
+    served: bool,
+    /// Why the session is over, once it is.
+    over: Option<Ended>,
 }
 
 impl Session {
@@ -120,9 +126,7 @@ impl Session {
             tasks: Mutex::default(),
             gathers: Handle::try_current().is_ok_and(|handle| handle.runtime_flavor() != RuntimeFlavor::CurrentThread),
             cut: Mutex::default(),
-            leaving: watch::Sender::new(false),
-            served: watch::Sender::new(false),
-            over: watch::Sender::new(None),
+            parting: watch::Sender::default(),
             used: AtomicU64::new(0),
         });
         (Self { shared: shared.clone() }, Driver::new(shared, serve, send, receive))
@@ -177,7 +181,7 @@ impl Session {
     /// Takes no further calls of the other end and tells it so. The session ends when neither end has calls left that run.
     pub fn leave(&self, reason: &str) {
         self.shared.machine().leave(reason);
-        self.shared.leaving.send_replace(true);
+        self.shared.note_leaving();
         self.shared.driver.wake();
     }
 
@@ -189,8 +193,8 @@ impl Session {
 
     /// Waits, after [`leave`](Self::leave), until every call of the other end is answered.
     pub async fn served(&self) {
-        let mut served = self.shared.served.subscribe();
-        let _served = served.wait_for(|served| *served).await;
+        let mut parting = self.shared.parting.subscribe();
+        let _served = parting.wait_for(|parting| parting.served).await;
     }
 
     /// Whether neither end has left.
@@ -205,25 +209,28 @@ impl Session {
 
     /// Waits until the session is over.
     pub async fn ended(&self) -> Ended {
-        let mut over = self.shared.over.subscribe();
-        let ended = over.wait_for(Option::is_some).await;
-        ended.ok().and_then(|ended| ended.clone()).unwrap_or_else(|| Ended::Broken("its connection was closed".to_owned()))
+        let mut parting = self.shared.parting.subscribe();
+        let ended = parting.wait_for(|parting| parting.over.is_some()).await;
+        ended
+            .ok()
+            .and_then(|parting| parting.over.clone())
+            .unwrap_or_else(|| Ended::Broken("its connection was closed".to_owned()))
     }
 
     /// Waits until one of the ends takes no further calls.
     pub async fn leaves(&self) {
-        let mut leaving = self.shared.leaving.subscribe();
-        let _left = leaving.wait_for(|leaving| *leaving).await;
+        let mut parting = self.shared.parting.subscribe();
+        let _left = parting.wait_for(|parting| parting.leaving).await;
     }
 
     /// Whether this end has left, and every call of the other end is answered.
     pub fn is_served(&self) -> bool {
-        *self.shared.served.borrow()
+        self.shared.parting.borrow().served
     }
 
     /// Whether the session is over.
     pub fn is_over(&self) -> bool {
-        self.shared.over.borrow().is_some()
+        self.shared.parting.borrow().over.is_some()
     }
 
     /// Gives out a large answer that waits to be fetched by the other end.
@@ -254,6 +261,16 @@ impl fmt::Debug for Session {
 impl Shared {
     fn machine(&self) -> MutexGuard<'_, Machine<Waker>> {
         self.machine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One of the ends takes no further calls.
+    fn note_leaving(&self) {
+        self.parting.send_if_modified(|parting| !std::mem::replace(&mut parting.leaving, true));
+    }
+
+    /// This end has left and has answered what it took.
+    fn note_served(&self) {
+        self.parting.send_if_modified(|parting| !std::mem::replace(&mut parting.served, true));
     }
 
     fn cut_reason(&self) -> Option<Ended> {

@@ -16,6 +16,10 @@ pub(crate) const MEDIUM: u32 = 1 << 16;
 pub(crate) const LARGE: u32 = 1 << 20;
 /// The share of its own capacity that a design is put under by the open loop.
 pub(crate) const OPEN_LOOP_SHARE: f64 = 0.7;
+/// The steps in which an open loop's capacity is looked for, as a share of the rate before.
+pub(crate) const CAPACITY_STEP: f64 = 0.85;
+/// A rate is held where at least this share of the calls that were begun at it have ended.
+pub(crate) const HELD: f64 = 0.98;
 /// Callers of large bodies, and small callers beside a large fetch.
 const FEW: u32 = 8;
 
@@ -184,11 +188,6 @@ pub(crate) enum Load {
     /// So many small callers, and one of large bodies beside them, which is not counted.
     Mixed {
         /// How many small ones there are.
-        callers: u32,
-    },
-    /// So many small calls under way, each in a task of its own.
-    Spawned {
-        /// How many there are.
         callers: u32,
     },
     /// Small calls that begin at random times, whether or not earlier ones are done.

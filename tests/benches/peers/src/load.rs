@@ -2,7 +2,6 @@
 //!
 //! ```text
 //! closed: N callers in a row of calls each -> latency from the call's own begin
-//! spawned: as closed, but each call in a task of its own, as in the open loop: what it can be put under
 //! open:   a pacer begins calls at random times -> latency from the time at which the call was meant to begin
 //! ```
 //! Processor time of both processes is read at both ends of the counted time, so that the warm-up is in none of the figures.
@@ -96,10 +95,6 @@ pub(crate) async fn put(caller: &impl Caller, load: Load, times: Times, server: 
             }
             tasks.spawn(fetch_beside(caller.clone(), callers, shared.clone()));
         }
-        Load::Spawned { callers } => {
-            caller.verify(Body::Echo).await?;
-            tasks.spawn(call_as_answered(caller.clone(), callers, shared.clone()));
-        }
         Load::Open { rate, seed } => {
             caller.verify(Body::Echo).await?;
             tasks.spawn(call_at_random(caller.clone(), Pacer::new(rate, seed)?, most_under_way(rate), shared.clone()));
@@ -182,32 +177,6 @@ async fn fetch_beside(caller: impl Caller, number: u32, shared: Arc<Shared>) -> 
     Ok(())
 }
 
-/// Begins a call in a task of its own whenever one has ended, so that this many are under way.
-async fn call_as_answered(caller: impl Caller, callers: u32, shared: Arc<Shared>) -> Result<()> {
-    let mut calls: JoinSet<Result<()>> = JoinSet::new();
-    let mut ids = FIRST_ID..;
-    while shared.phase.load(Ordering::Relaxed) != OVER {
-        for id in ids.by_ref().take(usize::try_from(callers)?.saturating_sub(calls.len())) {
-            let (caller, shared) = (caller.clone(), shared.clone());
-            calls.spawn(async move {
-                let began = Instant::now();
-                caller.call(Body::Echo, id).await.with_context(|| format!("call {id}"))?;
-                shared.count(began.elapsed());
-                Ok(())
-            });
-        }
-        let mut ended = calls.join_next().await;
-        while let Some(result) = ended {
-            result??;
-            ended = calls.try_join_next();
-        }
-    }
-    while let Some(ended) = calls.join_next().await {
-        ended??;
-    }
-    Ok(())
-}
-
 /// How many calls are under way where a design is [`MOST_BEHIND`].
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate is positive and some millions at most")]
 fn most_under_way(rate: f64) -> usize {
@@ -281,12 +250,9 @@ mod tests {
 
     #[tokio::test]
     async fn calls_processor_time_and_the_counted_time_are_told() {
-        for load in [
-            Load::Closed { body: Body::Echo, callers: 4 },
-            Load::Mixed { callers: 4 },
-            Load::Spawned { callers: 4 },
-            Load::Open { rate: 20_000.0, seed: 1 },
-        ] {
+        for load in
+            [Load::Closed { body: Body::Echo, callers: 4 }, Load::Mixed { callers: 4 }, Load::Open { rate: 20_000.0, seed: 1 }]
+        {
             let sample = put_on(Made::Answers, load).await.unwrap();
             assert!(sample.latencies.count() > 0 && sample.client_cpu_us > 0.0 && sample.server_cpu_us > 0.0, "{sample:?}");
             assert!(sample.seconds >= 0.1, "{sample:?}");
@@ -295,9 +261,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_call_that_fails_ends_the_measurement_with_its_reason() {
-        for load in
-            [Load::Closed { body: Body::Echo, callers: 4 }, Load::Spawned { callers: 4 }, Load::Open { rate: 20_000.0, seed: 1 }]
-        {
+        for load in [Load::Closed { body: Body::Echo, callers: 4 }, Load::Open { rate: 20_000.0, seed: 1 }] {
             let error = put_on(Made::Fails, load).await.unwrap_err();
             assert!(format!("{error:#}").contains("the line is cut"), "{error:#}");
         }

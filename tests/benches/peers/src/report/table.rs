@@ -40,7 +40,7 @@ pub(crate) fn text(rows: &[Row], misses: &[Miss], circumstances: &Circumstances)
     line(
         &mut text,
         format_args!(
-            "Open loop: {} % of the calls/s with 512 at once in tasks of their own, seed {seed}.",
+            "Open loop: {} % of the highest rate that the design held just before, seed {seed}.",
             OPEN_LOOP_SHARE * 100.0
         ),
     );

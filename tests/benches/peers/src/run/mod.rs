@@ -11,20 +11,23 @@ mod results;
 
 use std::{collections::HashMap, fs, path::PathBuf, process::ExitCode, time::Duration};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
 
 pub(crate) use results::{Cell, Miss, Results, Row};
 
 use self::pair::Pair;
 use crate::{
-    cases::{Case, Load, OPEN_LOOP_SHARE, Runtime, Times},
+    cases::{CAPACITY_STEP, Case, HELD, Load, OPEN_LOOP_SHARE, Runtime, Times},
     cpu,
     designs::Design,
     messages::Order,
     report::{self, Circumstances},
     tls,
 };
+
+/// After so many steps downwards a design's capacity is not looked for any further.
+const MOST_STEPS: u32 = 10;
 
 /// What is measured, and where it is written.
 #[derive(Args)]
@@ -194,11 +197,27 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// The open loop of a design: at its share of what it does just before, with 512 at once in tasks of their own.
+    /// The open loop of a design: at its share of what it holds just before.
     fn open_loop(&self, pair: &mut Pair, design: Design, round: u32) -> Result<Load> {
-        let load = Load::Spawned { callers: Case::Echo512.concurrency() };
-        let capacity = results::calls_per_s(&pair.measure(Order { design, load, times: self.times })?);
-        Ok(Load::Open { rate: capacity * OPEN_LOOP_SHARE, seed: self.options.seed + u64::from(round) })
+        let seed = self.options.seed + u64::from(round);
+        let capacity = self.capacity(pair, design, seed)?;
+        Ok(Load::Open { rate: capacity * OPEN_LOOP_SHARE, seed })
+    }
+
+    /// The highest rate that an open loop of the design holds, looked for in steps downwards from what it does with 512 callers. Those are no
+    /// measure by themselves: each call of an open loop is a new task, and comes by itself and not with hundreds of others.
+    fn capacity(&self, pair: &mut Pair, design: Design, seed: u64) -> Result<f64> {
+        let closed = Load::Closed { body: Case::OpenLoop.body(), callers: Case::Echo512.concurrency() };
+        let times = Times { measured: self.times.measured / 2, ..self.times };
+        let mut rate = results::calls_per_s(&pair.measure(Order { design, load: closed, times })?);
+        for _ in 0..MOST_STEPS {
+            let held = pair.measure(Order { design, load: Load::Open { rate, seed }, times });
+            if held.is_ok_and(|sample| results::calls_per_s(&sample) >= rate * HELD) {
+                return Ok(rate);
+            }
+            rate *= CAPACITY_STEP;
+        }
+        bail!("the design holds no open loop, not even one at {rate:.0} calls/s")
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! The node is a process of its own, started anew for each kind of connection; what is measured is `VmRSS` of
 //! /proc/PID/status, before and after the connections came. What the system holds for their sockets is not in it. The node's limits
-//! are its defaults, but for the time after which an HTTP/1 connection without requests is closed: here it has to stay.
+//! are its defaults, but for the time after which an HTTP/1 connection without requests is closed, since here it has to stay, and for
+//! how many requests it takes of one address, since all come from one.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -23,6 +24,7 @@ use p2p_client::wire::{
     tls::{ALPN_H2, ALPN_HTTP1, ClientTls, Expect, TlsMaterial},
 };
 use p2p_runtime::{
+    config::RateLimitConfig,
     identity::{NodeIdentity, TokenOptions},
     node::{Enrolment, InitOptions, JoinClusterOptions, init, join},
     transport::ListenerLimits,
@@ -47,7 +49,9 @@ const LONG: Duration = Duration::from_mins(30);
 pub(crate) async fn run_node(dir: &Path) -> Result<()> {
     let limits = ListenerLimits { header_timeout: LONG, max_per_address: usize::MAX, ..ListenerLimits::default() };
     let enrolment = Enrolment::open(dir, password()?).await?;
-    let node = Node::builder().enrolment(enrolment).listener_limits(limits).start().await?;
+    let builder = Node::builder().enrolment(enrolment).listener_limits(limits);
+    // All of them come from one address, and each asks once.
+    let node = builder.rate_limit(RateLimitConfig::unlimited()).start().await?;
     let token = node.issuer().ok_or_else(|| Error::msg("the first node issues tokens"))?;
     println!("{} {}", node.authority(), token.create_token(TokenOptions::default()).await?.reveal().as_str());
     tokio::task::spawn_blocking(|| std::io::stdin().lines().map_while(Result::ok).for_each(|_| println!("{}", held()))).await?;
@@ -227,7 +231,13 @@ async fn get_by_http1(stream: &mut tokio_rustls::client::TlsStream<BoxStream>) -
             line.and_then(|length| length.trim().parse::<usize>().ok())
         };
         match text.split_once("\r\n\r\n") {
-            Some((head, body)) if length_of(head) == Some(body.len()) && head.starts_with("HTTP/1.1 200") => return Ok(()),
+            Some((head, body)) if length_of(head) == Some(body.len()) => {
+                return if head.starts_with("HTTP/1.1 200") {
+                    Ok(())
+                } else {
+                    Err(Error::msg(format!("the node answered {text}")))
+                };
+            }
             _ if length == 0 => return Err(Error::msg(format!("the connection ended after {text:?}"))),
             _ => {}
         }
