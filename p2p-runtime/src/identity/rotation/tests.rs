@@ -21,6 +21,8 @@ use super::{
     *,
 };
 
+mod settling;
+
 /// A node without a network.
 struct Party {
     identity: NodeIdentity,
@@ -475,42 +477,6 @@ fn another_coordinator(c: &Party) -> Party {
     let names = NodeNames { node_id: &node_id, role: Role::Coordinator, addresses: &[] };
     let chain = ca.unwrap().issue(&key.public(), &names, UnixTime::now()).unwrap();
     Party::new(&NodeIdentity::new(key, chain, root).unwrap())
-}
-
-#[tokio::test]
-async fn what_a_coordinator_revoked_unheard_before_the_drop_is_said_again_and_all_come_to_have_the_same() {
-    let (c, w, _) = parties();
-    let d = another_coordinator(&c);
-    let lost: NodeId = "lost".parse().unwrap();
-    d.ledger.revoke(vec![Subject::Node { node_id: lost.clone() }], Reason::default()).await.unwrap();
-    let old = d.ledger.get(&d.ledger.ids());
-    w.ledger.accept(old.clone()).await.unwrap();
-    c.keys().begin(false).await.unwrap();
-    let ca = c.issuing().await;
-    c.reissued_by(&ca);
-    for party in [&d, &w] {
-        party.hears(&c).await;
-        party.reissued_by(&ca);
-    }
-    c.keys().complete().await.unwrap();
-    for party in [&d, &w] {
-        party.hears(&c).await;
-    }
-    // The control: as it was said, nobody who had not heard it believes it.
-    assert_eq!(c.ledger.accept(old).await.unwrap().refused.len(), 1);
-    assert_eq!(w.ledger.settle().await.unwrap(), 1, "a worker keeps it until somebody has said it again");
-    assert!(w.ledger.revocations().set().revoked_at(&lost).is_some());
-    assert_eq!(d.ledger.settle().await.unwrap(), 0);
-    let said = d.ledger.get(&d.ledger.ids());
-    assert_eq!(said.len(), 1);
-    for party in [&c, &w] {
-        assert_eq!(party.ledger.accept(said.clone()).await.unwrap().fresh.len(), 1);
-        assert_eq!(party.ledger.settle().await.unwrap(), 0);
-    }
-    for party in [c, d, w].map(Party::restarted) {
-        assert!(party.ledger.revocations().set().revoked_at(&lost).is_some());
-        assert_eq!(party.ledger.ids(), said.iter().map(SignedStatement::id).collect::<Vec<_>>());
-    }
 }
 
 #[tokio::test]
