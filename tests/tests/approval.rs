@@ -166,6 +166,26 @@ async fn a_token_that_is_revoked_ends_the_wait_at_once() {
     assert!(refused.contains("would not let it in: the join token was revoked"), "{refused}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_node_that_waits_while_the_root_is_changed_is_told_at_once_to_get_another_token() {
+    let (cluster, coordinator, _) = Cluster::of(0).await;
+    let mut joining = Joining::begin(&cluster, &Plan::worker(1), &coordinator.authority(), manual(&coordinator).await);
+    joining.waits().await;
+    coordinator.rotate_root().await.unwrap();
+    let refused = joining.ended().await.map(drop).unwrap_err().to_string();
+    assert!(
+        refused.contains("root was changed since the join token was made") && refused.contains("`p2p token create`"),
+        "{refused}"
+    );
+    let gone = operate(&cluster, "coordinator", json!({ "do": "find", "node_id": "worker-1" })).await.unwrap_err();
+    assert!(gone.contains("no node worker-1 waits for approval"), "{gone}");
+    // With a token of the new root it comes in.
+    let mut joining = Joining::begin(&cluster, &Plan::worker(1), &coordinator.authority(), manual(&coordinator).await);
+    joining.waits().await;
+    approve(&cluster, "worker-1").await;
+    joining.ended().await.unwrap();
+}
+
 #[tokio::test]
 async fn an_operator_at_another_node_is_told_at_which_coordinator_the_request_waits() {
     let (cluster, coordinator, workers) = Cluster::of(1).await;

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use common::{Cluster, Member, Plan, identity, probe::ProbeProxyExt, sees, soon, token};
+use common::{Cluster, Member, Plan, identity, log::Log, probe::ProbeProxyExt, sees, soon, token};
 use futures::StreamExt;
 use p2p_client::{
     revocation::{ChainKeys, KeyHash, Reason, Subject},
@@ -352,6 +352,33 @@ async fn while_the_root_key_is_away_a_coordinator_that_joins_waits_for_its_autho
     let _first = cluster.restart(Plan::coordinator()).await;
     until("it has its authority", || two.issuer().unwrap().authority().is_some()).await;
     cluster.worker(Plan::worker(2), &two).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_failed_is_tried_ever_later_however_much_happens_meanwhile_and_at_once_when_a_coordinator_appears() {
+    let log = Log::capture();
+    let (cluster, first, _workers) = Cluster::of(1).await;
+    let token = token(&first, TokenOptions { role: Role::Coordinator, ..TokenOptions::default() }).await;
+    let enrolment = cluster.join(&Plan::second_coordinator(), &first.authority(), token).await.unwrap();
+    cluster.network.kill(first.ip);
+    first.node.stop().await;
+    let two = cluster.start(Plan::second_coordinator(), enrolment).await;
+    let tried = || log.text().matches("not certified anew").count();
+    until("it has tried in vain", || tried() > 0).await;
+    let before = tried();
+    for n in 0..100 {
+        two.members().update_me(move |me| drop(me.metadata.insert("note".to_owned(), n.to_string()))).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(30)).await;
+    }
+    // After half a second to one, then twice as long, and so on.
+    let meanwhile = tried() - before;
+    assert!((1..=3).contains(&meanwhile), "tried {meanwhile} times in three seconds in which a hundred things happened");
+    until("the pauses are long", || tried() >= 6).await;
+    let _first = cluster.restart(Plan::coordinator()).await;
+    sees(&two, |members| members.alive().any(|info| info.role == Role::Coordinator && info.node_id != *two.id())).await;
+    let seen = tokio::time::Instant::now();
+    until("it has its authority", || two.issuer().unwrap().authority().is_some()).await;
+    assert!(seen.elapsed() < Duration::from_secs(2), "{:?}", seen.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
