@@ -480,6 +480,29 @@ fn another_coordinator(c: &Party) -> Party {
 }
 
 #[tokio::test]
+async fn a_damaged_root_key_keeps_no_coordinator_from_following_its_cluster() {
+    let (c, ..) = parties();
+    c.keys().begin(false).await.unwrap();
+    c.reissued_by(&c.issuing().await);
+    let [none_good, one_good] = [&[ROOT_KEY, NEXT_ROOT_KEY][..], &[ROOT_KEY]].map(|damaged| {
+        let d = another_coordinator(&c);
+        (d, damaged)
+    });
+    for (d, damaged) in [&none_good, &one_good] {
+        d.hears(&c).await;
+        d.keys().take_over(c.keys().to_share().await.unwrap()).await.unwrap();
+        d.vault.update(damaged.iter().map(|path| Change::Put((*path).into(), b"no key".to_vec().into())).collect()).unwrap();
+    }
+    c.keys().complete().await.unwrap();
+    for ((d, _), is_held) in [(none_good, false), (one_good, true)] {
+        assert!(d.hears(&c).await);
+        assert_eq!(d.current(), c.current());
+        assert_eq!(d.keys().is_held(&c.roots().current()).unwrap(), is_held, "and the good one has its proper name");
+        assert_eq!([ROOT_KEY, NEXT_ROOT_KEY].map(|path| d.vault.get(path).unwrap().is_some()), [is_held, false]);
+    }
+}
+
+#[tokio::test]
 async fn of_two_completions_of_one_change_all_take_the_same() {
     let (c, w, v) = parties();
     let d = another_coordinator(&c);
