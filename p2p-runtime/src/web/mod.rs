@@ -18,6 +18,7 @@ mod clients;
 mod component;
 mod components;
 mod configuration;
+mod coordinators;
 mod documents;
 mod elsewhere;
 pub(crate) mod headers;
