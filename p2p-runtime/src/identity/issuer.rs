@@ -11,6 +11,7 @@ mod approving;
 mod authority;
 mod renewing;
 
+pub use self::authority::Authority;
 pub(crate) use self::authority::Voided;
 
 use std::{

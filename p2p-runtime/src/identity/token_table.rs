@@ -180,7 +180,7 @@ impl TokenTable {
             node_id: options.node_id,
             revoked: false,
             approval: options.approval,
-            root: Some(KeyHash::new(*token.root().as_bytes())),
+            root: Some(token.root().into()),
         };
         Ok(self.records.entry(token.id()).or_insert(record))
     }

@@ -200,8 +200,8 @@ impl Node {
     ///
     /// # Errors
     /// [`RotateError`]: what was issued cannot be read.
-    pub fn rotation(&self) -> Result<Option<Progress>, RotateError> {
-        self.rotator.progress()
+    pub async fn rotation(&self) -> Result<Option<Progress>, RotateError> {
+        self.rotator.progress().await
     }
 
     /// Gives the root key to another coordinator, over mutual TLS: it can then change the root and add coordinators, too.

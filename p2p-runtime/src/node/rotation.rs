@@ -143,9 +143,10 @@ impl Rotator {
 
     /// Drops the old root although nodes have not been reissued. Gives those.
     pub(crate) async fn finish(&self) -> Result<Progress, RotateError> {
+        let keys = self.keys()?;
         self.ask_elsewhere().await;
-        let progress = self.progress()?.ok_or(RotateError::NotBegun)?;
-        self.keys()?.complete().await?;
+        let progress = self.progress().await?.ok_or(RotateError::NotBegun)?;
+        keys.complete().await?;
         Ok(progress)
     }
 
@@ -318,10 +319,10 @@ impl Rotator {
     async fn publish(&self, said: &mut Option<Said>) {
         let (Some(keys), Some(membership)) = (&self.0.keys, self.0.cx.membership()) else { return };
         let known = self.0.ledger.roots().known();
-        let trusted = std::iter::once(known.current()).chain(known.next());
         let held: Vec<_> =
-            trusted.filter(|root| keys.is_held(root).unwrap_or(false)).map(|root| root.key_hash().to_string()).collect();
-        let now = Said { roots: held.join(" "), authority: self.0.issuer.as_ref().and_then(Issuer::authority_key) };
+            known.trusted().filter(|root| keys.is_held(root).unwrap_or(false)).map(|root| root.key_hash().to_string()).collect();
+        let authority = self.0.issuer.as_ref().and_then(Issuer::authority);
+        let now = Said { roots: held.join(" "), authority: authority.map(|authority| authority.key) };
         if said.as_ref() == Some(&now) || said.is_none() && now == Said::default() {
             return;
         }
@@ -379,8 +380,7 @@ impl Rotator {
         if !wait.is_zero() {
             return Ok(Some(wait));
         }
-        let root = KeyHash::new(*next.key_hash().as_bytes());
-        self.0.renewer.reissue(root).await.map(|()| None).map_err(|error| error.to_string())
+        self.0.renewer.reissue(next.key_hash().into()).await.map(|()| None).map_err(|error| error.to_string())
     }
 
     /// Coordinators go first; workers come when they can be served, one after the other.
@@ -409,9 +409,7 @@ impl Rotator {
             self.ask_elsewhere().await;
             look.asked = Some(Instant::now());
         }
-        let this = self.clone();
-        let counted = tokio::task::spawn_blocking(move || this.progress()).await;
-        let progress = match counted.map_err(|lost| RotateError::Records(lost.to_string())).flatten() {
+        let progress = match self.progress().await {
             Ok(progress) => progress?,
             Err(error) => {
                 tracing::warn!(%error, "it cannot be told how far the change of the root is");

@@ -77,8 +77,7 @@ impl Rotator {
             None => Vec::new(),
         };
         let known = parts.ledger.roots().known();
-        let trusted: Vec<_> =
-            std::iter::once(known.current()).chain(known.next()).map(|root| KeyHash::new(*root.key_hash().as_bytes())).collect();
+        let trusted: Vec<KeyHash> = known.trusted().map(|root| root.key_hash().into()).collect();
         let granted = || granted.iter().filter(|granted| trusted.contains(&granted.root));
         let is_theirs = |granted: &&GrantedAuthority| granted.node_id == *node_id;
         let mut theirs: BTreeSet<_> = granted().filter(is_theirs).map(|granted| granted.key).collect();

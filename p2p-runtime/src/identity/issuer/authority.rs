@@ -5,9 +5,9 @@ use std::sync::Arc;
 use p2p_client::{
     protocol::{NodeId, UnixMillis},
     revocation::KeyHash,
-    wire::tls::TrustedRoot,
 };
 use rustls_pki_types::{CertificateDer, UnixTime};
+use serde::{Deserialize, Serialize};
 
 use super::{
     super::{
@@ -23,8 +23,15 @@ use super::{
     ISSUING_CERT, ISSUING_KEY, Inner, IssuedNode, Issuer, NODES, TokenTable, approving, lock, node_change, tokens_change,
 };
 
-fn key_of(root: &TrustedRoot) -> KeyHash {
-    KeyHash::new(*root.key_hash().as_bytes())
+/// A coordinator's authority to issue certificates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Authority {
+    /// Until when it is valid.
+    pub until: UnixMillis,
+    /// The key of the root that it stands under: the root's fingerprint.
+    pub root: KeyHash,
+    /// Its own key: who has this key makes nodes of any name, until it is revoked.
+    pub key: KeyHash,
 }
 
 /// What was taken back, as it stands on a root that is not trusted any more.
@@ -41,8 +48,8 @@ impl Inner {
     pub(super) fn ca(&self, under: Option<KeyHash>) -> Result<(Arc<IssuingCa>, KeyHash), Refused> {
         let ca = self.ca.load_full().ok_or(Refused::NoAuthority)?;
         let known = self.ledger.roots().known();
-        let mut trusted = known.next().into_iter().chain([known.current()]);
-        let root = trusted.find(|root| is_signed_by(root, ca.certificate())).map(key_of).ok_or(Refused::NoAuthority)?;
+        let root = known.trusted().find(|root| is_signed_by(root, ca.certificate())).ok_or(Refused::NoAuthority)?;
+        let root = root.key_hash().into();
         if under.is_some_and(|under| under != root) { Err(Refused::NoAuthority) } else { Ok((ca, root)) }
     }
 
@@ -77,7 +84,7 @@ impl Inner {
     /// The key of the cluster's root, and since when it is that, as far as it is known.
     fn root(&self) -> (KeyHash, Option<UnixMillis>) {
         let known = self.ledger.roots().known();
-        (key_of(known.current()), known.completed().map(|(at, _)| at))
+        (known.current().key_hash().into(), known.completed().map(|(at, _)| at))
     }
 
     /// Whether this token names a root that is not the cluster's any more.
@@ -115,15 +122,11 @@ impl Inner {
 }
 
 impl Issuer {
-    /// When this coordinator's authority ends, and the key of the root that it stands under; `None` until it has one.
-    pub fn authority(&self) -> Option<(UnixMillis, KeyHash)> {
+    /// This coordinator's authority; `None` until it has one under a root that is trusted.
+    pub fn authority(&self) -> Option<Authority> {
         let (ca, root) = self.0.ca(None).ok()?;
-        super::super::ca::validity(ca.certificate()).ok().map(|(_, until)| (until, root))
-    }
-
-    /// The key of this coordinator's authority.
-    pub fn authority_key(&self) -> Option<KeyHash> {
-        self.0.ca(None).ok().map(|(ca, _)| ca.key().public().thumbprint().into())
+        let (_, until) = super::super::ca::validity(ca.certificate()).ok()?;
+        Some(Authority { until, root, key: ca.key().public().thumbprint().into() })
     }
 
     /// Whether it needs an authority under the root under which certificates are to be made.
