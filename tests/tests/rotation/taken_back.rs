@@ -107,3 +107,41 @@ async fn a_coordinator_that_another_let_in_vouches_for_itself_before_it_revokes_
     until("it is believed", || joined.ledger().revocations().is_key_revoked(&key)).await;
     reaches(&joined, "coordinator-2").await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_coordinator_is_revoked_without_what_it_has_issued_which_can_follow_when_its_nodes_have_other_certificates() {
+    let (cluster, first, workers) = Cluster::of(1).await;
+    let two = second(&cluster, &first).await;
+    let joined = cluster.worker(Plan::worker(2), &two).await;
+    sees(&first, |members| members.alive().count() == 4).await;
+    let key = two.issuer().unwrap().authority().unwrap().key;
+    let own = KeyHash::from(identity(&two).key().public().thumbprint());
+    let revoked = first.revoke_lost_coordinator(two.id(), Reason::default()).await.unwrap();
+    assert_eq!((revoked.kept, revoked.stranded.len()), ([key].into(), 0));
+    let made: Vec<_> = revoked.made.into_iter().map(|made| made.subject).collect();
+    assert_eq!(
+        made,
+        [Subject::Node { node_id: two.id().clone() }, Subject::Key { key: own }],
+        "itself, and nothing that it issued"
+    );
+    until("the others know", || workers[0].ledger().revocations().is_key_revoked(&own)).await;
+    assert!(lets_in(&workers[0], &identity(&two)).unwrap_err().contains("revoked"));
+    assert_eq!(lets_in(&workers[0], &identity(&joined)), Ok(()));
+    reaches(&workers[0], "worker-2").await;
+    // The price: whoever has its store all the same is a coordinator of any name.
+    let thief = made_by(&stolen(&two), "coordinator-9", &first.ledger().roots().current());
+    assert_eq!(lets_in(&workers[0], &thief), Ok(()));
+
+    soon(joined.renew_certificate()).await.unwrap();
+    assert_ne!(KeyHash::of_certificate(&identity(&joined).chain()[1]), Some(key), "another coordinator vouches for it now");
+    reaches(&first, "worker-2").await;
+    let revoked = first.revoke_node(two.id(), Reason::default()).await.unwrap();
+    assert_eq!(revoked.made.iter().map(|made| &made.subject).collect::<Vec<_>>(), [&Subject::Key { key }]);
+    assert!(revoked.kept.is_empty());
+    let again = first.revoke_lost_coordinator(two.id(), Reason::default()).await.unwrap();
+    assert!(again.kept.is_empty() && again.made.is_empty(), "what is revoked stays so");
+    until("the others know", || workers[0].ledger().revocations().is_key_revoked(&key)).await;
+    assert!(lets_in(&workers[0], &thief).unwrap_err().contains("revoked"));
+    assert_eq!(lets_in(&workers[0], &identity(&joined)), Ok(()));
+    reaches(&workers[0], "worker-2").await;
+}
