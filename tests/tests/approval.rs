@@ -166,6 +166,26 @@ async fn a_token_that_is_revoked_ends_the_wait_at_once() {
     assert!(refused.contains("would not let it in: the join token was revoked"), "{refused}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_node_that_waits_while_the_root_is_changed_is_told_at_once_to_get_another_token() {
+    let (cluster, coordinator, _) = Cluster::of(0).await;
+    let mut joining = Joining::begin(&cluster, &Plan::worker(1), &coordinator.authority(), manual(&coordinator).await);
+    joining.waits().await;
+    coordinator.rotate_root().await.unwrap();
+    let refused = joining.ended().await.map(drop).unwrap_err().to_string();
+    assert!(
+        refused.contains("root was changed since the join token was made") && refused.contains("`p2p token create`"),
+        "{refused}"
+    );
+    let gone = operate(&cluster, "coordinator", json!({ "do": "find", "node_id": "worker-1" })).await.unwrap_err();
+    assert!(gone.contains("no node worker-1 waits for approval"), "{gone}");
+    // With a token of the new root it comes in.
+    let mut joining = Joining::begin(&cluster, &Plan::worker(1), &coordinator.authority(), manual(&coordinator).await);
+    joining.waits().await;
+    approve(&cluster, "worker-1").await;
+    joining.ended().await.unwrap();
+}
+
 #[tokio::test]
 async fn an_operator_at_another_node_is_told_at_which_coordinator_the_request_waits() {
     let (cluster, coordinator, workers) = Cluster::of(1).await;
@@ -189,6 +209,33 @@ async fn an_operator_at_another_node_is_told_at_which_coordinator_the_request_wa
     assert_eq!(stranger.status, 403);
     approve(&cluster, "worker-7").await;
     joining.ended().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_coordinator_that_does_not_answer_does_not_hold_up_the_search_for_where_a_request_waits() {
+    let (cluster, coordinator, workers) = Cluster::of(1).await;
+    // Nothing comes back from the first that is asked, nor is it known yet that it is away.
+    let second = cluster.worker(Plan::second_coordinator(), &coordinator).await;
+    let third = Plan { id: "coordinator-3".to_owned(), ip: common::worker_ip(33), ..Plan::second_coordinator() };
+    let third = cluster.worker(third, &coordinator).await;
+    sees(&workers[0], |members| members.alive().count() == 4).await;
+    let issuer = third.issuer().unwrap();
+    soon(async {
+        while issuer.authority().is_none() {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+    let mut joining = Joining::begin(&cluster, &Plan::worker(7), &third.authority(), manual(&third).await);
+    joining.waits().await;
+    cluster.network.partition(workers[0].ip, second.ip);
+    cluster.network.partition(workers[0].ip, coordinator.ip);
+    let began = tokio::time::Instant::now();
+    let command = json!({ "do": "find", "node_id": "worker-7" });
+    let elsewhere = operate(&cluster, "worker-1", command).await.unwrap_err();
+    assert!(elsewhere.contains("at coordinator coordinator-3"), "{elsewhere}");
+    assert!(began.elapsed() < std::time::Duration::from_secs(1), "{:?}", began.elapsed());
+    joining.join.abort();
 }
 
 #[tokio::test]

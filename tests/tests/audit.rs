@@ -88,6 +88,15 @@ async fn every_administrative_act_is_told_with_its_outcome() {
             ("/admin/revoke", json!({ "what": { "node": "worker-9" }, "reason": "stolen" })),
             ["revoke", "node worker-9\"", "done", "stolen\""],
         ),
+        (
+            ("/admin/revoke", json!({ "what": { "lost_coordinator": "coordinator-9" }, "reason": "its disk died" })),
+            ["revoke --keep-issued", "node coordinator-9\"", "done", "its disk died\""],
+        ),
+        (
+            ("/admin/ca/rotate", json!({ "finish": true })),
+            ["ca rotate --finish", "-\"", "failed", "the root is not being changed"],
+        ),
+        (("/admin/ca/rotate", json!({ "start_over": true })), ["ca rotate --start-over", "-\"", "done", "-\""]),
     ];
     for ((path, body), [what, whom, outcome, reason]) in rows {
         act(path, body).await;

@@ -31,7 +31,7 @@ use crate::{
     hex,
     hex::sha256,
     protocol::{ClusterId, NodeId, Role},
-    revocation::{ChainKeys, Guarded, Revocations},
+    revocation::{ChainKeys, Guarded, KeyHash, Revocations},
     wire::net::BoxStream,
 };
 
@@ -100,6 +100,13 @@ impl RootKeyHash {
 impl fmt::Display for RootKeyHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         hex::write(&self.0, f)
+    }
+}
+
+/// A root's key, among the keys that statements name.
+impl From<RootKeyHash> for KeyHash {
+    fn from(root: RootKeyHash) -> Self {
+        Self::new(root.0)
     }
 }
 

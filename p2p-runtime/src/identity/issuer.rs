@@ -11,6 +11,9 @@ mod approving;
 mod authority;
 mod renewing;
 
+pub use self::authority::Authority;
+pub(crate) use self::authority::Voided;
+
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -32,7 +35,7 @@ use super::{
     ca::{CaError, CertificateHash, IssuingCa, RootCa},
     challenge::{self, CHALLENGE_PORT, ChallengeFetcher, Question},
     error::IdentityError,
-    join::{Candidate, CertReply, CertRequest, Desk, Prove, Refused, Seed},
+    join::{Applicant, Candidate, CertReply, CertRequest, Desk, Prove, Refused, Seed},
     key::{KeyThumbprint, NodeKey},
     revocation::{Ledger, RevokeError},
     rotation::GrantedAuthority,
@@ -272,10 +275,10 @@ impl Issuer {
     async fn take_proof(&self, prove: &Prove, channel: ChannelBinding) -> Result<CertReply, Refused> {
         let now = (self.0.options.clock)();
         let candidate = lock(&self.0.desk).prove(prove, &channel, &self.0.tokens.load(), now)?;
-        let key = candidate.key.thumbprint().into();
+        let who = Applicant { key: candidate.key.thumbprint().into(), token: candidate.token };
         let reply = self.enrol(candidate).await?;
         if matches!(reply, CertReply::Waiting(_)) {
-            lock(&self.0.desk).let_wait(prove.nonce, channel, key, now);
+            lock(&self.0.desk).let_wait(prove.nonce, channel, who, now);
         }
         Ok(reply)
     }

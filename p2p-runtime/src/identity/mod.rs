@@ -41,7 +41,7 @@ pub use self::{
         BearerRefused, ClientName, ClientRecord, ClientSecret, DEFAULT_TTL, GrantRefused, InvalidClientName, MAX_TTL,
     },
     error::IdentityError,
-    issuer::{Answered, Clock, IssuedNode, Issuer, IssuerOptions, SeedSource},
+    issuer::{Answered, Authority, Clock, IssuedNode, Issuer, IssuerOptions, SeedSource},
     join::{CertReply, CertRequest, JoinError, JoinEvent, JoinOptions, Joined, Refused, join},
     key::{KeyError, KeyThumbprint, NodeKey, PublicKey},
     node::NodeIdentity,
@@ -54,7 +54,7 @@ pub use self::{
 };
 
 pub(crate) use ca::validity;
-pub(crate) use issuer::{TOKENS, void_open_tokens};
+pub(crate) use issuer::{TOKENS, Voided, void_open_tokens};
 
 #[cfg(test)]
 mod coordinators;

@@ -102,6 +102,17 @@ pub struct TokenRecord {
     pub root: Option<KeyHash>,
 }
 
+impl TokenRecord {
+    /// Whether it names another root than this, so that nobody who has it can believe the cluster's nodes. Of one that does not say which root it
+    /// names, that is so if it was made before this became the root.
+    pub(super) fn is_outdated(&self, root: KeyHash, since: Option<UnixMillis>) -> bool {
+        match self.root {
+            Some(named) => named != root,
+            None => since.is_some_and(|since| self.created < since),
+        }
+    }
+}
+
 /// Why a token does not let this node in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(tag = "token", rename_all = "snake_case")]
@@ -124,6 +135,9 @@ pub enum TokenRefused {
     /// An operator took it back.
     #[error("the join token was revoked; make a new one with `p2p token create`")]
     Revoked,
+    /// It names a root that is not the cluster's any more.
+    #[error("the cluster's root was changed since the join token was made; make a new one with `p2p token create`")]
+    OldRoot,
     /// It is for another role.
     #[error(
         "the join token is for a {allowed}, not for a {wanted}; join as a {allowed}, or make one with `p2p token create --role {wanted}`"
@@ -166,7 +180,7 @@ impl TokenTable {
             node_id: options.node_id,
             revoked: false,
             approval: options.approval,
-            root: Some(KeyHash::new(*token.root().as_bytes())),
+            root: Some(token.root().into()),
         };
         Ok(self.records.entry(token.id()).or_insert(record))
     }
@@ -193,15 +207,11 @@ impl TokenTable {
         open.map(|record| record.revoked = true).count()
     }
 
-    /// Takes back every token that could still let somebody in and names another root than this. Of one that does not say which it names, the root is
-    /// another if it was made before that became the root. Gives how many there were.
+    /// Takes back every token that could still let somebody in and names another root than this; one that does not say which it names, if it was made
+    /// before this became the root. Gives how many there were.
     pub fn void_outdated(&mut self, root: KeyHash, since: Option<UnixMillis>, now: UnixMillis) -> usize {
-        let is_outdated = |record: &TokenRecord| match record.root {
-            Some(named) => named != root,
-            None => since.is_some_and(|since| record.created < since),
-        };
         let open = self.records.values_mut().filter(|record| !record.revoked && record.uses_left > 0 && now < record.expires);
-        open.filter(|record| is_outdated(record)).map(|record| record.revoked = true).count()
+        open.filter(|record| record.is_outdated(root, since)).map(|record| record.revoked = true).count()
     }
 
     /// Whether this token lets a node of this name and role in. Says nothing about whether the node has the token.

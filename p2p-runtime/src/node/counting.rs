@@ -7,7 +7,9 @@ use futures::future::join_all;
 use p2p_client::{
     protocol::{NodeId, NodeStatus, Role, UnixMillis},
     revocation::KeyHash,
+    wire::tls::TrustedRoot,
 };
+use tokio::task::spawn_blocking;
 
 use super::{renewer::other_coordinators, rotation::Rotator};
 use crate::{
@@ -50,11 +52,18 @@ impl Rotator {
     }
 
     /// How far the change of the root is; `None` where there is none. What other coordinators have issued counts as they last said it.
-    pub(crate) fn progress(&self) -> Result<Option<Progress>, RotateError> {
+    pub(crate) async fn progress(&self) -> Result<Option<Progress>, RotateError> {
+        let Some(next) = self.parts().ledger.roots().known().next().map(TrustedRoot::key_hash) else { return Ok(None) };
+        let this = self.clone();
+        let counted = spawn_blocking(move || this.count(next.into())).await;
+        counted.map_err(|lost| RotateError::Records(lost.to_string())).flatten().map(Some)
+    }
+
+    /// Who has a certificate under the next root. Reads a record for each node, and looks at what each has shown.
+    fn count(&self, next: KeyHash) -> Result<Progress, RotateError> {
         let parts = self.parts();
         let (roots, me) = (parts.ledger.roots(), parts.cx.node_id());
         let now = UnixMillis::now();
-        let Some(next) = roots.known().next().map(|next| KeyHash::new(*next.key_hash().as_bytes())) else { return Ok(None) };
         let issued = self.issued_anywhere()?;
         let revoked = parts.ledger.revocations().set();
         let (mut nodes, mut coordinators) = (BTreeMap::new(), BTreeSet::new());
@@ -89,7 +98,7 @@ impl Rotator {
         let said = self.elsewhere();
         let is_there = |node_id: &NodeId| nodes.get(node_id).is_some_and(|known| known.presence != Presence::Gone);
         coordinators.retain(|node_id| node_id != me && is_there(node_id) && !said.contains_key(node_id));
-        Ok(Some(Progress::of(&nodes).without(coordinators)))
+        Ok(Progress::of(&nodes).without(coordinators))
     }
 
     /// The last certificate of each node, by all records that this coordinator knows of.

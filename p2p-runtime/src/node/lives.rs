@@ -13,9 +13,7 @@ use crate::{
 
 use super::NodeError;
 
-/// Where the number of the present life stands.
-const EPOCH: &str = "state/epoch";
-/// Where it stands how far the store had come when lives began.
+/// Where the last lives stand: the number of each, and how far the store had come when it began.
 const LIVES: &str = "state/lives";
 /// Of so many lives that is known.
 const REMEMBERED: usize = 64;
@@ -43,19 +41,14 @@ impl Lives {
 
     /// Begins a life, and gives its number. It is durable when this returns.
     pub(super) fn begin(store: &Store) -> Result<u64, NodeError> {
-        let last =
-            store.get(EPOCH).and_then(|text| std::str::from_utf8(text.expose()).ok().and_then(|text| text.parse::<u64>().ok()));
-        let epoch = last.unwrap_or(0) + 1;
         let mut lives = Self::load(store)?;
+        let epoch = lives.0.last_key_value().map_or(1, |(last, _)| last + 1);
         lives.0.insert(epoch, Life { name: rand::rng().random(), opened: store.revision() });
         while lives.0.len() > REMEMBERED {
             lives.0.pop_first();
         }
         let stored = serde_json::to_vec(&lives).map_err(|error| IdentityError::Damaged(error.to_string()))?;
-        store.update(|entries| {
-            entries.put(EPOCH, epoch.to_string())?;
-            entries.put(LIVES, stored)
-        })?;
+        store.update(|entries| entries.put(LIVES, stored))?;
         Ok(epoch)
     }
 

@@ -44,6 +44,7 @@ pub use rotation::ShareError;
 pub use set_back::{SetBack, SetBackBy, recover, restore};
 pub(crate) use tokens::publish_token_keys;
 pub use vault::StoreVault;
+pub(crate) use withdrawal::IssuedBefore;
 pub use withdrawal::{RevokeNodeError, RevokedNode};
 
 use crate::{
@@ -200,8 +201,8 @@ impl Node {
     ///
     /// # Errors
     /// [`RotateError`]: what was issued cannot be read.
-    pub fn rotation(&self) -> Result<Option<Progress>, RotateError> {
-        self.rotator.progress()
+    pub async fn rotation(&self) -> Result<Option<Progress>, RotateError> {
+        self.rotator.progress().await
     }
 
     /// Gives the root key to another coordinator, over mutual TLS: it can then change the root and add coordinators, too.
@@ -212,12 +213,22 @@ impl Node {
         self.rotator.share(with).await
     }
 
-    /// Takes a node back, on a coordinator: its name, its key, and the issuing authorities of another coordinator.
+    /// Takes a node back, on a coordinator: its name, its key, and the issuing authorities of another coordinator. Nodes that were certified by these
+    /// join again.
     ///
     /// # Errors
     /// [`RevokeNodeError`]; then nothing was revoked.
     pub async fn revoke_node(&self, node_id: &NodeId, reason: Reason) -> Result<RevokedNode, RevokeNodeError> {
-        self.rotator.revoke_node(node_id.clone(), reason).await
+        self.rotator.revoke_node(node_id.clone(), reason, IssuedBefore::Revoked).await
+    }
+
+    /// The same, of a coordinator that is lost and whose store nobody can have: what it has issued stays good. Whoever has its store all the same lets
+    /// itself in under any name, until the keys that were [kept](RevokedNode::kept) are revoked, too.
+    ///
+    /// # Errors
+    /// [`RevokeNodeError`]; then nothing was revoked.
+    pub async fn revoke_lost_coordinator(&self, node_id: &NodeId, reason: Reason) -> Result<RevokedNode, RevokeNodeError> {
+        self.rotator.revoke_node(node_id.clone(), reason, IssuedBefore::Kept).await
     }
 
     /// The node's encrypted store.

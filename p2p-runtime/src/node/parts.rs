@@ -41,7 +41,6 @@ use super::{
     vault::WeakVault,
 };
 
-/// Counts the node's starts, so that what it says after one is newer than all it said before.
 /// How many frames may wait for the membership's task.
 const WAITING_FRAMES: usize = 4096;
 

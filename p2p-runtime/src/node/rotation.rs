@@ -25,7 +25,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::{
     context::Context,
     identity::{
-        Issuer, Ledger, NodeIdentity, NodeKey, RootKeys, RotateError,
+        Issuer, Ledger, NodeIdentity, NodeKey, RootKeys, RotateError, Voided,
         rotation::{self, NoAuthority, NotShared, Progress, Rotation},
     },
     network::{MemberEvent, Membership},
@@ -72,6 +72,8 @@ struct Look {
     root: RootKeyHash,
     said: Option<Said>,
     failures: u32,
+    /// Before this nothing is tried again, however much happens.
+    retry: Option<Instant>,
     /// When this node's turn to be reissued comes.
     turn: Option<Instant>,
     done_since: Option<Instant>,
@@ -89,6 +91,36 @@ struct Look {
 struct Said {
     roots: String,
     authority: Option<KeyHash>,
+}
+
+impl Look {
+    /// How long nothing is tried yet, as it failed just now.
+    fn resting(&mut self) -> Option<Duration> {
+        let left = self.retry?.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            self.retry = None;
+            return None;
+        }
+        Some(left)
+    }
+
+    /// Something failed. Gives when it is tried again: ever later, and not by all nodes at once.
+    fn failed(&mut self) -> Duration {
+        self.failures = self.failures.saturating_add(1);
+        let pause = FIRST_RETRY.saturating_mul(1 << (self.failures - 1).min(10)).min(LONGEST_RETRY);
+        let pause = pause.mul_f64(rand::rng().random_range(0.5..1.0));
+        self.retry = Some(Instant::now() + pause);
+        pause
+    }
+
+    /// A coordinator that appears may be the one that was missing; whatever else happens does not help what has failed.
+    fn hear(&mut self, event: &MemberEvent) {
+        if let MemberEvent::Joined(info) | MemberEvent::Recovered(info) = event
+            && info.role == Role::Coordinator
+        {
+            self.retry = None;
+        }
+    }
 }
 
 impl Rotator {
@@ -111,9 +143,10 @@ impl Rotator {
 
     /// Drops the old root although nodes have not been reissued. Gives those.
     pub(crate) async fn finish(&self) -> Result<Progress, RotateError> {
+        let keys = self.keys()?;
         self.ask_elsewhere().await;
-        let progress = self.progress()?.ok_or(RotateError::NotBegun)?;
-        self.keys()?.complete().await?;
+        let progress = self.progress().await?.ok_or(RotateError::NotBegun)?;
+        keys.complete().await?;
         Ok(progress)
     }
 
@@ -160,6 +193,7 @@ impl Rotator {
             root: roots.current().key_hash(),
             said: None,
             failures: 0,
+            retry: None,
             turn: None,
             done_since: None,
             counted: None,
@@ -178,7 +212,10 @@ impl Rotator {
             tokio::select! {
                 _ = changed.changed() => {}
                 event = events.next() => match event {
-                    Some(event) => self.note(&event).await,
+                    Some(event) => {
+                        look.hear(&event);
+                        self.note(&event).await;
+                    }
                     None => return,
                 },
                 () = timer => {}
@@ -199,6 +236,11 @@ impl Rotator {
     /// Does the next thing that is to be done. Gives when to look again, if nothing changes before.
     async fn look(&self, look: &mut Look) -> Option<Duration> {
         self.after_the_drop(look);
+        if let Some(left) = look.resting() {
+            // Which keys are here may have changed all the same.
+            self.publish(&mut look.said).await;
+            return Some(left);
+        }
         let voided = self.void_outdated_tokens(look).await;
         let authority = self.authority().await;
         self.publish(&mut look.said).await;
@@ -207,18 +249,17 @@ impl Rotator {
             Err(error) => Err(error.to_string()),
         };
         match done {
-            Ok(None) if voided => look.failures = 0,
-            Ok(None) => return Some(LONGEST_RETRY),
-            Ok(Some(wait)) => return Some(wait),
+            Ok(_) if !voided => Some(look.failed()),
+            Ok(wait) => {
+                look.failures = 0;
+                if wait.is_some() { wait } else { self.complete(look).await }
+            }
             Err(error) => {
-                look.failures += 1;
-                let pause = FIRST_RETRY.saturating_mul(1 << (look.failures - 1).min(10)).min(LONGEST_RETRY);
-                let pause = pause.mul_f64(rand::rng().random_range(0.5..1.0));
+                let pause = look.failed();
                 tracing::warn!(error, again_in_ms = pause.as_millis(), "not certified anew");
-                return Some(pause);
+                Some(pause)
             }
         }
-        self.complete(look).await
     }
 
     /// What there is to do once the old root is not trusted any more.
@@ -228,7 +269,7 @@ impl Rotator {
         if std::mem::replace(&mut look.root, root) == root {
             return;
         }
-        (look.turn, look.done_since, look.failures) = (None, None, 0);
+        (look.turn, look.done_since, look.failures, look.retry) = (None, None, 0, None);
         // The others have heard of the drop by then.
         look.settles = Some(Instant::now() + SETTLES);
         tracing::info!(%root, "the cluster has another root");
@@ -255,11 +296,15 @@ impl Rotator {
     async fn void_outdated_tokens(&self, look: &mut Look) -> bool {
         let root = self.0.ledger.roots().current().key_hash();
         let Some(issuer) = self.0.issuer.as_ref().filter(|_| look.tokens_of != Some(root)) else { return true };
-        match issuer.void_outdated_tokens().await {
-            Ok(voided) => {
+        match issuer.void_outdated().await {
+            Ok(Voided { tokens, requests }) => {
                 look.tokens_of = Some(root);
-                if voided > 0 {
-                    tracing::info!(voided, "open join tokens name the old root, and let nobody in any more");
+                if tokens + requests > 0 {
+                    tracing::info!(
+                        tokens,
+                        requests,
+                        "join tokens name the old root, and let nobody in any more, nor those who wait by them"
+                    );
                 }
                 true
             }
@@ -274,10 +319,10 @@ impl Rotator {
     async fn publish(&self, said: &mut Option<Said>) {
         let (Some(keys), Some(membership)) = (&self.0.keys, self.0.cx.membership()) else { return };
         let known = self.0.ledger.roots().known();
-        let trusted = std::iter::once(known.current()).chain(known.next());
         let held: Vec<_> =
-            trusted.filter(|root| keys.is_held(root).unwrap_or(false)).map(|root| root.key_hash().to_string()).collect();
-        let now = Said { roots: held.join(" "), authority: self.0.issuer.as_ref().and_then(Issuer::authority_key) };
+            known.trusted().filter(|root| keys.is_held(root).unwrap_or(false)).map(|root| root.key_hash().to_string()).collect();
+        let authority = self.0.issuer.as_ref().and_then(Issuer::authority);
+        let now = Said { roots: held.join(" "), authority: authority.map(|authority| authority.key) };
         if said.as_ref() == Some(&now) || said.is_none() && now == Said::default() {
             return;
         }
@@ -335,8 +380,7 @@ impl Rotator {
         if !wait.is_zero() {
             return Ok(Some(wait));
         }
-        let root = KeyHash::new(*next.key_hash().as_bytes());
-        self.0.renewer.reissue(root).await.map(|()| None).map_err(|error| error.to_string())
+        self.0.renewer.reissue(next.key_hash().into()).await.map(|()| None).map_err(|error| error.to_string())
     }
 
     /// Coordinators go first; workers come when they can be served, one after the other.
@@ -365,9 +409,7 @@ impl Rotator {
             self.ask_elsewhere().await;
             look.asked = Some(Instant::now());
         }
-        let this = self.clone();
-        let counted = tokio::task::spawn_blocking(move || this.progress()).await;
-        let progress = match counted.map_err(|lost| RotateError::Records(lost.to_string())).flatten() {
+        let progress = match self.progress().await {
             Ok(progress) => progress?,
             Err(error) => {
                 tracing::warn!(%error, "it cannot be told how far the change of the root is");

@@ -13,6 +13,15 @@ use crate::{
     network::Membership,
 };
 
+/// What becomes of the certificates that a coordinator has issued, when it is taken back itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum IssuedBefore {
+    /// Its issuing authorities are revoked with it, and with them all that they have issued: whoever has its store makes nodes of any name.
+    Revoked,
+    /// They stay in force, as nobody can have its store.
+    Kept,
+}
+
 /// What came of taking a node back.
 #[derive(Debug, Clone)]
 pub struct RevokedNode {
@@ -22,7 +31,7 @@ pub struct RevokedNode {
     pub is_known: bool,
     /// The nodes that were last seen with a certificate which this coordinator has issued. No node speaks with them any more: they join again.
     pub stranded: BTreeSet<NodeId>,
-    /// The authorities that were left in force, as this node's own certificate stands on them.
+    /// The authorities that were left in force, as it was asked for, or as this node's own certificate stands on them.
     pub kept: BTreeSet<KeyHash>,
 }
 
@@ -39,9 +48,13 @@ pub enum RevokeNodeError {
 }
 
 impl Rotator {
-    /// Takes a node back: its name, the key that it is bound to, and the issuing authorities that it was given, as whoever has their keys
-    /// makes nodes of any name.
-    pub(crate) async fn revoke_node(&self, node_id: NodeId, reason: Reason) -> Result<RevokedNode, RevokeNodeError> {
+    /// Takes a node back: its name, the key that it is bound to, and, unless they are to be kept, the issuing authorities that it was given.
+    pub(crate) async fn revoke_node(
+        &self,
+        node_id: NodeId,
+        reason: Reason,
+        issued_before: IssuedBefore,
+    ) -> Result<RevokedNode, RevokeNodeError> {
         let parts = self.parts();
         let records = |error: &dyn std::fmt::Display| RevokeNodeError::Records(error.to_string());
         let issued = match &parts.issuer {
@@ -50,13 +63,13 @@ impl Rotator {
         };
         let is_member = parts.cx.membership().is_some_and(|membership| membership.members().get(&node_id).is_some());
         let authorities = self.authorities_of(&node_id).await?;
-        if node_id != *parts.cx.node_id() && authorities.iter().any(|key| parts.ledger.stands_on(key)) {
-            // This node may still have the certificate by which the other let it in; it can vouch for itself.
-            if let Err(error) = parts.renewer.renew().await {
-                tracing::warn!(%error, "this node's certificate stands on an authority that is to be revoked, and was not renewed");
-            }
+        if issued_before == IssuedBefore::Revoked && node_id != *parts.cx.node_id() {
+            self.stand_off(&authorities).await;
         }
-        let (kept, authorities) = authorities.into_iter().partition::<BTreeSet<_>, _>(|key| parts.ledger.stands_on(key));
+        let is_kept = |key: &KeyHash| issued_before == IssuedBefore::Kept || parts.ledger.stands_on(key);
+        let (mut kept, authorities) = authorities.into_iter().partition::<BTreeSet<_>, _>(is_kept);
+        // What was revoked before stays so.
+        kept.retain(|key| !parts.ledger.revocations().is_key_revoked(key));
         let mut stranded = parts.ledger.roots().standing_on(&authorities);
         stranded.remove(&node_id);
         let is_known = issued.is_some() || is_member;
@@ -68,6 +81,17 @@ impl Rotator {
         Ok(RevokedNode { made, is_known, stranded, kept })
     }
 
+    /// Has this node's certificate made anew where it stands on one of these authorities: it may still have the one by which another coordinator let it
+    /// in, and can vouch for itself.
+    async fn stand_off(&self, authorities: &BTreeSet<KeyHash>) {
+        let parts = self.parts();
+        if authorities.iter().any(|key| parts.ledger.stands_on(key))
+            && let Err(error) = parts.renewer.renew().await
+        {
+            tracing::warn!(%error, "this node's certificate stands on an authority that is to be revoked, and was not renewed");
+        }
+    }
+
     /// The issuing authorities of this coordinator under a root that is trusted: those in this node's records, and the one that it says is its own,
     /// unless that is another's. Whoever has taken a coordinator over could else have that of an honest one revoked.
     async fn authorities_of(&self, node_id: &NodeId) -> Result<BTreeSet<KeyHash>, RevokeNodeError> {
@@ -77,8 +101,7 @@ impl Rotator {
             None => Vec::new(),
         };
         let known = parts.ledger.roots().known();
-        let trusted: Vec<_> =
-            std::iter::once(known.current()).chain(known.next()).map(|root| KeyHash::new(*root.key_hash().as_bytes())).collect();
+        let trusted: Vec<KeyHash> = known.trusted().map(|root| root.key_hash().into()).collect();
         let granted = || granted.iter().filter(|granted| trusted.contains(&granted.root));
         let is_theirs = |granted: &&GrantedAuthority| granted.node_id == *node_id;
         let mut theirs: BTreeSet<_> = granted().filter(is_theirs).map(|granted| granted.key).collect();

@@ -2,33 +2,29 @@
 //!
 //! A request waits at the coordinator that the node asked. The others, and workers, ask around where it is, by `GET /internal/pending/{node}`.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{
     Json,
     extract::{Path, State},
 };
-use bytes::Bytes;
 use http::StatusCode;
-use http_body_util::Full;
 use p2p_client::{
-    protocol::{Access, ErrorCode, NodeId, Role, RpcError},
+    protocol::{Access, ErrorCode, NodeId, RpcError},
     revocation::{KeyHash, Reason},
-    wire::http::RequestLimits,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::identity::{ApprovalError, Issuer, PendingNode};
 
 use super::{
+    coordinators::first_of,
     requester::{Refusal, Requester},
     state::WebState,
 };
 
 /// Where nodes ask each other whether a node waits there; its id follows.
 pub(super) const PENDING_PATH: &str = "/internal/pending";
-/// How long another coordinator may take to say whether a node waits there.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// `POST /admin/approvals`: what to do.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -178,19 +174,10 @@ async fn nowhere(state: &WebState, error: ApprovalError) -> Refusal {
     refusal(&error)
 }
 
-/// The other coordinator at which this node waits.
+/// The other coordinator at which this node waits. One that cannot be reached cannot be administered now, either.
 async fn coordinator_of(state: &WebState, node_id: &NodeId) -> Option<NodeId> {
-    let members = state.cx.membership()?.members();
-    let others = members.peers().filter(|(info, _)| info.role == Role::Coordinator && info.is_callable());
-    for (info, peer) in others {
-        let request = http::Request::get(format!("{PENDING_PATH}/{node_id}")).body(Full::new(Bytes::new())).ok()?;
-        // One that cannot be reached cannot be administered now, either.
-        let Ok(answer) = state.pool.request(peer, request, RequestLimits::within(PATIENCE)).await else { continue };
-        if serde_json::from_slice(answer.body()).is_ok_and(|IsPending { waits }| waits) {
-            return Some(info.node_id.clone());
-        }
-    }
-    None
+    let path = format!("{PENDING_PATH}/{node_id}");
+    first_of(state, &path, |IsPending { waits }: &IsPending| *waits).await.map(|peer| peer.node_id)
 }
 
 fn refusal(error: &ApprovalError) -> Refusal {

@@ -19,8 +19,8 @@ use zeroize::Zeroizing;
 
 use crate::{
     identity::{
-        Issuer, PublicKey, RotateError,
-        rotation::{AllIssued, AuthorityReply, AuthorityRequest, Progress, RootHandover, Rotation},
+        Authority, Issuer, PublicKey, RotateError,
+        rotation::{AllIssued, AuthorityReply, AuthorityRequest, NotShared, Progress, RootHandover, Rotation},
         validity,
     },
     node::ShareError,
@@ -49,7 +49,7 @@ pub struct CaReply {
     /// When that became the only root, and by which coordinator; of a cluster's first root nothing is known.
     pub since: Option<(UnixMillis, NodeId)>,
     /// This coordinator's authority to issue certificates.
-    pub authority: Option<AuthorityShown>,
+    pub authority: Option<Authority>,
     /// The change of the root that is under way.
     pub rotation: Option<RotationShown>,
 }
@@ -67,17 +67,6 @@ pub struct RootShown {
     pub held_by: Vec<NodeId>,
     /// Whether this node holds its key.
     pub is_held_here: bool,
-}
-
-/// A coordinator's authority to issue certificates.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct AuthorityShown {
-    /// Until when it is valid.
-    pub until: UnixMillis,
-    /// The fingerprint of the root that it stands under.
-    pub root: KeyHash,
-    /// The SHA-256 of its public key: who has this key makes nodes of any name, until it is revoked.
-    pub key: Option<KeyHash>,
 }
 
 /// A change of the root that is under way.
@@ -137,22 +126,20 @@ pub struct ShareRequest {
 pub(super) async fn show(State(state): State<Arc<WebState>>, requester: Requester) -> Result<Json<CaReply>, Refusal> {
     requester.must_be_operator(&state, "/admin/ca")?;
     let known = state.ledger.roots().known();
-    let progress = state.rotator.progress().map_err(|error| refusal(&error))?;
+    let progress = state.rotator.progress().await.map_err(|error| refusal(&error))?;
     let rotation = match (known.next(), known.begun(), progress) {
         (Some(next), Some((begun, by, _)), Some(progress)) => {
             Some(RotationShown { next: root_shown(&state, next)?, begun, by: by.clone(), progress })
         }
         _ => None,
     };
-    let authority = state.issuer.as_ref().and_then(Issuer::authority);
-    let key = state.issuer.as_ref().and_then(Issuer::authority_key);
     Ok(Json(CaReply {
         cluster: known.current().cluster().clone(),
         node_id: state.cx.node_id().clone(),
         role: state.cx.role(),
         root: root_shown(&state, known.current())?,
         since: known.completed().map(|(at, by)| (at, by.clone())),
-        authority: authority.map(|(until, root)| AuthorityShown { until, root, key }),
+        authority: state.issuer.as_ref().and_then(Issuer::authority),
         rotation,
     }))
 }
@@ -182,7 +169,11 @@ pub(super) async fn rotate(
             Rotation::GoesOn => RotateReply::GoesOn { from },
         })
     };
-    let what = if request.finish { "ca rotate --finish" } else { "ca rotate" };
+    let what = match request {
+        RotateRequest { finish: true, .. } => "ca rotate --finish",
+        RotateRequest { start_over: true, .. } => "ca rotate --start-over",
+        RotateRequest { .. } => "ca rotate",
+    };
     state.cx.audit().done(requester.subject(what), done.as_ref().map(|_| ""));
     done.map(Json).map_err(|error| refusal(&error))
 }
@@ -280,8 +271,8 @@ pub(super) async fn take_root_key(
     let body = secret_body(request.into_body()).await?;
     let RootHandover(offered) = RootHandover::decode(&body).ok_or_else(|| unreadable(&"it holds no keys"))?;
     let keys = state.rotator.keys().map_err(|_| {
-        let text = "this node is a worker, and only coordinators hold the root key";
-        Refusal(StatusCode::CONFLICT, RpcError::new(ErrorCode::INVALID_REQUEST, text))
+        let error = NotShared::NotCoordinator { node_id: state.cx.node_id().clone() };
+        Refusal(StatusCode::CONFLICT, RpcError::new(ErrorCode::INVALID_REQUEST, error.to_string()))
     })?;
     let taken = keys.take_over(offered).await;
     state.cx.audit().done(requester.subject("ca share"), taken.as_ref().map(|_| "took the root key"));

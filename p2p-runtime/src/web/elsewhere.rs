@@ -10,14 +10,6 @@ use axum::{
     Extension, Json,
     extract::{Path, State},
 };
-use bytes::Bytes;
-use futures::{StreamExt, stream::FuturesUnordered};
-use http::Request;
-use http_body_util::Full;
-use p2p_client::{
-    protocol::Role,
-    wire::{PeerRef, http::RequestLimits},
-};
 use serde::{Deserialize, Serialize};
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
@@ -31,6 +23,7 @@ use crate::{
 
 use super::{
     ca,
+    coordinators::first_of,
     requester::{Refusal, Requester},
     state::WebState,
 };
@@ -41,10 +34,6 @@ pub(super) const TOKEN_PATH: &str = "/internal/ca/token";
 const AT_ONCE: usize = 4;
 /// For how long one waits for its turn.
 const TURN: Duration = Duration::from_secs(1);
-/// How long the other coordinators may take.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// The largest answer that is read, in bytes.
-const MAX_ANSWER: usize = 1024;
 
 /// The lookups that may run at a time.
 pub(crate) struct Lookups(Semaphore);
@@ -89,29 +78,11 @@ pub(super) async fn look_up(state: &WebState, token: TokenId) -> Result<(), Refu
     maker(state, token).await.map_or(Ok(()), |coordinator| Err(Refused::Elsewhere { coordinator }))
 }
 
-/// Asks all other coordinators at once; the first that knows the token made it.
+/// The other coordinator that made the token. One that cannot be reached could not let the node in, either.
 async fn maker(state: &WebState, token: TokenId) -> Option<Seed> {
-    let members = state.cx.membership()?.members();
-    let me = state.cx.node_id();
-    let coordinators = members.peers().filter(|(info, _)| info.role == Role::Coordinator && info.is_callable());
-    let mut asked: FuturesUnordered<_> = coordinators
-        .filter(|(info, _)| info.node_id != *me)
-        .map(|(_, peer)| async move { knows(state, peer, token).await.then_some(peer) })
-        .collect();
-    while let Some(answer) = asked.next().await {
-        if let Some(peer) = answer {
-            return Some(Seed { node_id: peer.node_id.clone(), authority: peer.authority.to_string() });
-        }
-    }
-    None
-}
-
-/// Whether this coordinator made the token. One that cannot be reached could not let the node in, either.
-async fn knows(state: &WebState, peer: &PeerRef, token: TokenId) -> bool {
-    let Ok(request) = Request::get(format!("{TOKEN_PATH}/{token}")).body(Full::new(Bytes::new())) else { return false };
-    let limits = RequestLimits { max_response: MAX_ANSWER, ..RequestLimits::within(PATIENCE) };
-    let Ok(answer) = state.pool.request(peer, request, limits).await else { return false };
-    serde_json::from_slice(answer.body()).is_ok_and(|IsMine { knows }| knows)
+    let path = format!("{TOKEN_PATH}/{token}");
+    let peer = first_of(state, &path, |IsMine { knows }: &IsMine| *knows).await?;
+    Some(Seed { node_id: peer.node_id, authority: peer.authority.to_string() })
 }
 
 #[cfg(test)]

@@ -36,7 +36,7 @@ const MAX_REQUEST: usize = 64 * 1024;
 
 pub(super) async fn ca_cert(State(state): State<Arc<WebState>>) -> impl IntoResponse {
     let known = state.ledger.roots().known();
-    let roots: String = [known.current()].into_iter().chain(known.next()).map(|root| pem(root.der())).collect();
+    let roots: String = known.trusted().map(|root| pem(root.der())).collect();
     ([(CONTENT_TYPE, "application/x-pem-file")], roots)
 }
 

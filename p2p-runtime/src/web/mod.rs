@@ -18,6 +18,7 @@ mod clients;
 mod component;
 mod components;
 mod configuration;
+mod coordinators;
 mod documents;
 mod elsewhere;
 pub(crate) mod headers;
@@ -69,7 +70,7 @@ fn first_line(text: &str) -> &str {
 
 pub use admin::{LeaveReply, TokenReply, TokenRequest};
 pub use approvals::{ApprovalCommand, ApprovalReply};
-pub use ca::{AuthorityShown, CaReply, RootShown, RotateReply, RotateRequest, RotationShown, ShareRequest};
+pub use ca::{CaReply, RootShown, RotateReply, RotateRequest, RotationShown, ShareRequest};
 pub(crate) use catalogue::DESCRIPTOR_PATH;
 pub use certificate::{CertificateReply, RenewalReply};
 pub use clients::{ClientCommand, ClientCreated, ClientReply, ClientShown};

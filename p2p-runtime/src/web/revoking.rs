@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     identity::{Issuer, RevokeError, TokenId, TokenRecord},
-    node::{RevokeNodeError, RevokedNode},
+    node::{IssuedBefore, RevokeNodeError, RevokedNode},
 };
 
 use super::{
@@ -35,18 +35,35 @@ pub struct RevokeRequest {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RevokeWhat {
-    /// A node, with the key that this coordinator knows it by.
+    /// A node, with the key that this coordinator knows it by; and, of a coordinator, with all that it has issued.
     Node(NodeId),
+    /// The same, of a coordinator that is lost and whose store nobody can have: what it has issued stays good.
+    LostCoordinator(NodeId),
     /// A key, and with it all that it signed.
     Key(KeyHash),
     /// A join token, of any coordinator.
     Token(TokenId),
 }
 
+impl RevokeWhat {
+    /// The node that is meant.
+    fn node(&self) -> Option<&NodeId> {
+        match self {
+            Self::Node(node_id) | Self::LostCoordinator(node_id) => Some(node_id),
+            Self::Key(_) | Self::Token(_) => None,
+        }
+    }
+
+    /// What is done, as the audit log has it.
+    fn act(&self) -> &'static str {
+        if matches!(self, Self::LostCoordinator(_)) { "revoke --keep-issued" } else { "revoke" }
+    }
+}
+
 impl fmt::Display for RevokeWhat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Node(node_id) => write!(f, "node {node_id}"),
+            Self::Node(node_id) | Self::LostCoordinator(node_id) => write!(f, "node {node_id}"),
             Self::Key(key) => write!(f, "key {key}"),
             Self::Token(id) => write!(f, "join token {id}"),
         }
@@ -66,7 +83,7 @@ pub struct RevokeReply {
     /// Nodes that are out with it, as it had issued their certificates: they join again in their folders.
     #[serde(default)]
     pub stranded: BTreeSet<NodeId>,
-    /// Its issuing authorities that are still in force, as this node's own certificate stands on them.
+    /// Its issuing authorities that are still in force: as it was asked for, or as this node's own certificate stands on them.
     #[serde(default)]
     pub kept: BTreeSet<KeyHash>,
 }
@@ -97,11 +114,11 @@ pub(super) async fn revoke(
     Json(request): Json<RevokeRequest>,
 ) -> Result<Json<RevokeReply>, Refusal> {
     requester.must_be_operator(&state, "/admin/revoke")?;
-    let (whom, reason) = (request.what.to_string(), request.reason.clone());
-    let named = if let RevokeWhat::Node(node_id) = &request.what { Some(node_id.clone()) } else { None };
+    let (act, whom, reason) = (request.what.act(), request.what.to_string(), request.reason.clone());
+    let named = request.what.node().cloned();
     let before = state.ledger.revocations().set();
     let done = carry_out(&state, request).await;
-    state.cx.audit().done(requester.subject("revoke").to(&whom), done.as_ref().map(|_| reason.as_str()));
+    state.cx.audit().done(requester.subject(act).to(&whom), done.as_ref().map(|_| reason.as_str()));
     let RevokedNode { made, is_known, stranded, kept } = done.map_err(|error| match error {
         RevokeNodeError::Revoke(error) => refusal(&error),
         other => internal(other),
@@ -113,7 +130,10 @@ pub(super) async fn revoke(
 
 async fn carry_out(state: &WebState, RevokeRequest { what, reason }: RevokeRequest) -> Result<RevokedNode, RevokeNodeError> {
     let (subject, is_known) = match what {
-        RevokeWhat::Node(node_id) => return state.rotator.revoke_node(node_id, reason).await,
+        RevokeWhat::Node(node_id) => return state.rotator.revoke_node(node_id, reason, IssuedBefore::Revoked).await,
+        RevokeWhat::LostCoordinator(node_id) => {
+            return state.rotator.revoke_node(node_id, reason, IssuedBefore::Kept).await;
+        }
         RevokeWhat::Key(key) => (Subject::Key { key }, true),
         RevokeWhat::Token(id) => {
             let record = state.issuer.iter().flat_map(Issuer::tokens).find(|record| record.id == id);

@@ -107,7 +107,6 @@ fn table(ca: &CaReply, now: UnixMillis) -> String {
         (None, Role::Coordinator) => "none yet: it waits for a coordinator that holds the root key".to_owned(),
         (None, _) => "none: this node is a worker".to_owned(),
     };
-    let key = ca.authority.as_ref().and_then(|authority| authority.key);
     let mut rows = vec![
         ("cluster", ca.cluster.to_string()),
         ("root", format!("sha256:{}", ca.root.fingerprint)),
@@ -116,7 +115,7 @@ fn table(ca: &CaReply, now: UnixMillis) -> String {
         ("root key", held_by(&ca.root, &ca.node_id)),
         ("issues", authority),
     ];
-    rows.extend(key.map(|key| ("by key", key.to_string())));
+    rows.extend(ca.authority.iter().map(|authority| ("by key", authority.key.to_string())));
     if let Some(rotation) = &ca.rotation {
         let RotationShown { next, begun, by, .. } = rotation;
         rows.extend([
@@ -133,7 +132,7 @@ fn held_by(root: &RootShown, me: &NodeId) -> String {
     let name = |node_id: &NodeId| if node_id == me { format!("{node_id} (this node)") } else { node_id.to_string() };
     match root.held_by.as_slice() {
         [] => "none of the nodes that are alive holds it".to_owned(),
-        nodes => format!("held by {}", nodes.iter().map(name).collect::<Vec<_>>().join(", ")),
+        nodes => format!("held by {}", output::list(nodes.iter().map(name))),
     }
 }
 
@@ -142,9 +141,10 @@ fn standing(rotation: &RotationShown) -> String {
     let progress = &rotation.progress;
     let (nodes, missing) = (progress.nodes, progress.missing.len());
     let done = format!("{} of {nodes} nodes", nodes - missing.min(nodes));
-    let unasked: Vec<_> = progress.unasked.iter().map(ToString::to_string).collect();
-    let unasked =
-        if unasked.is_empty() { String::new() } else { format!("; not known whom {} let in (away)", unasked.join(", ")) };
+    let unasked = match progress.unasked.as_slice() {
+        [] => String::new(),
+        unasked => format!("; not known whom {} let in (away)", output::list(unasked)),
+    };
     if missing == 0 {
         return format!("{done}{unasked}");
     }
@@ -155,7 +155,7 @@ fn standing(rotation: &RotationShown) -> String {
     if missing > NAMES {
         names.push(format!("{} more", missing - NAMES));
     }
-    format!("{done}; missing: {}{unasked}", names.join(", "))
+    format!("{done}; missing: {}{unasked}", output::list(names))
 }
 
 async fn rotate(args: RotateArgs, socket: &Socket<'_>, invocation: &Invocation) -> Result<(), CliError> {
@@ -222,19 +222,17 @@ async fn follow(from: &str, socket: &Socket<'_>, invocation: &Invocation) -> Res
 
 fn report_left_behind(left: &p2p_runtime::identity::rotation::Progress, invocation: &Invocation) {
     if !left.unasked.is_empty() {
-        let names: Vec<_> = left.unasked.iter().map(ToString::to_string).collect();
         output::line(format!(
             "{} could not be asked: nodes that only these coordinators have let in may be left behind, too.",
-            names.join(", ")
+            output::list(&left.unasked)
         ));
     }
     if left.missing.is_empty() {
         return;
     }
-    let names: Vec<_> = left.missing.iter().map(|node| node.node_id.to_string()).collect();
     output::line(format!(
         "Left behind: {}. No node speaks with them any more. Each joins again in its own folder, with a token that `{}` makes here; it keeps its id.",
-        names.join(", "),
+        output::list(left.missing.iter().map(|node| &node.node_id)),
         invocation.command("token create"),
     ));
 }

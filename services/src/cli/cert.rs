@@ -61,11 +61,11 @@ const RENEWAL_TIME: std::time::Duration = std::time::Duration::from_mins(1);
 
 fn table(certificate: &CertificateReply) -> String {
     let now = UnixMillis::now();
-    let addresses: Vec<_> = certificate.addresses.iter().map(ToString::to_string).collect();
+    let addresses = output::list(&certificate.addresses);
     output::pairs(&[
         ("node", format!("{} ({})", certificate.node_id, certificate.role)),
         ("cluster", certificate.cluster.to_string()),
-        ("addresses", if addresses.is_empty() { "none proved".to_owned() } else { addresses.join(", ") }),
+        ("addresses", if addresses.is_empty() { "none proved".to_owned() } else { addresses }),
         ("valid for", duration::left(certificate.until, now)),
         ("renewed in", duration::left(certificate.renewed_at, now)),
         ("certificate", certificate.sha256.clone()),

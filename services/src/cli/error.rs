@@ -99,6 +99,17 @@ pub(super) enum CliError {
     /// The editor did not do its work.
     #[error("the editor `{editor}` failed ({why}); nothing was changed; name another one with EDITOR")]
     Editor { editor: String, why: String },
+    /// The editor took away what it was given.
+    #[error(
+        "the editor left no file {}, so that there is no text to store; nothing was changed; run `{again}` again, with an editor that saves \
+         under the name that it is given",
+        .path.display()
+    )]
+    NoText {
+        path: PathBuf,
+        /// The command that was run.
+        again: String,
+    },
     /// What was edited is not stored.
     #[error("{why}; nothing was stored; go on with your text: `{go_on}`")]
     NotTaken { why: Box<Self>, go_on: String },

@@ -17,6 +17,7 @@ mod call;
 mod cert;
 mod client;
 mod config;
+mod consent;
 mod contract;
 mod duration;
 mod error;

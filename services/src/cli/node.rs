@@ -49,12 +49,14 @@ enum NodeCommand {
 /// Revokes a node for good: no other node speaks with it any more, and open connections are cut
 ///
 /// Run it on a coordinator. The revocation is signed, kept, and spread at once; nodes that are away get it when they are back. The node
-/// comes back only with a new key, by a token that names it: `token create --node-id ID`.
+/// comes back only with a new key, by a token that names it: `token create --node-id ID`. Of a coordinator, all that it has issued is revoked with
+/// it, as whoever has its store makes nodes of any name: nodes that it certified join again. (--keep-issued spares them.)
 #[derive(Args)]
 #[command(after_help = "\
 Example:
   {program} node revoke worker-3
   {program} node revoke worker-3 --reason \"stolen laptop\"
+  {program} node revoke coordinator-2 --keep-issued --reason \"its disk died\"
   {program} node revoke --key 5c0f…9e  (a key, by the SHA-256 of its public half, with all that it signed)")]
 struct RevokeArgs {
     /// The node
@@ -64,6 +66,11 @@ struct RevokeArgs {
     /// A key in the place of a node: the SHA-256 of its SubjectPublicKeyInfo, in hexadecimal
     #[arg(long, value_name = "SHA256", conflicts_with = "node_id")]
     key: Option<KeyHash>,
+
+    /// Of a coordinator, keep what it has issued in force. Only for one that is lost, and whose store nobody can have, backups included: whoever has
+    /// it lets in nodes of any name
+    #[arg(long, conflicts_with = "key")]
+    keep_issued: bool,
 
     /// Why; every node shows it
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true, value_parser = reason)]
@@ -81,8 +88,9 @@ pub(super) async fn run(args: NodeArgs, invocation: &Invocation) -> Result<(), C
         NodeCommand::Pending => approval::pending(invocation).await,
         NodeCommand::Approve(args) => approval::approve(args, invocation).await,
         NodeCommand::Deny(args) => approval::deny(args, invocation).await,
-        NodeCommand::Revoke(RevokeArgs { node_id, key, reason }) => {
+        NodeCommand::Revoke(RevokeArgs { node_id, key, keep_issued, reason }) => {
             let what = match (node_id, key) {
+                (Some(node_id), _) if keep_issued => RevokeWhat::LostCoordinator(node_id),
                 (Some(node_id), _) => RevokeWhat::Node(node_id),
                 (None, Some(key)) => RevokeWhat::Key(key),
                 (None, None) => return Err(CliError::Argument("name the node, or a key with --key".to_owned())),
@@ -113,11 +121,11 @@ fn report(what: &RevokeWhat, reply: &RevokeReply, invocation: &Invocation) {
                 "{name} is revoked. The other nodes are being told; those that are away learn of it when they are back."
             ));
             match what {
-                RevokeWhat::Node(node_id) if reply.known => {
+                RevokeWhat::Node(node_id) | RevokeWhat::LostCoordinator(node_id) if reply.known => {
                     let again = invocation.command(&format!("token create --node-id {node_id}"));
                     output::line(format!("To let it in again, with a new key: `{again}`."));
                 }
-                RevokeWhat::Node(_) => {
+                RevokeWhat::Node(_) | RevokeWhat::LostCoordinator(_) => {
                     output::line(format!(
                         "No node of this name is known here: check the name with `{}`.",
                         invocation.command("nodes")
@@ -126,20 +134,16 @@ fn report(what: &RevokeWhat, reply: &RevokeReply, invocation: &Invocation) {
                 RevokeWhat::Key(_) | RevokeWhat::Token(_) => {}
             }
             if !reply.stranded.is_empty() {
-                let names: Vec<_> = reply.stranded.iter().map(ToString::to_string).collect();
                 output::line(format!(
                     "Out with it, as it had issued their certificates: {}. Each joins again in its own folder, with `{}` and a token that `{}` makes \
                      here; it keeps its id.",
-                    names.join(", "),
+                    output::list(&reply.stranded),
                     invocation.command("join --again ADDR"),
                     invocation.command("token create"),
                 ));
             }
             for key in &reply.kept {
-                output::line(format!(
-                    "Still in force is its issuing authority {key}: this node's own certificate stands on it. Revoke it on another coordinator: `{}`.",
-                    invocation.command(&format!("node revoke --key {key}")),
-                ));
+                output::line(kept(key, what, invocation));
             }
             for node_id in &reply.out_again {
                 let again = invocation.command(&format!("token create --node-id {node_id}"));
@@ -149,6 +153,21 @@ fn report(what: &RevokeWhat, reply: &RevokeReply, invocation: &Invocation) {
             }
         }
     }
+}
+
+/// What is to be done about an authority that is still in force.
+fn kept(key: &KeyHash, what: &RevokeWhat, invocation: &Invocation) -> String {
+    let revoke = invocation.command(&format!("node revoke --key {key}"));
+    if matches!(what, RevokeWhat::LostCoordinator(_)) {
+        return format!(
+            "Still in force is its issuing authority {key}, with what that has issued: whoever has its key lets in nodes of any name. Once these nodes \
+             were certified by other coordinators (`{} cert renew` does it on each; by itself it happens before a certificate runs out), revoke it, too: `{revoke}`.",
+            invocation.program
+        );
+    }
+    format!(
+        "Still in force is its issuing authority {key}: this node's own certificate stands on it. Revoke it on another coordinator: `{revoke}`."
+    )
 }
 
 async fn list(invocation: &Invocation) -> Result<(), CliError> {

@@ -25,13 +25,12 @@ pub(super) async fn run(invocation: &Invocation) -> Result<(), CliError> {
 }
 
 fn row(node: &NodeInfo, now: UnixMillis) -> [String; 6] {
-    let services: Vec<_> = node.services.keys().map(String::as_str).collect();
     [
         node.node_id.to_string(),
         node.role.to_string(),
         node.status.to_string(),
         node.authority(),
-        services.join(", "),
+        output::list(node.services.keys()),
         ago(node.last_seen, now),
     ]
 }

@@ -2,7 +2,10 @@
 //!
 //! A reader that goes away (`p2p nodes | head -1`) is no error.
 
-use std::io::{self, Write};
+use std::{
+    fmt::Display,
+    io::{self, Write},
+};
 
 use comfy_table::{ContentArrangement, Table, presets};
 
@@ -63,6 +66,11 @@ pub(super) fn pairs(pairs: &[(&str, String)]) -> String {
     lines.join("\n")
 }
 
+/// Several in one line: `a, b, c`.
+pub(super) fn list(items: impl IntoIterator<Item: Display>) -> String {
+    items.into_iter().map(|item| item.to_string()).collect::<Vec<_>>().join(", ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,6 +79,11 @@ mod tests {
     fn a_table_has_its_columns_below_each_other() {
         let shown = table(["NODE", "ROLE"], [["a".to_owned(), "worker".to_owned()], ["long-name".to_owned(), "x".to_owned()]]);
         assert_eq!(shown, "NODE       ROLE\na          worker\nlong-name  x");
+    }
+
+    #[test]
+    fn a_list_stands_in_one_line() {
+        assert_eq!((list([1, 2, 3]), list([1]), list([""; 0])), ("1, 2, 3".to_owned(), "1".to_owned(), String::new()));
     }
 
     #[test]

@@ -81,8 +81,8 @@ fn for_people(node: &Node, cluster: &str, invocation: &Invocation) -> String {
         ["SERVICE", "VERSION", "METHODS"],
         node.context().registry().list().into_iter().map(|service| {
             let descriptor = service.descriptor;
-            let methods: Vec<_> = descriptor.methods.iter().map(|method| &*method.name).collect();
-            [descriptor.name.to_string(), descriptor.version.to_string(), methods.join(", ")]
+            let methods = output::list(descriptor.methods.iter().map(|method| &method.name));
+            [descriptor.name.to_string(), descriptor.version.to_string(), methods]
         }),
     );
     format!("{facts}\n\n{services}\n\nThe node serves. Ctrl-C or `{}` stops it.", invocation.command("stop"))

@@ -1,16 +1,17 @@
 //! A method's signature in one line, from its JSON Schemas: `greet(name: string, loud?: boolean) -> Greeting`.
 
-use p2p_client::protocol::{MethodDescriptor, definition_name};
+use p2p_client::protocol::{MethodDescriptor, ParamDescriptor, definition_name};
 use serde_json::Value;
+
+use super::output;
 
 /// The signature.
 pub(super) fn of(method: &MethodDescriptor) -> String {
-    let params: Vec<_> = method
-        .params
-        .iter()
-        .map(|param| format!("{}{}: {}", param.name, if param.required { "" } else { "?" }, kind(&param.schema)))
-        .collect();
-    format!("{}({}) -> {}", method.name, params.join(", "), kind(&method.result))
+    let param = |param: &ParamDescriptor| {
+        let optional = if param.required { "" } else { "?" };
+        format!("{}{optional}: {}", param.name, kind(&param.schema))
+    };
+    format!("{}({}) -> {}", method.name, output::list(method.params.iter().map(param)), kind(&method.result))
 }
 
 /// The name of what a schema describes.

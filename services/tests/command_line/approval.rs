@@ -4,7 +4,10 @@ use std::io::Read;
 
 use serde_json::Value;
 
-use crate::harness::{Folders, PATIENCE, Running, run};
+use crate::{
+    harness::{Folders, PATIENCE, Running, run},
+    terminal::Terminal,
+};
 
 /// The last of these events.
 fn last(events: &[Value]) -> &Value {
@@ -67,6 +70,40 @@ fn a_node_waits_survives_an_interruption_and_the_coordinators_death_and_comes_in
     head.signal("TERM");
     let (_, log) = head.ended();
     assert!(log.contains("what=\"node approve\" whom=\"w7 (worker), key sha256:"), "{log}");
+}
+
+#[test]
+fn whoever_sits_at_a_terminal_is_shown_the_request_and_only_yes_lets_the_node_in() {
+    let folders = Folders::new();
+    folders.init("head");
+    let head = folders.start("head");
+    let token = manual_token(&folders, "head");
+    let mut worker = Running::spawn(folders.join_command("w7", &head.authority(), &token));
+    let key = last(&worker.wait_for("waiting_for_approval"))["key"].as_str().unwrap().to_owned();
+    let token_id = folders.run("head", &["node", "pending", "--output", "json"]).json()[0]["token"].as_str().unwrap().to_owned();
+    for answer in ["no", "y", "", "yes, if it is ours"] {
+        let mut terminal = Terminal::run(folders.command("head", &["node", "approve", "w7"]));
+        let shown = terminal.wait_for("Type yes to do it: ");
+        for part in ["w7 (worker)", "addresses  127.0.0.1", &format!("sha256:{key}"), &token_id, "Compare the key"] {
+            assert!(shown.contains(part), "{part} in {shown}");
+        }
+        terminal.type_line(answer);
+        let ended = terminal.ended();
+        let said = ended.error(1);
+        assert!(said.starts_with("nothing was changed; ") && said.contains(&format!("--key sha256:{key}")), "{said}");
+        assert_eq!(ended.stdout, "");
+        let pending = folders.run("head", &["node", "pending", "--output", "json"]).json();
+        assert!(pending[0]["approved"].is_null(), "{answer:?}: {pending}");
+    }
+    let mut terminal = Terminal::run(folders.command("head", &["node", "approve", "w7"]));
+    terminal.wait_for("Type yes to do it: ");
+    terminal.type_line("yes");
+    let said = terminal.ended().ok();
+    assert!(said.starts_with("w7 is approved as a worker, at 127.0.0.1, with the key sha256:"), "{said}");
+    worker.wait_for("ready");
+    // Where the key is named nothing is asked, nor where the command cannot be answered.
+    let unasked = Terminal::run(folders.command("head", &["node", "approve", "w7", "--key", &key])).ended();
+    assert!(unasked.error(1).contains("was approved before") && !unasked.stderr.contains("Type yes"), "{unasked:?}");
 }
 
 #[test]

@@ -131,6 +131,21 @@ fn a_file_of_ones_own_that_is_edited_stays_and_text_that_cannot_be_read_is_kept(
 }
 
 #[test]
+fn an_editor_that_takes_the_file_away_changes_nothing_and_no_file_is_named_to_go_on_with() {
+    let folders = Folders::new();
+    folders.init("head");
+    let error = edit(&folders, &[], "rm").error(1);
+    for part in ["the editor left no file ", "nothing was changed", "run `p2p config edit --dir "] {
+        assert!(error.contains(part), "{part} in {error}");
+    }
+    assert!(!error.contains("--from"), "{error}");
+    let own = folders.file("own.yaml", "log_level: debug\n");
+    let error = edit(&folders, &["--from", own.to_str().unwrap()], "rm").error(1);
+    assert!(error.contains(&format!("run `p2p config edit --from {}", own.display())), "{error}");
+    assert_eq!(value(&folders, "log_level"), ("info".to_owned(), false));
+}
+
+#[test]
 fn the_text_in_the_editor_can_be_read_by_its_user_only() {
     let folders = Folders::new();
     folders.init("head");

@@ -14,4 +14,5 @@ mod refusals;
 mod rotation;
 mod selftest;
 mod store;
+mod terminal;
 mod trust;

@@ -44,7 +44,6 @@ fn the_root_is_shown_and_changed_although_its_holder_is_killed_and_the_key_is_ha
     assert_eq!(shown["rotation"]["by"], "head");
     let _worker = folders.start("w");
     let told = folders.run("head", &["ca", "rotate"]).ok();
-    println!("{told}");
     assert!(told.contains("The change of the root goes on.") && told.contains("3 of 3 nodes"), "{told}");
     let shown = folders.run("head", &["ca", "show", "--output", "json"]).json();
     let root = shown["root"]["fingerprint"].as_str().unwrap();

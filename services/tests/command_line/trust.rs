@@ -1,6 +1,6 @@
 //! Taking nodes and tokens back, and certificates, by the command line.
 
-use crate::harness::{Folders, PATIENCE, run};
+use crate::harness::{Folders, PATIENCE, Running, run};
 
 #[test]
 fn a_revoked_node_is_revoked_for_all_stays_so_over_a_restart_and_comes_back_by_a_token_that_names_it() {
@@ -52,6 +52,49 @@ fn a_revoked_node_is_revoked_for_all_stays_so_over_a_restart_and_comes_back_by_a
     for viewer in ["head", "other"] {
         folders.wait_for_status(viewer, "lost", "alive", PATIENCE);
     }
+}
+
+#[test]
+fn of_a_lost_coordinator_what_it_has_issued_can_be_kept_and_is_revoked_where_that_is_not_said() {
+    let folders = Folders::new();
+    folders.init("head");
+    let head = folders.start("head");
+    let token = folders.run("head", &["token", "create", "--role", "coordinator", "--quiet"]).ok();
+    let mut command = folders.join_command("second", &head.authority(), token.trim());
+    command.args(["--role", "coordinator"]);
+    let mut second = Running::spawn(command);
+    second.wait_for("ready");
+    folders.wait_for_status("second", "head", "alive", PATIENCE);
+    let began = std::time::Instant::now();
+    while folders.run("second", &["ca", "show", "--output", "json"]).json()["authority"].is_null() {
+        assert!(began.elapsed() < PATIENCE, "the second coordinator got no authority");
+    }
+    let _worker = folders.join("w", "second", &second.authority());
+    folders.wait_for_status("head", "w", "alive", PATIENCE);
+    let key = folders.run("second", &["ca", "show", "--output", "json"]).json()["authority"]["key"].as_str().unwrap().to_owned();
+    second.signal("KILL");
+    second.ended();
+
+    let both = folders.run("head", &["node", "revoke", "--key", &key, "--keep-issued"]);
+    assert_eq!(both.status.code(), Some(2), "{both:?}");
+    let said = folders.run("head", &["node", "revoke", "second", "--keep-issued", "--reason", "its disk died"]).ok();
+    assert!(said.starts_with("node second is revoked.") && !said.contains("Out with it"), "{said}");
+    for part in [&format!("Still in force is its issuing authority {key}"), "cert renew", &format!("node revoke --key {key}")] {
+        assert!(said.contains(part), "{part} in {said}");
+    }
+    let greets = || folders.run("head", &["call", "system/get_system_info", "--on", "w"]);
+    assert!(greets().ok().contains("\"w\""));
+    // Where that is not said, its nodes are out with it, and named.
+    let said = folders.run("head", &["node", "revoke", "second"]).ok();
+    assert!(said.contains("Out with it, as it had issued their certificates: w."), "{said}");
+    let refused = greets().error(1);
+    assert!(!refused.is_empty(), "{refused}");
+    head.signal("TERM");
+    let (_, log) = head.ended();
+    let acts: Vec<_> =
+        log.lines().filter(|line| line.contains("whom=\"node second\"") && line.contains("from=\"socket\"")).collect();
+    assert_eq!(acts.len(), 2, "{acts:#?}");
+    assert!(acts[0].contains("what=\"revoke --keep-issued\"") && acts[1].contains("what=\"revoke\""), "{acts:#?}");
 }
 
 #[test]

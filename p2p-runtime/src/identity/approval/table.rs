@@ -317,6 +317,13 @@ impl Approvals {
         }
     }
 
+    /// Forgets the requests that came by tokens which let nobody in any more. Those that are decided are remembered. Gives how many there were.
+    pub(in crate::identity) fn drop_those_by(&mut self, is_void: impl Fn(TokenId) -> bool, now: UnixMillis) -> usize {
+        let before = self.0.len();
+        self.0.retain(|_, request| !request.is_open(now) || !is_void(request.token));
+        before - self.0.len()
+    }
+
     /// Forgets the request of this key, whose node came in otherwise.
     pub(in crate::identity) fn remove(&mut self, key: &KeyHash) {
         self.0.remove(key);

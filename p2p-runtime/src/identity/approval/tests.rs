@@ -1,6 +1,10 @@
 //! Approvals from the request to the certificate: the table by itself, and coordinators that keep it.
 
-use std::{collections::BTreeSet, sync::atomic::Ordering::SeqCst, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, atomic::Ordering::SeqCst},
+    time::Duration,
+};
 
 use p2p_client::{
     protocol::{NodeId, Role, UnixMillis},
@@ -10,8 +14,9 @@ use p2p_client::{
 
 use super::{table::WAITS, *};
 use crate::identity::{
-    Approval, CertReply, CertRequest, JoinToken, Refused, TokenOptions, TokenRefused, Vault,
+    Approval, CertReply, CertRequest, Change, JoinToken, NodeKey, Refused, RootKeys, TokenOptions, TokenRefused, Vault, Voided,
     coordinators::{Desk, channel, desk, hello, is_noted, send_any, tokens},
+    issuer::{ISSUING_CERT, ISSUING_KEY},
     join::{Issued, Joiner, Wait, Waiting},
     tests::ledger,
     token_table::millis,
@@ -77,6 +82,19 @@ impl Desk {
     /// How many uses the token has left, durably.
     fn left(&self, token: &JoinToken) -> u32 {
         tokens(&*self.vault).get(token.id()).unwrap().uses_left
+    }
+
+    /// The same coordinator, started again after the cluster's root was changed.
+    async fn after_a_change_of_the_root(self) -> Self {
+        let me = self.identity.peer().node_id.clone();
+        let keys = RootKeys::new(self.vault.clone(), ledger(&self.identity, &self.vault), Arc::new(UnixMillis::now), me.clone());
+        keys.begin(false).await.unwrap();
+        let key = NodeKey::generate().unwrap();
+        let cert = keys.issue_authority(me, key.public()).await.unwrap().unwrap();
+        let put = |path: &str, content| Change::Put(path.into(), content);
+        self.vault.update(vec![put(ISSUING_KEY, key.to_pkcs8()), put(ISSUING_CERT, cert.to_vec().into())]).unwrap();
+        keys.complete().await.unwrap();
+        self.restarted()
     }
 
     fn pass(&self, time: Duration) {
@@ -340,6 +358,39 @@ async fn a_token_or_a_node_that_is_revoked_while_it_waits_is_refused_to_the_oper
         assert!(approved_before || said.contains("revoked"), "{said}");
         assert!(!is_noted(&*desk.vault, "w"));
     }
+}
+
+#[tokio::test]
+async fn requests_by_tokens_of_an_old_root_go_with_those_and_their_nodes_are_told_to_get_another() {
+    let desk = desk();
+    let (open, spent) = (desk.manual_token(2).await, desk.manual_token(1).await);
+    let old = [desk.worker(&open, "w", "10.0.0.9"), desk.worker(&spent, "v", "10.0.0.8")];
+    for joiner in &old {
+        desk.waits(joiner).await;
+    }
+    let desk = desk.after_a_change_of_the_root().await;
+    let young = desk.worker(&desk.manual_token(1).await, "young", "10.0.0.7");
+    desk.waits(&young).await;
+    desk.vault.full.store(true, SeqCst);
+    assert!(desk.issuer.void_outdated().await.is_err());
+    assert_eq!(desk.issuer.pending().len(), 3, "what is not durable is not done");
+    desk.vault.full.store(false, SeqCst);
+
+    // One of them has a use left; the other's only one was taken by the request.
+    assert_eq!(desk.issuer.void_outdated().await.unwrap(), Voided { tokens: 1, requests: 2 });
+    assert_eq!(desk.issuer.void_outdated().await.unwrap(), Voided::default());
+    let unknown = desk.approve("w").await.unwrap_err();
+    assert!(matches!(&unknown, ApprovalError::Unknown { .. }), "{unknown}");
+    let desk = desk.restarted();
+    let pending: Vec<_> = desk.issuer.pending().into_iter().map(|node| node.node_id).collect();
+    assert_eq!(pending, [id("young")], "durably, and the others stay");
+    for joiner in &old {
+        let refused = desk.ask(joiner).await.unwrap_err();
+        assert_eq!(refused, Refused::Token(TokenRefused::OldRoot));
+        assert!(refused.to_string().contains("`p2p token create`"), "{refused}");
+    }
+    desk.approve("young").await.unwrap();
+    desk.comes(&young).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -86,6 +86,9 @@ impl Inner {
         }
         let tokens = self.tokens.load();
         let record = tokens.get(token);
+        if record.is_some_and(|record| self.is_outdated(record)) {
+            return Err(TokenRefused::OldRoot.into());
+        }
         if set.is_join_token_revoked(&token.to_string()) || record.is_some_and(|record| record.revoked) {
             return Err(TokenRefused::Revoked.into());
         }

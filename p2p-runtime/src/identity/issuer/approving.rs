@@ -13,7 +13,8 @@ use super::{
     super::{
         approval::{self, ApprovalError, Approvals, JoinRequest, PendingNode},
         error::IdentityError,
-        join::{CertReply, Refused, Wait, Waiting},
+        join::{Applicant, CertReply, Refused, Wait, Waiting},
+        token_table::TokenRefused,
         vault::{Change, Vault, VaultError, json},
     },
     Inner, Issuer, lock,
@@ -77,10 +78,14 @@ impl Issuer {
     }
 
     /// Answers a node that waits on this connection: as soon as there is something to tell it, or after a while.
+    ///
+    /// # Errors
+    /// Nobody waits there; or its token names a root that is not the cluster's any more. Such a node is told here: on another connection it would
+    /// not believe this coordinator, and ask again and again.
     pub(super) async fn wait(&self, wait: Wait, channel: &ChannelBinding) -> Result<CertReply, Refused> {
         let mut decided = self.0.decided.subscribe();
         let mut revoked = self.0.ledger.revocations().subscribe();
-        let key = lock(&self.0.desk).waiter(&wait.nonce, channel, (self.0.options.clock)())?;
+        let Applicant { key, token } = lock(&self.0.desk).waiter(&wait.nonce, channel, (self.0.options.clock)())?;
         let end = Instant::now() + HOLD;
         while self.0.still_waits(&key) {
             tokio::select! {
@@ -88,6 +93,9 @@ impl Issuer {
                 () = revoked.next() => {}
                 () = sleep_until(end) => break,
             }
+        }
+        if self.0.tokens.load().get(token).is_some_and(|token| self.0.is_outdated(token)) {
+            return Err(TokenRefused::OldRoot.into());
         }
         Ok(self.0.on_hold(&key))
     }

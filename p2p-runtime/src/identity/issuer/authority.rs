@@ -5,9 +5,9 @@ use std::sync::Arc;
 use p2p_client::{
     protocol::{NodeId, UnixMillis},
     revocation::KeyHash,
-    wire::tls::TrustedRoot,
 };
 use rustls_pki_types::{CertificateDer, UnixTime};
+use serde::{Deserialize, Serialize};
 
 use super::{
     super::{
@@ -17,13 +17,30 @@ use super::{
         join::Refused,
         key::{NodeKey, PublicKey},
         rotation::AllIssued,
+        token_table::TokenRecord,
         vault::{Change, VaultError},
     },
     ISSUING_CERT, ISSUING_KEY, Inner, IssuedNode, Issuer, NODES, TokenTable, approving, lock, node_change, tokens_change,
 };
 
-fn key_of(root: &TrustedRoot) -> KeyHash {
-    KeyHash::new(*root.key_hash().as_bytes())
+/// A coordinator's authority to issue certificates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Authority {
+    /// Until when it is valid.
+    pub until: UnixMillis,
+    /// The key of the root that it stands under: the root's fingerprint.
+    pub root: KeyHash,
+    /// Its own key: who has this key makes nodes of any name, until it is revoked.
+    pub key: KeyHash,
+}
+
+/// What was taken back, as it stands on a root that is not trusted any more.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Voided {
+    /// How many open tokens.
+    pub(crate) tokens: usize,
+    /// How many requests to join.
+    pub(crate) requests: usize,
 }
 
 impl Inner {
@@ -31,8 +48,8 @@ impl Inner {
     pub(super) fn ca(&self, under: Option<KeyHash>) -> Result<(Arc<IssuingCa>, KeyHash), Refused> {
         let ca = self.ca.load_full().ok_or(Refused::NoAuthority)?;
         let known = self.ledger.roots().known();
-        let mut trusted = known.next().into_iter().chain([known.current()]);
-        let root = trusted.find(|root| is_signed_by(root, ca.certificate())).map(key_of).ok_or(Refused::NoAuthority)?;
+        let root = known.trusted().find(|root| is_signed_by(root, ca.certificate())).ok_or(Refused::NoAuthority)?;
+        let root = root.key_hash().into();
         if under.is_some_and(|under| under != root) { Err(Refused::NoAuthority) } else { Ok((ca, root)) }
     }
 
@@ -64,17 +81,36 @@ impl Inner {
         Ok(voided)
     }
 
-    fn void_outdated_tokens(&self) -> Result<usize, VaultError> {
-        let _writing = lock(&self.writing);
-        let mut next = TokenTable::clone(&self.tokens.load());
+    /// The key of the cluster's root, and since when it is that, as far as it is known.
+    fn root(&self) -> (KeyHash, Option<UnixMillis>) {
         let known = self.ledger.roots().known();
-        // A record from before tokens had their root noted is told by its age.
-        let since = known.completed().map(|(at, _)| at);
-        let voided = next.void_outdated(key_of(known.current()), since, (self.options.clock)());
-        if voided > 0 {
-            self.vault.update(vec![tokens_change(&next)?])?;
-            self.tokens.store(Arc::new(next));
+        (known.current().key_hash().into(), known.completed().map(|(at, _)| at))
+    }
+
+    /// Whether this token names a root that is not the cluster's any more.
+    pub(super) fn is_outdated(&self, token: &TokenRecord) -> bool {
+        let (root, since) = self.root();
+        token.is_outdated(root, since)
+    }
+
+    fn void_outdated(&self) -> Result<Voided, VaultError> {
+        let _writing = lock(&self.writing);
+        let (now, (root, since)) = ((self.options.clock)(), self.root());
+        let mut tokens = TokenTable::clone(&self.tokens.load());
+        let before = self.approvals.load_full();
+        let mut approvals = Approvals::clone(&before);
+        let is_outdated = |token| tokens.get(token).is_some_and(|token| token.is_outdated(root, since));
+        let requests = approvals.drop_those_by(is_outdated, now);
+        let voided = Voided { tokens: tokens.void_outdated(root, since, now), requests };
+        if voided == Voided::default() {
+            return Ok(voided);
         }
+        let mut changes = vec![tokens_change(&tokens)?];
+        changes.extend(approving::changes(&before, &approvals)?);
+        self.vault.update(changes)?;
+        self.tokens.store(Arc::new(tokens));
+        self.approvals.store(Arc::new(approvals));
+        self.decided.send_replace(());
         Ok(voided)
     }
 
@@ -86,15 +122,11 @@ impl Inner {
 }
 
 impl Issuer {
-    /// When this coordinator's authority ends, and the key of the root that it stands under; `None` until it has one.
-    pub fn authority(&self) -> Option<(UnixMillis, KeyHash)> {
+    /// This coordinator's authority; `None` until it has one under a root that is trusted.
+    pub fn authority(&self) -> Option<Authority> {
         let (ca, root) = self.0.ca(None).ok()?;
-        super::super::ca::validity(ca.certificate()).ok().map(|(_, until)| (until, root))
-    }
-
-    /// The key of this coordinator's authority.
-    pub fn authority_key(&self) -> Option<KeyHash> {
-        self.0.ca(None).ok().map(|(ca, _)| ca.key().public().thumbprint().into())
+        let (_, until) = super::super::ca::validity(ca.certificate()).ok()?;
+        Some(Authority { until, root, key: ca.key().public().thumbprint().into() })
     }
 
     /// Whether it needs an authority under the root under which certificates are to be made.
@@ -138,12 +170,13 @@ impl Issuer {
         self.blocking(move |inner| inner.void_open_tokens(more)).await.flatten()
     }
 
-    /// Takes back the open tokens that name another root than the one that is trusted. Gives how many there were.
+    /// Takes back the open tokens that name another root than the one that is trusted, with the requests that wait for an operator by such tokens:
+    /// whoever waits is told.
     ///
     /// # Errors
-    /// The store fails; the tokens then still stand in the list.
-    pub(crate) async fn void_outdated_tokens(&self) -> Result<usize, VaultError> {
-        self.blocking(Inner::void_outdated_tokens).await.flatten()
+    /// The store fails; then they still stand in the lists.
+    pub(crate) async fn void_outdated(&self) -> Result<Voided, VaultError> {
+        self.blocking(Inner::void_outdated).await.flatten()
     }
 
     /// Notes that a node has left for good, so that nobody waits for it.

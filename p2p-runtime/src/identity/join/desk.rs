@@ -60,10 +60,19 @@ pub struct Candidate {
     pub challenge: String,
 }
 
+/// A node that has proved itself, and waits for an operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Applicant {
+    /// Its key.
+    pub(crate) key: KeyHash,
+    /// The token by which it asks.
+    pub(crate) token: TokenId,
+}
+
 /// A connection on which a node has proved itself, and waits for an operator.
 #[derive(Debug)]
 struct Waiter {
-    key: KeyHash,
+    who: Applicant,
     channel: ChannelBinding,
     until: UnixMillis,
 }
@@ -152,24 +161,24 @@ impl Desk {
         self.attempts.get(nonce).map(|attempt| attempt.hello.node_id.clone())
     }
 
-    /// Lets the node with this key, which has proved itself on this connection by this nonce, ask there whether an operator has decided. Where too
-    /// many do, it has to prove itself anew for that.
-    pub(crate) fn let_wait(&mut self, nonce: Nonce, channel: ChannelBinding, key: KeyHash, now: UnixMillis) {
+    /// Lets a node that has proved itself on this connection by this nonce ask there whether an operator has decided. Where too many do, it has to
+    /// prove itself anew for that.
+    pub(crate) fn let_wait(&mut self, nonce: Nonce, channel: ChannelBinding, who: Applicant, now: UnixMillis) {
         self.waiters.retain(|_, waiter| waiter.until > now);
         if self.waiters.len() < MAX_PENDING {
-            self.waiters.insert(nonce, Waiter { key, channel, until: UnixMillis(now.0.saturating_add(PENDING_MS)) });
+            self.waiters.insert(nonce, Waiter { who, channel, until: UnixMillis(now.0.saturating_add(PENDING_MS)) });
         }
     }
 
-    /// The key of the node that waits on this connection. It may ask again within a minute.
+    /// The node that waits on this connection. It may ask again within a minute.
     ///
     /// # Errors
     /// Nobody waits on this connection by this nonce.
-    pub(crate) fn waiter(&mut self, nonce: &Nonce, channel: &ChannelBinding, now: UnixMillis) -> Result<KeyHash, Refused> {
+    pub(crate) fn waiter(&mut self, nonce: &Nonce, channel: &ChannelBinding, now: UnixMillis) -> Result<Applicant, Refused> {
         match self.waiters.get_mut(nonce) {
             Some(waiter) if waiter.channel == *channel && waiter.until > now => {
                 waiter.until = UnixMillis(now.0.saturating_add(PENDING_MS));
-                Ok(waiter.key)
+                Ok(waiter.who)
             }
             _ => Err(Refused::UnknownAttempt),
         }
@@ -246,20 +255,20 @@ mod tests {
     #[test]
     fn who_waits_for_an_operator_asks_on_its_own_connection_only_and_at_least_once_a_minute() {
         let mut case = case();
-        let (nonce, key) = (Nonce([1; 32]), KeyHash::new([2; 32]));
-        case.desk.let_wait(nonce, case.channel.clone(), key, NOW);
-        assert_eq!(case.desk.waiter(&nonce, &case.channel, NOW), Ok(key));
+        let (nonce, who) = (Nonce([1; 32]), Applicant { key: KeyHash::new([2; 32]), token: case.token.id() });
+        case.desk.let_wait(nonce, case.channel.clone(), who, NOW);
+        assert_eq!(case.desk.waiter(&nonce, &case.channel, NOW), Ok(who));
         let elsewhere = ChannelBinding::from_bytes([6; 32]);
         assert_eq!(case.desk.waiter(&nonce, &elsewhere, NOW), Err(Refused::UnknownAttempt));
         assert_eq!(case.desk.waiter(&Nonce([3; 32]), &case.channel, NOW), Err(Refused::UnknownAttempt));
         let soon = UnixMillis(NOW.0 + PENDING_MS - 1);
-        assert_eq!(case.desk.waiter(&nonce, &case.channel, soon), Ok(key));
+        assert_eq!(case.desk.waiter(&nonce, &case.channel, soon), Ok(who));
         let late = UnixMillis(soon.0 + PENDING_MS);
         assert_eq!(case.desk.waiter(&nonce, &case.channel, late), Err(Refused::UnknownAttempt));
         for n in 0..2 * MAX_PENDING as u64 {
             let mut nonce = Nonce([9; 32]);
             nonce.0[..8].copy_from_slice(&n.to_be_bytes());
-            case.desk.let_wait(nonce, case.channel.clone(), key, soon);
+            case.desk.let_wait(nonce, case.channel.clone(), who, soon);
         }
         assert_eq!(case.desk.waiters.len(), MAX_PENDING);
     }

@@ -32,6 +32,7 @@ mod messages;
 mod refused;
 mod waiting;
 
+pub(super) use self::desk::Applicant;
 pub(super) use self::messages::{MAX_ADDRESSES, MAX_REPLY, challenge_answer};
 pub use self::{
     desk::{Candidate, Desk},

@@ -161,8 +161,7 @@ impl Ledger {
         let revoked = self.blocking(move |inner| inner.revoke(subjects, &reason)).await;
         let statements = revoked.unwrap_or_else(|lost| Err(lost.into()))?;
         for statement in &statements {
-            let line = Line::new(format_args!("node {} (coordinator)", statement.by.node_id), "revoke", Outcome::Done);
-            line.whom(&statement.subject).from("here").reason(statement.reason.as_str()).write();
+            revoked_line(statement, "here").write();
         }
         Ok(statements)
     }
@@ -378,6 +377,12 @@ impl Inner {
         self.material.revocations().replace(set);
         Ok(())
     }
+}
+
+/// The line of the audit log that tells of a statement, which came from there.
+pub(crate) fn revoked_line(statement: &Statement, from: &str) -> Line {
+    let author = format_args!("node {} (coordinator)", statement.by.node_id);
+    Line::new(author, "revoke", Outcome::Done).whom(&statement.subject).from(from).reason(statement.reason.as_str())
 }
 
 fn path(id: &StatementId) -> String {

@@ -8,6 +8,7 @@
 mod ledger;
 mod signed;
 
+pub(crate) use ledger::revoked_line;
 pub use ledger::{Accepted, Ledger, RevokeError};
 pub use signed::{RefusedStatement, SignedStatement};
 

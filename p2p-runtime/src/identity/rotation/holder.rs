@@ -20,7 +20,7 @@ use super::{
         revocation::Ledger,
         vault::{Change, Vault, VaultError},
     },
-    GrantedAuthority, RefusedRoot, Roots, SignedAnnouncement, SignedCompletion, Succession, Told,
+    GrantedAuthority, RefusedRoot, Roots, SignedAnnouncement, SignedCompletion, Told,
     roots::NotLearned,
     said::{Occasion, key_of},
 };
@@ -60,7 +60,9 @@ pub enum RotateError {
     #[error("the root is not being changed; begin with `p2p ca rotate`")]
     NotBegun,
     /// The records of issued certificates cannot be read.
-    #[error("it cannot be told who has a certificate: {0}")]
+    #[error(
+        "it cannot be told who has a certificate: {0}; see the node's log, and whether its store is whole: `p2p store verify`; nothing has changed"
+    )]
     Records(String),
     /// The authority failed.
     #[error(transparent)]
@@ -150,7 +152,7 @@ impl RootKeys {
 
     fn begin_now(&self, start_over: bool) -> Result<Rotation, RotateError> {
         let known = self.roots().known();
-        let mut attempt = 0;
+        let (mut attempt, mut instead_of) = (0, String::new());
         if let (Some(next), Some((_, by, last))) = (known.next(), known.begun()) {
             if !start_over && self.holds(next)?.is_some() {
                 return Ok(Rotation::GoesOn);
@@ -159,6 +161,7 @@ impl RootKeys {
                 return Err(RotateError::BegunElsewhere { by: by.clone() });
             }
             attempt = last.saturating_add(1);
+            instead_of = format!(", begun anew in the place of root {}, with which {by} had begun", key_of(next));
         }
         let old = self.holds(known.current())?.ok_or_else(|| RotateError::NoRootKey { me: self.me.clone() })?;
         let now = UnixTime::since_unix_epoch(Duration::from_millis((self.clock)().0));
@@ -175,7 +178,7 @@ impl RootKeys {
         Line::new("this node", "change the root", Outcome::Done)
             .whom(format_args!("root {to}"))
             .from("here")
-            .reason(format_args!("from root {from}"))
+            .reason(format_args!("from root {from}{instead_of}"))
             .write();
         Ok(Rotation::Begun)
     }
@@ -245,7 +248,7 @@ impl RootKeys {
         self.blocking(|this| {
             let known = this.roots().known();
             let mut keys = Vec::new();
-            for root in trusted(&known) {
+            for root in known.trusted() {
                 keys.extend(this.holds(root)?.map(|ca| ca.key().to_pkcs8()));
             }
             if keys.is_empty() { Err(RotateError::NoRootKey { me: this.me.clone() }) } else { Ok(keys) }
@@ -261,7 +264,7 @@ impl RootKeys {
                 for der in keys {
                     let key = NodeKey::from_pkcs8(&der)?;
                     let is_of = |root: &&TrustedRoot| key_of(root) == key.public().thumbprint().into();
-                    match trusted(known).find(is_of) {
+                    match known.trusted().find(is_of) {
                         Some(root) if Some(root.key_hash()) == known.next().map(TrustedRoot::key_hash) => {
                             changes.push(Change::Put(NEXT_ROOT_KEY.into(), key.to_pkcs8()));
                         }
@@ -285,10 +288,6 @@ impl RootKeys {
         let this = self.clone();
         tokio::task::spawn_blocking(move || work(&this)).await.map_err(|lost| VaultError::new(lost).into()).flatten()
     }
-}
-
-fn trusted(known: &Succession) -> impl Iterator<Item = &TrustedRoot> {
-    std::iter::once(known.current()).chain(known.next())
 }
 
 impl fmt::Debug for RootKeys {

@@ -77,19 +77,29 @@ pub(in super::super) fn load_succession(vault: &dyn Vault) -> Result<Option<Succ
 /// that stand under another root. A key of this root stays, under its proper name.
 pub(crate) fn begin_anew(vault: &dyn Vault, root: &TrustedRoot) -> Result<Vec<Change>, IdentityError> {
     let mut changes = vec![Change::Remove(SUCCESSION.into())];
-    let held = [ROOT_KEY, NEXT_ROOT_KEY].map(|path| vault.get(path));
-    let [current, next] = held.map(|held| held.map(|der| der.and_then(|der| NodeKey::from_pkcs8(&der).ok())));
-    let is_of = |key: &NodeKey| KeyHash::from(key.public().thumbprint()) == key_of(root);
-    changes.push(match [current?, next?].into_iter().flatten().find(is_of) {
-        Some(key) => Change::Put(ROOT_KEY.into(), key.to_pkcs8()),
-        None => Change::Remove(ROOT_KEY.into()),
-    });
-    changes.push(Change::Remove(NEXT_ROOT_KEY.into()));
+    changes.extend(keep_key_of(vault, root)?);
     let authority = vault.get(ISSUING_CERT)?.map(|cert| CertificateDer::from(cert.to_vec()));
     if !authority.is_some_and(|cert| is_signed_by(root, &cert)) {
         changes.extend([Change::Remove(ISSUING_KEY.into()), Change::Remove(ISSUING_CERT.into())]);
     }
     Ok(changes)
+}
+
+/// What leaves the key of this root under its proper name, where it is here, and no other root's. A damaged key is of use to nobody, and does not keep
+/// a node from following its cluster.
+fn keep_key_of(vault: &dyn Vault, root: &TrustedRoot) -> Result<[Change; 2], VaultError> {
+    let mut kept = Change::Remove(ROOT_KEY.into());
+    for path in [ROOT_KEY, NEXT_ROOT_KEY] {
+        let Some(stored) = vault.get(path)? else { continue };
+        match NodeKey::from_pkcs8(&stored) {
+            Ok(key) if KeyHash::from(key.public().thumbprint()) == key_of(root) => {
+                kept = Change::Put(ROOT_KEY.into(), key.to_pkcs8());
+            }
+            Ok(_) => {}
+            Err(error) => tracing::error!(path, %error, "a root key in the store is damaged, and is not kept"),
+        }
+    }
+    Ok([kept, Change::Remove(NEXT_ROOT_KEY.into())])
 }
 
 impl Roots {
@@ -157,7 +167,8 @@ impl Roots {
         changes.push(Change::Put(SUCCESSION.into(), known.to_stored()?));
         changes.extend(chain.as_deref().map(chain_change).transpose()?);
         if is_dropped {
-            changes.extend(self.0.hand_on_root_key(&known)?);
+            // The old root's key is erased, and the new one's takes its place where it is here.
+            changes.extend(keep_key_of(&*self.0.vault, known.current()).map_err(IdentityError::from)?);
         }
         self.0.vault.update(changes).map_err(IdentityError::from)?;
         if let Some(chain) = chain {
@@ -251,19 +262,6 @@ impl Inner {
 
     fn leads_to(&self, root: &TrustedRoot, shown: &Shown) -> bool {
         verify_chain(root, &shown.leaf, &shown.others, Usage::Client, UnixTime::now(), &self.material.algorithms()).is_ok()
-    }
-
-    /// Once the old root is dropped: its key is erased, and the new root's takes its place where it is here.
-    fn hand_on_root_key(&self, known: &Succession) -> Result<Vec<Change>, IdentityError> {
-        let mut changes = Vec::new();
-        let next = self.vault.get(NEXT_ROOT_KEY)?;
-        let is_new = |key: &NodeKey| KeyHash::from(key.public().thumbprint()) == key_of(known.current());
-        match next.map(|key| NodeKey::from_pkcs8(&key)).transpose()? {
-            Some(key) if is_new(&key) => changes.push(Change::Put(ROOT_KEY.into(), key.to_pkcs8())),
-            _ => changes.push(Change::Remove(ROOT_KEY.into())),
-        }
-        changes.push(Change::Remove(NEXT_ROOT_KEY.into()));
-        Ok(changes)
     }
 }
 

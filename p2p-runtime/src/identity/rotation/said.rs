@@ -168,7 +168,7 @@ fn written(said: &impl Serialize) -> Result<String, CaError> {
 
 /// A root's key, as statements name it.
 pub(super) fn key_of(root: &TrustedRoot) -> KeyHash {
-    KeyHash::new(*root.key_hash().as_bytes())
+    root.key_hash().into()
 }
 
 fn check_signature(root: &TrustedRoot, signed: &[u8], signature: &[u8]) -> Result<(), RefusedRoot> {

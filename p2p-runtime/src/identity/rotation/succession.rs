@@ -68,6 +68,11 @@ impl Succession {
         self.next().unwrap_or(&self.current)
     }
 
+    /// The roots that are trusted: the cluster's, and the one that is to come after it.
+    pub fn trusted(&self) -> impl Iterator<Item = &TrustedRoot> {
+        std::iter::once(&self.current).chain(self.next())
+    }
+
     /// When the change that is under way was begun, by whom, and which time it was tried.
     pub fn begun(&self) -> Option<(UnixMillis, &NodeId, u32)> {
         self.announced.as_ref().map(|announced| (announced.said.at, &announced.said.by, announced.said.attempt))

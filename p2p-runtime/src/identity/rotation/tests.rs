@@ -21,6 +21,8 @@ use super::{
     *,
 };
 
+mod settling;
+
 /// A node without a network.
 struct Party {
     identity: NodeIdentity,
@@ -478,38 +480,25 @@ fn another_coordinator(c: &Party) -> Party {
 }
 
 #[tokio::test]
-async fn what_a_coordinator_revoked_unheard_before_the_drop_is_said_again_and_all_come_to_have_the_same() {
-    let (c, w, _) = parties();
-    let d = another_coordinator(&c);
-    let lost: NodeId = "lost".parse().unwrap();
-    d.ledger.revoke(vec![Subject::Node { node_id: lost.clone() }], Reason::default()).await.unwrap();
-    let old = d.ledger.get(&d.ledger.ids());
-    w.ledger.accept(old.clone()).await.unwrap();
+async fn a_damaged_root_key_keeps_no_coordinator_from_following_its_cluster() {
+    let (c, ..) = parties();
     c.keys().begin(false).await.unwrap();
-    let ca = c.issuing().await;
-    c.reissued_by(&ca);
-    for party in [&d, &w] {
-        party.hears(&c).await;
-        party.reissued_by(&ca);
+    c.reissued_by(&c.issuing().await);
+    let [none_good, one_good] = [&[ROOT_KEY, NEXT_ROOT_KEY][..], &[ROOT_KEY]].map(|damaged| {
+        let d = another_coordinator(&c);
+        (d, damaged)
+    });
+    for (d, damaged) in [&none_good, &one_good] {
+        d.hears(&c).await;
+        d.keys().take_over(c.keys().to_share().await.unwrap()).await.unwrap();
+        d.vault.update(damaged.iter().map(|path| Change::Put((*path).into(), b"no key".to_vec().into())).collect()).unwrap();
     }
     c.keys().complete().await.unwrap();
-    for party in [&d, &w] {
-        party.hears(&c).await;
-    }
-    // The control: as it was said, nobody who had not heard it believes it.
-    assert_eq!(c.ledger.accept(old).await.unwrap().refused.len(), 1);
-    assert_eq!(w.ledger.settle().await.unwrap(), 1, "a worker keeps it until somebody has said it again");
-    assert!(w.ledger.revocations().set().revoked_at(&lost).is_some());
-    assert_eq!(d.ledger.settle().await.unwrap(), 0);
-    let said = d.ledger.get(&d.ledger.ids());
-    assert_eq!(said.len(), 1);
-    for party in [&c, &w] {
-        assert_eq!(party.ledger.accept(said.clone()).await.unwrap().fresh.len(), 1);
-        assert_eq!(party.ledger.settle().await.unwrap(), 0);
-    }
-    for party in [c, d, w].map(Party::restarted) {
-        assert!(party.ledger.revocations().set().revoked_at(&lost).is_some());
-        assert_eq!(party.ledger.ids(), said.iter().map(SignedStatement::id).collect::<Vec<_>>());
+    for ((d, _), is_held) in [(none_good, false), (one_good, true)] {
+        assert!(d.hears(&c).await);
+        assert_eq!(d.current(), c.current());
+        assert_eq!(d.keys().is_held(&c.roots().current()).unwrap(), is_held, "and the good one has its proper name");
+        assert_eq!([ROOT_KEY, NEXT_ROOT_KEY].map(|path| d.vault.get(path).unwrap().is_some()), [is_held, false]);
     }
 }
 

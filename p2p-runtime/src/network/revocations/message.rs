@@ -94,7 +94,7 @@ impl Talk {
                 put_claim(&mut out, claim);
             }
             Self::Told { told, ask } => {
-                out.put_u8(7);
+                out.put_u8(6);
                 out.put_u8((*ask).into());
                 // It has no maps with odd keys and no failing serialisers.
                 put_bytes(&mut out, &serde_json::to_vec(&**told).unwrap_or_default());
@@ -122,7 +122,7 @@ impl Talk {
                 Self::Statements((0..count).map(|_| statement()).collect::<Result<_, FrameError>>()?)
             }
             5 => Self::Remembered(read_claim(&mut reader)?),
-            7 => {
+            6 => {
                 let ask = reader.byte()? != 0;
                 Self::Told { told: Box::new(serde_json::from_slice(&reader.bytes()?).map_err(|_| FrameError::OutOfRange)?), ask }
             }

@@ -41,7 +41,7 @@ use super::{
 };
 use crate::identity::{
     Ledger,
-    revocation::{Accepted, SignedStatement},
+    revocation::{Accepted, SignedStatement, revoked_line},
 };
 
 /// How many members are told at once what this node revokes; in a larger cluster they tell the others.
@@ -304,8 +304,7 @@ impl Courier {
 fn tell(from: &NodeId, accepted: &Accepted) {
     let carrier = format!("node {from}");
     for statement in &accepted.statements {
-        let line = Line::new(format_args!("node {} (coordinator)", statement.by.node_id), "revoke", Outcome::Done);
-        line.whom(&statement.subject).from(&carrier).reason(statement.reason.as_str()).write();
+        revoked_line(statement, &carrier).write();
     }
     for refused in &accepted.refused {
         Line::new(&carrier, "revoke", Outcome::Denied).from(&carrier).reason(refused).write();

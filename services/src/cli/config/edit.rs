@@ -2,7 +2,7 @@
 
 use std::{
     env, fs,
-    io::Write,
+    io::{self, Write},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -55,6 +55,12 @@ pub(super) async fn run(args: EditArgs, invocation: &Invocation) -> Result<(), C
     spawn_blocking(move || open_editor(&path)).await.map_err(|lost| CliError::Argument(lost.to_string()))??;
     // By its name: many editors write a new file in the place of the old one.
     let text = fs::read_to_string(file.path());
+    if text.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+        // Nothing can be kept to go on with.
+        let from = args.from.iter().map(|from| format!(" --from {}", super::super::quoted(&from.to_string_lossy())));
+        let again = invocation.command(&format!("config edit{}", from.collect::<String>()));
+        return Err(CliError::NoText { path: file.path().to_owned(), again });
+    }
     if text.as_ref().is_ok_and(|text| *text == begin) && args.from.is_none() {
         match invocation.format {
             Format::Json => output::json_line(&serde_json::json!({ "changed": [] })),

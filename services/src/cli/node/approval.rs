@@ -3,10 +3,7 @@
 //! What is approved is what was shown. The request is looked up first, shown, and then named whole: the coordinator refuses where
 //! it is another one by then. Whoever sits at a terminal compares the key; a program names it with `--key`.
 
-use std::{
-    io::{self, BufRead, IsTerminal, Write},
-    str::FromStr,
-};
+use std::str::FromStr;
 
 use clap::Args;
 use p2p_client::{
@@ -21,7 +18,7 @@ use serde_json::json;
 
 use super::{
     super::{
-        Invocation, duration,
+        Invocation, consent, duration,
         error::CliError,
         nodes,
         output::{self, Format},
@@ -105,7 +102,7 @@ fn row(node: &PendingNode, now: UnixMillis) -> [String; 8] {
 }
 
 fn addresses(node: &PendingNode) -> String {
-    node.addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    output::list(&node.addresses)
 }
 
 /// Lets a node in.
@@ -152,7 +149,7 @@ async fn find(node_id: NodeId, key: Option<KeyHash>, invocation: &Invocation) ->
     }
 }
 
-/// Shows the request, and asks whoever sits there; where nobody does, nobody has agreed.
+/// Shows the request, and asks whoever sits there.
 fn agreed(node: &PendingNode) -> Result<bool, CliError> {
     let facts = output::pairs(&[
         ("node", format!("{} ({})", node.node_id, node.role)),
@@ -161,14 +158,7 @@ fn agreed(node: &PendingNode) -> Result<bool, CliError> {
         ("token", node.token.to_string()),
         ("since", nodes::ago(node.since, UnixMillis::now())),
     ]);
-    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
-        return Ok(false);
-    }
-    let _ = write!(io::stderr(), "{facts}\n\nLet it in? Compare the key with that which the node shows. Type yes to do it: ");
-    let mut answer = String::new();
-    let read = io::stdin().lock().read_line(&mut answer);
-    read.map_err(|source| CliError::Unreadable { what: "the answer from the terminal".to_owned(), source })?;
-    Ok(answer.trim() == "yes")
+    consent::given(&format!("{facts}\n\nLet it in? Compare the key with that which the node shows."))
 }
 
 async fn ask(command: &ApprovalCommand, invocation: &Invocation) -> Result<ApprovalReply, CliError> {

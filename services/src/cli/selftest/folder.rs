@@ -17,7 +17,7 @@ use tokio::task::spawn_blocking;
 use super::{
     super::{
         error::CliError,
-        quoted,
+        output, quoted,
         socket::{Ask, Socket},
     },
     Check,
@@ -80,7 +80,7 @@ fn private_files(dir: &Path) -> io::Result<Finding> {
         names.push(format!("{} more", open.len() - NAMED));
     }
     let repair = format!("chmod -R go= {}", quoted(&dir.to_string_lossy()));
-    Ok(Finding::failed(format!("lets others use {}; take that back with `{repair}`", names.join(", "))))
+    Ok(Finding::failed(format!("lets others use {}; take that back with `{repair}`", output::list(names))))
 }
 
 #[cfg(not(unix))]

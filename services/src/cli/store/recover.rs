@@ -1,9 +1,6 @@
 //! `p2p store recover`: brings back what is left of a damaged store.
 
-use std::{
-    io::{self, BufRead, IsTerminal, Write},
-    path::Path,
-};
+use std::path::Path;
 
 use clap::Args;
 use p2p_runtime::{
@@ -15,7 +12,7 @@ use tokio::task::spawn_blocking;
 
 use super::{
     super::{
-        Invocation,
+        Invocation, consent,
         error::CliError,
         output::{self, Format},
     },
@@ -71,17 +68,10 @@ fn say_whole(invocation: &Invocation) {
     }
 }
 
-/// Asks whoever sits there; where nobody does, nobody has agreed.
+/// Asks whoever sits there.
 fn asked(recovery: &Recovery) -> Result<bool, CliError> {
-    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
-        return Ok(false);
-    }
     let from = recovery.source().file.display();
-    let _ = write!(io::stderr(), "\nBring back what is in {from}? All files are put aside first. Type yes to do it: ");
-    let mut answer = String::new();
-    let read = io::stdin().lock().read_line(&mut answer);
-    read.map_err(|source| CliError::Unreadable { what: "the answer from the terminal".to_owned(), source })?;
-    Ok(answer.trim() == "yes")
+    consent::given(&format!("\nBring back what is in {from}? All files are put aside first."))
 }
 
 fn report(mark: &SetBack, aside: &Path, losses: &[String], invocation: &Invocation) {

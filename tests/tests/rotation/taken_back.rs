@@ -1,0 +1,147 @@
+//! A coordinator is taken back, with what it has issued or without it.
+
+use p2p_client::revocation::ChainKeys;
+
+use super::*;
+
+/// A node that belongs to nobody's folder but its own, and is certified by hand.
+fn made_by(ca: &IssuingCa, name: &str, root: &p2p_client::wire::tls::TrustedRoot) -> NodeIdentity {
+    let (key, node_id) = (NodeKey::generate().unwrap(), name.parse().unwrap());
+    let names = NodeNames { node_id: &node_id, role: Role::Coordinator, addresses: &[] };
+    NodeIdentity::new(key.clone(), ca.issue(&key.public(), &names, UnixTime::now()).unwrap(), root.clone()).unwrap()
+}
+
+/// The authority by which a coordinator issues, as a thief of its store has it.
+fn stolen(from: &Member) -> IssuingCa {
+    let vault = StoreVault::new(from.store().clone());
+    let of = |path: &str| vault.get(path).unwrap().unwrap();
+    let key = NodeKey::from_pkcs8(&of("ca/issuing.key")).unwrap();
+    IssuingCa::from_parts(key, of("ca/issuing.cert").to_vec().into(), from.ledger().roots().current()).unwrap()
+}
+
+/// Whether a node lets this identity in, over TLS.
+fn lets_in(at: &Member, who: &NodeIdentity) -> Result<(), String> {
+    let (leaf, others) = who.chain().split_first().unwrap();
+    let usage = p2p_client::wire::tls::Usage::Client;
+    identity(at).material().verify(leaf, others, usage, UnixTime::now()).map_err(|error| error.to_string())?;
+    let keys = ChainKeys::of(leaf, others).unwrap();
+    let is_revoked = at.ledger().revocations().set().is_chain_revoked(&who.peer().node_id, &keys);
+    if is_revoked { Err("revoked".to_owned()) } else { Ok(()) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn case_70_the_authority_of_a_stolen_coordinator_is_revoked_with_it_and_makes_no_other_coordinator() {
+    let (cluster, first, workers) = Cluster::of(1).await;
+    let two = second(&cluster, &first).await;
+    let joined = cluster.worker(Plan::worker(2), &two).await;
+    sees(&first, |members| members.alive().count() == 4).await;
+    let (key, root) = (two.issuer().unwrap().authority().unwrap().key, first.ledger().roots().current());
+    let thief = made_by(&stolen(&two), "coordinator-9", &root);
+    // The control: by taking back the name alone, another coordinator could be made up.
+    assert_eq!(lets_in(&workers[0], &thief), Ok(()));
+    let revoked = first.revoke_node(two.id(), Reason::default()).await.unwrap();
+    assert!(revoked.is_known && revoked.kept.is_empty());
+    assert!(revoked.made.iter().any(|made| made.subject == Subject::Key { key }), "{:?}", revoked.made);
+    assert_eq!(revoked.stranded, [joined.id().clone()].into(), "who is out with it is named");
+    for node in [&first, &workers[0]] {
+        until("the authority is revoked", || node.ledger().revocations().is_key_revoked(&key)).await;
+        assert!(lets_in(node, &thief).unwrap_err().contains("revoked"));
+    }
+    assert_eq!(looks(&workers[0], "coordinator").await.unwrap(), "coordinator");
+
+    // Who is out with it joins again where it is, and keeps its name and key.
+    let before = identity(&joined).key().public();
+    joined.node.stop().await;
+    let token = token(&first, TokenOptions::default()).await;
+    let plan = Plan::worker(2);
+    let error = soon(cluster.join(&plan, &first.authority(), token.clone())).await.err().unwrap().to_string();
+    assert!(error.contains("join with --again"), "{error}");
+    let options = p2p_runtime::node::JoinClusterOptions {
+        advertise: Some(p2p_runtime::identity::Host::Ip(plan.ip)),
+        network: Arc::new(cluster.host(plan.ip)),
+        again: true,
+        ..p2p_runtime::node::JoinClusterOptions::new(cluster.dir(&plan.id), common::password(), first.authority(), token)
+    };
+    let enrolment = soon(p2p_runtime::node::join(options)).await.unwrap().enrolment;
+    let back = cluster.start(plan, enrolment).await;
+    assert_eq!(identity(&back).key().public(), before);
+    reaches(&workers[0], "worker-2").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn case_71_a_stolen_coordinator_that_says_that_anothers_authority_is_its_own_does_not_take_that_with_it() {
+    let (cluster, first, workers) = Cluster::of(1).await;
+    let two = second(&cluster, &first).await;
+    let plan = Plan { id: "coordinator-3".to_owned(), ip: common::worker_ip(33), ..Plan::second_coordinator() };
+    let three = cluster.worker(plan, &first).await;
+    until("the third coordinator can issue", || three.issuer().unwrap().authority().is_some()).await;
+    let honest = [&first, &two].map(|node| node.issuer().unwrap().authority().unwrap().key);
+    for (lie, by) in honest.into_iter().zip([&first, &two]) {
+        let said = lie.to_string();
+        three.members().update_me(move |me| drop(me.metadata.insert("issuing_key".to_owned(), said))).await.unwrap();
+        let said = lie.to_string();
+        sees(by, |members| members.get(three.id()).is_some_and(|info| info.metadata.get("issuing_key") == Some(&said))).await;
+    }
+    // The second one has no records of what the first one gave; it knows by what all say of themselves.
+    two.revoke_node(three.id(), Reason::default()).await.unwrap();
+    let key = three.issuer().unwrap().authority().unwrap().key;
+    let revoked = first.revoke_node(three.id(), Reason::default()).await.unwrap();
+    assert!(revoked.made.iter().any(|made| made.subject == Subject::Key { key }), "by its records: {:?}", revoked.made);
+    assert!(honest.iter().all(|key| !first.ledger().revocations().is_key_revoked(key)));
+    assert_eq!(looks(&workers[0], "coordinator").await.unwrap(), "coordinator");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_coordinator_that_another_let_in_vouches_for_itself_before_it_revokes_that_ones_authority() {
+    let (cluster, first, _workers) = Cluster::of(1).await;
+    let two = second(&cluster, &first).await;
+    let joined = cluster.worker(Plan::worker(2), &two).await;
+    sees(&two, |members| members.alive().count() == 4).await;
+    let key = first.issuer().unwrap().authority().unwrap().key;
+    assert_eq!(KeyHash::of_certificate(&identity(&two).chain()[1]), Some(key), "it stands on what it is to revoke");
+    let said = key.to_string();
+    sees(&two, |members| members.get(first.id()).is_some_and(|info| info.metadata.get("issuing_key") == Some(&said))).await;
+    let revoked = two.revoke_node(first.id(), Reason::default()).await.unwrap();
+    assert!(revoked.kept.is_empty() && two.ledger().revocations().is_key_revoked(&key));
+    assert_eq!(revoked.stranded.iter().map(ToString::to_string).collect::<Vec<_>>(), ["worker-1"]);
+    until("it is believed", || joined.ledger().revocations().is_key_revoked(&key)).await;
+    reaches(&joined, "coordinator-2").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_coordinator_is_revoked_without_what_it_has_issued_which_can_follow_when_its_nodes_have_other_certificates() {
+    let (cluster, first, workers) = Cluster::of(1).await;
+    let two = second(&cluster, &first).await;
+    let joined = cluster.worker(Plan::worker(2), &two).await;
+    sees(&first, |members| members.alive().count() == 4).await;
+    let key = two.issuer().unwrap().authority().unwrap().key;
+    let own = KeyHash::from(identity(&two).key().public().thumbprint());
+    let revoked = first.revoke_lost_coordinator(two.id(), Reason::default()).await.unwrap();
+    assert_eq!((revoked.kept, revoked.stranded.len()), ([key].into(), 0));
+    let made: Vec<_> = revoked.made.into_iter().map(|made| made.subject).collect();
+    assert_eq!(
+        made,
+        [Subject::Node { node_id: two.id().clone() }, Subject::Key { key: own }],
+        "itself, and nothing that it issued"
+    );
+    until("the others know", || workers[0].ledger().revocations().is_key_revoked(&own)).await;
+    assert!(lets_in(&workers[0], &identity(&two)).unwrap_err().contains("revoked"));
+    assert_eq!(lets_in(&workers[0], &identity(&joined)), Ok(()));
+    reaches(&workers[0], "worker-2").await;
+    // The price: whoever has its store all the same is a coordinator of any name.
+    let thief = made_by(&stolen(&two), "coordinator-9", &first.ledger().roots().current());
+    assert_eq!(lets_in(&workers[0], &thief), Ok(()));
+
+    soon(joined.renew_certificate()).await.unwrap();
+    assert_ne!(KeyHash::of_certificate(&identity(&joined).chain()[1]), Some(key), "another coordinator vouches for it now");
+    reaches(&first, "worker-2").await;
+    let revoked = first.revoke_node(two.id(), Reason::default()).await.unwrap();
+    assert_eq!(revoked.made.iter().map(|made| &made.subject).collect::<Vec<_>>(), [&Subject::Key { key }]);
+    assert!(revoked.kept.is_empty());
+    let again = first.revoke_lost_coordinator(two.id(), Reason::default()).await.unwrap();
+    assert!(again.kept.is_empty() && again.made.is_empty(), "what is revoked stays so");
+    until("the others know", || workers[0].ledger().revocations().is_key_revoked(&key)).await;
+    assert!(lets_in(&workers[0], &thief).unwrap_err().contains("revoked"));
+    assert_eq!(lets_in(&workers[0], &identity(&joined)), Ok(()));
+    reaches(&workers[0], "worker-2").await;
+}
