@@ -43,7 +43,7 @@ const MAX_SHORT_LIVES: u32 = 3;
 /// Bounds of a [`GossipLink`].
 #[derive(Debug, Clone)]
 pub struct GossipLinkConfig {
-    /// The most connections that this node keeps open itself. Default: 64.
+    /// The most connections that this node keeps open itself. Default: 128, as many as are told at once what is revoked here.
     pub max_peers: usize,
     /// The largest frame, in bytes. Default: 4 MiB.
     pub max_frame: usize,
@@ -64,7 +64,7 @@ pub struct GossipLinkConfig {
 impl Default for GossipLinkConfig {
     fn default() -> Self {
         Self {
-            max_peers: 64,
+            max_peers: 128,
             max_frame: 4 * 1024 * 1024,
             max_waiting: 256,
             connect_timeout: Duration::from_secs(1),
