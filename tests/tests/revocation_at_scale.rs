@@ -86,9 +86,8 @@ async fn join_all_workers(cluster: &Cluster, coordinator: &Member) -> Vec<(Plan,
 
 async fn sees_all(node: &Member, count: usize) {
     let all = |members: &Members| members.hosting("probe").count() == count;
-    if timeout(PATIENCE, node.wait_until(all)).await.is_err() {
-        panic!("{} does not see {count} nodes, but {:#?}", node.id(), node.members().members().list());
-    }
+    let seen = timeout(PATIENCE, node.wait_until(all)).await;
+    assert!(seen.is_ok(), "{} does not see {count} nodes, but {:#?}", node.id(), node.members().members().list());
 }
 
 /// A node that is to be revoked: where it is, and what it shows.
