@@ -8,6 +8,7 @@
 //! clients; nodes verify the node id, so that a changed address locks nobody out.
 
 mod error;
+mod remembered;
 mod validity;
 mod verify;
 
@@ -22,6 +23,7 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, TrustAnchor, UnixTime};
 
+use self::remembered::GoodChains;
 pub use self::{
     error::TlsError,
     validity::expires_at,
@@ -204,6 +206,7 @@ pub struct TlsMaterial {
     content: Arc<ArcSwap<Content>>,
     revocations: Revocations,
     provider: Arc<CryptoProvider>,
+    good: Arc<GoodChains>,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -218,7 +221,7 @@ impl TlsMaterial {
     /// Trusts nobody and shows nothing: for a node that is about to join, with [`Expect::PinnedRoot`], and for clients outside, with
     /// [`Expect::RootedIn`].
     pub fn empty() -> Self {
-        Self { content: Arc::default(), revocations: Revocations::default(), provider: verify::provider() }
+        Self { content: Arc::default(), revocations: Revocations::default(), provider: verify::provider(), good: Arc::default() }
     }
 
     /// Trusts this root and shows nothing: for clients outside the cluster.
@@ -293,8 +296,8 @@ impl TlsMaterial {
         let content = self.content.load();
         let root = content.root.as_ref().ok_or(TlsError::NoRoot)?;
         let algorithms = self.algorithms();
-        match (verify_chain(root, leaf, others, usage, now, &algorithms), &content.next) {
-            (Err(TlsError::ForeignCa { .. }), Some(next)) => verify_chain(next, leaf, others, usage, now, &algorithms),
+        match (self.good.verify(root, leaf, others, usage, now, &algorithms), &content.next) {
+            (Err(TlsError::ForeignCa { .. }), Some(next)) => self.good.verify(next, leaf, others, usage, now, &algorithms),
             (verified, _) => verified,
         }
     }

@@ -12,7 +12,7 @@ use p2p_client::{
 };
 use tokio::{
     sync::{mpsc, watch},
-    time::timeout,
+    time::{Instant, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -25,6 +25,10 @@ use super::{
 
 /// How long a node that starts waits for another one that tells it what was revoked while it was away.
 const CATCHING_UP: Duration = Duration::from_secs(2);
+
+/// Who is in the cluster is written down at once, and not again before this time has passed: whoever joins a large cluster hears of all its
+/// members within moments, and each writing waits for the disk twice.
+const WRITING_PAUSE: Duration = Duration::from_secs(1);
 
 /// What the component needs of the rest of the node.
 pub(crate) struct NetworkParts {
@@ -129,7 +133,17 @@ async fn follow(
     sessions: Sessions,
     saved: StatePersistence<GossipState>,
 ) {
-    while let Some(event) = events.next().await {
+    let mut writing = Writing::default();
+    loop {
+        let event = tokio::select! {
+            event = events.next() => event,
+            () = writing.is_due() => {
+                write_down(&membership, &saved).await;
+                writing.done(Instant::now());
+                continue;
+            }
+        };
+        let Some(event) = event else { return };
         let node = event.node_id();
         match &event {
             MemberEvent::Failed(_) | MemberEvent::Left(_) => {
@@ -141,14 +155,73 @@ async fn follow(
             MemberEvent::Suspected(_) => tracing::debug!(%node, "a member is suspected"),
             MemberEvent::Recovered(_) | MemberEvent::Updated(_) => tracing::debug!(%node, "a member changed"),
         }
-        if matches!(event, MemberEvent::Joined(_) | MemberEvent::Left(_))
-            && let Ok(state) = membership.snapshot_state().await
-        {
-            let saved = saved.clone();
-            let written = tokio::task::spawn_blocking(move || saved.save(&state)).await;
-            if let Ok(Err(error)) = written {
-                tracing::warn!(%error, "could not remember who is in the cluster");
+        if matches!(event, MemberEvent::Joined(_) | MemberEvent::Left(_)) {
+            writing.changed(Instant::now());
+        }
+    }
+}
+
+/// Remembers who is there.
+async fn write_down(membership: &Membership, saved: &StatePersistence<GossipState>) {
+    let Ok(state) = membership.snapshot_state().await else { return };
+    let saved = saved.clone();
+    let written = tokio::task::spawn_blocking(move || saved.save(&state)).await;
+    if let Ok(Err(error)) = written {
+        tracing::warn!(%error, "could not remember who is in the cluster");
+    }
+}
+
+/// When to write down who is there. The clock is the caller's.
+#[derive(Debug, Default)]
+struct Writing {
+    last: Option<Instant>,
+    due: Option<Instant>,
+}
+
+impl Writing {
+    /// There is something to write down.
+    fn changed(&mut self, now: Instant) {
+        let earliest = self.last.map_or(now, |last| last + WRITING_PAUSE);
+        self.due.get_or_insert(earliest.max(now));
+    }
+
+    /// It was written down, with all that changed until now.
+    fn done(&mut self, now: Instant) {
+        (self.last, self.due) = (Some(now), None);
+    }
+
+    /// Waits until it is time; for ever while nothing has changed.
+    async fn is_due(&self) {
+        match self.due {
+            Some(due) => sleep_until(due).await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_is_written_down_at_once_and_a_thousand_that_follow_it_together_a_second_later() {
+        let start = Instant::now();
+        let mut writing = Writing::default();
+        assert_eq!(writing.due, None);
+        writing.changed(start);
+        assert_eq!(writing.due, Some(start));
+        writing.done(start);
+        let mut written = 1;
+        for millis in 0..1000 {
+            let now = start + Duration::from_millis(millis);
+            writing.changed(now);
+            if writing.due.is_some_and(|due| due <= now) {
+                writing.done(now);
+                written += 1;
             }
         }
+        assert_eq!((written, writing.due), (1, Some(start + WRITING_PAUSE)));
+        writing.done(start + WRITING_PAUSE);
+        assert_eq!(writing.due, None, "nothing has changed since");
     }
 }

@@ -209,7 +209,8 @@ fn warn_if_set_back(store: &Store) -> Result<(), NodeError> {
         tracing::warn!(
             by = ?mark.by,
             voided_tokens = mark.voided_tokens,
-            "this node's store went back in time; what was revoked since is not known to it"
+            "this node's store went back in time; what was revoked since is not known to it; where the cluster's root was changed since, the others \
+             refuse it, and it joins again in its folder, with a fresh token (`p2p token create`, `p2p join`)"
         );
     }
     Ok(())

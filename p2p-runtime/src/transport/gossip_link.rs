@@ -15,13 +15,21 @@ mod frames;
 mod lane;
 mod lanes;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use p2p_client::{
     protocol::NodeId,
-    wire::{net::BoxStream, tls::PeerIdentity},
+    wire::{
+        dial::DialError,
+        net::BoxStream,
+        tls::{PeerIdentity, TlsError},
+    },
 };
 use tokio::{
     sync::mpsc,
@@ -39,11 +47,13 @@ use crate::network::link::{FrameLink, LinkEvent, PeerRef};
 /// A peer that lets connections die younger than this, this many times in a row, is not connected again at once.
 const SHORT_LIFE: Duration = Duration::from_secs(1);
 const MAX_SHORT_LIVES: u32 = 3;
+/// How often a person is told of what only a person can mend.
+const TOLD_EVERY: Duration = Duration::from_mins(1);
 
 /// Bounds of a [`GossipLink`].
 #[derive(Debug, Clone)]
 pub struct GossipLinkConfig {
-    /// The most connections that this node keeps open itself. Default: 64.
+    /// The most connections that this node keeps open itself. Default: 128, as many as are told at once what is revoked here.
     pub max_peers: usize,
     /// The largest frame, in bytes. Default: 4 MiB.
     pub max_frame: usize,
@@ -64,7 +74,7 @@ pub struct GossipLinkConfig {
 impl Default for GossipLinkConfig {
     fn default() -> Self {
         Self {
-            max_peers: 64,
+            max_peers: 128,
             max_frame: 4 * 1024 * 1024,
             max_waiting: 256,
             connect_timeout: Duration::from_secs(1),
@@ -91,6 +101,8 @@ struct Inner {
     lanes: Lanes,
     stop: CancellationToken,
     tasks: TaskTracker,
+    /// When it was last said that a member has another root.
+    told: Mutex<Option<Instant>>,
 }
 
 impl GossipLink {
@@ -98,7 +110,7 @@ impl GossipLink {
     pub fn new(dial: Arc<dyn GossipDial>, events: mpsc::Sender<LinkEvent>, config: GossipLinkConfig) -> Self {
         let lanes = Lanes::new(config.max_peers, config.max_waiting);
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        Self { inner: Arc::new(Inner { dial, events, config, lanes, stop, tasks }) }
+        Self { inner: Arc::new(Inner { dial, events, config, lanes, stop, tasks, told: Mutex::default() }) }
     }
 
     /// Writes what waits, within `grace`, and closes every connection. Frames sent afterwards are dropped.
@@ -177,7 +189,10 @@ impl Inner {
                         Ended::InOrder | Ended::Broken => (false, "the connection was closed at once".to_owned()),
                     }
                 }
-                Ok(Err(error)) => (error.is_refusal(), error.to_string()),
+                Ok(Err(error)) => {
+                    self.tell_of_another_root(&target, &error);
+                    (error.is_refusal(), error.to_string())
+                }
                 Err(_) => (false, format!("no connection within {:?}", self.config.connect_timeout)),
             };
             self.lanes.remove(serial);
@@ -187,6 +202,18 @@ impl Inner {
                 let _ = self.events.send(LinkEvent::Unreachable { node_id: node_id.clone(), refused }).await;
             }
             return;
+        }
+    }
+
+    /// One of the two missed a change of the root, and does not come back by itself.
+    fn tell_of_another_root(&self, target: &Target, error: &DialError) {
+        if !matches!(error, DialError::Tls { source: TlsError::ForeignCa { .. }, .. }) {
+            return;
+        }
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.is_none_or(|at| at.elapsed() >= TOLD_EVERY) {
+            *told = Some(Instant::now());
+            tracing::warn!(peer = target.authority(), %error, "a member has another root than this node");
         }
     }
 

@@ -10,6 +10,7 @@ mod config;
 mod contract;
 mod harness;
 mod hosts;
+mod joining;
 mod refusals;
 mod rotation;
 mod selftest;

@@ -18,7 +18,8 @@ pub enum TlsError {
     /// The peer's certificate does not lead to our root.
     #[error(
         "the other end's certificate was not issued by this cluster ({ours}); \
-         check the address, or let that node join this cluster"
+         check the address, or let that node join this cluster; where the cluster's root was changed while one of the two was away, or since \
+         the backup that it was restored from, that one joins again in its folder, with a fresh token: `p2p token create`, `p2p join`"
     )]
     ForeignCa {
         /// The cluster that this end trusts.

@@ -1,9 +1,12 @@
-//! When a certificate ends: what connections have to know that outlive it.
+//! From when until when a certificate is valid: what connections have to know that outlive it, and what remembers that it was verified.
 //!
 //! Only certificates that were verified come here; of the rest of X.509 nothing is read (RFC 5280, section 4.1: a certificate is a
 //! sequence whose first part holds version, serial number, algorithm and issuer, and then the validity; X.690 for the encoding).
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    ops::RangeInclusive,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use rustls_pki_types::CertificateDer;
 
@@ -14,6 +17,11 @@ const GENERALIZED_TIME: u8 = 0x18;
 
 /// The last moment at which a certificate is valid; `None` for what is no certificate.
 pub fn expires_at(cert: &CertificateDer<'_>) -> Option<SystemTime> {
+    Some(UNIX_EPOCH + Duration::from_secs(*validity(cert)?.end()))
+}
+
+/// From which second since 1970 to which one a certificate is valid, both included; `None` for what is no certificate.
+pub(super) fn validity(cert: &CertificateDer<'_>) -> Option<RangeInclusive<u64>> {
     let certificate = &mut expect(&mut cert.as_ref(), SEQUENCE)?;
     let body = &mut expect(certificate, SEQUENCE)?;
     if body.first() == Some(&VERSION) {
@@ -21,8 +29,12 @@ pub fn expires_at(cert: &CertificateDer<'_>) -> Option<SystemTime> {
     }
     let (_serial, _algorithm, _issuer) = (element(body)?, element(body)?, element(body)?);
     let validity = &mut expect(body, SEQUENCE)?;
-    let _begins = element(validity)?;
-    let (tag, time) = element(validity)?;
+    Some(time(validity)?..=time(validity)?)
+}
+
+/// Takes a time, in seconds since 1970. What was before that counts as then: it is long over.
+fn time(rest: &mut &[u8]) -> Option<u64> {
+    let (tag, time) = element(rest)?;
     let seconds = match tag {
         UTC_TIME => {
             let year = digits(time.get(..2)?)?;
@@ -32,8 +44,7 @@ pub fn expires_at(cert: &CertificateDer<'_>) -> Option<SystemTime> {
         GENERALIZED_TIME => unix_seconds(digits(time.get(..4)?)?, time.get(4..)?)?,
         _ => return None,
     };
-    // A certificate that ended before 1970 has ended.
-    Some(UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
+    Some(u64::try_from(seconds).unwrap_or(0))
 }
 
 fn expect<'a>(rest: &mut &'a [u8], tag: u8) -> Option<&'a [u8]> {
@@ -110,6 +121,11 @@ mod tests {
         ] {
             assert_eq!(expires_at(&certificate(tag, time)), Some(UNIX_EPOCH + Duration::from_secs(seconds)), "{time}");
         }
+    }
+
+    #[test]
+    fn the_beginning_is_read_as_well() {
+        assert_eq!(validity(&certificate(UTC_TIME, "200102000000Z")), Some(1_577_836_800..=1_577_923_200));
     }
 
     #[test]
