@@ -14,7 +14,7 @@ use crate::storage::{RecoveryKey, Store, StoreError};
 
 const DIR: &str = "P2P_TEST_STORE_DIR";
 const KEYS: &str = "P2P_TEST_STORE_KEYS";
-/// Stores whose writers are killed, each in the middle of what it does.
+/// How often a process that writes is killed, in the middle of what it does.
 const KILLS: usize = 1000;
 /// Processes that are killed again and again, side by side.
 const PROCESSES: usize = 2;
@@ -101,16 +101,18 @@ fn kill_somewhere(child: &mut Child, random: &mut StdRng) {
 }
 
 #[test]
-fn case_01_stores_killed_1000_times_while_they_are_written_to_lose_nothing_that_was_said_to_be_saved() {
+fn case_01_writers_of_stores_that_are_killed_1000_times_lose_nothing_that_was_said_to_be_saved() {
     let seed: u64 = rand::rng().random();
     eprintln!("seed {seed}");
-    let kills = KILLS / PROCESSES / STORES;
+    let kills = KILLS / PROCESSES;
     let found: Vec<_> = std::thread::scope(|scope| {
         let killers = (0..PROCESSES).map(|number| scope.spawn(move || kill_again_and_again(seed ^ number as u64, kills)));
         killers.collect::<Vec<_>>().into_iter().map(|killer| killer.join().unwrap()).collect()
     });
     let (saves, records) = found.iter().fold((0, 0), |(saves, records), more| (saves + more.0, records + more.1));
-    eprintln!("{KILLS} kills: {saves} in the middle of a save, {records} with records in the log");
+    eprintln!(
+        "{KILLS} kills of the writers of {STORES} stores: {saves} in the middle of a save, {records} with records in the log"
+    );
     assert!(saves > 0 && records > 0, "the kills hit saves and logs");
 }
 

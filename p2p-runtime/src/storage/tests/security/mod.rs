@@ -10,8 +10,10 @@
 //! | 10 older files put back | `rollback` |
 //! | 11 a canary searched for | `canary` |
 //! | 12 nonces | `nonces` |
+//! | controls of 3, 4, 5, 7, 8, 9 | `controls` |
 
 mod canary;
+mod controls;
 mod failures;
 mod kills;
 mod log;
