@@ -6,7 +6,7 @@ mod common;
 use std::{sync::Arc, time::Duration};
 
 use common::{
-    Cluster, Member, Plan, identity,
+    Cluster, Member, Plan, copy_folder, identity,
     probe::{Probe, ProbeProxyExt},
     sees, soon, token, worker_ip,
 };
@@ -283,6 +283,25 @@ mod security {
         cluster.network.heal(worker_ip(1), coordinator.ip);
         knows(&one, "worker-2").await;
         assert!(!connects(&cluster, &two, &one).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn case_23_a_coordinator_whose_folder_is_from_before_a_revocation_knows_it_of_its_peers_before_it_serves() {
+        let (cluster, coordinator, workers) = Cluster::of(2).await;
+        let (dir, older) = (cluster.dir("coordinator"), cluster.dir("older"));
+        coordinator.node.stop().await;
+        copy_folder(&dir, &older);
+        let coordinator = cluster.restart(Plan::coordinator()).await;
+        revoke(&coordinator, "worker-2").await;
+        knows(&workers[0], "worker-2").await;
+        coordinator.node.stop().await;
+        std::fs::remove_dir_all(&dir).unwrap();
+        copy_folder(&older, &dir);
+
+        let restored = cluster.restart(Plan::coordinator()).await;
+        assert!(knows_already(&restored, "worker-2"), "its routes have only just opened");
+        assert!(!connects(&cluster, &workers[1], &restored).await);
+        assert!(connects(&cluster, &workers[0], &restored).await);
     }
 
     #[tokio::test(start_paused = true)]

@@ -3,9 +3,9 @@
 
 mod common;
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, time::Duration};
 
-use common::{COORDINATOR, Cluster, Member, Plan, log::Log, password, soon, token};
+use common::{COORDINATOR, Cluster, Member, Plan, copy_folder, log::Log, password, soon, token};
 use p2p_runtime::{
     identity::{JoinError, JoinToken, Refused, TokenId, TokenOptions, TokenRefused},
     node::{self, NodeError, SetBack},
@@ -16,15 +16,6 @@ use p2p_services::prelude::*;
 /// In this time everybody has compared notes with everybody.
 const A_WHILE: Duration = Duration::from_mins(2);
 const OLDER_COPY: &str = "an older copy of this node's store was put back";
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
-        if entry.file_type().unwrap().is_file() {
-            fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
-        }
-    }
-}
 
 fn is_open(coordinator: &Node, id: TokenId) -> bool {
     let tokens = coordinator.issuer().unwrap().tokens();
@@ -42,7 +33,7 @@ async fn after_the_token_was_used(log: &Log, others_run: bool) -> (Cluster, Memb
     let (cluster, coordinator, mut workers) = Cluster::of(1).await;
     let one = token(&coordinator, TokenOptions::default()).await;
     let (dir, older) = (cluster.dir("coordinator"), cluster.dir("older"));
-    copy(&dir, &older);
+    copy_folder(&dir, &older);
 
     let enrolment = soon(cluster.join(&Plan::worker(2), &coordinator.authority(), one.clone())).await.unwrap();
     workers.push(cluster.start(Plan::worker(2), enrolment).await);
@@ -57,7 +48,7 @@ async fn after_the_token_was_used(log: &Log, others_run: bool) -> (Cluster, Memb
     }
 
     fs::remove_dir_all(&dir).unwrap();
-    copy(&older, &dir);
+    copy_folder(&older, &dir);
     let coordinator = cluster.restart(Plan::coordinator()).await;
     (cluster, coordinator, workers, one)
 }
@@ -97,13 +88,13 @@ async fn case_10_an_older_copy_is_noticed_also_after_it_was_started_where_nobody
     let used = token(&coordinator, TokenOptions::default()).await;
     let (dir, older) = (cluster.dir("coordinator"), cluster.dir("older"));
     coordinator.node.stop().await;
-    copy(&dir, &older);
+    copy_folder(&dir, &older);
     let coordinator = cluster.restart(Plan::coordinator()).await;
     soon(cluster.join(&Plan::worker(2), &coordinator.authority(), used.clone())).await.unwrap();
     tokio::time::sleep(A_WHILE).await;
     coordinator.node.stop().await;
     fs::remove_dir_all(&dir).unwrap();
-    copy(&older, &dir);
+    copy_folder(&older, &dir);
 
     cluster.network.partition(workers[0].ip, COORDINATOR);
     for _ in 0..3 {

@@ -254,8 +254,12 @@ async fn a_token_ends_when_it_is_revoked_by_whoever_has_it_or_by_the_operator() 
     let odd = operator.post("/admin/clients", r#"{"do":"revoke","token_id":"5"}"#).await;
     assert!(odd.error().1.contains("is no token id"), "{:?}", odd.error());
     assert!(is_good(&cluster, &coordinator, &text(&kept)).await);
-    // A restart forgets nothing.
+    // A restart forgets nothing, and where nobody can be asked it is the node's own memory.
     coordinator.node.stop().await;
+    worker.node.stop().await;
+    let worker = cluster.restart(Plan::worker(1)).await;
+    bad_token(&client(&cluster, &worker, &text(&by_id)).rpc("{}").await, "revoked");
+    worker.node.stop().await;
     let coordinator = cluster.restart(Plan::coordinator()).await;
     bad_token(&client(&cluster, &coordinator, &text(&by_id)).rpc("{}").await, "revoked");
 }

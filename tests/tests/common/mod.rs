@@ -10,10 +10,11 @@ pub(crate) mod probe;
 pub(crate) mod web;
 
 use std::{
+    fs,
     future::Future,
     net::{IpAddr, Ipv4Addr},
     ops::Deref,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -216,6 +217,16 @@ impl Cluster {
         }
         let node = soon(more(builder).start()).await?;
         Ok(Member { node, probe, ip: plan.ip })
+    }
+}
+
+/// Copies the files of a node's folder.
+pub(crate) fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        if entry.file_type().unwrap().is_file() {
+            fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        }
     }
 }
 
