@@ -227,6 +227,76 @@ async fn beyond_the_most_connections_new_ones_are_closed_until_some_end() {
     }
 }
 
+/// An HTTP/2 frame (RFC 9113, 4.1) that says only what a test has to know of it.
+#[derive(Debug, PartialEq, Eq)]
+struct Frame {
+    kind: u8,
+    stream: u32,
+    payload: Vec<u8>,
+}
+
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+
+async fn write_frame(to: &mut BoxStream, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    to.write_all(&[&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()).await.unwrap();
+}
+
+async fn read_frame(from: &mut BoxStream) -> Frame {
+    let mut head = [0; 9];
+    from.read_exact(&mut head).await.unwrap();
+    let [a, b, c, kind, _, stream @ ..] = head;
+    let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]).try_into().unwrap()];
+    from.read_exact(&mut payload).await.unwrap();
+    Frame { kind, stream: u32::from_be_bytes(stream), payload }
+}
+
+async fn read_frame_of(from: &mut BoxStream, kinds: &[u8]) -> Frame {
+    loop {
+        let frame = read_frame(from).await;
+        if kinds.contains(&frame.kind) {
+            return frame;
+        }
+    }
+}
+
+/// A client that does not keep to what it is told opens one stream more. Nodes and strangers have connections of different make.
+#[tokio::test]
+async fn beyond_the_most_streams_a_new_one_is_refused_and_the_others_of_the_connection_go_on() {
+    for protocol in [b'2', b'n'] {
+        let fixture = start(ListenerLimits { max_streams: 2, ..ListenerLimits::default() }).await;
+        let (open, begun) = (Arc::new(Notify::new()), Arc::new(AtomicUsize::new(0)));
+        let waits = {
+            let (open, begun) = (open.clone(), begun.clone());
+            move || async move {
+                begun.fetch_add(1, Ordering::Relaxed);
+                open.notified().await;
+                "done"
+            }
+        };
+        fixture.http.set(Router::new().route("/", get(waits)));
+        let mut stream = fixture.connect(protocol).await;
+        stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+        write_frame(&mut stream, SETTINGS, 0, 0, b"").await;
+        // GET https://a/ by the static table (RFC 7541, appendix A), with nothing to follow.
+        for id in [1, 3, 5] {
+            write_frame(&mut stream, HEADERS, 0b101, id, b"\x82\x87\x84\x41\x01a").await;
+        }
+        // REFUSED_STREAM: nothing was done, it may be asked again.
+        let refused = read_frame_of(&mut stream, &[RST_STREAM, HEADERS]).await;
+        assert_eq!(refused, Frame { kind: RST_STREAM, stream: 5, payload: 7_u32.to_be_bytes().to_vec() });
+        while begun.load(Ordering::Relaxed) < 2 {
+            tokio::task::yield_now().await;
+        }
+        open.notify_waiters();
+        let answered = [read_frame_of(&mut stream, &[HEADERS]).await.stream, read_frame_of(&mut stream, &[HEADERS]).await.stream];
+        assert!(answered == [1, 3] || answered == [3, 1], "{answered:?}");
+        assert_eq!(begun.load(Ordering::Relaxed), 2, "the third never ran");
+    }
+}
+
 #[tokio::test]
 async fn a_handler_that_panics_costs_its_own_request_only() {
     async fn broken() -> &'static str {
