@@ -4,7 +4,10 @@ use std::{fs, path::Path};
 
 use serde_json::Value;
 
-use crate::harness::{Ended, Folders, PASSWORD, mode, run, run_with_input};
+use crate::{
+    harness::{Ended, Folders, PASSWORD, mode, run, run_with_input},
+    terminal::Terminal,
+};
 
 /// `p2p store …`, with the usual password.
 fn store(folders: &Folders, node: &str, words: &[&str]) -> Ended {
@@ -65,12 +68,51 @@ fn entries_are_put_listed_read_and_removed_with_a_node_and_without_one() {
         let error = run_with_input(folders.command("head", &["store", "put", "../up"]), b"x").error(1);
         assert!(error.contains("no path for an entry"), "{round}: {error}");
         // Over the socket as well.
-        for words in [&["ls"][..], &["cat", "config/node.yaml"], &["rm", "config/node.yaml"], &["backup", "/nowhere/x"]] {
+        for words in [
+            &["ls"][..],
+            &["cat", "config/node.yaml"],
+            &["put", "config/node.yaml"],
+            &["rm", "config/node.yaml"],
+            &["verify"],
+            &["backup", "/nowhere/x"],
+        ] {
             let error = with_password(&folders, "head", words, "wrong").error(1);
-            assert!(error.contains("wrong password for ") && error.contains("recovery key"), "{round}: {error}");
+            assert!(error.contains("wrong password for ") && error.contains("recovery key"), "{words:?} {round}: {error}");
         }
     }
     drop(node);
+}
+
+/// Types these at what a command asks for, one after the other; gives how it ended.
+fn typed(folders: &Folders, words: &[&str], answers: &[(&str, &str)]) -> Ended {
+    let mut command = folders.command("head", words);
+    command.env_remove("P2P_STORE_PASSWORD");
+    let mut terminal = Terminal::run_in_session(&command);
+    for (question, answer) in answers {
+        terminal.wait_for(question);
+        terminal.type_secret(answer);
+    }
+    let ended = terminal.ended();
+    assert!(answers.iter().all(|(_, answer)| !ended.stderr.contains(answer)), "what was typed is not shown: {ended:?}");
+    ended
+}
+
+#[test]
+fn a_password_is_asked_for_at_the_terminal_a_new_one_twice_and_is_never_shown() {
+    const NEW: &str = "New password for the node's store: ";
+    const AGAIN: &str = "The same again: ";
+    const OPEN: &str = "Password of the node's store: ";
+    let folders = Folders::new();
+    let init = ["init", "--node-id", "head", "--advertise", "127.0.0.1", "--listen", "127.0.0.1:0"];
+    let differing = typed(&folders, &init, &[(NEW, "typed first"), (AGAIN, "typed otherwise")]);
+    assert!(differing.error(1).contains("the two passwords differ; run the command again"), "{differing:?}");
+    assert!(!folders.of("head").exists());
+    typed(&folders, &init, &[(NEW, "typed twice"), (AGAIN, "typed twice")]).ok();
+
+    let wrong = typed(&folders, &["store", "ls"], &[(OPEN, "typed twyce")]);
+    assert!(wrong.error(1).contains("wrong password for "), "{wrong:?}");
+    let listed = typed(&folders, &["store", "ls"], &[(OPEN, "typed twice")]);
+    assert!(listed.ok().contains("config/node.yaml"));
 }
 
 #[test]

@@ -11,6 +11,7 @@ use std::{
 use rustix::{
     fs::{Mode, OFlags},
     pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
+    termios::{LocalModes, tcgetattr},
 };
 
 use crate::harness::{Ended, PATIENCE};
@@ -24,6 +25,20 @@ pub(crate) struct Terminal {
 }
 
 impl Terminal {
+    /// Runs the command in a session of its own, whose controlling terminal this is: passwords are asked for there, wherever input and
+    /// output go.
+    pub(crate) fn run_in_session(command: &Command) -> Self {
+        let mut leader = Command::new("setsid");
+        leader.arg("--ctty").arg(command.get_program()).args(command.get_args());
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => leader.env(name, value),
+                None => leader.env_remove(name),
+            };
+        }
+        Self::run(leader)
+    }
+
     /// Runs the command.
     pub(crate) fn run(mut command: Command) -> Self {
         let near = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
@@ -64,6 +79,16 @@ impl Terminal {
     /// Types a line.
     pub(crate) fn type_line(&mut self, text: &str) {
         self.keyboard.write_all(format!("{text}\n").as_bytes()).unwrap();
+    }
+
+    /// Types a line once nothing that is typed is shown any more. (Whoever asks for a secret says so first, and then sees to that.)
+    pub(crate) fn type_secret(&mut self, text: &str) {
+        let end = Instant::now() + PATIENCE;
+        while tcgetattr(&self.keyboard).unwrap().local_modes.contains(LocalModes::ECHO) {
+            assert!(Instant::now() < end, "what is typed would be shown: {}", self.shown);
+            std::thread::yield_now();
+        }
+        self.type_line(text);
     }
 
     /// Waits until the command has ended; its standard error is what is on the screen.
