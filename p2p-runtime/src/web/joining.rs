@@ -133,8 +133,11 @@ pub(super) async fn cert_renew(
     shown: Option<Extension<ShownCertificate>>,
     request: Request,
 ) -> Result<Response, Refusal> {
+    // Whoever gives its name up, or speaks for a client, is lent nothing by the certificate of the connection.
+    let shown = shown.filter(|_| matches!(requester.caller, CallerId::Node { .. }));
     let Some(Extension(ShownCertificate(shown))) = shown else {
-        let text = "a certificate is renewed over a connection on which it is shown; join with `p2p join` to get a first one";
+        state.cx.audit().denied(requester.subject("cert renew"), Some(&"no certificate is shown"));
+        let text = "a certificate is renewed over a connection on which it is shown, by its node; join with `p2p join` to get a first one";
         return Err(Refusal(StatusCode::FORBIDDEN, RpcError::new(ErrorCode::DENIED, text)));
     };
     let Some(issuer) = &state.issuer else {
