@@ -10,7 +10,7 @@ use common::{
     worker_ip,
 };
 use p2p_client::protocol::ErrorCode;
-use p2p_runtime::web::Explanation;
+use p2p_runtime::web::{Explanation, ServedRoute, served_routes};
 use serde_json::{Value, json};
 
 /// Who asks.
@@ -310,32 +310,128 @@ async fn a_stream_for_a_scope_is_open_to_those_who_have_it_here_and_at_another_n
     }
 }
 
-/// The routes, and whether they are open to a worker, the operator, clients, nobody. `None` says that the answer depends on more.
-const ROUTES: [(&str, &str, [bool; 4]); 16] = [
-    ("GET", "/health", [true, true, true, true]),
-    ("GET", "/.well-known/jwks.json", [true, true, true, true]),
-    ("GET", "/internal/ca-cert", [true, true, true, true]),
-    ("GET", "/services", [true, true, true, false]),
-    ("GET", "/cluster/nodes", [true, true, true, false]),
-    ("GET", "/openapi.json", [true, true, true, false]),
-    ("GET", "/openapi-3.0.json", [true, true, true, false]),
-    ("GET", "/openrpc.json", [true, true, true, false]),
-    ("GET", "/internal/descriptor/probe", [true, true, false, false]),
-    ("GET", "/internal/pending/worker-7", [true, true, false, false]),
-    ("POST", "/admin/approvals", [false, true, false, false]),
-    ("POST", "/admin/clients", [false, true, false, false]),
-    ("POST", "/admin/policy", [false, true, false, false]),
-    ("POST", "/admin/token", [false, true, false, false]),
-    ("CALL", "rpc.discover", [true, true, true, false]),
-    ("CALL", "probe/for_scope", [true, true, false, false]),
+/// A route, and for whom it is.
+struct Route {
+    verb: &'static str,
+    path: &'static str,
+    body: &'static str,
+    /// What those for whom it is are answered; the others get 403.
+    open: u16,
+    /// Whether it is for a worker, a coordinator, the operator, a client, nobody.
+    row: [bool; 5],
+}
+
+const ANYONE: [bool; 5] = [true; 5];
+const NODES: [bool; 5] = [true, true, true, false, false];
+const CLIENTS: [bool; 5] = [true, true, true, true, false];
+/// Nodes that show their certificates; the operator has none.
+const CERTIFIED: [bool; 5] = [true, true, false, false, false];
+const COORDINATORS: [bool; 5] = [false, true, false, false, false];
+const OPERATOR: [bool; 5] = [false, false, true, false, false];
+
+const fn get(path: &'static str, row: [bool; 5]) -> Route {
+    Route { verb: "GET", path, body: "", open: 200, row }
+}
+
+const fn post(path: &'static str, body: &'static str, row: [bool; 5]) -> Route {
+    Route { verb: "POST", path, body, open: 200, row }
+}
+
+const fn call(method: &'static str, row: [bool; 5]) -> Route {
+    Route { verb: "CALL", path: method, body: "", open: 200, row }
+}
+
+impl Route {
+    /// The same, where those for whom it is are told that what they ask for makes no sense, as it is to change nothing.
+    const fn answers(self, open: u16) -> Self {
+        Self { open, ..self }
+    }
+
+    fn ends_the_node(&self) -> bool {
+        matches!(self.path, "/admin/leave" | "/admin/stop")
+    }
+
+    /// Whether the route that is served is this one.
+    fn is(&self, served: &ServedRoute) -> bool {
+        let (own, theirs): (Vec<_>, Vec<_>) = (self.path.split('/').collect(), served.path.split('/').collect());
+        let fits = |(own, theirs): (&&str, &&str)| own == theirs || theirs.starts_with('{');
+        served.method.as_ref().is_none_or(|method| method.as_str() == self.verb)
+            && own.len() == theirs.len()
+            && own.iter().zip(&theirs).all(fits)
+    }
+}
+
+/// All routes; and, as calls by `POST /rpc`, some methods.
+const ROUTES: [Route; 42] = [
+    get("/health", ANYONE),
+    get("/.well-known/jwks.json", ANYONE),
+    get("/internal/ca-cert", ANYONE),
+    get("/rpc", ANYONE).answers(405),
+    post("/rpc", r#"{"jsonrpc":"2.0","id":1,"method":"probe/look","params":{}}"#, ANYONE),
+    post("/auth/token", "[", ANYONE).answers(400),
+    post("/auth/revoke", "[", ANYONE).answers(400),
+    post("/internal/cert-request", "{}", ANYONE).answers(400),
+    get("/services", CLIENTS),
+    get("/cluster/nodes", CLIENTS),
+    get("/openapi.json", CLIENTS),
+    get("/openapi-3.0.json", CLIENTS),
+    get("/openrpc.json", CLIENTS),
+    post("/rpc/probe/for_clients", r#"{"number":7}"#, CLIENTS),
+    post("/rpc/probe/for_nodes", r#"{"number":7}"#, NODES),
+    get("/internal/descriptor/probe", NODES),
+    get("/internal/pending/worker-7", NODES),
+    get("/internal/session/body/7", NODES).answers(404),
+    post("/internal/cert-renew", "{}", CERTIFIED).answers(400),
+    post("/internal/ca/authority", "{}", COORDINATORS).answers(400),
+    post("/internal/ca/root", "no keys", COORDINATORS).answers(400),
+    post("/internal/ca/issued", "", COORDINATORS),
+    get("/internal/ca/token/0000000000000001", COORDINATORS),
+    get("/admin/ca", OPERATOR),
+    post("/admin/ca/rotate", r#"{"finish":true}"#, OPERATOR).answers(409),
+    post("/admin/ca/share", r#"{"node_id":"worker-1"}"#, OPERATOR).answers(409),
+    get("/admin/cert", OPERATOR),
+    post("/admin/cert/renew", "", OPERATOR),
+    post("/admin/token", r#"{"role":"worker","ttl_seconds":60,"uses":1}"#, OPERATOR),
+    get("/admin/tokens", OPERATOR),
+    post("/admin/approvals", r#"{"do":"list"}"#, OPERATOR),
+    post("/admin/clients", r#"{"do":"list"}"#, OPERATOR),
+    post("/admin/policy", r#"{"who":"operator","what":"/services"}"#, OPERATOR),
+    post("/admin/revoke", r#"{"what":{"token":"0000000000000001"},"reason":""}"#, OPERATOR),
+    get("/admin/revocations", OPERATOR),
+    post("/admin/config", r#"{"password":"YSBwYXNzd29yZCBmb3IgdGVzdHM=","command":{"do":"read"}}"#, OPERATOR),
+    post("/admin/store", r#"{"password":"YSBwYXNzd29yZCBmb3IgdGVzdHM=","command":{"do":"list","prefix":""}}"#, OPERATOR),
+    post("/admin/leave", "", OPERATOR),
+    post("/admin/stop", "", OPERATOR),
+    call("rpc.discover", CLIENTS),
+    call("probe/for_scope", NODES),
+    call("probe/look", ANYONE),
 ];
 
-const BODIES: [(&str, &str); 4] = [
-    ("/admin/approvals", r#"{"do":"list"}"#),
-    ("/admin/clients", r#"{"do":"list"}"#),
-    ("/admin/policy", r#"{"who":"operator","what":"/services"}"#),
-    ("/admin/token", r#"{"role":"worker","ttl_seconds":60,"uses":1}"#),
-];
+#[test]
+fn no_route_is_served_that_the_table_lacks_and_the_table_has_none_that_is_not_served() {
+    let served = served_routes();
+    for one in &served {
+        assert!(ROUTES.iter().any(|route| route.is(one)), "{one} is served, and the table of access lacks it: add a row");
+    }
+    for route in ROUTES.iter().filter(|route| route.verb != "CALL" && route.path != "/rpc") {
+        assert!(served.iter().any(|one| route.is(one)), "{} {} is not served", route.verb, route.path);
+    }
+}
+
+/// Whether the node at the other end does what it is asked for.
+async fn is_open(web: &Web, route: &Route, who: Who) -> bool {
+    let answer = match route.verb {
+        "GET" => web.get(route.path).await,
+        "POST" => web.post(route.path, route.body).await,
+        _ => return web.call(route.path, json!({ "number": 1 })).await.is_ok() || web.call(route.path, json!({})).await.is_ok(),
+    };
+    if answer.status == 403 {
+        assert_eq!(answer.error().0, ErrorCode::DENIED.0, "{who:?} {}: {answer:?}", route.path);
+        return false;
+    }
+    assert_eq!(answer.status.as_u16(), route.open, "{who:?} {}: {answer:?}", route.path);
+    true
+}
 
 #[tokio::test]
 async fn every_route_is_open_to_those_that_it_is_for_and_the_explanation_says_the_same() {
@@ -343,28 +439,31 @@ async fn every_route_is_open_to_those_that_it_is_for_and_the_explanation_says_th
     let operator = table.web(Who::Operator);
     let callers = [
         (Who::Worker, "node:worker-1"),
+        (Who::Coordinator, "node:coordinator"),
         (Who::Operator, "operator"),
         (Who::Client, "client:plain"),
         (Who::Anonymous, "anonymous"),
     ];
-    for (verb, route, row) in ROUTES {
-        for ((who, name), open) in callers.iter().zip(row) {
-            let web = table.web(*who);
-            let is_open = match verb {
-                "GET" => web.get(route).await.status == 200,
-                "POST" => {
-                    let body = BODIES.iter().find(|(path, _)| *path == route).unwrap().1;
-                    web.post(route, body).await.status == 200
-                }
-                _ => web.call(route, json!({ "number": 1 })).await.is_ok() || web.call(route, json!({})).await.is_ok(),
-            };
-            assert_eq!(is_open, open, "{who:?} {route}");
-            let question = json!({ "who": name, "what": route }).to_string();
-            let explained: Explanation = serde_json::from_slice(&operator.post("/admin/policy", question).await.body).unwrap();
+    for route in &ROUTES {
+        for ((who, name), open) in callers.iter().zip(route.row) {
+            // What ends the node is asked of others, below.
+            if !(open && route.ends_the_node()) {
+                assert_eq!(is_open(&table.web(*who), route, *who).await, open, "{who:?} {}", route.path);
+            }
+            let question = json!({ "who": name, "what": route.path }).to_string();
+            let answer = operator.post("/admin/policy", question).await;
+            let explained: Explanation = serde_json::from_slice(&answer.body).unwrap();
             assert_eq!(explained.allowed, open, "{explained:?}");
             assert!(explained.reason.contains(if open { " may " } else { " may not " }), "{explained:?}");
         }
+        let nameless = is_open(&table.web(Who::Nameless), route, Who::Nameless).await;
+        assert_eq!(nameless, route.row[4], "a certificate lends nothing to one without a name: {}", route.path);
     }
+    for (path, worker) in [("/admin/leave", "worker-1"), ("/admin/stop", "worker-2")] {
+        let answer = Web::operator(table.cluster.dir(worker)).post(path, "").await;
+        assert_eq!((answer.status.as_u16(), answer.json()["node_id"].as_str()), (200, Some(worker)));
+    }
+    assert!(operator.is_served().await);
 }
 
 #[tokio::test]

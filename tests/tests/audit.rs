@@ -138,6 +138,31 @@ async fn joins_that_are_let_in_and_refused_are_told_with_the_name_of_the_node() 
 }
 
 #[tokio::test]
+async fn renewals_of_those_who_show_no_certificate_of_their_own_are_refused_and_told() {
+    let log = Log::capture();
+    let (cluster, coordinator, workers) = Cluster::of(1).await;
+    let credential = Credential::create(&cluster, &coordinator, "ci", "").await;
+    let token = credential.token(&cluster, &coordinator).await;
+    let as_worker = || Web::node(cluster.host(workers[0].ip), &coordinator, &workers[0]);
+    let denied = ["what=\"cert renew\"", "outcome=\"denied\"", "reason=\"no certificate is shown\""];
+    for (web, who, from) in [
+        (outside(&cluster, &coordinator), "an anonymous caller", "10.0.0.19"),
+        (client(&cluster, &coordinator, &token), "client ci@coordinator", "10.0.0.19"),
+        (Web::operator(cluster.dir("coordinator")), "the operator of this node", "socket"),
+        (as_worker().header("p2p-caller", "anonymous"), "an anonymous caller", "node worker-1"),
+        (as_worker().header("authorization", format!("Bearer {token}")), "client ci@coordinator", "node worker-1"),
+    ] {
+        let answer = web.post("/internal/cert-renew", "{}").await;
+        assert_eq!(answer.status, 403, "{who} from {from}: {answer:?}");
+        assert!(answer.error().1.contains("renewed over a connection on which it is shown, by its node"), "{answer:?}");
+        let (who, from) = (format!("who=\"{who}\""), format!("from=\"{from}\""));
+        log.one(&[&who, &from, denied[0], denied[1], denied[2]]);
+    }
+    // The control: the node itself comes further.
+    assert_eq!(as_worker().post("/internal/cert-renew", "{}").await.status, 400);
+}
+
+#[tokio::test]
 async fn every_kind_of_line_has_the_same_fields() {
     const FIELDS: [&str; 9] = ["who", "token_id", "what", "whom", "from", "outcome", "reason", "trace", "origin"];
     let log = Log::capture();

@@ -27,7 +27,7 @@ use self::remembered::GoodChains;
 pub use self::{
     error::TlsError,
     validity::expires_at,
-    verify::{ClusterClients, Usage, peer_identity, verify_chain, verify_not_revoked},
+    verify::{ClusterClients, Usage, peer_identity, verify_chain, verify_coordinator, verify_not_revoked},
 };
 use crate::{
     hex,
@@ -364,7 +364,9 @@ pub enum Expect {
     Node(NodeId),
     /// Any node of the cluster: when first reaching a seed address.
     AnyNode,
-    /// A coordinator under exactly the root with this key, found in the chain that it shows: when joining.
+    /// A coordinator under exactly the root with this key, found in the chain that it shows: when joining. Each of the certificates is or was valid
+    /// at some time that they have in common; whether that is now is not asked of this machine's clock, which may be wrong, but to be asked of the
+    /// coordinator's, by [`verify_coordinator`].
     PinnedRoot(RootKeyHash),
     /// Any node under exactly the root with this key, found in the chain that it shows: for clients outside the cluster.
     RootedIn(RootKeyHash),

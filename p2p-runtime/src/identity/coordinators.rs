@@ -192,12 +192,17 @@ pub(super) async fn serve_until(
     tls: ServerTls,
     killed: CancellationToken,
 ) -> Coordinator {
-    serve_as(identity, vault, tls, killed, None).await
+    serve_as(identity, vault, tls, killed, None, 0).await
 }
 
 /// A coordinator that sends everybody on.
 pub(super) async fn serve_elsewhere(identity: &NodeIdentity, vault: Arc<impl Vault>, to: Seed) -> Coordinator {
-    serve_as(identity, vault, identity.server_tls().unwrap(), CancellationToken::new(), Some(to)).await
+    serve_as(identity, vault, identity.server_tls().unwrap(), CancellationToken::new(), Some(to), 0).await
+}
+
+/// A coordinator whose clock is so many seconds ahead.
+pub(super) async fn serve_ahead(identity: &NodeIdentity, vault: Arc<impl Vault>, ahead_s: i64) -> Coordinator {
+    serve_as(identity, vault, identity.server_tls().unwrap(), CancellationToken::new(), None, ahead_s).await
 }
 
 async fn serve_as(
@@ -206,6 +211,7 @@ async fn serve_as(
     tls: ServerTls,
     killed: CancellationToken,
     sends_to: Option<Seed>,
+    ahead_s: i64,
 ) -> Coordinator {
     let mut listener = TcpNetwork.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let at = listener.local_addr().to_string();
@@ -213,6 +219,7 @@ async fn serve_as(
     let mut options =
         IssuerOptions::new(seed, vec!["127.0.0.1".parse().unwrap()], Arc::new(HttpFetcher::new(Arc::new(TcpNetwork))));
     options.challenge_port = TcpNetwork.listen("127.0.0.1:0".parse().unwrap()).await.unwrap().local_addr().port();
+    options.clock = Arc::new(move || UnixMillis(UnixMillis::now().0.checked_add_signed(ahead_s * 1000).unwrap()));
     let issuer = Issuer::load(vault.clone(), ledger(identity, &vault), options).unwrap().unwrap();
     let desk = issuer.clone();
     let server = tokio::spawn(async move {

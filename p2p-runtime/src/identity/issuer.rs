@@ -15,7 +15,7 @@ pub use self::authority::Authority;
 pub(crate) use self::authority::Voided;
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -257,12 +257,13 @@ impl Issuer {
             CertRequest::Hello(hello) => {
                 let (now, port) = ((self.0.options.clock)(), self.0.options.challenge_port);
                 let node_id = Some(hello.node_id.clone());
-                let outcome = lock(&self.0.desk).hello(hello, channel, remote.ip(), port, now).map(CertReply::Hello);
-                Answered { node_id, outcome }
+                let allowed = self.0.tokens.load().admits(hello.token_id, remote.ip(), &hello.addresses).map_err(Refused::from);
+                let outcome = allowed.and_then(|()| lock(&self.0.desk).hello(hello, channel, remote.ip(), port, now));
+                Answered { node_id, outcome: outcome.map(CertReply::Hello) }
             }
             CertRequest::Prove(prove) => {
                 let node_id = lock(&self.0.desk).claims(&prove.nonce);
-                let outcome = self.take_proof(&prove, channel).await;
+                let outcome = self.take_proof(&prove, channel, remote.ip()).await;
                 if let Err(refused) = &outcome {
                     tracing::warn!(%remote, %refused, "refused to let a node join");
                 }
@@ -272,9 +273,11 @@ impl Issuer {
         }
     }
 
-    async fn take_proof(&self, prove: &Prove, channel: ChannelBinding) -> Result<CertReply, Refused> {
-        let now = (self.0.options.clock)();
-        let candidate = lock(&self.0.desk).prove(prove, &channel, &self.0.tokens.load(), now)?;
+    async fn take_proof(&self, prove: &Prove, channel: ChannelBinding, from: IpAddr) -> Result<CertReply, Refused> {
+        let (now, tokens) = ((self.0.options.clock)(), self.0.tokens.load_full());
+        let candidate = lock(&self.0.desk).prove(prove, &channel, &tokens, now)?;
+        // Once more: behind a proxy, requests on one connection may come from several addresses.
+        tokens.admits(candidate.token, from, &candidate.addresses)?;
         let who = Applicant { key: candidate.key.thumbprint().into(), token: candidate.token };
         let reply = self.enrol(candidate).await?;
         if matches!(reply, CertReply::Waiting(_)) {

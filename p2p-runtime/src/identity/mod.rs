@@ -22,6 +22,7 @@ mod http;
 mod issuer;
 pub mod join;
 mod key;
+mod networks;
 mod node;
 pub mod renewal;
 mod responder;
@@ -44,6 +45,7 @@ pub use self::{
     issuer::{Answered, Authority, Clock, IssuedNode, Issuer, IssuerOptions, SeedSource},
     join::{CertReply, CertRequest, JoinError, JoinEvent, JoinOptions, Joined, Refused, join},
     key::{KeyError, KeyThumbprint, NodeKey, PublicKey},
+    networks::AllowedNetworks,
     node::NodeIdentity,
     responder::{Answering, ChallengeResponder, PORT_PATIENCE, ResponderError},
     revocation::{Ledger, RevokeError},

@@ -25,13 +25,18 @@ pub(crate) fn from_now(seconds: i64) -> UnixTime {
 
 /// A new cluster, two years old, whose coordinator is called `coordinator` and lives on loopback.
 pub(crate) fn cluster() -> (NodeIdentity, Arc<MemoryVault>) {
+    cluster_at(0)
+}
+
+/// The same, made where the clock is so many seconds ahead.
+pub(crate) fn cluster_at(ahead_s: i64) -> (NodeIdentity, Arc<MemoryVault>) {
     let vault = Arc::new(MemoryVault::default());
     let addresses: Vec<Host> = vec!["127.0.0.1".parse().unwrap()];
-    let ago = from_now(-(2 * i64::try_from(YEAR).unwrap()));
+    let ago = from_now(ahead_s - 2 * i64::try_from(YEAR).unwrap());
     let created = NodeIdentity::create_cluster(&*vault, "coordinator".parse().unwrap(), &addresses, ago).unwrap();
     // Its own certificate is renewed, as it would be after two years.
     let names = NodeNames { node_id: &created.peer().node_id.clone(), role: Role::Coordinator, addresses: &addresses };
-    let chain = issuing(&vault).issue(&created.key().public(), &names, UnixTime::now()).unwrap();
+    let chain = issuing(&vault).issue(&created.key().public(), &names, from_now(ahead_s)).unwrap();
     let renewed = NodeIdentity::new(created.key().clone(), chain, created.root().clone()).unwrap();
     renewed.save(&*vault).unwrap();
     (renewed, vault)

@@ -3,7 +3,7 @@
 //! It holds public keys and limits only. Used, revoked and expired tokens stay for a while, so that whoever tries one is
 //! told what is wrong with it instead of that it is unknown.
 
-use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, num::NonZeroU32, time::Duration};
 
 use p2p_client::{
     protocol::{NodeId, Role, UnixMillis},
@@ -11,7 +11,11 @@ use p2p_client::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::token::{JoinToken, TokenId, TokenKey, TokenKeyError};
+use super::{
+    address::Host,
+    networks::AllowedNetworks,
+    token::{JoinToken, TokenId, TokenKey, TokenKeyError},
+};
 
 /// How long a token is remembered after it expired.
 const REMEMBERED: Duration = Duration::from_hours(30 * 24);
@@ -66,12 +70,21 @@ pub struct TokenOptions {
     pub node_id: Option<NodeId>,
     /// Who lets its nodes in.
     pub approval: Approval,
+    /// Where it may be used: the node's connection comes from there, and every address that the node claims is there.
+    pub networks: AllowedNetworks,
 }
 
 impl Default for TokenOptions {
-    /// One worker, within 24 hours, without an operator.
+    /// One worker, within 24 hours, without an operator, from anywhere.
     fn default() -> Self {
-        Self { role: Role::Worker, uses: NonZeroU32::MIN, ttl: Duration::from_hours(24), node_id: None, approval: Approval::Auto }
+        Self {
+            role: Role::Worker,
+            uses: NonZeroU32::MIN,
+            ttl: Duration::from_hours(24),
+            node_id: None,
+            approval: Approval::Auto,
+            networks: AllowedNetworks::default(),
+        }
     }
 }
 
@@ -100,6 +113,9 @@ pub struct TokenRecord {
     /// The key of the root that it names.
     #[serde(default)]
     pub root: Option<KeyHash>,
+    /// Where it may be used.
+    #[serde(default)]
+    pub networks: AllowedNetworks,
 }
 
 impl TokenRecord {
@@ -154,6 +170,28 @@ pub enum TokenRefused {
         /// The node it is for.
         only: NodeId,
     },
+    /// It is not for use from there.
+    #[error(
+        "the join token may be used only in {networks}, and the node's connection comes from {address}; join from in there, or make one for \
+         that address with `p2p token create --cidr`"
+    )]
+    From {
+        /// Where the connection comes from.
+        address: IpAddr,
+        /// Where the token may be used.
+        networks: AllowedNetworks,
+    },
+    /// It is not for nodes with such an address.
+    #[error(
+        "the join token may be used only in {networks}, and the node claims the address {address}; name addresses in there, and no host names, \
+         with --advertise, or make one for that address with `p2p token create --cidr`"
+    )]
+    Claims {
+        /// The address, or a host name, of which nobody knows where it is.
+        address: Host,
+        /// Where the token may be used.
+        networks: AllowedNetworks,
+    },
 }
 
 /// All tokens of a coordinator, by id.
@@ -181,6 +219,7 @@ impl TokenTable {
             revoked: false,
             approval: options.approval,
             root: Some(token.root().into()),
+            networks: options.networks,
         };
         Ok(self.records.entry(token.id()).or_insert(record))
     }
@@ -235,6 +274,14 @@ impl TokenTable {
             _ if record.uses_left == 0 => Err(TokenRefused::Used),
             _ => Ok(record),
         }
+    }
+
+    /// Whether this token may be used by a node that asks from this address and claims these. Of a token that is not known it says nothing.
+    ///
+    /// # Errors
+    /// [`TokenRefused::From`] and [`TokenRefused::Claims`] name the address that is outside.
+    pub fn admits(&self, id: TokenId, from: IpAddr, claimed: &[Host]) -> Result<(), TokenRefused> {
+        self.get(id).map_or(Ok(()), |record| record.networks.admit(from, claimed))
     }
 
     /// Takes one use away. Call it after [`TokenTable::authorise`], and make the table durable with what the use was for.
@@ -306,6 +353,17 @@ mod tests {
         let mut stored = serde_json::to_value(table.get(id).unwrap()).unwrap();
         stored.as_object_mut().unwrap().remove("approval");
         assert_eq!(serde_json::from_value::<TokenRecord>(stored).unwrap().approval, Approval::Auto);
+    }
+
+    #[test]
+    fn a_token_keeps_its_networks_and_one_of_an_earlier_version_may_be_used_anywhere() {
+        let networks = AllowedNetworks::from(vec!["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()]);
+        let (table, id) = table(TokenOptions { networks: networks.clone(), ..TokenOptions::default() });
+        let mut stored = serde_json::to_value(table.get(id).unwrap()).unwrap();
+        assert_eq!(stored["networks"], serde_json::json!(["10.0.0.0/8", "fd00::/8"]));
+        assert_eq!(serde_json::from_value::<TokenRecord>(stored.clone()).unwrap().networks, networks);
+        stored.as_object_mut().unwrap().remove("networks");
+        assert!(serde_json::from_value::<TokenRecord>(stored).unwrap().networks.is_anywhere());
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::{
 };
 
 use http::{HeaderMap, HeaderName, header::FORWARDED};
+use serde::{Deserialize, Serialize};
 
 /// An address as those behind it are counted: whole for IPv4, its /64 for IPv6, of which every customer of a provider has one or more to
 /// choose addresses from (RFC 6177). An IPv4 address that is mapped into IPv6 is the IPv4 address.
@@ -22,8 +23,9 @@ impl From<IpAddr> for CountedAddress {
     }
 }
 
-/// A network: `10.0.0.0/8`, `2001:db8::/32`, or a single address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A network: `10.0.0.0/8`, `2001:db8::/32`, or a single address. One of IPv4 addresses that are mapped into IPv6 is that of the IPv4 addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Network {
     address: IpAddr,
     bits: u8,
@@ -39,6 +41,9 @@ impl Network {
         }
     }
 }
+
+/// How an IPv4 address that is mapped into IPv6 begins: with as many bits that are the same for all (RFC 4291, 2.5.5.2).
+const MAPPED_BITS: u8 = 96;
 
 fn same_beginning(one: u128, other: u128, bits: u8, of: u8) -> bool {
     bits == 0 || (one ^ other) >> (of - bits) == 0
@@ -57,8 +62,25 @@ impl FromStr for Network {
         let (address, bits) = text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
         let address: IpAddr = address.trim().parse().map_err(|_| wrong())?;
         let most = if address.is_ipv4() { 32 } else { 128 };
-        let bits = bits.map_or(Ok(most), |bits| bits.trim().parse().map_err(|_| wrong()))?;
-        if bits <= most { Ok(Self { address, bits }) } else { Err(wrong()) }
+        let bits: u8 = bits.map_or(Ok(most), |bits| bits.trim().parse().map_err(|_| wrong()))?;
+        match (address.to_canonical(), bits.checked_sub(MAPPED_BITS)) {
+            _ if bits > most => Err(wrong()),
+            (v4 @ IpAddr::V4(_), Some(bits)) if address.is_ipv6() => Ok(Self { address: v4, bits }),
+            _ => Ok(Self { address, bits }),
+        }
+    }
+}
+
+impl TryFrom<String> for Network {
+    type Error = NotANetwork;
+    fn try_from(text: String) -> Result<Self, NotANetwork> {
+        text.parse()
+    }
+}
+
+impl From<Network> for String {
+    fn from(network: Network) -> Self {
+        network.to_string()
     }
 }
 
@@ -184,6 +206,15 @@ pub(super) mod tests {
             assert_eq!(network.to_string(), text);
         }
         assert!("10.0.0.0/8".parse::<Network>().unwrap().contains(ip("::ffff:10.0.0.1")), "a mapped address is the address");
+        for (mapped, plain) in
+            [("::ffff:10.0.0.0/104", "10.0.0.0/8"), ("::ffff:10.1.2.3", "10.1.2.3"), ("::ffff:0.0.0.0/96", "0.0.0.0/0")]
+        {
+            assert_eq!(mapped.parse::<Network>().unwrap(), plain.parse().unwrap(), "{mapped}");
+        }
+        let stored = serde_json::to_string(&"10.0.0.0/8".parse::<Network>().unwrap()).unwrap();
+        assert_eq!(stored, "\"10.0.0.0/8\"");
+        assert_eq!(serde_json::from_str::<Network>(&stored).unwrap().to_string(), "10.0.0.0/8");
+        assert!(serde_json::from_str::<Network>("\"10.0.0.0/99\"").unwrap_err().to_string().contains("is no network"));
         for text in ["", "10.0.0.0/33", "::/129", "10.0.0.0/-1", "proxy.example", "10.0.0/8"] {
             let error = text.parse::<Network>().unwrap_err().to_string();
             assert!(error.contains("such as 10.0.0.0/8"), "{error}");

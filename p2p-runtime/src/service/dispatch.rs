@@ -298,11 +298,7 @@ impl Dispatcher {
 
     /// In whose name a call is sent on, if it may be as far as this node knows the method.
     fn sender<'a>(&'a self, call: &'a Inbound<'_>, head: &Head) -> Result<&'a CallerId, Failure> {
-        if matches!(call.caller, CallerId::Client(_)) && call.token.is_none() {
-            // It would go out in the name of this node.
-            let error = RpcError::new(ErrorCode::DENIED, "the call of a client is sent on only with the client's token");
-            return Err(Failure::Answered(error));
-        }
+        shows_token(self.cx.audit(), call)?;
         // An operator of this node is, on other nodes, this node.
         let caller = if call.caller == CallerId::Operator { self.caller.identity() } else { &call.caller };
         // Of a method that it does not host this node knows nothing; the target decides, as it does in any case.
@@ -421,6 +417,18 @@ fn check_access(
     })
 }
 
+/// Refuses to send a client's call on without the client's token: it would go out in the name of this node.
+fn shows_token(audit: &AuditLog, call: &Inbound<'_>) -> Result<(), RpcError> {
+    if !matches!(call.caller, CallerId::Client(_)) || call.token.is_some() {
+        return Ok(());
+    }
+    let error = RpcError::new(ErrorCode::DENIED, "the call of a client is sent on only with the client's token");
+    let Inbound { path: what, caller: who, from, trace, origin, .. } = call;
+    let subject = Subject { who, what, whom: None, from, trace: *trace, origin: origin.as_deref() };
+    audit.denied(subject, Some(&error.message));
+    Err(error)
+}
+
 /// What routing needs of a call that came in.
 fn head(call: &Inbound<'_>, target: Target) -> Head {
     let (service, method) = call.path.split_once('/').unwrap_or_default();
@@ -459,5 +467,83 @@ impl Serialize for Answers {
             map.serialize_entry(node, answer)?;
         }
         map.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{self, Write},
+        sync::{Mutex, PoisonError},
+    };
+
+    use p2p_client::protocol::{ClientIdentity, Scopes};
+
+    use super::*;
+
+    /// What was logged.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Lines {
+        fn text(&self) -> String {
+            String::from_utf8_lossy(&self.0.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
+        }
+    }
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn inbound(caller: CallerId) -> Inbound<'static> {
+        Inbound {
+            path: "probe/look",
+            params: Params::new(None),
+            caller,
+            token: None,
+            from: Whence::Address([10, 0, 0, 9].into()),
+            from_node: false,
+            target: None,
+            may_know_nodes: true,
+            received: Instant::now(),
+            timeout: None,
+            trace: None,
+            origin: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_clients_call_without_its_token_is_not_sent_on_and_the_denial_is_told() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+        let _capturing = tracing::subscriber::set_default(subscriber);
+        let audit = AuditLog::default();
+        let client = CallerId::Client(Arc::new(ClientIdentity::new("ci@coordinator", Scopes::default(), "0f")));
+        let error = shows_token(&audit, &inbound(client)).unwrap_err();
+        assert_eq!(error.code, ErrorCode::DENIED);
+        let said = lines.text();
+        for part in [
+            "who=\"client ci@coordinator\"",
+            "token_id=\"0f\"",
+            "what=\"probe/look\"",
+            "from=\"10.0.0.9\"",
+            "outcome=\"denied\"",
+            "reason=\"the call of a client is sent on only with the client's token\"",
+        ] {
+            assert_eq!(said.matches(part).count(), 1, "{part} in {said}");
+        }
+        // The others need none.
+        for caller in [CallerId::Anonymous, CallerId::Operator] {
+            shows_token(&audit, &inbound(caller)).unwrap();
+        }
+        assert_eq!(lines.text(), said);
     }
 }

@@ -11,7 +11,7 @@ use http::StatusCode;
 use p2p_client::protocol::{ErrorCode, NodeId, Role, RpcError};
 use serde::{Deserialize, Serialize};
 
-use crate::identity::{Approval, Refused, TokenOptions};
+use crate::identity::{AllowedNetworks, Approval, Refused, TokenOptions};
 
 use super::{
     requester::{Refusal, Requester},
@@ -38,6 +38,10 @@ pub struct TokenRequest {
     /// Whether an operator approves each of them; not unless said.
     #[serde(default)]
     pub approval: Approval,
+    /// Where it may be used; anywhere unless said. What says nothing of it can be read by a coordinator of an earlier version, which makes no
+    /// token where something is said.
+    #[serde(default, skip_serializing_if = "AllowedNetworks::is_anywhere")]
+    pub networks: AllowedNetworks,
 }
 
 /// The answer: the token itself, which is shown once and kept nowhere.
@@ -72,7 +76,7 @@ pub(super) async fn create_token(
         Err(error) => return Ok(error.into_response()),
     };
     let request: TokenRequest = serde_json::from_slice(&body).map_err(|error| unreadable(&error))?;
-    let told = format!("role {}, uses {}, approval {}", request.role, request.uses, request.approval);
+    let told = told(&request);
     let made = issuer.create_token(TokenOptions::from(request)).await;
     let id = made.as_ref().map(|token| token.id().to_string()).unwrap_or_default();
     state.cx.audit().done(requester.subject("join token create").to(&id), made.as_ref().map(|_| &*told));
@@ -80,6 +84,13 @@ pub(super) async fn create_token(
     let me = state.cx.membership().and_then(|membership| membership.members().get(state.cx.node_id()).cloned());
     let authority = me.map(|me| me.authority()).unwrap_or_default();
     Ok(Json(TokenReply { token: token.reveal().to_string(), authority }).into_response())
+}
+
+/// What the audit log tells of a token.
+fn told(request: &TokenRequest) -> String {
+    let TokenRequest { role, uses, approval, networks, .. } = request;
+    let networks = if networks.is_anywhere() { String::new() } else { format!(", only in {networks}") };
+    format!("role {role}, uses {uses}, approval {approval}{networks}")
 }
 
 fn unreadable(error: &serde_json::Error) -> Refusal {
@@ -91,8 +102,8 @@ fn unreadable(error: &serde_json::Error) -> Refusal {
 
 impl From<TokenRequest> for TokenOptions {
     fn from(request: TokenRequest) -> Self {
-        let TokenRequest { role, ttl_seconds, uses, node_id, approval } = request;
-        Self { role, uses, ttl: Duration::from_secs(ttl_seconds), node_id, approval }
+        let TokenRequest { role, ttl_seconds, uses, node_id, approval, networks } = request;
+        Self { role, uses, ttl: Duration::from_secs(ttl_seconds), node_id, approval, networks }
     }
 }
 

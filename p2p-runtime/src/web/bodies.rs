@@ -5,20 +5,23 @@ use std::sync::Arc;
 use axum::{
     body::Body,
     extract::{Path, State},
+    response::IntoResponse,
 };
 use http::{HeaderValue, Response, StatusCode, header::CONTENT_TYPE};
-use p2p_client::protocol::{CallerId, ErrorCode, RpcError};
+use p2p_client::protocol::{Access, CallerId, ErrorCode, RpcError};
 
 use crate::transport::error_response;
 
-use super::{requester::Requester, state::WebState};
+use super::{BODY_PATH, requester::Requester, state::WebState};
 
-/// `GET /internal/session/body/{ticket}`: gives the result out, once, to the peer of the session on which it was announced.
+/// `GET /internal/session/body/{ticket}`: gives the result out, once, to the peer of the session on which it was announced. Who is no node is told
+/// so, and is told of in the audit log.
 pub(super) async fn fetch(
     State(state): State<Arc<WebState>>,
     requester: Requester,
     Path(ticket): Path<u64>,
 ) -> Result<Response<Body>, Response<Body>> {
+    requester.may_read(&state, &Access::Nodes, BODY_PATH).map_err(IntoResponse::into_response)?;
     let parked = match &requester.caller {
         CallerId::Node { id, .. } => state.sessions.fetch(id, ticket),
         _ => None,

@@ -10,7 +10,7 @@ use axum::{
 use http::StatusCode;
 use http_body_util::BodyExt;
 use p2p_client::{
-    protocol::{ClusterId, ErrorCode, NodeId, Role, RpcError, UnixMillis},
+    protocol::{CallerId, ClusterId, ErrorCode, NodeId, Role, RpcError, UnixMillis},
     revocation::KeyHash,
     wire::tls::{PeerIdentity, TrustedRoot, peer_identity},
 };
@@ -193,7 +193,8 @@ pub(super) async fn share(
     }
 }
 
-/// The coordinator at the other end, by the certificate that it has shown; nobody else has any business here.
+/// The coordinator at the other end, by the certificate that it has shown, and in whose own name it asks; nobody else has any business here. What it
+/// sends on for somebody without a name, or for a client, is lent nothing by its certificate.
 pub(super) fn coordinator(
     state: &WebState,
     requester: &Requester,
@@ -201,11 +202,17 @@ pub(super) fn coordinator(
     what: &str,
 ) -> Result<PeerIdentity, Refusal> {
     let peer = shown.and_then(|Extension(ShownCertificate(shown))| peer_identity(&shown).ok());
-    if let Some(peer) = peer.filter(|peer| peer.role == Role::Coordinator) {
+    let asks_itself = |peer: &PeerIdentity| match &requester.caller {
+        CallerId::Node { id, role } => *id == peer.node_id && *role == Role::Coordinator && peer.role == Role::Coordinator,
+        _ => false,
+    };
+    if let Some(peer) = peer.filter(asks_itself) {
         return Ok(peer);
     }
     state.cx.audit().denied(requester.subject(what), None);
-    let text = format!("{what} is for coordinators of this cluster, on a connection on which they show their certificates");
+    let text = format!(
+        "{what} is for coordinators of this cluster, each in its own name, on a connection on which they show their certificates"
+    );
     Err(Refusal(StatusCode::FORBIDDEN, RpcError::new(ErrorCode::DENIED, text)))
 }
 

@@ -60,10 +60,12 @@ pub(super) async fn cert_request(
         let text = "this node issues no certificates; join at a coordinator: `p2p nodes` shows which nodes are";
         return Err(Refusal(StatusCode::NOT_FOUND, RpcError::new(ErrorCode::METHOD_NOT_FOUND, text)));
     };
-    let (Some(Extension(channel)), Some(Extension(RemoteAddr(remote)))) = (channel, remote) else {
+    let (Some(Extension(channel)), Some(Extension(RemoteAddr(peer)))) = (channel, remote) else {
         let text = "joining goes over TLS, to the node's address";
         return Err(Refusal(StatusCode::BAD_REQUEST, RpcError::new(ErrorCode::INVALID_REQUEST, text)));
     };
+    // Whom a trusted proxy speaks for, where there is one.
+    let remote = SocketAddr::new(state.config.live().proxies.client(peer.ip(), request.headers()), peer.port());
     let limits = BodyLimits { max: MAX_REQUEST, ..state.config.live().body_limits };
     let body = match read_body_within(request.into_body(), limits).await {
         Ok(body) => body,
@@ -133,8 +135,11 @@ pub(super) async fn cert_renew(
     shown: Option<Extension<ShownCertificate>>,
     request: Request,
 ) -> Result<Response, Refusal> {
+    // Whoever gives its name up, or speaks for a client, is lent nothing by the certificate of the connection.
+    let shown = shown.filter(|_| matches!(requester.caller, CallerId::Node { .. }));
     let Some(Extension(ShownCertificate(shown))) = shown else {
-        let text = "a certificate is renewed over a connection on which it is shown; join with `p2p join` to get a first one";
+        state.cx.audit().denied(requester.subject("cert renew"), Some(&"no certificate is shown"));
+        let text = "a certificate is renewed over a connection on which it is shown, by its node; join with `p2p join` to get a first one";
         return Err(Refusal(StatusCode::FORBIDDEN, RpcError::new(ErrorCode::DENIED, text)));
     };
     let Some(issuer) = &state.issuer else {

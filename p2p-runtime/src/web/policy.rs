@@ -83,12 +83,10 @@ fn of_route(state: &WebState, who: &CallerId, path: &str) -> Result<Explanation,
     let path = path.split('?').next().unwrap_or_default();
     match route_for(path, &state.config.live().http_access) {
         Some(RouteFor::Access(access)) => Ok(decide(who, path, access, "")),
-        Some(RouteFor::Operator) => {
-            let allowed = *who == CallerId::Operator;
-            let access = "the operator, on the node's own socket".to_owned();
-            let reason = format!("{who} {} use {path}: it is for {access}", if allowed { "may" } else { "may not" });
-            Ok(Explanation { allowed, who: who.to_string(), what: path.to_owned(), access, reason })
+        Some(RouteFor::Certified) => {
+            Ok(decided(who, path, matches!(who, CallerId::Node { .. }), "nodes, each by the certificate that it shows"))
         }
+        Some(RouteFor::Operator) => Ok(decided(who, path, *who == CallerId::Operator, "the operator, on the node's own socket")),
         None => {
             let text =
                 format!("there is nothing at {path}; routes are such as /services, /cluster/nodes, /openapi.json and /health");
@@ -124,6 +122,12 @@ async fn of_method(state: &WebState, who: CallerId, path: &str) -> Result<Explan
         note = format!("{note}, as node {host} describes it; this node does not host it");
     }
     Ok(decide(&who, path, &method.access, &note))
+}
+
+/// Of a route that is for nobody whom methods have a word for.
+fn decided(who: &CallerId, path: &str, allowed: bool, whom: &str) -> Explanation {
+    let reason = format!("{who} {} use {path}: it is for {whom}", if allowed { "may" } else { "may not" });
+    Explanation { allowed, who: who.to_string(), what: path.to_owned(), access: whom.to_owned(), reason }
 }
 
 fn decide(who: &CallerId, what: &str, access: &Access, note: &str) -> Explanation {

@@ -11,7 +11,7 @@
 //! | `GET /internal/descriptor/{service}`, `GET /internal/pending/{node}` | nodes |
 //! | `GET /internal/ca-cert`, `POST /internal/cert-request` | anyone: joining proves itself |
 //! | `POST /internal/cert-renew` | nodes, each for itself |
-//! | `POST /internal/ca/authority`, `POST /internal/ca/root`, `GET /internal/ca/token/{id}` | coordinators, by their certificates |
+//! | `POST /internal/ca/authority`, `POST /internal/ca/root`, `POST /internal/ca/issued`, `GET /internal/ca/token/{id}` | coordinators, by their certificates |
 //! | `GET /internal/session/body/{ticket}` | the node whose call the result answers |
 //! | `/admin/…` | the operator, on the node's own socket |
 
@@ -22,10 +22,10 @@ use axum::{
     extract::{DefaultBodyLimit, Request, State},
     middleware::{Next, from_fn_with_state},
     response::Response,
-    routing::{any, get, post},
+    routing::{get, post},
 };
 
-use p2p_client::protocol::Access;
+use p2p_client::protocol::{Access, Role};
 
 use crate::{
     config::HttpAccess,
@@ -38,6 +38,7 @@ use super::{
     documents, elsewhere, joining, limiting, policy,
     requester::{Refusal, Requester},
     revoking,
+    served::{Served, ServedRoute},
     state::WebState,
     store,
 };
@@ -46,6 +47,8 @@ use super::{
 pub(super) enum RouteFor<'a> {
     /// As methods say it.
     Access(&'a Access),
+    /// A node, in its own name, by the certificate that it shows: the operator of a node shows none.
+    Certified,
     /// The operator, on the node's own socket.
     Operator,
 }
@@ -65,10 +68,9 @@ pub(super) fn route_for<'a>(path: &str, access: &'a HttpAccess) -> Option<RouteF
         "/cluster/nodes" => &access.cluster_nodes,
         "/openapi.json" | "/openapi-3.0.json" | "/openrpc.json" => &access.documents,
         _ if below("/admin") => return Some(RouteFor::Operator),
-        _ if below(DESCRIPTOR_PATH) || below(BODY_PATH) || below(approvals::PENDING_PATH) || below("/internal/ca") => {
-            &Access::Nodes
-        }
-        _ if path == renewal::PATH || path == p2p_client::wire::session::PATH => &Access::Nodes,
+        _ if below("/internal/ca") => &Access::Role(Role::Coordinator),
+        _ if below(DESCRIPTOR_PATH) || below(BODY_PATH) || below(approvals::PENDING_PATH) => &Access::Nodes,
+        _ if path == renewal::PATH || path == p2p_client::wire::session::PATH => return Some(RouteFor::Certified),
         _ => return None,
     };
     Some(RouteFor::Access(whom))
@@ -76,54 +78,66 @@ pub(super) fn route_for<'a>(path: &str, access: &'a HttpAccess) -> Option<RouteF
 
 /// All routes but `POST /rpc`, which is [`calls::JsonRpc`]'s.
 pub(super) fn routes(state: Arc<WebState>) -> Router {
-    Router::new()
-        .merge(for_the_operator(state.clone()))
-        .route(calls::RPC_PATH, any(calls::only_post))
-        .route("/rpc/{service}/{method}", post(calls::one_method))
-        .route("/health", get(documents::health))
-        .route("/services", get(documents::services))
-        .route("/cluster/nodes", get(documents::cluster_nodes))
-        .route("/openapi.json", get(catalogue::openapi_json))
-        .route("/openapi-3.0.json", get(catalogue::openapi_3_0_json))
-        .route("/openrpc.json", get(catalogue::openrpc_json))
-        .route(&format!("{DESCRIPTOR_PATH}/{{service}}"), get(catalogue::descriptor))
-        .route(&format!("{BODY_PATH}/{{ticket}}"), get(bodies::fetch))
-        .route(&format!("{}/{{node}}", approvals::PENDING_PATH), get(approvals::is_pending))
-        .route("/.well-known/jwks.json", get(auth::jwks))
-        .route(auth::TOKEN_PATH, post(auth::token))
-        .route(auth::REVOKE_PATH, post(auth::revoke))
-        .route("/internal/ca-cert", get(joining::ca_cert))
-        .route("/internal/cert-request", post(joining::cert_request))
-        .route(renewal::PATH, post(joining::cert_renew))
-        .route(rotation::AUTHORITY_PATH, post(ca::authority))
-        .route(rotation::ROOT_PATH, post(ca::take_root_key))
-        .route(rotation::ISSUED_PATH, post(ca::issued))
-        .route(&format!("{}/{{id}}", elsewhere::TOKEN_PATH), get(elsewhere::is_mine))
+    for_the_operator()
+        .router
+        .route_layer(from_fn_with_state(state.clone(), only_operator))
+        .merge(for_others().router)
         .fallback(documents::unknown_route)
         .layer(from_fn_with_state(state.clone(), limiting::limit))
         .with_state(state)
 }
 
+/// All routes that a node serves, but for `POST /rpc` and the sessions of nodes: for tests that are about every one of them, and documents that
+/// list them.
+pub fn served_routes() -> Vec<ServedRoute> {
+    [for_the_operator(), for_others()].into_iter().flat_map(|served| served.routes).collect()
+}
+
+/// What everybody may ask for; each says by itself whom it is for.
+fn for_others() -> Served {
+    Served::default()
+        .any(calls::RPC_PATH, calls::only_post)
+        .post("/rpc/{service}/{method}", calls::one_method)
+        .get("/health", documents::health)
+        .get("/services", documents::services)
+        .get("/cluster/nodes", documents::cluster_nodes)
+        .get("/openapi.json", catalogue::openapi_json)
+        .get("/openapi-3.0.json", catalogue::openapi_3_0_json)
+        .get("/openrpc.json", catalogue::openrpc_json)
+        .get(&format!("{DESCRIPTOR_PATH}/{{service}}"), catalogue::descriptor)
+        .get(&format!("{BODY_PATH}/{{ticket}}"), bodies::fetch)
+        .get(&format!("{}/{{node}}", approvals::PENDING_PATH), approvals::is_pending)
+        .get("/.well-known/jwks.json", auth::jwks)
+        .post(auth::TOKEN_PATH, auth::token)
+        .post(auth::REVOKE_PATH, auth::revoke)
+        .get("/internal/ca-cert", joining::ca_cert)
+        .post("/internal/cert-request", joining::cert_request)
+        .post(renewal::PATH, joining::cert_renew)
+        .post(rotation::AUTHORITY_PATH, ca::authority)
+        .post(rotation::ROOT_PATH, ca::take_root_key)
+        .post(rotation::ISSUED_PATH, ca::issued)
+        .get(&format!("{}/{{id}}", elsewhere::TOKEN_PATH), elsewhere::is_mine)
+}
+
 /// What an operator does. Nobody else has as much as a body read.
-fn for_the_operator(state: Arc<WebState>) -> Router<Arc<WebState>> {
-    Router::new()
-        .route("/admin/ca", get(ca::show))
-        .route("/admin/ca/rotate", post(ca::rotate))
-        .route("/admin/ca/share", post(ca::share))
-        .route("/admin/cert", get(certificate::show))
-        .route("/admin/cert/renew", post(certificate::renew))
-        .route("/admin/token", post(admin::create_token))
-        .route("/admin/approvals", post(approvals::administer))
-        .route("/admin/clients", post(clients::administer))
-        .route("/admin/policy", post(policy::explain))
-        .route("/admin/tokens", get(revoking::tokens))
-        .route("/admin/revoke", post(revoking::revoke))
-        .route("/admin/revocations", get(revoking::revocations))
-        .route("/admin/leave", post(admin::leave))
-        .route("/admin/config", post(configuration::configure))
-        .route("/admin/store", post(store::administer).layer(DefaultBodyLimit::max(store::MAX_BODY)))
-        .route("/admin/stop", post(admin::stop))
-        .route_layer(from_fn_with_state(state, only_operator))
+fn for_the_operator() -> Served {
+    Served::default()
+        .get("/admin/ca", ca::show)
+        .post("/admin/ca/rotate", ca::rotate)
+        .post("/admin/ca/share", ca::share)
+        .get("/admin/cert", certificate::show)
+        .post("/admin/cert/renew", certificate::renew)
+        .post("/admin/token", admin::create_token)
+        .post("/admin/approvals", approvals::administer)
+        .post("/admin/clients", clients::administer)
+        .post("/admin/policy", policy::explain)
+        .get("/admin/tokens", revoking::tokens)
+        .post("/admin/revoke", revoking::revoke)
+        .get("/admin/revocations", revoking::revocations)
+        .post("/admin/leave", admin::leave)
+        .post("/admin/config", configuration::configure)
+        .post_within("/admin/store", post(store::administer).layer(DefaultBodyLimit::max(store::MAX_BODY)))
+        .post("/admin/stop", admin::stop)
 }
 
 async fn only_operator(
@@ -139,4 +153,20 @@ async fn only_operator(
 /// What is left of them while the node stops: results of calls that it has answered can still be fetched.
 pub(super) fn last_routes(state: Arc<WebState>) -> Router {
     Router::new().route(&format!("{BODY_PATH}/{{ticket}}"), get(bodies::fetch)).fallback(async || unavailable()).with_state(state)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_operator_can_be_told_of_every_route_whom_it_is_for() {
+        let served = served_routes();
+        assert!(served.len() > 30, "{served:?}");
+        for route in served {
+            // A method has a route of its own, which is answered as the method is.
+            let is_method = route.path.starts_with("/rpc/");
+            assert!(is_method || route_for(&route.path, &HttpAccess::default()).is_some(), "{route} is for nobody");
+        }
+    }
 }

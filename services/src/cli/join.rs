@@ -165,7 +165,7 @@ fn step(program: &str, event: &JoinEvent) -> (Value, String) {
         JoinEvent::ClockSkew { ahead_s } => (
             json!({ "event": "clock_skew", "ahead_seconds": ahead_s }),
             format!(
-                "This machine's clock is {} s {} the coordinator's: set it right (NTP).",
+                "This machine's clock is {} s {} the coordinator's: set the wrong one right (NTP), or the two may refuse each other's certificates.",
                 ahead_s.unsigned_abs(),
                 if *ahead_s > 0 { "ahead of" } else { "behind" }
             ),

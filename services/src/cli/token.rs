@@ -8,7 +8,8 @@ use p2p_client::{
     revocation::Reason,
 };
 use p2p_runtime::{
-    identity::{Approval, TokenId, TokenOptions, TokenRecord},
+    identity::{AllowedNetworks, Approval, TokenId, TokenOptions, TokenRecord},
+    limits::addresses::Network,
     node::{Enrolment, NodeError, create_token_offline},
     storage::Store,
     web::{RevokeRequest, RevokeWhat, TokenReply, TokenRequest},
@@ -68,6 +69,7 @@ Example:
   {program} token create
   {program} token create --role coordinator --ttl 15m
   {program} token create --uses 20 --approve manual   (an operator lets each node in)
+  {program} token create --cidr 10.1.0.0/16,fd00:1::/64
   {program} token create --uses 20 --ttl 7d --quiet > token")]
 struct CreateArgs {
     /// The role of the node that joins with it
@@ -89,6 +91,11 @@ struct CreateArgs {
     /// Who lets its nodes in: `auto`, the token is enough; `manual`, an operator approves each of them with `node approve`
     #[arg(long, value_name = "KIND", default_value_t = Approval::Auto)]
     approve: Approval,
+
+    /// The only networks that it may be used in: the node that joins connects from there, and every address that it advertises is there. Such as
+    /// `10.1.0.0/16`, `2001:db8::/32` or `10.1.2.3`; without it, anywhere
+    #[arg(long, value_name = "NET", value_delimiter = ',')]
+    cidr: Vec<Network>,
 
     /// Print the token and nothing else
     #[arg(short, long)]
@@ -123,10 +130,11 @@ async fn list(invocation: &Invocation) -> Result<(), CliError> {
             let (tokens, now): (Vec<TokenRecord>, _) = (decode(&answer)?, UnixMillis::now());
             let rows = tokens.iter().map(|token| {
                 let only = token.node_id.as_ref().map(ToString::to_string).unwrap_or_default();
-                let TokenRecord { id, role, uses_left, approval, .. } = token;
-                [id.to_string(), role.to_string(), uses_left.to_string(), only, approval.to_string(), state(token, now)]
+                let TokenRecord { id, role, uses_left, approval, networks, .. } = token;
+                let (id, role, uses_left) = (id.to_string(), role.to_string(), uses_left.to_string());
+                [id, role, uses_left, only, networks.to_string(), approval.to_string(), state(token, now)]
             });
-            output::line(output::table(["TOKEN", "ROLE", "USES LEFT", "ONLY FOR", "APPROVAL", "STATE"], rows));
+            output::line(output::table(["TOKEN", "ROLE", "USES LEFT", "ONLY FOR", "NETWORKS", "APPROVAL", "STATE"], rows));
         }
     }
     Ok(())
@@ -151,6 +159,7 @@ async fn create(args: CreateArgs, invocation: &Invocation) -> Result<(), CliErro
         uses: args.uses,
         node_id: args.node_id.clone(),
         approval: args.approve,
+        networks: args.cidr.clone().into(),
     };
     let body = serde_json::to_vec(&request).map_err(|error| CliError::Argument(error.to_string()))?;
     let reply = match Socket::of(invocation).try_ask(Ask::post("/admin/token", body)).await? {
@@ -188,6 +197,10 @@ fn report(args: &CreateArgs, reply: TokenReply, invocation: &Invocation) {
                 1 => format!("one {}", args.role),
                 many => format!("{many} nodes as {}", args.role),
             };
+            let networks = match AllowedNetworks::from(args.cidr.clone()) {
+                anywhere if anywhere.is_anywhere() => String::new(),
+                networks => format!(", only in {networks}"),
+            };
             let approved = match args.approve {
                 Approval::Auto => String::new(),
                 Approval::Manual => {
@@ -195,7 +208,7 @@ fn report(args: &CreateArgs, reply: TokenReply, invocation: &Invocation) {
                 }
             };
             output::line(format!(
-                "{}\n\nIt lets {lets_in} in within {}{approved}, and is not shown again. On the other machine:\n\n  {} join {authority}{role}{node_id} --token {}",
+                "{}\n\nIt lets {lets_in} in within {}{networks}{approved}, and is not shown again. On the other machine:\n\n  {} join {authority}{role}{node_id} --token {}",
                 *token,
                 duration::show(args.ttl),
                 invocation.program,

@@ -11,6 +11,7 @@ mod contract;
 mod harness;
 mod hosts;
 mod joining;
+mod networks;
 mod refusals;
 mod rotation;
 mod selftest;

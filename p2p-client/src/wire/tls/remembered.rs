@@ -13,7 +13,7 @@ use std::{
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls_pki_types::{CertificateDer, UnixTime};
 
-use super::{PeerIdentity, TlsError, TrustedRoot, Usage, validity::validity, verify_chain};
+use super::{PeerIdentity, TlsError, TrustedRoot, Usage, validity::common_validity, verify_chain};
 use crate::hex::sha256;
 
 /// How many chains are remembered at least; twice as many at most, some 300 bytes each.
@@ -103,14 +103,6 @@ impl Question {
         }
         Self(sha256(&bytes))
     }
-}
-
-/// When all of these are valid. `others` may hold certificates that the chain does without; the time is the shorter then.
-fn common_validity(leaf: &CertificateDer<'_>, others: &[CertificateDer<'_>]) -> Option<RangeInclusive<u64>> {
-    others.iter().try_fold(validity(leaf)?, |common, other| {
-        let other = validity(other)?;
-        Some(*common.start().max(other.start())..=*common.end().min(other.end()))
-    })
 }
 
 #[cfg(test)]

@@ -1,14 +1,15 @@
 //! From when until when a certificate is valid: what connections have to know that outlive it, and what remembers that it was verified.
 //!
-//! Only certificates that were verified come here; of the rest of X.509 nothing is read (RFC 5280, section 4.1: a certificate is a
-//! sequence whose first part holds version, serial number, algorithm and issuer, and then the validity; X.690 for the encoding).
+//! Of the rest of X.509 nothing is read (RFC 5280, section 4.1: a certificate is a sequence whose first part holds version, serial number, algorithm
+//! and issuer, and then the validity; X.690 for the encoding). What is read of a certificate that was not verified yet decides nothing but at which
+//! time it is verified.
 
 use std::{
     ops::RangeInclusive,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use rustls_pki_types::CertificateDer;
+use rustls_pki_types::{CertificateDer, UnixTime};
 
 const SEQUENCE: u8 = 0x30;
 const VERSION: u8 = 0xa0;
@@ -30,6 +31,24 @@ pub(super) fn validity(cert: &CertificateDer<'_>) -> Option<RangeInclusive<u64>>
     let (_serial, _algorithm, _issuer) = (element(body)?, element(body)?, element(body)?);
     let validity = &mut expect(body, SEQUENCE)?;
     Some(time(validity)?..=time(validity)?)
+}
+
+/// When all of these are valid. `others` may hold certificates that the chain does without; the time is the shorter then.
+pub(super) fn common_validity(leaf: &CertificateDer<'_>, others: &[CertificateDer<'_>]) -> Option<RangeInclusive<u64>> {
+    others.iter().try_fold(validity(leaf)?, |common, other| {
+        let other = validity(other)?;
+        Some(*common.start().max(other.start())..=*common.end().min(other.end()))
+    })
+}
+
+/// The time nearest to `now` at which all of these are valid; `now` where there is none.
+pub(super) fn nearest_valid(leaf: &CertificateDer<'_>, others: &[CertificateDer<'_>], now: UnixTime) -> UnixTime {
+    match common_validity(leaf, others) {
+        Some(valid) if !valid.is_empty() => {
+            UnixTime::since_unix_epoch(Duration::from_secs(now.as_secs().clamp(*valid.start(), *valid.end())))
+        }
+        _ => now,
+    }
 }
 
 /// Takes a time, in seconds since 1970. What was before that counts as then: it is long over.
@@ -126,6 +145,21 @@ mod tests {
     #[test]
     fn the_beginning_is_read_as_well() {
         assert_eq!(validity(&certificate(UTC_TIME, "200102000000Z")), Some(1_577_836_800..=1_577_923_200));
+    }
+
+    #[test]
+    fn the_nearest_time_of_validity_is_now_or_the_end_that_is_next_to_it() {
+        let second = |seconds: u64| UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+        // From 2020 until 2030, and until 2025.
+        let (leaf, other) = (certificate(UTC_TIME, "300101000000Z"), certificate(UTC_TIME, "250101000000Z"));
+        let (begin, end, later) = (1_577_836_800, 1_735_689_600, 1_893_456_000);
+        let nearest = |now: u64| nearest_valid(&leaf, std::slice::from_ref(&other), second(now)).as_secs();
+        assert_eq!([nearest(0), nearest(begin + 7), nearest(later)], [begin, begin + 7, end]);
+        assert_eq!(nearest_valid(&leaf, &[], second(later + 1)).as_secs(), later);
+        // One that ends before it begins is never valid, and neither is what is none.
+        for never in [certificate(UTC_TIME, "190101000000Z"), CertificateDer::from(vec![1, 2, 3])] {
+            assert_eq!(nearest_valid(&never, &[], second(7)).as_secs(), 7);
+        }
     }
 
     #[test]

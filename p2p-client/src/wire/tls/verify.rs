@@ -14,7 +14,7 @@ use rustls::{
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use webpki::{EndEntityCert, KeyUsage};
 
-use super::{Expect, PeerIdentity, RootKeyHash, TlsError, TlsMaterial, TrustedRoot};
+use super::{Expect, PeerIdentity, RootKeyHash, TlsError, TlsMaterial, TrustedRoot, validity::nearest_valid};
 use crate::{
     audit::{Line, Outcome},
     protocol::{ClusterId, NodeId, Role},
@@ -119,6 +119,25 @@ fn verify_under(
     })
 }
 
+/// Checks that a chain, leaf first, is that of a coordinator under the root with this key, which is to be among the certificates that it shows, and
+/// that it is valid at `at`; tells whose it is.
+///
+/// A handshake by [`Expect::PinnedRoot`] does not ask whether the chain is valid now: who joins may have a clock that is wrong. This asks, for the time
+/// that the coordinator tells.
+///
+/// # Errors
+/// The first rule that is broken.
+pub fn verify_coordinator(
+    pinned: RootKeyHash,
+    chain: &[CertificateDer<'_>],
+    at: UnixTime,
+    algorithms: &WebPkiSupportedAlgorithms,
+) -> Result<PeerIdentity, TlsError> {
+    let (leaf, others) = chain.split_first().ok_or(TlsError::NoCertificate)?;
+    let peer = verify_under(pinned, leaf, others, at, algorithms, |_found| TlsError::WrongRoot { pinned })?;
+    if peer.role == Role::Coordinator { Ok(peer) } else { Err(TlsError::NotCoordinator { got: peer.node_id }) }
+}
+
 fn is_self_issued(cert: &CertificateDer<'_>) -> bool {
     EndEntityCert::try_from(cert).is_ok_and(|cert| cert.issuer() == cert.subject())
 }
@@ -159,9 +178,8 @@ impl MeantServer {
         let algorithms = self.material.algorithms();
         match &self.expect {
             Expect::PinnedRoot(pinned) => {
-                let wrong = |_found| TlsError::WrongRoot { pinned: *pinned };
-                let peer = verify_under(*pinned, leaf, others, now, &algorithms, wrong)?;
-                return if peer.role == Role::Coordinator { Ok(()) } else { Err(TlsError::NotCoordinator { got: peer.node_id }) };
+                let chain: Vec<_> = std::iter::once(leaf).chain(others).cloned().collect();
+                return verify_coordinator(*pinned, &chain, nearest_valid(leaf, others, now), &algorithms).map(drop);
             }
             Expect::RootedIn(expected) => {
                 let other = |found| TlsError::OtherRoot { expected: *expected, found };

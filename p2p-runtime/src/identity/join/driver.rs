@@ -8,9 +8,10 @@ use p2p_client::{
     protocol::{ClusterId, NodeId, Role, RpcError, UnixMillis},
     wire::{
         net::Network,
-        tls::{ALPN_HTTP1, ChannelBinding, ClientTls, Expect, RootKeyHash, TlsMaterial, peer_identity},
+        tls::{ALPN_HTTP1, ChannelBinding, ClientTls, Expect, RootKeyHash, TlsMaterial, peer_identity, verify_coordinator},
     },
 };
+use rustls_pki_types::{CertificateDer, UnixTime};
 use tokio::time::{Instant, sleep};
 
 use super::{
@@ -136,6 +137,14 @@ pub(super) enum Heard {
     OnHold(Box<OnHold>),
 }
 
+/// A connection to a coordinator.
+struct Connection {
+    http: HttpConnection,
+    channel: ChannelBinding,
+    /// What the coordinator has shown: its own certificate first.
+    chain: Vec<CertificateDer<'static>>,
+}
+
 /// The connection on which a node has proved itself, and waits.
 pub(super) struct OnHold {
     http: HttpConnection,
@@ -153,7 +162,7 @@ impl Approach {
             }
         };
         tell(JoinEvent::Connecting { authority: authority.clone() });
-        let (mut http, channel) = self.connect().await?;
+        let Connection { mut http, channel, chain } = self.connect().await?;
         tell(JoinEvent::Verified { node_id: joiner.hello().node_id.clone() });
 
         let hello = CertRequest::Hello(joiner.hello().clone());
@@ -163,6 +172,7 @@ impl Approach {
         if let Some(ahead_s) = skew(UnixMillis::now(), hello.clock) {
             tell(JoinEvent::ClockSkew { ahead_s });
         }
+        self.verify_at(hello.clock, &chain)?;
         let text = challenge_answer(&hello.challenge, &joiner.key().public());
         let busy = |addr: std::net::SocketAddr| progress(JoinEvent::WaitingForPort { port: addr.port() });
         let answering = responder.answer(&joiner.hello().addresses, hello.port, &hello.challenge, &text, &busy).await?;
@@ -178,8 +188,16 @@ impl Approach {
         }
     }
 
+    /// Checks that the coordinator's certificate is valid by the coordinator's own clock, before anything is proved to it. This machine's clock is not
+    /// asked: where it is wrong, that was told, and it is no fault of the certificate.
+    fn verify_at(&self, clock: UnixMillis, chain: &[CertificateDer<'_>]) -> Result<(), JoinError> {
+        let (now, algorithms) = (UnixTime::since_unix_epoch(Duration::from_millis(clock.0)), TlsMaterial::empty().algorithms());
+        let verified = verify_coordinator(self.root, chain, now, &algorithms);
+        verified.map(drop).map_err(|source| JoinError::Tls { authority: self.authority.clone(), source })
+    }
+
     /// A connection to the coordinator that has the root key which the token names.
-    async fn connect(&self) -> Result<(HttpConnection, ChannelBinding), JoinError> {
+    async fn connect(&self) -> Result<Connection, JoinError> {
         let authority = &*self.authority;
         let connect = async {
             self.network.connect(authority).await.map_err(|source| JoinError::Connect { authority: authority.to_owned(), source })
@@ -196,7 +214,9 @@ impl Approach {
             }
         }
         let channel = ChannelBinding::of_client(&stream).map_err(tls_error)?;
-        Ok((HttpConnection::open(stream, authority).await.map_err(|e| failed(authority, e))?, channel))
+        let chain = stream.get_ref().1.peer_certificates().unwrap_or_default().to_vec();
+        let http = HttpConnection::open(stream, authority).await.map_err(|e| failed(authority, e))?;
+        Ok(Connection { http, channel, chain })
     }
 
     /// Asks whether an operator has decided. The coordinator takes its time to answer that nobody has.

@@ -25,7 +25,8 @@ pub enum JoinEvent {
         /// Which one, and where it is.
         coordinator: Seed,
     },
-    /// The clocks differ by more than five minutes.
+    /// The clocks differ by more than five minutes. The join goes on, by the coordinator's clock; but other nodes are reached only once this
+    /// machine's is right, as their certificates are valid for a time.
     ClockSkew {
         /// By how much this machine's clock is ahead (negative: behind), in seconds.
         ahead_s: i64,

@@ -3,6 +3,7 @@
 //!
 //! | case | where |
 //! |---|---|
+//! | 22 clocks that differ by 10 minutes and by a year | `clocks` |
 //! | 21 a request for an authority; 32 extra names | `requests` |
 //! | 25 replay; 29 the wrong authority in the middle; 30 a request swapped in flight | `on_the_way` |
 //! | 26 used and expired tokens; 27 one token used twice at once | `tokens` |
@@ -13,6 +14,7 @@
 //! | 56 a coordinator killed while issuing | `killed` |
 
 mod challenges;
+mod clocks;
 mod crashes;
 mod guesses;
 mod killed;
