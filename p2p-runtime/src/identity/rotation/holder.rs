@@ -209,7 +209,9 @@ impl RootKeys {
         let (Some(next), Some(announcement)) = (known.next(), known.announcement()) else { return Err(RotateError::NotBegun) };
         let new = self.holds(next)?.ok_or_else(|| self.begun_elsewhere())?;
         let from = key_of(known.current());
-        let completion = SignedCompletion::make(&new, announcement, from, self.ledger.ids(), self.occasion(0))?;
+        // All that is in force here, also what was not to be handed out any more: by this word it is believed again.
+        let revocations = self.ledger.revocations().set().iter().map(|(id, _)| *id).collect();
+        let completion = SignedCompletion::make(&new, announcement, from, revocations, self.occasion(0))?;
         let told = Told { completed: Some((announcement.clone(), completion)), announced: None };
         self.roots().learn_with(&told, Vec::new())?;
         Ok(())
