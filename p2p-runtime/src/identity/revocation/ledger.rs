@@ -311,7 +311,7 @@ impl Inner {
     fn accept(&self, statements: Vec<SignedStatement>) -> Result<Accepted, RevokeError> {
         let _writing = self.lock();
         let (set, now, attestor) = (self.material.revocations().set(), (self.clock)(), self.attestor());
-        let (mut accepted, mut room) = (Accepted::default(), set.room());
+        let (mut accepted, mut room) = (Accepted::default(), self.room_for(statements.len(), &set));
         let mut fresh = Vec::new();
         for signed in statements {
             if set.contains(&signed.id()) {

@@ -10,7 +10,7 @@ use std::{
 use p2p_client::{
     audit::{Line, Outcome},
     protocol::{NodeId, UnixMillis},
-    revocation::{Reason, RevocationSet, Statement, StatementId, Subject},
+    revocation::{MAX_STATEMENTS, Reason, RevocationSet, Room, Statement, StatementId, Subject},
 };
 
 use super::{Change, Inner, Ledger, Prepared, RevokeError, path, revoked_line};
@@ -47,6 +47,8 @@ struct Settled {
 /// What has to be said about one node, key or token, so that the others come to the same without the stranded statements about it.
 struct Owed {
     stranded: Vec<StatementId>,
+    /// When the last of these was made.
+    latest: UnixMillis,
     /// First what takes back, then what lets in. Nothing, where the others have come to the same.
     says: Vec<Subject>,
 }
@@ -165,6 +167,19 @@ impl Inner {
         let said: Result<Vec<_>, _> = owed.says.iter().map(prepare).collect();
         said.inspect_err(|error| tracing::debug!(%error, "a revocation is not said again here")).ok()
     }
+
+    /// The room for so many more statements. What is said again by others takes the place of the stranded statement here, which goes when this node settles,
+    /// also where the set is full.
+    pub(super) fn room_for<'a>(&self, more: usize, set: &'a RevocationSet) -> Room<'a> {
+        let stranded = self.stranded();
+        if stranded.ids.is_empty() || set.len() + more <= MAX_STATEMENTS {
+            return set.room();
+        }
+        let places = owed(set, &stranded.ids)
+            .into_iter()
+            .flat_map(|owed| owed.says.into_iter().map(move |subject| (subject, owed.latest)));
+        set.room().with_places(places.collect())
+    }
 }
 
 /// What is owed for these statements of a set.
@@ -179,6 +194,7 @@ fn owed(set: &RevocationSet, stranded: &BTreeSet<StatementId>) -> Vec<Owed> {
     for (id, statement) in set.iter().filter(|(id, _)| stranded.contains(id)) {
         let owed = all.entry(whom(&statement.subject)).or_insert_with_key(|about| Owed {
             stranded: Vec::new(),
+            latest: UnixMillis(0),
             says: match about {
                 Subject::Node { node_id } => owed_of_node(node_id, set, &rest),
                 about if said.contains(about) => Vec::new(),
@@ -186,6 +202,7 @@ fn owed(set: &RevocationSet, stranded: &BTreeSet<StatementId>) -> Vec<Owed> {
             },
         });
         owed.stranded.push(*id);
+        owed.latest = owed.latest.max(statement.at);
     }
     all.into_values().collect()
 }

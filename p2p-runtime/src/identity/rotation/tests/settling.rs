@@ -219,15 +219,36 @@ fn fill(ledger: &Ledger) {
 }
 
 #[tokio::test]
-async fn what_has_to_be_said_again_is_said_where_there_is_no_room_for_more() {
-    let (_c, d, _w) = revoked_unheard().await;
-    fill(&d.ledger);
+async fn what_has_to_be_said_again_is_said_and_taken_in_where_there_is_no_room_for_more() {
+    let (_c, d, w) = revoked_unheard().await;
+    for party in [&d, &w] {
+        fill(&party.ledger);
+    }
     let full = d.ledger.revoke(vec![Subject::Node { node_id: "another".parse().unwrap() }], Reason::default()).await;
     assert!(full.is_err(), "the control: there is no room");
-    assert_eq!(d.ledger.settle().await.unwrap(), 0);
-    let set = d.ledger.revocations().set();
-    assert_eq!(set.len(), MAX_STATEMENTS, "it has taken the place of what was said before");
-    assert!(set.revoked_at(&lost()).is_some());
+    assert_eq!((d.ledger.settle().await.unwrap(), w.ledger.settle().await.unwrap()), (0, 1));
+    let taken = w.ledger.accept(d.said()).await.unwrap();
+    assert_eq!((taken.fresh.len(), taken.without_room), (1, 0));
+    assert_eq!(w.ledger.settle().await.unwrap(), 0);
+    for party in [&d, &w] {
+        assert_eq!(party.ledger.revocations().set().len(), MAX_STATEMENTS, "it has taken the place of what was said before");
+        assert_eq!(party.lets_in(), [false, false]);
+    }
+    assert_eq!(d.ledger.digest(), w.ledger.digest());
+}
+
+#[tokio::test]
+async fn where_there_is_no_room_nothing_but_what_is_said_again_is_taken_in_and_that_once() {
+    let (c, d, w) = revoked_unheard().await;
+    fill(&w.ledger);
+    assert_eq!(w.ledger.settle().await.unwrap(), 1);
+    c.ledger.revoke(vec![Subject::Node { node_id: "another".parse().unwrap() }], Reason::default()).await.unwrap();
+    assert_eq!(w.ledger.accept(c.said()).await.unwrap().without_room, 1);
+    d.ledger.settle().await.unwrap();
+    c.revokes().await;
+    let both = [d.said(), c.said()].concat();
+    let taken = w.ledger.accept(both).await.unwrap();
+    assert_eq!((taken.fresh.len(), taken.without_room), (1, 2));
 }
 
 /// What is logged on this thread.
