@@ -131,3 +131,34 @@ async fn who_was_given_the_root_key_changes_the_root_and_adds_coordinators_when_
     reaches(&joined, "worker-1").await;
     assert_eq!(joined.root_fingerprint(), two.root_fingerprint());
 }
+
+/// Where the root key stands in a coordinator's store.
+const ROOT_KEY: &str = "ca/root.key";
+
+/// Puts something else in its place. Gives what was there.
+fn replace_root_key(of: &Member, by: Vec<u8>) -> Vec<u8> {
+    let vault = StoreVault::new(of.store().clone());
+    let before = vault.get(ROOT_KEY).unwrap().unwrap().to_vec();
+    vault.update(vec![Change::Put(ROOT_KEY.to_owned(), by.into())]).unwrap();
+    before
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_holder_whose_root_key_is_damaged_follows_a_change_by_another_holders_authority() {
+    let (cluster, first, mut workers) = Cluster::of(2).await;
+    let two = second(&cluster, &first).await;
+    sees(&first, |members| members.alive().count() == 4).await;
+    first.share_root_key(two.id()).await.unwrap();
+    replace_root_key(&two, b"no key".to_vec());
+    // As long as it is away, the change is not completed.
+    let away = workers.pop().unwrap();
+    away.node.stop().await;
+    let before = first.root_fingerprint();
+    first.rotate_root().await.unwrap();
+    misses(&first, &["worker-2"]).await;
+    first.finish_rotation().await.unwrap();
+    changed(before, &[&first, &two, &workers[0]]).await;
+    assert!(two.issuer().unwrap().authority().is_some());
+    let joined = cluster.worker(Plan::worker(3), &two).await;
+    reaches(&joined, "worker-1").await;
+}
