@@ -233,10 +233,10 @@ impl Rotator {
         match issuer.void_outdated().await {
             Ok(Voided { tokens, requests }) => {
                 look.tokens_of = Some(root);
-                if tokens + requests > 0 {
+                if tokens + requests.len() > 0 {
                     tracing::info!(
                         tokens,
-                        requests,
+                        requests = requests.len(),
                         "join tokens name the old root, and let nobody in any more, nor those who wait by them"
                     );
                 }

@@ -14,7 +14,7 @@ use super::{
         ca::{IssuingCa, NodeNames, RootCa},
         issuer::{ISSUING_CERT, ISSUING_KEY, NEXT_ROOT_KEY, ROOT_KEY},
         revocation::{Ledger, SignedStatement},
-        tests::{cluster, issuing_under, ledger, worker},
+        tests::{AuditLines, cluster, issuing_under, ledger, worker},
         vault::{Change, tests::MemoryVault},
         *,
     },

@@ -1,10 +1,5 @@
 //! Revocations from before a change of the root that its completion does not name.
 
-use std::{
-    io::{self, Write},
-    sync::Mutex,
-};
-
 use p2p_client::revocation::{Author, MAX_STATEMENTS, RevocationSet, Statement, StatementId};
 
 use super::*;
@@ -251,38 +246,30 @@ async fn where_there_is_no_room_nothing_but_what_is_said_again_is_taken_in_and_t
     assert_eq!((taken.fresh.len(), taken.without_room), (1, 2));
 }
 
-/// What is logged on this thread.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn the_audit_log_tells_what_was_said_again_and_that_the_old_words_were_forgotten() {
     let (_c, d, w) = revoked_unheard().await;
-    let lines = Lines::default();
-    let writer = lines.clone();
-    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-    let _capturing = tracing::subscriber::set_default(subscriber);
-    let told = || {
-        let text = String::from_utf8(std::mem::take(&mut *lines.0.lock().unwrap())).unwrap();
-        text.lines().filter(|line| line.contains(" audit: ")).map(str::to_owned).collect::<Vec<_>>()
-    };
-    assert_eq!((w.ledger.settle().await.unwrap(), told().len()), (1, 0), "what stays as it is, is not told");
+    let lines = AuditLines::capture();
+    assert_eq!((w.ledger.settle().await.unwrap(), lines.take().len()), (1, 0), "what stays as it is, is not told");
     d.ledger.settle().await.unwrap();
-    let [again, forgotten] = &*told() else { panic!("two lines") };
+    let [again, forgotten] = &*lines.take() else { panic!("two lines") };
     assert_eq!(w.ledger.accept(d.said()).await.unwrap().fresh.len(), 1);
     for part in ["who=\"node c-2 (coordinator)\"", "what=\"revoke\"", "whom=\"node lost\"", "from=\"here\"", "reason=\"stolen\""]
     {
         assert!(again.contains(part), "{part} in {again}");
     }
     assert!(forgotten.contains("what=\"forget what was revoked under an old root\" whom=\"1 revocations\""), "{forgotten}");
+}
+
+#[tokio::test]
+async fn the_audit_log_tells_that_a_readmission_was_said_again() {
+    let parties = before_the_drop();
+    parties.1.revokes().await;
+    parties.1.readmits(NEW);
+    let (_c, d, _w) = dropped(parties).await;
+    let lines = AuditLines::capture();
+    d.ledger.settle().await.unwrap();
+    let [first, second, _forgotten] = &*lines.take() else { panic!("three lines") };
+    assert!(first.contains("what=\"revoke\" whom=\"node lost\""), "{first}");
+    assert!(second.contains("what=\"readmit\"") && second.contains("lost"), "{second}");
 }
