@@ -115,7 +115,7 @@ impl Rotator {
 
     /// The root keys in this node's store, on a coordinator.
     pub(crate) fn keys(&self) -> Result<&RootKeys, RotateError> {
-        self.0.keys.as_ref().ok_or_else(|| RotateError::NoRootKey { me: self.0.cx.node_id().clone() })
+        self.0.keys.as_ref().ok_or_else(|| RotateError::NotCoordinator { me: self.0.cx.node_id().clone() })
     }
 
     /// The coordinators that say that they hold the key of this root.

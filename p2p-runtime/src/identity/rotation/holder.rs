@@ -38,6 +38,14 @@ pub struct RootKeys {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RotateError {
+    /// Only coordinators do that.
+    #[error(
+        "{me} is a worker, and only coordinators change the cluster's root; run the command on one that holds the root key: `p2p ca show` says which do"
+    )]
+    NotCoordinator {
+        /// This node.
+        me: NodeId,
+    },
     /// The key is elsewhere.
     #[error(
         "this node does not hold the root key; `p2p ca show` says which nodes do: run the command there, or `p2p ca share {me}` there and \
