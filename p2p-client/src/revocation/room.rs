@@ -1,8 +1,9 @@
 //! How many more statements a set takes: asked before they are made durable, as what is durable has to take effect.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::{Author, RevocationSet, Statement, StatementId, Subject};
+use crate::protocol::UnixMillis;
 
 /// How many statements a cluster keeps at once.
 pub const MAX_STATEMENTS: usize = 10_000;
@@ -23,11 +24,24 @@ pub struct Room<'a> {
     taken: HashSet<StatementId>,
     /// What was counted in over the bound.
     over: Vec<Subject>,
+    /// What has a place over the bound, if it is dated later than this.
+    places: HashMap<Subject, UnixMillis>,
 }
 
 impl<'a> Room<'a> {
     pub(super) fn of(set: &'a RevocationSet) -> Self {
-        Self { set, taken: HashSet::new(), over: Vec::new() }
+        Self { set, taken: HashSet::new(), over: Vec::new(), places: HashMap::new() }
+    }
+
+    /// Keeps a place for one statement about each of these, dated later than that, also where there is no room: it stands in for what is to go. Where
+    /// there is such a statement already, its place is taken.
+    #[must_use]
+    pub fn with_places(mut self, places: HashMap<Subject, UnixMillis>) -> Self {
+        self.places = places;
+        for (_, statement) in self.set.iter() {
+            self.takes_its_place(statement);
+        }
+        self
     }
 
     /// Counts a statement in. One that is known needs no room, nor does one that ends the power of a coordinator which has made statements:
@@ -39,7 +53,7 @@ impl<'a> Room<'a> {
         if self.set.contains(&id) || self.taken.contains(&id) {
             return Ok(());
         }
-        if self.set.len() + self.taken.len() >= MAX_STATEMENTS {
+        if self.set.len() + self.taken.len() >= MAX_STATEMENTS && !self.takes_its_place(statement) {
             if !self.ends_an_author(&statement.subject) {
                 return Err(SetFull);
             }
@@ -47,6 +61,11 @@ impl<'a> Room<'a> {
         }
         self.taken.insert(id);
         Ok(())
+    }
+
+    fn takes_its_place(&mut self, statement: &Statement) -> bool {
+        let has_place = self.places.get(&statement.subject).is_some_and(|after| statement.at > *after);
+        has_place && self.places.remove(&statement.subject).is_some()
     }
 
     /// Two for each author at most, so that the bound still is one.
@@ -108,6 +127,23 @@ mod tests {
         let (first, second) = (by("c", 1, revoke("v")), by("c", 2, revoke("u")));
         assert_eq!(has_room(&nearly, &[first.clone(), first.clone()]), Ok(()));
         assert_eq!(has_room(&nearly, &[first, second]), Err(SetFull));
+    }
+
+    #[test]
+    fn a_place_that_is_kept_is_taken_once_by_a_later_statement_about_the_same() {
+        let full = set_of(MAX_STATEMENTS);
+        let (old, again) = (UnixMillis(5), by("c", 20_000, revoke("w5")));
+        let has_place = |set: &RevocationSet, said: &[(StatementId, Statement)]| {
+            let mut room = set.room().with_places([(revoke("w5"), old)].into());
+            said.iter().try_for_each(|(id, statement)| room.take(*id, statement))
+        };
+        assert_eq!(has_place(&full, std::slice::from_ref(&again)), Ok(()));
+        assert_eq!(has_place(&full, &[by("c", 20_000, revoke("v"))]), Err(SetFull), "it is about another");
+        assert_eq!(has_place(&full, &[by("c", 5, revoke("w5"))]), Err(SetFull), "it is no later");
+        assert_eq!(has_place(&full, &[again.clone(), by("c", 20_001, revoke("w5"))]), Err(SetFull), "both at once");
+        let mut taken = full;
+        taken.extend([again]);
+        assert_eq!(has_place(&taken, &[by("c", 20_001, revoke("w5"))]), Err(SetFull), "it was taken before");
     }
 
     #[test]

@@ -25,6 +25,19 @@ pub struct Digest {
     pub count: u64,
 }
 
+impl Digest {
+    /// That of a set without this statement, which is in it.
+    #[must_use]
+    pub fn without(self, id: &StatementId) -> Self {
+        Self { root: self.root.wrapping_sub(number(id)), count: self.count.saturating_sub(1) }
+    }
+}
+
+/// What an id adds to the sum.
+fn number(id: &StatementId) -> u64 {
+    id.as_bytes().iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
+
 /// All statements that are known, and what they come to.
 #[derive(Debug, Clone, Default)]
 pub struct RevocationSet {
@@ -149,6 +162,11 @@ impl RevocationSet {
         revoked.readmitted.is_empty().then_some(revoked.last.0)
     }
 
+    /// The keys with which a node was readmitted since it was last revoked; `None` where it never was revoked.
+    pub fn keys_let_in(&self, node_id: &NodeId) -> Option<&BTreeSet<KeyHash>> {
+        self.effect.nodes.get(node_id).map(|revoked| &revoked.readmitted)
+    }
+
     /// Whether a join token lets nobody in any more.
     pub fn is_join_token_revoked(&self, id: &str) -> bool {
         self.effect.join_tokens.contains(id)
@@ -196,7 +214,6 @@ impl RevocationSet {
 
     /// What it is compared with others by.
     pub fn digest(&self) -> Digest {
-        let number = |id: &StatementId| id.as_bytes().iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte));
         let root = self.statements.keys().fold(0_u64, |sum, id| sum.wrapping_add(number(id)));
         Digest { root, count: self.statements.len() as u64 }
     }

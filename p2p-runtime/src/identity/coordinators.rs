@@ -43,6 +43,7 @@ pub(super) fn channel() -> ChannelBinding {
 pub(super) struct Desk {
     pub(super) issuer: Issuer,
     pub(super) identity: NodeIdentity,
+    pub(super) ledger: Ledger,
     pub(super) vault: Arc<MemoryVault>,
     pub(super) world: Arc<World>,
     pub(super) clock: Arc<AtomicU64>,
@@ -68,8 +69,9 @@ pub(super) fn desk_in<F: ChallengeFetcher>(
     let mut options = IssuerOptions::new(seed, vec![advertised.parse().unwrap()], fetcher(world.clone(), clock.clone()));
     let time = clock.clone();
     options.clock = Arc::new(move || UnixMillis(time.load(Ordering::SeqCst)));
-    let issuer = Issuer::load(vault.clone(), ledger(&identity, &vault), options).unwrap().unwrap();
-    Desk { issuer, identity, vault, world, clock }
+    let ledger = ledger(&identity, &vault);
+    let issuer = Issuer::load(vault.clone(), ledger.clone(), options).unwrap().unwrap();
+    Desk { issuer, identity, ledger, vault, world, clock }
 }
 
 /// Says hello on this connection.
@@ -158,9 +160,9 @@ impl Desk {
         let options = IssuerOptions::new(seed, vec!["10.0.0.1".parse().unwrap()], self.world.clone());
         let (mut options, time) = (options, self.clock.clone());
         options.clock = Arc::new(move || UnixMillis(time.load(Ordering::SeqCst)));
-        let again = ledger(&self.identity, &self.vault);
-        let issuer = Issuer::load(self.vault.clone(), again, options).unwrap().unwrap();
-        Self { issuer, ..self }
+        let ledger = ledger(&self.identity, &self.vault);
+        let issuer = Issuer::load(self.vault.clone(), ledger.clone(), options).unwrap().unwrap();
+        Self { issuer, ledger, ..self }
     }
 }
 

@@ -35,7 +35,7 @@ use super::{
     ca::{CaError, CertificateHash, IssuingCa, RootCa},
     challenge::{self, CHALLENGE_PORT, ChallengeFetcher, Question},
     error::IdentityError,
-    join::{Applicant, Candidate, CertReply, CertRequest, Desk, Prove, Refused, Seed},
+    join::{Applicant, Candidate, CertReply, CertRequest, Desk, Prove, Refused, Seed, Wait},
     key::{KeyThumbprint, NodeKey},
     revocation::{Ledger, RevokeError},
     rotation::GrantedAuthority,
@@ -269,7 +269,7 @@ impl Issuer {
                 }
                 Answered { node_id, outcome }
             }
-            CertRequest::Wait(wait) => Answered { node_id: None, outcome: self.wait(wait, &channel).await },
+            CertRequest::Wait(wait) => self.answer_waiting(&wait, &channel).await,
         }
     }
 
@@ -278,12 +278,25 @@ impl Issuer {
         let candidate = lock(&self.0.desk).prove(prove, &channel, &tokens, now)?;
         // Once more: behind a proxy, requests on one connection may come from several addresses.
         tokens.admits(candidate.token, from, &candidate.addresses)?;
-        let who = Applicant { key: candidate.key.thumbprint().into(), token: candidate.token };
+        let who =
+            Applicant { node_id: candidate.node_id.clone(), key: candidate.key.thumbprint().into(), token: candidate.token };
         let reply = self.enrol(candidate).await?;
         if matches!(reply, CertReply::Waiting(_)) {
             lock(&self.0.desk).let_wait(prove.nonce, channel, who, now);
         }
         Ok(reply)
+    }
+
+    /// A node asks every few seconds; that it waits was told before, and who it is counts where it is refused.
+    async fn answer_waiting(&self, wait: &Wait, channel: &ChannelBinding) -> Answered {
+        let who = lock(&self.0.desk).waiter(&wait.nonce, channel, (self.0.options.clock)());
+        match who {
+            Ok(who) => {
+                let outcome = self.wait(&who).await;
+                Answered { node_id: outcome.is_err().then_some(who.node_id), outcome }
+            }
+            Err(refused) => Answered { node_id: None, outcome: Err(refused) },
+        }
     }
 
     async fn enrol(&self, candidate: Candidate) -> Result<CertReply, Refused> {
@@ -318,7 +331,8 @@ impl Issuer {
 /// What was answered to a join request, and to whom.
 #[derive(Debug)]
 pub struct Answered {
-    /// The name of the node that asked, where it said it. Nothing of it is proved where the outcome is a refusal.
+    /// The name of the node that asked, where it said it; of one that waits for an operator, where it is refused. Nothing of it is proved where a first
+    /// request is refused.
     pub node_id: Option<NodeId>,
     /// What came of it.
     pub outcome: Result<CertReply, Refused>,

@@ -1,6 +1,10 @@
 //! Clusters, nodes and forgeries for the tests of this crate, and tests of identities themselves.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    io::{self, Write},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use p2p_client::{
     protocol::{NodeId, Role, UnixMillis},
@@ -151,4 +155,38 @@ fn a_root_key_that_is_not_the_roots_makes_no_authority() {
     let error = IssuingCa::from_parts(made.key().clone(), leaf, made.root().clone()).unwrap_err();
     assert!(error.to_string().contains("not an authority's"), "{error}");
     assert!(TrustedRoot::from_der(made.root().der().clone()).is_ok());
+}
+
+/// What the audit log is told on this thread, from its making to its end.
+pub(crate) struct AuditLines {
+    log: Log,
+    _capturing: tracing::subscriber::DefaultGuard,
+}
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl AuditLines {
+    pub(crate) fn capture() -> Self {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+        Self { log, _capturing: tracing::subscriber::set_default(subscriber) }
+    }
+
+    /// The lines since it was last asked.
+    pub(crate) fn take(&self) -> Vec<String> {
+        let text = String::from_utf8(std::mem::take(&mut *self.log.0.lock().unwrap())).unwrap();
+        text.lines().filter(|line| line.contains(" audit: ")).map(str::to_owned).collect()
+    }
 }

@@ -4,6 +4,8 @@
 //! What was said of the roots is in [`Roots`](crate::identity::Roots). This looks at it whenever it or the membership has changed, does the one thing that is to be done
 //! next, and looks again: so it goes on wherever the node was killed.
 
+mod look;
+
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -13,11 +15,7 @@ use p2p_client::{
     audit::{Line, Outcome},
     protocol::{NodeId, NodeStatus, Role},
     revocation::KeyHash,
-    wire::{
-        PeerRef,
-        net::Network,
-        tls::{RootKeyHash, TrustedRoot},
-    },
+    wire::{PeerRef, net::Network, tls::TrustedRoot},
 };
 use rand::RngExt;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -31,6 +29,7 @@ use crate::{
     network::{MemberEvent, Membership},
 };
 
+use self::look::{Look, Said};
 use super::{
     counting::Elsewhere,
     renewer::{Renewer, other_coordinators},
@@ -40,9 +39,10 @@ use super::{
 const HELD_ROOTS: &str = "root_keys";
 /// The same, for the key of its own issuing authority.
 pub(super) const ISSUING_KEY: &str = "issuing_key";
-/// What failed is tried again after so long, and then ever later.
-const FIRST_RETRY: Duration = Duration::from_secs(1);
-const LONGEST_RETRY: Duration = Duration::from_mins(1);
+/// Who is missing is counted once in so long, while the root is being changed.
+const COUNTING: Duration = Duration::from_secs(1);
+/// Revocations that have to be said again are looked for again after so long.
+const SETTLING: Duration = Duration::from_mins(1);
 /// Nodes do not all ask for their certificates at once: for each member there is so much time, up to a limit.
 const TIME_EACH: Duration = Duration::from_millis(20);
 const LONGEST_SPREAD: Duration = Duration::from_secs(30);
@@ -66,62 +66,6 @@ pub(super) struct RotatorParts {
 /// A node's part in the authorities of its cluster. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Rotator(Arc<RotatorParts>);
-
-/// What is remembered from one look to the next.
-struct Look {
-    root: RootKeyHash,
-    said: Option<Said>,
-    failures: u32,
-    /// Before this nothing is tried again, however much happens.
-    retry: Option<Instant>,
-    /// When this node's turn to be reissued comes.
-    turn: Option<Instant>,
-    done_since: Option<Instant>,
-    /// When it was last counted who is certified anew, and when the other coordinators were last asked for that.
-    counted: Option<Instant>,
-    asked: Option<Instant>,
-    /// The root of which no older join token is open any more.
-    tokens_of: Option<RootKeyHash>,
-    /// When it is to be looked for revocations that have to be said again.
-    settles: Option<Instant>,
-}
-
-/// What a coordinator says of its keys: of which roots, and of which authority.
-#[derive(Default, PartialEq, Eq)]
-struct Said {
-    roots: String,
-    authority: Option<KeyHash>,
-}
-
-impl Look {
-    /// How long nothing is tried yet, as it failed just now.
-    fn resting(&mut self) -> Option<Duration> {
-        let left = self.retry?.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            self.retry = None;
-            return None;
-        }
-        Some(left)
-    }
-
-    /// Something failed. Gives when it is tried again: ever later, and not by all nodes at once.
-    fn failed(&mut self) -> Duration {
-        self.failures = self.failures.saturating_add(1);
-        let pause = FIRST_RETRY.saturating_mul(1 << (self.failures - 1).min(10)).min(LONGEST_RETRY);
-        let pause = pause.mul_f64(rand::rng().random_range(0.5..1.0));
-        self.retry = Some(Instant::now() + pause);
-        pause
-    }
-
-    /// A coordinator that appears may be the one that was missing; whatever else happens does not help what has failed.
-    fn hear(&mut self, event: &MemberEvent) {
-        if let MemberEvent::Joined(info) | MemberEvent::Recovered(info) = event
-            && info.role == Role::Coordinator
-        {
-            self.retry = None;
-        }
-    }
-}
 
 impl Rotator {
     pub(super) fn new(parts: RotatorParts) -> Self {
@@ -163,14 +107,15 @@ impl Rotator {
         Ok(rotation::hand_over(&self.0.network, &self.0.identity, &peer, keys).await?)
     }
 
-    /// Says at once that this node holds the root key, when it has been given that.
+    /// Says at once that this node holds the root key, when it has been given that: all hear it, this node too, and what has failed for want of it is tried
+    /// again.
     pub(crate) async fn took_over(&self) {
         self.publish(&mut None).await;
     }
 
     /// The root keys in this node's store, on a coordinator.
     pub(crate) fn keys(&self) -> Result<&RootKeys, RotateError> {
-        self.0.keys.as_ref().ok_or_else(|| RotateError::NoRootKey { me: self.0.cx.node_id().clone() })
+        self.0.keys.as_ref().ok_or_else(|| RotateError::NotCoordinator { me: self.0.cx.node_id().clone() })
     }
 
     /// The coordinators that say that they hold the key of this root.
@@ -188,19 +133,9 @@ impl Rotator {
         let Some(membership) = self.0.cx.membership().cloned() else { return };
         let roots = self.0.ledger.roots().clone();
         let mut changed = roots.subscribe();
-        let (_, mut events) = membership.subscribe();
-        let mut look = Look {
-            root: roots.current().key_hash(),
-            said: None,
-            failures: 0,
-            retry: None,
-            turn: None,
-            done_since: None,
-            counted: None,
-            asked: None,
-            tokens_of: None,
-            settles: roots.known().completed().map(|_| Instant::now() + SETTLES),
-        };
+        let (members, mut events) = membership.subscribe();
+        let mut look = Look::new((&*roots.known()).into(), members.iter().map(|info| &**info));
+        look.settles = roots.known().completed().map(|_| Instant::now() + SETTLES);
         loop {
             let again = self.look(&mut look).await;
             let timer = async {
@@ -213,7 +148,7 @@ impl Rotator {
                 _ = changed.changed() => {}
                 event = events.next() => match event {
                     Some(event) => {
-                        look.hear(&event);
+                        look.hear(&event, self.spread());
                         self.note(&event).await;
                     }
                     None => return,
@@ -235,8 +170,8 @@ impl Rotator {
 
     /// Does the next thing that is to be done. Gives when to look again, if nothing changes before.
     async fn look(&self, look: &mut Look) -> Option<Duration> {
-        self.after_the_drop(look);
-        if let Some(left) = look.resting() {
+        self.take_up(look);
+        if let Some(left) = look.pause.left() {
             // Which keys are here may have changed all the same.
             self.publish(&mut look.said).await;
             return Some(left);
@@ -249,27 +184,26 @@ impl Rotator {
             Err(error) => Err(error.to_string()),
         };
         match done {
-            Ok(_) if !voided => Some(look.failed()),
+            Ok(_) if !voided => Some(look.pause.failed()),
             Ok(wait) => {
-                look.failures = 0;
+                look.pause.end();
                 if wait.is_some() { wait } else { self.complete(look).await }
             }
             Err(error) => {
-                let pause = look.failed();
+                let pause = look.pause.failed();
                 tracing::warn!(error, again_in_ms = pause.as_millis(), "not certified anew");
                 Some(pause)
             }
         }
     }
 
-    /// What there is to do once the old root is not trusted any more.
-    fn after_the_drop(&self, look: &mut Look) {
+    /// Takes up what was said of the roots meanwhile.
+    fn take_up(&self, look: &mut Look) {
         let roots = self.0.ledger.roots();
-        let root = roots.current().key_hash();
-        if std::mem::replace(&mut look.root, root) == root {
+        if !look.is_dropped_by((&*roots.known()).into()) {
             return;
         }
-        (look.turn, look.done_since, look.failures, look.retry) = (None, None, 0, None);
+        let root = roots.current().key_hash();
         // The others have heard of the drop by then.
         look.settles = Some(Instant::now() + SETTLES);
         tracing::info!(%root, "the cluster has another root");
@@ -288,7 +222,7 @@ impl Rotator {
             Ok(left) => tracing::debug!(left, "revocations from before the change of the root wait to be said again"),
             Err(error) => tracing::warn!(%error, "revocations from before the change of the root were not said again"),
         }
-        Some(Instant::now() + LONGEST_RETRY)
+        Some(Instant::now() + SETTLING)
     }
 
     /// Join tokens that name a root before this one let nobody in any more. Asked at each start, too: the node may have died right after the drop.
@@ -299,10 +233,10 @@ impl Rotator {
         match issuer.void_outdated().await {
             Ok(Voided { tokens, requests }) => {
                 look.tokens_of = Some(root);
-                if tokens + requests > 0 {
+                if tokens + requests.len() > 0 {
                     tracing::info!(
                         tokens,
-                        requests,
+                        requests = requests.len(),
                         "join tokens name the old root, and let nobody in any more, nor those who wait by them"
                     );
                 }
@@ -396,8 +330,11 @@ impl Rotator {
     /// Drops the old root when nobody is missing any more.
     async fn complete(&self, look: &mut Look) -> Option<Duration> {
         let keys = self.0.keys.as_ref().filter(|_| self.0.ledger.roots().known().next().is_some())?;
+        if let Some(left) = look.dropping.left() {
+            return Some(left);
+        }
         // Each certificate that is shown is an event; who is missing is counted once for many.
-        let early = look.counted.map_or(Duration::ZERO, |at| FIRST_RETRY.saturating_sub(at.elapsed()));
+        let early = look.counted.map_or(Duration::ZERO, |at| COUNTING.saturating_sub(at.elapsed()));
         if !early.is_zero() {
             return Some(early);
         }
@@ -412,13 +349,14 @@ impl Rotator {
         let progress = match self.progress().await {
             Ok(progress) => progress?,
             Err(error) => {
-                tracing::warn!(%error, "it cannot be told how far the change of the root is");
-                return Some(LONGEST_RETRY);
+                let pause = look.dropping.failed();
+                tracing::warn!(%error, again_in_ms = pause.as_millis(), "it cannot be told how far the change of the root is");
+                return Some(pause);
             }
         };
         if !progress.is_done() {
             look.done_since = None;
-            return Some(FIRST_RETRY);
+            return Some(COUNTING);
         }
         let since = *look.done_since.get_or_insert_with(Instant::now);
         let left = SETTLES.saturating_sub(since.elapsed());
@@ -428,8 +366,9 @@ impl Rotator {
         match keys.complete().await {
             Ok(()) => None,
             Err(error) => {
-                tracing::warn!(%error, "the old root was not dropped");
-                Some(LONGEST_RETRY)
+                let pause = look.dropping.failed();
+                tracing::warn!(%error, again_in_ms = pause.as_millis(), "the old root was not dropped");
+                Some(pause)
             }
         }
     }

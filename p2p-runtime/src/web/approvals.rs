@@ -129,8 +129,7 @@ async fn deny(
 /// A node as the audit log tells of it: who it is, and what more was approved with it.
 fn told(node: &PendingNode) -> (String, String) {
     let addresses: Vec<_> = node.addresses.iter().map(ToString::to_string).collect();
-    let whom = format!("{} ({}), key sha256:{}", node.node_id, node.role, node.key);
-    (whom, format!("token {}, addresses {}", node.token, addresses.join(", ")))
+    (node.in_audit(), format!("token {}, addresses {}", node.token, addresses.join(", ")))
 }
 
 pub(super) async fn is_pending(

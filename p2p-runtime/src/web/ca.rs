@@ -298,9 +298,10 @@ fn unreadable(error: &impl std::fmt::Display) -> Refusal {
 
 fn refusal(error: &RotateError) -> Refusal {
     let (status, code) = match error {
-        RotateError::NoRootKey { .. } | RotateError::BegunElsewhere { .. } | RotateError::NotBegun => {
-            (StatusCode::CONFLICT, ErrorCode::INVALID_REQUEST)
-        }
+        RotateError::NotCoordinator { .. }
+        | RotateError::NoRootKey { .. }
+        | RotateError::BegunElsewhere { .. }
+        | RotateError::NotBegun => (StatusCode::CONFLICT, ErrorCode::INVALID_REQUEST),
         _ => (StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::INTERNAL),
     };
     Refusal(status, RpcError::new(code, error.to_string()))

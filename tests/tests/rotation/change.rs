@@ -169,9 +169,21 @@ async fn programs_outside_that_know_the_old_fingerprint_are_served_until_the_dro
 
 #[tokio::test(start_paused = true)]
 async fn who_cannot_finish_a_change_is_told_so_whether_or_not_one_is_under_way() {
-    let (_cluster, coordinator, workers) = Cluster::of(1).await;
+    let (_cluster, coordinator, mut workers) = Cluster::of(2).await;
+    // As long as it is away, the change is not completed.
+    workers.pop().unwrap().node.stop().await;
     let nothing = coordinator.finish_rotation().await.unwrap_err();
     assert!(matches!(nothing, RotateError::NotBegun), "{nothing}");
-    let refused = workers[0].finish_rotation().await.unwrap_err();
-    assert!(matches!(refused, RotateError::NoRootKey { .. }), "{refused}");
+    for is_under_way in [false, true] {
+        if is_under_way {
+            coordinator.rotate_root().await.unwrap();
+            misses(&coordinator, &["worker-2"]).await;
+            assert!(workers[0].ledger().roots().known().next().is_some(), "the worker has heard of it");
+        }
+        for refused in [workers[0].finish_rotation().await.unwrap_err(), workers[0].rotate_root().await.unwrap_err()] {
+            assert!(matches!(refused, RotateError::NotCoordinator { .. }), "{refused}");
+            let said = refused.to_string();
+            assert!(said.contains("worker-1 is a worker") && !said.contains("share"), "{said}");
+        }
+    }
 }

@@ -131,3 +131,62 @@ async fn who_was_given_the_root_key_changes_the_root_and_adds_coordinators_when_
     reaches(&joined, "worker-1").await;
     assert_eq!(joined.root_fingerprint(), two.root_fingerprint());
 }
+
+/// Where the root key stands in a coordinator's store.
+const ROOT_KEY: &str = "ca/root.key";
+
+/// Puts something else in its place. Gives what was there.
+fn replace_root_key(of: &Member, by: Vec<u8>) -> Vec<u8> {
+    let vault = StoreVault::new(of.store().clone());
+    let before = vault.get(ROOT_KEY).unwrap().unwrap().to_vec();
+    vault.update(vec![Change::Put(ROOT_KEY.to_owned(), by.into())]).unwrap();
+    before
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_holder_whose_root_key_is_damaged_follows_a_change_by_another_holders_authority() {
+    let (cluster, first, mut workers) = Cluster::of(2).await;
+    let two = second(&cluster, &first).await;
+    sees(&first, |members| members.alive().count() == 4).await;
+    first.share_root_key(two.id()).await.unwrap();
+    replace_root_key(&two, b"no key".to_vec());
+    // As long as it is away, the change is not completed.
+    let away = workers.pop().unwrap();
+    away.node.stop().await;
+    let before = first.root_fingerprint();
+    first.rotate_root().await.unwrap();
+    misses(&first, &["worker-2"]).await;
+    first.finish_rotation().await.unwrap();
+    changed(before, &[&first, &two, &workers[0]]).await;
+    assert!(two.issuer().unwrap().authority().is_some());
+    let joined = cluster.worker(Plan::worker(3), &two).await;
+    reaches(&joined, "worker-1").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_coordinator_that_is_given_the_root_key_or_hears_that_another_has_it_does_not_wait_for_the_end_of_its_pause() {
+    for is_given in [true, false] {
+        let log = Log::capture();
+        let (cluster, first, _workers) = Cluster::of(1).await;
+        let good = replace_root_key(&first, b"no key".to_vec());
+        let two = cluster.worker(Plan::second_coordinator(), &first).await;
+        sees(&first, |members| members.alive().count() == 3).await;
+        // What it says of its keys is told when something happens.
+        let happens = async |what: &'static str| {
+            let note = move |me: &mut NodeInfo| drop(me.metadata.insert("note".to_owned(), what.to_owned()));
+            first.members().update_me(note).await.unwrap();
+        };
+        happens("the key is damaged").await;
+        until("the pauses are long", || log.text().matches("not certified anew").count() >= 6).await;
+        assert!(two.issuer().unwrap().authority().is_none());
+        replace_root_key(&first, good);
+        if is_given {
+            first.share_root_key(two.id()).await.unwrap();
+        } else {
+            happens("the key is whole").await;
+        }
+        let now = tokio::time::Instant::now();
+        until("it has its authority", || two.issuer().unwrap().authority().is_some()).await;
+        assert!(now.elapsed() < Duration::from_secs(5), "{:?}", now.elapsed());
+    }
+}

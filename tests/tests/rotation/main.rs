@@ -18,7 +18,7 @@ use p2p_client::{
 };
 use p2p_runtime::{
     identity::{
-        IdentityError, IssuingCa, JoinError, NodeIdentity, NodeKey, NodeNames, Refused, RotateError, TokenOptions, Vault,
+        Change, IdentityError, IssuingCa, JoinError, NodeIdentity, NodeKey, NodeNames, Refused, RotateError, TokenOptions, Vault,
         rotation::Rotation,
     },
     node::{Enrolment, NodeError, StoreVault},

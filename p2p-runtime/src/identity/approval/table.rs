@@ -47,6 +47,13 @@ pub struct PendingNode {
     pub approved: Option<UnixMillis>,
 }
 
+impl PendingNode {
+    /// As the audit log names it.
+    pub(crate) fn in_audit(&self) -> String {
+        format!("{} ({}), key sha256:{}", self.node_id, self.role, self.key)
+    }
+}
+
 /// What was decided about a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "snake_case")]
@@ -317,11 +324,18 @@ impl Approvals {
         }
     }
 
-    /// Forgets the requests that came by tokens which let nobody in any more. Those that are decided are remembered. Gives how many there were.
-    pub(in crate::identity) fn drop_those_by(&mut self, is_void: impl Fn(TokenId) -> bool, now: UnixMillis) -> usize {
-        let before = self.0.len();
-        self.0.retain(|_, request| !request.is_open(now) || !is_void(request.token));
-        before - self.0.len()
+    /// Forgets the requests that came by tokens which let nobody in any more, also those that were approved and have not come. Others that are decided
+    /// are remembered. Gives those that are forgotten.
+    pub(in crate::identity) fn drop_those_by(&mut self, is_void: impl Fn(TokenId) -> bool, now: UnixMillis) -> Vec<PendingNode> {
+        let mut dropped = Vec::new();
+        self.0.retain(|_, request| {
+            let goes = request.is_open(now) && is_void(request.token);
+            if goes {
+                dropped.push(request.shown());
+            }
+            !goes
+        });
+        dropped
     }
 
     /// Forgets the request of this key, whose node came in otherwise.

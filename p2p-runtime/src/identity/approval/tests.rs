@@ -18,7 +18,7 @@ use crate::identity::{
     coordinators::{Desk, channel, desk, hello, is_noted, send_any, tokens},
     issuer::{ISSUING_CERT, ISSUING_KEY},
     join::{Issued, Joiner, Wait, Waiting},
-    tests::ledger,
+    tests::{AuditLines, ledger},
     token_table::millis,
 };
 
@@ -84,16 +84,21 @@ impl Desk {
         tokens(&*self.vault).get(token.id()).unwrap().uses_left
     }
 
-    /// The same coordinator, started again after the cluster's root was changed.
-    async fn after_a_change_of_the_root(self) -> Self {
+    /// Changes the cluster's root.
+    async fn changes_the_root(&self) {
         let me = self.identity.peer().node_id.clone();
-        let keys = RootKeys::new(self.vault.clone(), ledger(&self.identity, &self.vault), Arc::new(UnixMillis::now), me.clone());
+        let keys = RootKeys::new(self.vault.clone(), self.ledger.clone(), Arc::new(UnixMillis::now), me.clone());
         keys.begin(false).await.unwrap();
         let key = NodeKey::generate().unwrap();
         let cert = keys.issue_authority(me, key.public()).await.unwrap().unwrap();
         let put = |path: &str, content| Change::Put(path.into(), content);
         self.vault.update(vec![put(ISSUING_KEY, key.to_pkcs8()), put(ISSUING_CERT, cert.to_vec().into())]).unwrap();
         keys.complete().await.unwrap();
+    }
+
+    /// The same coordinator, started again after the cluster's root was changed.
+    async fn after_a_change_of_the_root(self) -> Self {
+        self.changes_the_root().await;
         self.restarted()
     }
 
@@ -377,7 +382,10 @@ async fn requests_by_tokens_of_an_old_root_go_with_those_and_their_nodes_are_tol
     desk.vault.full.store(false, SeqCst);
 
     // One of them has a use left; the other's only one was taken by the request.
-    assert_eq!(desk.issuer.void_outdated().await.unwrap(), Voided { tokens: 1, requests: 2 });
+    let mut requests = ["w", "v"].map(|name| desk.shown(name).unwrap()).to_vec();
+    requests.sort_by_key(|node| node.key);
+    let voided = Voided { tokens: 1, requests };
+    assert_eq!(desk.issuer.void_outdated().await.unwrap(), voided);
     assert_eq!(desk.issuer.void_outdated().await.unwrap(), Voided::default());
     let unknown = desk.approve("w").await.unwrap_err();
     assert!(matches!(&unknown, ApprovalError::Unknown { .. }), "{unknown}");
@@ -391,6 +399,55 @@ async fn requests_by_tokens_of_an_old_root_go_with_those_and_their_nodes_are_tol
     }
     desk.approve("young").await.unwrap();
     desk.comes(&young).await;
+}
+
+#[tokio::test]
+async fn the_audit_log_tells_of_each_request_that_goes_with_the_old_root_and_whether_it_was_approved() {
+    let desk = desk();
+    let token = desk.manual_token(2).await;
+    let old = [desk.worker(&token, "w", "10.0.0.9"), desk.worker(&token, "v", "10.0.0.8")];
+    for joiner in &old {
+        desk.waits(joiner).await;
+    }
+    desk.approve("w").await.unwrap();
+    let desk = desk.after_a_change_of_the_root().await;
+    let lines = AuditLines::capture();
+    desk.issuer.void_outdated().await.unwrap();
+    let told = lines.take();
+    assert_eq!(told.len(), 2, "{told:?}");
+    for (joiner, name, was) in [(&old[0], "w", "it was approved"), (&old[1], "v", "nothing was decided")] {
+        let whom = format!("whom=\"{name} (worker), key sha256:{}\"", key_of(joiner));
+        let line = told.iter().find(|line| line.contains(&whom)).unwrap_or_else(|| panic!("{whom} in {told:?}"));
+        assert!(
+            line.contains("what=\"drop the request to join\"") && line.contains(was) && line.contains(&token.id().to_string()),
+            "{line}"
+        );
+    }
+    desk.issuer.void_outdated().await.unwrap();
+    assert!(lines.take().is_empty(), "once");
+}
+
+#[tokio::test]
+async fn a_node_that_waits_is_named_where_it_is_refused_in_the_end_and_not_each_time_it_asks() {
+    let desk = desk();
+    let token = desk.manual_token(1).await;
+    let joiner = desk.worker(&token, "w", "10.0.0.9");
+    let reply = hello(&desk.issuer, &joiner, &channel()).await.unwrap();
+    send_any(&desk.issuer, joiner.prove(&channel(), &reply).unwrap(), &channel()).await.unwrap();
+    let asks = |channel| {
+        let wait = CertRequest::Wait(Wait { nonce: reply.nonce });
+        desk.issuer.answer(wait, channel, "10.0.0.9:40000".parse().unwrap())
+    };
+    desk.approve("w").await.unwrap();
+    let decided = asks(channel()).await;
+    assert!(matches!(&decided.outcome, Ok(CertReply::Waiting(told)) if told.decided));
+    assert_eq!(decided.node_id, None);
+    desk.changes_the_root().await;
+    let refused = asks(channel()).await;
+    assert_eq!(refused.outcome.unwrap_err(), Refused::Token(TokenRefused::OldRoot));
+    assert_eq!(refused.node_id, Some(id("w")));
+    let elsewhere = asks(ChannelBinding::from_bytes([8; 32])).await;
+    assert_eq!((elsewhere.node_id, elsewhere.outcome.unwrap_err()), (None, Refused::UnknownAttempt));
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,7 +5,6 @@ use std::time::Duration;
 use p2p_client::{
     protocol::NodeId,
     revocation::{KeyHash, Reason},
-    wire::tls::ChannelBinding,
 };
 use tokio::time::{Instant, sleep_until};
 
@@ -13,7 +12,7 @@ use super::{
     super::{
         approval::{self, ApprovalError, Approvals, JoinRequest, PendingNode},
         error::IdentityError,
-        join::{Applicant, CertReply, Refused, Wait, Waiting},
+        join::{Applicant, CertReply, Refused, Waiting},
         token_table::TokenRefused,
         vault::{Change, Vault, VaultError, json},
     },
@@ -77,27 +76,26 @@ impl Issuer {
         self.blocking(move |inner| inner.decide(decide)).await.unwrap_or_else(|lost| Err(lost.into()))
     }
 
-    /// Answers a node that waits on this connection: as soon as there is something to tell it, or after a while.
+    /// Answers a node that waits: as soon as there is something to tell it, or after a while.
     ///
     /// # Errors
-    /// Nobody waits there; or its token names a root that is not the cluster's any more. Such a node is told here: on another connection it would
+    /// Its token names a root that is not the cluster's any more. Such a node is told here: on another connection it would
     /// not believe this coordinator, and ask again and again.
-    pub(super) async fn wait(&self, wait: Wait, channel: &ChannelBinding) -> Result<CertReply, Refused> {
+    pub(super) async fn wait(&self, who: &Applicant) -> Result<CertReply, Refused> {
         let mut decided = self.0.decided.subscribe();
         let mut revoked = self.0.ledger.revocations().subscribe();
-        let Applicant { key, token } = lock(&self.0.desk).waiter(&wait.nonce, channel, (self.0.options.clock)())?;
         let end = Instant::now() + HOLD;
-        while self.0.still_waits(&key) {
+        while self.0.still_waits(&who.key) {
             tokio::select! {
                 changed = decided.changed() => if changed.is_err() { break },
                 () = revoked.next() => {}
                 () = sleep_until(end) => break,
             }
         }
-        if self.0.tokens.load().get(token).is_some_and(|token| self.0.is_outdated(token)) {
+        if self.0.tokens.load().get(who.token).is_some_and(|token| self.0.is_outdated(token)) {
             return Err(TokenRefused::OldRoot.into());
         }
-        Ok(self.0.on_hold(&key))
+        Ok(self.0.on_hold(&who.key))
     }
 }
 

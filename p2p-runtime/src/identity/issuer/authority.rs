@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use p2p_client::{
+    audit::{Line, Outcome},
     protocol::{NodeId, UnixMillis},
     revocation::KeyHash,
 };
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     super::{
-        approval::Approvals,
+        approval::{Approvals, PendingNode},
         ca::{IssuingCa, NODE_VALIDITY, NodeNames, is_signed_by},
         error::IdentityError,
         join::Refused,
@@ -35,12 +36,12 @@ pub struct Authority {
 }
 
 /// What was taken back, as it stands on a root that is not trusted any more.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Voided {
     /// How many open tokens.
     pub(crate) tokens: usize,
-    /// How many requests to join.
-    pub(crate) requests: usize,
+    /// Which requests to join.
+    pub(crate) requests: Vec<PendingNode>,
 }
 
 impl Inner {
@@ -158,8 +159,8 @@ impl Issuer {
         .unwrap_or_else(|lost| Err(lost.into()))
     }
 
-    /// Takes back all open tokens with the requests that wait for an operator, writes `more` with that, and gives how many there were: where they name a root that is not trusted any more, or the store turned out to be an
-    /// older copy.
+    /// Takes back all open tokens with the requests that wait for an operator, writes `more` with that, and gives how many tokens there were: where the
+    /// store turned out to be an older copy.
     ///
     /// # Errors
     /// The store fails; the tokens then still work.
@@ -171,12 +172,21 @@ impl Issuer {
     }
 
     /// Takes back the open tokens that name another root than the one that is trusted, with the requests that wait for an operator by such tokens:
-    /// whoever waits is told.
+    /// whoever waits is told, and so is the audit log of each.
     ///
     /// # Errors
     /// The store fails; then they still stand in the lists.
     pub(crate) async fn void_outdated(&self) -> Result<Voided, VaultError> {
-        self.blocking(Inner::void_outdated).await.flatten()
+        let voided = self.blocking(Inner::void_outdated).await.flatten()?;
+        for node in &voided.requests {
+            let was = if node.approved.is_some() { "it was approved" } else { "nothing was decided" };
+            Line::new("this node", "drop the request to join", Outcome::Done)
+                .whom(node.in_audit())
+                .from("here")
+                .reason(format_args!("token {} names a root that is not trusted any more; {was}", node.token))
+                .write();
+        }
+        Ok(voided)
     }
 
     /// Notes that a node has left for good, so that nobody waits for it.

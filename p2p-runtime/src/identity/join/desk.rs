@@ -61,8 +61,10 @@ pub struct Candidate {
 }
 
 /// A node that has proved itself, and waits for an operator.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Applicant {
+    /// Its name.
+    pub(crate) node_id: NodeId,
     /// Its key.
     pub(crate) key: KeyHash,
     /// The token by which it asks.
@@ -178,7 +180,7 @@ impl Desk {
         match self.waiters.get_mut(nonce) {
             Some(waiter) if waiter.channel == *channel && waiter.until > now => {
                 waiter.until = UnixMillis(now.0.saturating_add(PENDING_MS));
-                Ok(waiter.who)
+                Ok(waiter.who.clone())
             }
             _ => Err(Refused::UnknownAttempt),
         }
@@ -255,20 +257,21 @@ mod tests {
     #[test]
     fn who_waits_for_an_operator_asks_on_its_own_connection_only_and_at_least_once_a_minute() {
         let mut case = case();
-        let (nonce, who) = (Nonce([1; 32]), Applicant { key: KeyHash::new([2; 32]), token: case.token.id() });
-        case.desk.let_wait(nonce, case.channel.clone(), who, NOW);
-        assert_eq!(case.desk.waiter(&nonce, &case.channel, NOW), Ok(who));
+        let nonce = Nonce([1; 32]);
+        let who = Applicant { node_id: "w".parse().unwrap(), key: KeyHash::new([2; 32]), token: case.token.id() };
+        case.desk.let_wait(nonce, case.channel.clone(), who.clone(), NOW);
+        assert_eq!(case.desk.waiter(&nonce, &case.channel, NOW).as_ref(), Ok(&who));
         let elsewhere = ChannelBinding::from_bytes([6; 32]);
         assert_eq!(case.desk.waiter(&nonce, &elsewhere, NOW), Err(Refused::UnknownAttempt));
         assert_eq!(case.desk.waiter(&Nonce([3; 32]), &case.channel, NOW), Err(Refused::UnknownAttempt));
         let soon = UnixMillis(NOW.0 + PENDING_MS - 1);
-        assert_eq!(case.desk.waiter(&nonce, &case.channel, soon), Ok(who));
+        assert_eq!(case.desk.waiter(&nonce, &case.channel, soon).as_ref(), Ok(&who));
         let late = UnixMillis(soon.0 + PENDING_MS);
         assert_eq!(case.desk.waiter(&nonce, &case.channel, late), Err(Refused::UnknownAttempt));
         for n in 0..2 * MAX_PENDING as u64 {
             let mut nonce = Nonce([9; 32]);
             nonce.0[..8].copy_from_slice(&n.to_be_bytes());
-            case.desk.let_wait(nonce, case.channel.clone(), who, soon);
+            case.desk.let_wait(nonce, case.channel.clone(), who.clone(), soon);
         }
         assert_eq!(case.desk.waiters.len(), MAX_PENDING);
     }

@@ -40,6 +40,7 @@ struct Inner {
     roots: Roots,
     clock: Clock,
     kept: RwLock<BTreeMap<StatementId, SignedStatement>>,
+    stranded: RwLock<settling::Stranded>,
     /// Held from the look at what is there through the durable write to its taking effect.
     writing: Mutex<()>,
 }
@@ -134,7 +135,15 @@ impl Ledger {
         set.extend(statements);
         material.revocations().replace(set);
         let roots = Roots::load(vault.clone(), material.clone())?;
-        Ok(Self(Arc::new(Inner { vault, material, roots, clock, kept: RwLock::new(kept), writing: Mutex::default() })))
+        Ok(Self(Arc::new(Inner {
+            vault,
+            material,
+            roots,
+            clock,
+            kept: RwLock::new(kept),
+            stranded: RwLock::default(),
+            writing: Mutex::default(),
+        })))
     }
 
     /// What is known of the cluster's roots, by whose certificates statements are believed.
@@ -147,9 +156,11 @@ impl Ledger {
         self.0.material.revocations()
     }
 
-    /// What this ledger is compared with others by.
+    /// What this ledger is compared with others by: what it would [hand out](Self::ids).
     pub fn digest(&self) -> Digest {
-        self.revocations().set().digest()
+        let set = self.revocations().set();
+        let stranded = self.0.stranded();
+        stranded.ids().filter(|id| set.contains(id)).fold(set.digest(), Digest::without)
     }
 
     /// Revokes, in the name of this coordinator. What is revoked already changes nothing. It is durable when this returns, in force on this
@@ -187,15 +198,16 @@ impl Ledger {
         self.0.stands_on(key)
     }
 
-    /// Those of these statements that are here.
+    /// Those of these statements that are [handed out](Self::ids).
     pub fn get<'a>(&self, ids: impl IntoIterator<Item = &'a StatementId>) -> Vec<SignedStatement> {
-        let kept = self.0.kept.read().unwrap_or_else(PoisonError::into_inner);
-        ids.into_iter().filter_map(|id| kept.get(id).cloned()).collect()
+        let (kept, stranded) = (self.0.kept.read().unwrap_or_else(PoisonError::into_inner), self.0.stranded());
+        ids.into_iter().filter(|id| !stranded.contains(id)).filter_map(|id| kept.get(id).cloned()).collect()
     }
 
-    /// The ids of all statements that are here, in order.
+    /// The ids of the statements that are handed out to other nodes, in order: all but those that nobody else would believe since the root was changed.
     pub fn ids(&self) -> Vec<StatementId> {
-        self.revocations().set().iter().map(|(id, _)| *id).collect()
+        let stranded = self.0.stranded();
+        self.revocations().set().iter().map(|(id, _)| *id).filter(|id| !stranded.contains(id)).collect()
     }
 
     /// Makes the statement that lets a revoked node in again, to be written together with its certificate.
@@ -245,11 +257,18 @@ impl Inner {
     }
 
     fn prepare(&self, subject: Subject, reason: &Reason) -> Result<Prepared, RevokeError> {
+        self.prepare_at(self.next_date(), subject, reason)
+    }
+
+    /// Now, and later than all that is known, whatever the clock says: what is said now is said in the knowledge of them.
+    fn next_date(&self) -> UnixMillis {
+        let after = self.material.revocations().set().latest().map_or(0, |latest| latest.0.saturating_add(1));
+        UnixMillis((self.clock)().0.max(after))
+    }
+
+    fn prepare_at(&self, at: UnixMillis, subject: Subject, reason: &Reason) -> Result<Prepared, RevokeError> {
         let by = self.author()?;
         self.refuse_own(&subject, &by)?;
-        // Later than all that is known, whatever the clock says: what is said now is said in the knowledge of them.
-        let after = self.material.revocations().set().latest().map_or(0, |latest| latest.0 + 1);
-        let at = UnixMillis((self.clock)().0.max(after));
         let statement = Statement { subject, at, by, reason: reason.clone() };
         let signed = SignedStatement::sign(&statement, &self.attestor())?;
         // What others would not believe is not said: a certificate may not have begun yet, or have ended.
@@ -292,7 +311,7 @@ impl Inner {
     fn accept(&self, statements: Vec<SignedStatement>) -> Result<Accepted, RevokeError> {
         let _writing = self.lock();
         let (set, now, attestor) = (self.material.revocations().set(), (self.clock)(), self.attestor());
-        let (mut accepted, mut room) = (Accepted::default(), set.room());
+        let (mut accepted, mut room) = (Accepted::default(), self.room_for(statements.len(), &set));
         let mut fresh = Vec::new();
         for signed in statements {
             if set.contains(&signed.id()) {
@@ -382,7 +401,8 @@ impl Inner {
 /// The line of the audit log that tells of a statement, which came from there.
 pub(crate) fn revoked_line(statement: &Statement, from: &str) -> Line {
     let author = format_args!("node {} (coordinator)", statement.by.node_id);
-    Line::new(author, "revoke", Outcome::Done).whom(&statement.subject).from(from).reason(statement.reason.as_str())
+    let what = if let Subject::Readmission { .. } = statement.subject { "readmit" } else { "revoke" };
+    Line::new(author, what, Outcome::Done).whom(&statement.subject).from(from).reason(statement.reason.as_str())
 }
 
 fn path(id: &StatementId) -> String {

@@ -38,6 +38,14 @@ pub struct RootKeys {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RotateError {
+    /// Only coordinators do that.
+    #[error(
+        "{me} is a worker, and only coordinators change the cluster's root; run the command on one that holds the root key: `p2p ca show` says which do"
+    )]
+    NotCoordinator {
+        /// This node.
+        me: NodeId,
+    },
     /// The key is elsewhere.
     #[error(
         "this node does not hold the root key; `p2p ca show` says which nodes do: run the command there, or `p2p ca share {me}` there and \
@@ -46,6 +54,17 @@ pub enum RotateError {
     NoRootKey {
         /// This node.
         me: NodeId,
+    },
+    /// It is here, and cannot be read.
+    #[error(
+        "a root key in this node's store is damaged; see whether the store is whole: `p2p store verify`; where another node holds the key \
+         (`p2p ca show`), `p2p ca share {me}` there gives it to this node anew"
+    )]
+    DamagedRootKey {
+        /// This node.
+        me: NodeId,
+        /// What is wrong with it.
+        source: KeyError,
     },
     /// Another coordinator has begun it.
     #[error(
@@ -115,18 +134,34 @@ impl RootKeys {
         self.ledger.roots()
     }
 
-    fn key_at(&self, path: &str) -> Result<Option<NodeKey>, RotateError> {
-        Ok(self.vault.get(path)?.map(|der| NodeKey::from_pkcs8(&der)).transpose()?)
-    }
-
-    /// This root with its key, if the key is here.
+    /// This root with its key, if the key is here. One that cannot be read does not stand in the way of the other.
+    ///
+    /// # Errors
+    /// The store fails; or a key that may be this root's cannot be read.
     fn holds(&self, root: &TrustedRoot) -> Result<Option<RootCa>, RotateError> {
+        let mut damaged = None;
         for path in [ROOT_KEY, NEXT_ROOT_KEY] {
-            if let Some(key) = self.key_at(path)?.filter(|key| KeyHash::from(key.public().thumbprint()) == key_of(root)) {
-                return Ok(Some(RootCa::from_parts(key, root.clone())?));
+            let Some(der) = self.vault.get(path)? else { continue };
+            match NodeKey::from_pkcs8(&der) {
+                Ok(key) if KeyHash::from(key.public().thumbprint()) == key_of(root) => {
+                    return Ok(Some(RootCa::from_parts(key, root.clone())?));
+                }
+                Ok(_) => {}
+                Err(source) => damaged = Some(RotateError::DamagedRootKey { me: self.me.clone(), source }),
             }
         }
-        Ok(None)
+        damaged.map_or(Ok(None), Err)
+    }
+
+    /// The same, where others can be asked that hold it: to them a key that cannot be read is none.
+    fn holds_readable(&self, root: &TrustedRoot) -> Result<Option<RootCa>, RotateError> {
+        match self.holds(root) {
+            Err(error @ RotateError::DamagedRootKey { .. }) => {
+                tracing::error!(%error, "this node goes on without it");
+                Ok(None)
+            }
+            held => held,
+        }
     }
 
     /// Whether the key of this root is here.
@@ -209,13 +244,16 @@ impl RootKeys {
         let (Some(next), Some(announcement)) = (known.next(), known.announcement()) else { return Err(RotateError::NotBegun) };
         let new = self.holds(next)?.ok_or_else(|| self.begun_elsewhere())?;
         let from = key_of(known.current());
-        let completion = SignedCompletion::make(&new, announcement, from, self.ledger.ids(), self.occasion(0))?;
+        // All that is in force here, also what was not to be handed out any more: by this word it is believed again.
+        let revocations = self.ledger.revocations().set().iter().map(|(id, _)| *id).collect();
+        let completion = SignedCompletion::make(&new, announcement, from, revocations, self.occasion(0))?;
         let told = Told { completed: Some((announcement.clone(), completion)), announced: None };
         self.roots().learn_with(&told, Vec::new())?;
         Ok(())
     }
 
-    /// Makes a coordinator's issuing authority, under the root under which certificates are to be made; `None` where that root's key is not here.
+    /// Makes a coordinator's issuing authority, under the root under which certificates are to be made; `None` where that root's key is not here, or cannot
+    /// be read: others may hold it.
     /// Whose it is, is durable when this returns: it is revoked with its coordinator.
     ///
     /// # Errors
@@ -227,7 +265,7 @@ impl RootKeys {
     ) -> Result<Option<CertificateDer<'static>>, RotateError> {
         self.blocking(move |this| {
             let known = this.roots().known();
-            let Some(root) = this.holds(known.wanted())? else { return Ok(None) };
+            let Some(root) = this.holds_readable(known.wanted())? else { return Ok(None) };
             let now = UnixTime::since_unix_epoch(Duration::from_millis((this.clock)().0));
             let certificate = root.issue_authority(&coordinator, &key, now)?;
             let (key, root) = (key.thumbprint().into(), key_of(root.root()));
@@ -247,11 +285,15 @@ impl RootKeys {
     pub(crate) async fn to_share(&self) -> Result<Vec<Zeroizing<Vec<u8>>>, RotateError> {
         self.blocking(|this| {
             let known = this.roots().known();
-            let mut keys = Vec::new();
+            let (mut keys, mut missing) = (Vec::new(), RotateError::NoRootKey { me: this.me.clone() });
             for root in known.trusted() {
-                keys.extend(this.holds(root)?.map(|ca| ca.key().to_pkcs8()));
+                match this.holds(root) {
+                    Ok(held) => keys.extend(held.map(|ca| ca.key().to_pkcs8())),
+                    Err(error @ RotateError::DamagedRootKey { .. }) => missing = error,
+                    Err(error) => return Err(error),
+                }
             }
-            if keys.is_empty() { Err(RotateError::NoRootKey { me: this.me.clone() }) } else { Ok(keys) }
+            if keys.is_empty() { Err(missing) } else { Ok(keys) }
         })
         .await
     }

@@ -14,7 +14,7 @@ use super::{
         ca::{IssuingCa, NodeNames, RootCa},
         issuer::{ISSUING_CERT, ISSUING_KEY, NEXT_ROOT_KEY, ROOT_KEY},
         revocation::{Ledger, SignedStatement},
-        tests::{cluster, issuing_under, ledger, worker},
+        tests::{AuditLines, cluster, issuing_under, ledger, worker},
         vault::{Change, tests::MemoryVault},
         *,
     },
@@ -492,6 +492,14 @@ async fn a_damaged_root_key_keeps_no_coordinator_from_following_its_cluster() {
         d.hears(&c).await;
         d.keys().take_over(c.keys().to_share().await.unwrap()).await.unwrap();
         d.vault.update(damaged.iter().map(|path| Change::Put((*path).into(), b"no key".to_vec().into())).collect()).unwrap();
+    }
+    for ((d, _), holds_next) in [(&none_good, false), (&one_good, true)] {
+        let (me, key) = (d.identity.peer().node_id.clone(), NodeKey::generate().unwrap());
+        let given = d.keys().issue_authority(me, key.public()).await.unwrap();
+        assert_eq!(given.is_some(), holds_next, "who has no good key asks another coordinator");
+        let damaged = d.keys().is_held(&d.roots().current()).unwrap_err();
+        assert!(damaged.to_string().contains("`p2p ca share c-2` there"), "{damaged}");
+        assert_eq!(d.keys().to_share().await.is_ok(), holds_next, "the good one is given to others");
     }
     c.keys().complete().await.unwrap();
     for ((d, _), is_held) in [(none_good, false), (one_good, true)] {

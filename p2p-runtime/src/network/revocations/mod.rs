@@ -115,6 +115,7 @@ impl Courier {
         mut changes: Changes,
     ) {
         self.expel();
+        self.ledger.set_aside().await;
         let mut roots = self.ledger.roots().subscribe();
         let mut round = Instant::now() + FIRST_ROUND;
         loop {
@@ -125,7 +126,7 @@ impl Courier {
                 },
                 () = changes.next() => self.changed(),
                 // The sender lives as long as the ledger, which lives as long as this.
-                _ = roots.changed() => self.roots_changed(),
+                _ = roots.changed() => self.roots_changed().await,
                 event = events.next() => match event {
                     Some(MemberEvent::Joined(info) | MemberEvent::Recovered(info)) => self.greet(&info.node_id),
                     Some(_) => {}

@@ -29,8 +29,9 @@ pub(super) fn standing(ledger: &Ledger) -> Standing {
 
 impl Courier {
     /// Whatever was begun or completed here and not heard from others is told to all.
-    pub(super) fn roots_changed(&mut self) {
+    pub(super) async fn roots_changed(&mut self) {
         self.tell_roots(TOLD_AT_ONCE);
+        self.ledger.set_aside().await;
     }
 
     fn tell_roots(&mut self, how_many: usize) {
@@ -58,6 +59,7 @@ impl Courier {
         match self.ledger.roots().learn(told).await {
             Ok(true) => {
                 self.tell_roots(TOLD_ON);
+                self.ledger.set_aside().await;
                 // What the other has revoked may be believed only now.
                 self.compare(Audience::Node(from.clone()));
             }

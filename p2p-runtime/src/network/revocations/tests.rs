@@ -32,8 +32,8 @@ use super::{
 };
 use crate::{
     identity::{
-        NodeIdentity,
-        tests::{cluster, worker},
+        NodeIdentity, RootKeys,
+        tests::{cluster, coordinator as another_coordinator, ledger, worker},
     },
     node::StoreVault,
     storage::{Password, Store},
@@ -221,4 +221,25 @@ async fn made_up_ids_are_asked_for_by_no_more_than_there_can_be_statements_and_l
     courier.round().await;
     courier.pull(&liar, vec![true_one]);
     assert!(courier.asked.contains_key(&true_one));
+}
+
+#[tokio::test]
+async fn who_hears_that_the_root_was_changed_hands_out_nothing_from_then_on_that_nobody_else_would_believe() {
+    let (first, vault) = cluster();
+    let here = ledger(&first, &vault);
+    let unheard = Hub::default().start(0, another_coordinator(&vault, "another"));
+    unheard.ledger.revoke(vec![Subject::Node { node_id: "lost".parse().unwrap() }], Reason::default()).await.unwrap();
+    let old = unheard.ledger.get(&unheard.ledger.ids());
+    let part = Hub::default().start(0, worker(&vault, "w"));
+    part.ledger.accept(old.clone()).await.unwrap();
+    let keys = RootKeys::new(vault, here.clone(), Arc::new(UnixMillis::now), first.peer().node_id.clone());
+    keys.begin(false).await.unwrap();
+    keys.complete().await.unwrap();
+    let (mut courier, _) = Courier::new(part.ledger.clone(), part.membership.clone(), Arc::new(Silent), Box::new(|| ()));
+    assert_ne!(part.ledger.digest(), here.digest(), "the control");
+    courier.take_roots(&first.peer().node_id, here.roots().known().told(), false).await;
+    assert_eq!(here.accept(old.clone()).await.unwrap().refused.len(), 1, "the first coordinator would take it for a forgery");
+    assert_eq!(part.ledger.digest(), here.digest());
+    assert!(part.ledger.get(&[old[0].id()]).is_empty());
+    assert!(part.ledger.revocations().set().contains(&old[0].id()), "it stays in force");
 }

@@ -1,32 +1,61 @@
-//! After a change of the root: what was signed under the old one, and is not named by the completion, is believed by those alone who had it before.
-//! Coordinators say it again, under the new root; then the old statement goes, so that all come to have the same.
+//! After a change of the root: what was signed under the old one, and is not named by the completion, is believed by those alone who had it before. It is
+//! stranded: it stays in force here, and is not handed out. Coordinators say it again, under the new root; then the old statements go, so that all come
+//! to have the same.
 
 use std::{
-    collections::{BTreeMap, HashSet},
-    sync::PoisonError,
+    collections::{BTreeSet, HashMap, HashSet},
+    sync::{PoisonError, RwLockReadGuard},
 };
 
 use p2p_client::{
     audit::{Line, Outcome},
-    revocation::{RevocationSet, Statement, StatementId, Subject},
+    protocol::{NodeId, UnixMillis},
+    revocation::{MAX_STATEMENTS, Reason, RevocationSet, Room, Statement, StatementId, Subject},
 };
 
 use super::{Change, Inner, Ledger, Prepared, RevokeError, path, revoked_line};
+
+/// The statements that nobody else would believe, as was last looked.
+#[derive(Default)]
+pub(super) struct Stranded {
+    ids: BTreeSet<StatementId>,
+    /// What was known of the roots then.
+    by: Option<StatementId>,
+}
+
+impl Stranded {
+    pub(super) fn ids(&self) -> impl Iterator<Item = &StatementId> {
+        self.ids.iter()
+    }
+
+    pub(super) fn contains(&self, id: &StatementId) -> bool {
+        self.ids.contains(id)
+    }
+}
 
 /// What became of the statements that nobody else would believe.
 #[derive(Default)]
 struct Settled {
     /// Those that were said again.
     again: Vec<Statement>,
-    /// How many were forgotten, as somebody has said them again.
+    /// How many were forgotten, as what others believe comes to the same without them.
     forgotten: usize,
     /// How many are left.
     left: usize,
 }
 
+/// What has to be said about one node, key or token, so that the others come to the same without the stranded statements about it.
+struct Owed {
+    stranded: Vec<StatementId>,
+    /// When the last of these was made.
+    latest: UnixMillis,
+    /// First what takes back, then what lets in. Nothing, where the others have come to the same.
+    says: Vec<Subject>,
+}
+
 impl Ledger {
-    /// Says again, on a coordinator, what is in force by statements that nobody else would believe any more; and forgets those of them that somebody
-    /// has said again. Gives how many are left.
+    /// Says again, on a coordinator, what is in force by statements that nobody else would believe any more; and forgets those of them without which
+    /// the others' words come to the same. Gives how many are left.
     ///
     /// # Errors
     /// [`RevokeError`]; then nothing has changed.
@@ -39,36 +68,55 @@ impl Ledger {
             Line::new("this node", "forget what was revoked under an old root", Outcome::Done)
                 .whom(format_args!("{} revocations", settled.forgotten))
                 .from("here")
-                .reason("they were said again under the cluster's root")
+                .reason("what is said under the cluster's root comes to the same")
                 .write();
         }
         Ok(settled.left)
     }
+
+    /// Finds, where the root has changed since that was last done, the statements that nobody else would believe any more. From then on they are not handed
+    /// out: whoever got them would take this node for a forger.
+    pub(crate) async fn set_aside(&self) {
+        let known = self.roots().known();
+        if known.completed().is_none() || self.0.stranded().by == Some(known.id()) {
+            return;
+        }
+        let done = self.blocking(|inner| {
+            let _writing = inner.lock();
+            inner.find_stranded(&inner.material.revocations().set());
+        });
+        if let Err(error) = done.await {
+            tracing::warn!(%error, "it was not looked which revocations nobody else would believe");
+        }
+    }
 }
 
 impl Inner {
+    pub(super) fn stranded(&self) -> RwLockReadGuard<'_, Stranded> {
+        self.stranded.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn settle(&self) -> Result<Settled, RevokeError> {
         let _writing = self.lock();
         let set = self.material.revocations().set();
-        let stranded = self.stranded(&set);
-        if stranded.is_empty() {
-            return Ok(Settled::default());
+        let (mut again, mut over, mut left) = (Vec::new(), HashSet::new(), 0);
+        let reasons = Reasons::of(&set);
+        let at = self.author().ok().map(|_| self.next_date());
+        for owed in owed(&set, &self.find_stranded(&set)) {
+            let said =
+                if owed.says.is_empty() { Some(Vec::new()) } else { at.and_then(|at| self.say_again(&owed, at, &reasons)) };
+            match said {
+                Some(said) => {
+                    again.extend(said);
+                    over.extend(owed.stranded);
+                }
+                None => left += owed.stranded.len(),
+            }
         }
-        let mut said: HashSet<&Subject> =
-            set.iter().filter(|(id, _)| !stranded.contains_key(id)).map(|(_, statement)| &statement.subject).collect();
-        let unsaid = stranded.values().filter(|statement| !said.contains(&statement.subject));
-        let again = match self.author() {
-            Ok(_) => self.again(unsaid.copied().filter(|statement| is_in_force(&set, &statement.subject))),
-            Err(_) => Vec::new(),
-        };
-        // No room is asked for: each of these takes the place of at least one that goes by the same write, also where the set is full.
-        said.extend(again.iter().map(|prepared| &prepared.statement.subject));
-        let over: HashSet<StatementId> =
-            stranded.iter().filter(|(_, statement)| said.contains(&statement.subject)).map(|(id, _)| *id).collect();
-        let left = stranded.len() - over.len();
         if over.is_empty() {
             return Ok(Settled { left, ..Settled::default() });
         }
+        // No room is asked for: what is said takes the place of what goes by the same write, also where the set is full.
         let mut changes = again.iter().map(Prepared::change).collect::<Result<Vec<_>, _>>()?;
         changes.extend(over.iter().map(|id| Change::Remove(path(id))));
         self.vault.update(changes)?;
@@ -83,39 +131,117 @@ impl Inner {
         next.extend(again.iter().cloned());
         next.forget(&forgotten);
         self.material.revocations().replace(next);
+        self.stranded.write().unwrap_or_else(PoisonError::into_inner).ids.retain(|id| !forgotten.contains(id));
         let again = again.into_iter().map(|(_, statement)| statement).collect();
         Ok(Settled { again, forgotten: forgotten.len(), left })
     }
 
-    /// The statements that would not be believed if they came now.
-    fn stranded<'a>(&self, set: &'a RevocationSet) -> BTreeMap<StatementId, &'a Statement> {
+    /// The statements that would not be believed if they came now. It is looked once for each state of the roots: what comes later was believed.
+    fn find_stranded(&self, set: &RevocationSet) -> BTreeSet<StatementId> {
+        let by = self.roots.known().id();
+        if self.stranded().by != Some(by) {
+            // Without the lock, which all that is handed out waits for.
+            let found = Stranded { ids: self.not_believed(set), by: Some(by) };
+            *self.stranded.write().unwrap_or_else(PoisonError::into_inner) = found;
+        }
+        self.stranded().ids().filter(|id| set.contains(id)).copied().collect()
+    }
+
+    fn not_believed(&self, set: &RevocationSet) -> BTreeSet<StatementId> {
         let (attestor, now) = (self.attestor(), (self.clock)());
         let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
         let is_believed = |id: &StatementId| {
             self.roots.endorses(id)
                 || kept.get(id).is_none_or(|signed| !signed.verify(&attestor, now).is_err_and(|refused| refused.is_forged()))
         };
-        set.iter().filter(|(id, _)| !is_believed(id)).map(|(id, said)| (*id, &**said)).collect()
+        set.iter().map(|(id, _)| *id).filter(|id| !is_believed(id)).collect()
     }
 
-    /// The same, said by this node. What it may not say, or nobody would believe of it, is left to others.
-    fn again<'a>(&self, said: impl Iterator<Item = &'a Statement>) -> Vec<Prepared> {
-        let mut subjects: HashSet<&Subject> = HashSet::new();
-        let mut again = Vec::new();
-        for statement in said.filter(|statement| subjects.insert(&statement.subject)) {
-            match self.prepare(statement.subject.clone(), &statement.reason) {
-                Ok(prepared) => again.push(prepared),
-                Err(error) => tracing::debug!(subject = %statement.subject, %error, "a revocation is not said again here"),
-            }
+    /// The same, said by this node: all or nothing, as a revocation without the readmission that followed it would end that. What this node may not say, or
+    /// nobody would believe of it, is left to others.
+    fn say_again(&self, owed: &Owed, at: UnixMillis, reasons: &Reasons<'_>) -> Option<Vec<Prepared>> {
+        let prepare = |subject: &Subject| {
+            let is_later = matches!(subject, Subject::Readmission { .. });
+            self.prepare_at(UnixMillis(at.0.saturating_add(u64::from(is_later))), subject.clone(), &reasons.last(subject))
+        };
+        let said: Result<Vec<_>, _> = owed.says.iter().map(prepare).collect();
+        said.inspect_err(|error| tracing::debug!(%error, "a revocation is not said again here")).ok()
+    }
+
+    /// The room for so many more statements. What is said again by others takes the place of the stranded statement here, which goes when this node settles,
+    /// also where the set is full.
+    pub(super) fn room_for<'a>(&self, more: usize, set: &'a RevocationSet) -> Room<'a> {
+        let stranded = self.stranded();
+        if stranded.ids.is_empty() || set.len() + more <= MAX_STATEMENTS {
+            return set.room();
         }
-        again
+        let places = owed(set, &stranded.ids)
+            .into_iter()
+            .flat_map(|owed| owed.says.into_iter().map(move |subject| (subject, owed.latest)));
+        set.room().with_places(places.collect())
     }
 }
 
-/// A revocation that a readmission has ended is not said again: dated now, it would end the readmission.
-fn is_in_force(set: &RevocationSet, subject: &Subject) -> bool {
+/// What is owed for these statements of a set.
+fn owed(set: &RevocationSet, stranded: &BTreeSet<StatementId>) -> Vec<Owed> {
+    if stranded.is_empty() {
+        return Vec::new();
+    }
+    let mut rest = RevocationSet::clone(set);
+    rest.forget(&stranded.iter().copied().collect::<Vec<_>>());
+    let said: HashSet<&Subject> = rest.iter().map(|(_, statement)| &statement.subject).collect();
+    let mut all: HashMap<Subject, Owed> = HashMap::new();
+    for (id, statement) in set.iter().filter(|(id, _)| stranded.contains(id)) {
+        let owed = all.entry(whom(&statement.subject)).or_insert_with_key(|about| Owed {
+            stranded: Vec::new(),
+            latest: UnixMillis(0),
+            says: match about {
+                Subject::Node { node_id } => owed_of_node(node_id, set, &rest),
+                about if said.contains(about) => Vec::new(),
+                about => vec![about.clone()],
+            },
+        });
+        owed.stranded.push(*id);
+        owed.latest = owed.latest.max(statement.at);
+    }
+    all.into_values().collect()
+}
+
+/// What a statement is about: a readmission is about its node.
+fn whom(subject: &Subject) -> Subject {
     match subject {
-        Subject::Readmission { node_id, key } => set.readmitted().any(|(readmitted, by)| readmitted == node_id && by == key),
-        other => set.is_subject_revoked(other),
+        Subject::Readmission { node_id, .. } => Subject::Node { node_id: node_id.clone() },
+        other => other.clone(),
+    }
+}
+
+/// What has to be said for a node to stand as it stands by `set`, where the others have `rest`. A revocation that is said now ends all readmissions, so
+/// that these are said after it.
+fn owed_of_node(node_id: &NodeId, set: &RevocationSet, rest: &RevocationSet) -> Vec<Subject> {
+    let readmission = |key| Subject::Readmission { node_id: node_id.clone(), key };
+    let Some(here) = set.keys_let_in(node_id) else { return Vec::new() };
+    match rest.keys_let_in(node_id) {
+        Some(there) if there.is_subset(here) => here.difference(there).copied().map(readmission).collect(),
+        _ => std::iter::once(Subject::Node { node_id: node_id.clone() }).chain(here.iter().copied().map(readmission)).collect(),
+    }
+}
+
+/// Why each was said, as it was said last.
+struct Reasons<'a>(HashMap<&'a Subject, &'a Statement>);
+
+impl<'a> Reasons<'a> {
+    fn of(set: &'a RevocationSet) -> Self {
+        let mut last: HashMap<&Subject, &Statement> = HashMap::new();
+        for (_, statement) in set.iter() {
+            let known = last.entry(&statement.subject).or_insert(statement);
+            if known.at < statement.at {
+                *known = statement;
+            }
+        }
+        Self(last)
+    }
+
+    fn last(&self, subject: &Subject) -> Reason {
+        self.0.get(subject).map(|statement| statement.reason.clone()).unwrap_or_default()
     }
 }
