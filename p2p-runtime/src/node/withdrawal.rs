@@ -7,7 +7,7 @@ use p2p_client::{
     revocation::{KeyHash, Reason, Statement, Subject},
 };
 
-use super::rotation::{ISSUING_KEY, Rotator};
+use super::rotation::{HELD_ROOTS, ISSUING_KEY, Rotator};
 use crate::{
     identity::{RevokeError, rotation::GrantedAuthority},
     network::Membership,
@@ -23,7 +23,7 @@ pub(crate) enum IssuedBefore {
 }
 
 /// What came of taking a node back.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct RevokedNode {
     /// What was said; nothing where all of it was said before.
     pub made: Vec<Statement>,
@@ -31,6 +31,12 @@ pub struct RevokedNode {
     pub is_known: bool,
     /// The nodes that were last seen with a certificate which this coordinator has issued. No node speaks with them any more: they join again.
     pub stranded: BTreeSet<NodeId>,
+    /// The nodes that may outlive what was revoked: while they stood on it, they got a certificate or an authority of this coordinator. Whoever had the revoked
+    /// keys may have made them, or they are honest: nobody revokes them but an operator who knows. Other coordinators name those in their own records.
+    pub descended: BTreeSet<NodeId>,
+    /// Whether the coordinator that was taken back has said that it holds the root key. Then whoever has its store makes authorities of any name, and only a
+    /// new root ends that ([`rotate_root`](super::Node::rotate_root)).
+    pub held_root_key: bool,
     /// The authorities that were left in force, as it was asked for, or as this node's own certificate stands on them.
     pub kept: BTreeSet<KeyHash>,
 }
@@ -42,6 +48,12 @@ pub enum RevokeNodeError {
     /// What it was given cannot be read.
     #[error("it cannot be told what the node was given: {0}")]
     Records(String),
+    /// It was said; what follows from it cannot be read.
+    #[error(
+        "it is revoked, but who got a certificate or an authority here by it cannot be told: {0}; see whether the store is whole (`p2p store verify`), and run \
+         the command again: it names them"
+    )]
+    Descendants(String),
     /// It was not said.
     #[error(transparent)]
     Revoke(#[from] RevokeError),
@@ -73,12 +85,64 @@ impl Rotator {
         let mut stranded = parts.ledger.roots().standing_on(&authorities);
         stranded.remove(&node_id);
         let is_known = issued.is_some() || is_member;
+        let held_root_key = self.said_to_hold_a_root(&node_id);
         let mut subjects = vec![Subject::Node { node_id }];
         // Its key, too: another coordinator may be renewing its certificate at this moment.
         subjects.extend(issued.map(|issued| Subject::Key { key: issued.key.into() }));
-        subjects.extend(authorities.into_iter().map(|key| Subject::Key { key }));
+        subjects.extend(authorities.iter().map(|key| Subject::Key { key: *key }));
         let made = parts.ledger.revoke(subjects, reason).await?;
-        Ok(RevokedNode { made, is_known, stranded, kept })
+        // Not before: what others got meanwhile is found, too.
+        let descended = self.descendants(authorities).await.map_err(RevokeNodeError::Descendants)?;
+        Ok(RevokedNode { made, is_known, stranded, descended, held_root_key, kept })
+    }
+
+    /// Takes a key back, and with it all that it has signed.
+    pub(crate) async fn revoke_key(&self, key: KeyHash, reason: Reason) -> Result<RevokedNode, RevokeNodeError> {
+        let parts = self.parts();
+        let owner = self.owner_of(&key).await?;
+        let held_root_key = owner.is_some_and(|owner| self.said_to_hold_a_root(&owner));
+        let made = parts.ledger.revoke(vec![Subject::Key { key }], reason).await?;
+        let descended = self.descendants([key]).await.map_err(RevokeNodeError::Descendants)?;
+        Ok(RevokedNode { made, is_known: true, descended, held_root_key, ..RevokedNode::default() })
+    }
+
+    /// Whether this coordinator has ever said that it holds the key of a root that is trusted, whether it is alive or not.
+    fn said_to_hold_a_root(&self, node_id: &NodeId) -> bool {
+        let parts = self.parts();
+        let Some(info) = parts.cx.membership().and_then(|membership| membership.members().get(node_id).cloned()) else {
+            return false;
+        };
+        let known = parts.ledger.roots().known();
+        let is_trusted = |held: &str| known.trusted().any(|root| root.key_hash().to_string() == held);
+        info.metadata.get(HELD_ROOTS).is_some_and(|held| held.split(' ').any(is_trusted))
+    }
+
+    /// The coordinator to which this authority was given, as far as it is known here.
+    async fn owner_of(&self, key: &KeyHash) -> Result<Option<NodeId>, RevokeNodeError> {
+        let granted = self.granted().await?;
+        if let Some(granted) = granted.into_iter().find(|granted| granted.key == *key) {
+            return Ok(Some(granted.node_id));
+        }
+        Ok(self.published().into_iter().find(|(_, said)| said == key).map(|(node_id, _)| node_id))
+    }
+
+    /// The authorities that were given here, whosever they are.
+    async fn granted(&self) -> Result<Vec<GrantedAuthority>, RevokeNodeError> {
+        match &self.parts().keys {
+            Some(keys) => keys.granted().await.map_err(|error| RevokeNodeError::Records(error.to_string())),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// The authorities that coordinators say are their own.
+    fn published(&self) -> Vec<(NodeId, KeyHash)> {
+        let members = self.parts().cx.membership().map(Membership::members);
+        let all = members.iter().flat_map(|members| members.iter());
+        let said = all.filter_map(|info| {
+            let key = info.metadata.get(ISSUING_KEY)?;
+            serde_json::from_value::<KeyHash>(key.as_str().into()).ok().map(|key| (info.node_id.clone(), key))
+        });
+        said.collect()
     }
 
     /// Has this node's certificate made anew where it stands on one of these authorities: it may still have the one by which another coordinator let it
@@ -96,21 +160,13 @@ impl Rotator {
     /// unless that is another's. Whoever has taken a coordinator over could else have that of an honest one revoked.
     async fn authorities_of(&self, node_id: &NodeId) -> Result<BTreeSet<KeyHash>, RevokeNodeError> {
         let parts = self.parts();
-        let granted = match &parts.keys {
-            Some(keys) => keys.granted().await.map_err(|error| RevokeNodeError::Records(error.to_string()))?,
-            None => Vec::new(),
-        };
+        let granted = self.granted().await?;
         let known = parts.ledger.roots().known();
         let trusted: Vec<KeyHash> = known.trusted().map(|root| root.key_hash().into()).collect();
         let granted = || granted.iter().filter(|granted| trusted.contains(&granted.root));
         let is_theirs = |granted: &&GrantedAuthority| granted.node_id == *node_id;
         let mut theirs: BTreeSet<_> = granted().filter(is_theirs).map(|granted| granted.key).collect();
-        let members = parts.cx.membership().map(Membership::members);
-        let published = members.iter().flat_map(|members| members.iter()).filter_map(|info| {
-            let key = info.metadata.get(ISSUING_KEY)?;
-            serde_json::from_value::<KeyHash>(key.as_str().into()).ok().map(|key| (&info.node_id, key))
-        });
-        let (said, others): (Vec<_>, Vec<_>) = published.partition(|(by, _)| *by == node_id);
+        let (said, others): (Vec<_>, Vec<_>) = self.published().into_iter().partition(|(by, _)| by == node_id);
         let is_anothers = |key: &KeyHash| {
             granted().any(|granted| granted.key == *key && granted.node_id != *node_id) || others.iter().any(|(_, of)| of == key)
         };

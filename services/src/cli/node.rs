@@ -50,7 +50,8 @@ enum NodeCommand {
 ///
 /// Run it on a coordinator. The revocation is signed, kept, and spread at once; nodes that are away get it when they are back. The node
 /// comes back only with a new key, by a token that names it: `token create --node-id ID`. Of a coordinator, all that it has issued is revoked with
-/// it, as whoever has its store makes nodes of any name: nodes that it certified join again. (--keep-issued spares them.)
+/// it, as whoever has its store makes nodes of any name: nodes that it certified join again. (--keep-issued spares them.) Nodes that stood on it when
+/// they got a certificate or an authority of another coordinator are named, and not revoked.
 #[derive(Args)]
 #[command(after_help = "\
 Example:
@@ -112,10 +113,14 @@ pub(super) async fn revoke(request: RevokeRequest, invocation: &Invocation) -> R
 fn report(what: &RevokeWhat, reply: &RevokeReply, invocation: &Invocation) {
     let name = what.to_string();
     match invocation.format {
-        Format::Json => output::json_line(
-            &json!({ "revoked": reply.made, "known": reply.known, "out_again": reply.out_again, "stranded": reply.stranded, "kept": reply.kept }),
-        ),
-        Format::Table if reply.made.is_empty() => output::line(format!("{name} was revoked before; nothing has changed.")),
+        Format::Json => output::json_line(&json!({
+            "revoked": reply.made, "known": reply.known, "out_again": reply.out_again, "stranded": reply.stranded,
+            "descended": reply.descended, "held_root_key": reply.held_root_key, "kept": reply.kept,
+        })),
+        Format::Table if reply.made.is_empty() => {
+            output::line(format!("{name} was revoked before; nothing has changed."));
+            outlives(what, reply, invocation);
+        }
         Format::Table => {
             output::line(format!(
                 "{name} is revoked. The other nodes are being told; those that are away learn of it when they are back."
@@ -142,6 +147,7 @@ fn report(what: &RevokeWhat, reply: &RevokeReply, invocation: &Invocation) {
                     invocation.command("token create"),
                 ));
             }
+            outlives(what, reply, invocation);
             for key in &reply.kept {
                 output::line(kept(key, what, invocation));
             }
@@ -152,6 +158,25 @@ fn report(what: &RevokeWhat, reply: &RevokeReply, invocation: &Invocation) {
                 ));
             }
         }
+    }
+}
+
+/// Says who may outlive what was revoked.
+fn outlives(what: &RevokeWhat, reply: &RevokeReply, invocation: &Invocation) {
+    if !reply.descended.is_empty() {
+        output::line(format!(
+            "Not revoked, but certified or given an authority here while they stood on what is revoked: {}. Whoever had its keys may have made them. Revoke \
+             those that nobody knows: `{}`. The other coordinators name those of their own in their logs.",
+            output::list(&reply.descended),
+            invocation.command("node revoke ID"),
+        ));
+    }
+    if reply.held_root_key && !matches!(what, RevokeWhat::LostCoordinator(_)) {
+        output::line(format!(
+            "It held the root key: whoever has that makes authorities of any name, which nobody can name. If somebody may have its store, give the cluster \
+             a new root: `{}`.",
+            invocation.command("ca rotate"),
+        ));
     }
 }
 

@@ -1,8 +1,12 @@
 //! A coordinator is taken back, with what it has issued or without it.
 
-use p2p_client::revocation::ChainKeys;
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use p2p_client::{protocol::NodeId, revocation::ChainKeys};
+use p2p_runtime::identity::renewal::{RENEW_VERSION, RenewReply, RenewRequest};
+use serde_json::json;
 
 use super::*;
+use common::web::Web;
 
 /// A node that belongs to nobody's folder but its own, and is certified by hand.
 fn made_by(ca: &IssuingCa, name: &str, root: &p2p_client::wire::tls::TrustedRoot) -> NodeIdentity {
@@ -27,6 +31,97 @@ fn lets_in(at: &Member, who: &NodeIdentity) -> Result<(), String> {
     let keys = ChainKeys::of(leaf, others).unwrap();
     let is_revoked = at.ledger().revocations().set().is_chain_revoked(&who.peer().node_id, &keys);
     if is_revoked { Err("revoked".to_owned()) } else { Ok(()) }
+}
+
+/// Speaks to a coordinator by what it has, as a thief does.
+struct Thief<'a> {
+    cluster: &'a Cluster,
+    at: &'a Member,
+    who: &'a NodeIdentity,
+}
+
+impl Thief<'_> {
+    fn web(&self) -> Web {
+        Web::with_tls(self.cluster.host(common::worker_ip(99)), self.at, self.who.client_tls())
+    }
+
+    /// Another certificate for its key, by this coordinator.
+    async fn renewed(&self) -> NodeIdentity {
+        let csr = self.who.key().request().unwrap();
+        let ask = RenewRequest { version: RENEW_VERSION, csr, addresses: Vec::new(), nonce: None, under: None };
+        let answer = self.web().post("/internal/cert-renew", serde_json::to_vec(&ask).unwrap()).await.json();
+        let RenewReply::Issued(issued) = serde_json::from_value(answer.clone()).unwrap_or_else(|_| panic!("{answer}")) else {
+            panic!("{answer}");
+        };
+        NodeIdentity::new(self.who.key().clone(), issued.chain(), self.who.root().clone()).unwrap()
+    }
+
+    /// An authority of its own, by this coordinator.
+    async fn authority(&self) -> IssuingCa {
+        let key = NodeKey::generate().unwrap();
+        let ask = json!({ "csr": URL_SAFE_NO_PAD.encode(key.request().unwrap()) });
+        let answer = self.web().post("/internal/ca/authority", ask.to_string()).await.json();
+        let cert = URL_SAFE_NO_PAD.decode(answer["certificate"].as_str().unwrap_or_else(|| panic!("{answer}"))).unwrap();
+        IssuingCa::from_parts(key, cert.into(), self.who.root().clone()).unwrap()
+    }
+}
+
+fn names<'a>(nodes: impl IntoIterator<Item = &'a NodeId>) -> Vec<&'a str> {
+    nodes.into_iter().map(NodeId::as_str).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_was_certified_or_given_an_authority_elsewhere_while_it_stood_on_a_stolen_one_is_named_when_that_is_revoked() {
+    let log = Log::capture();
+    let (cluster, first, workers) = Cluster::of(1).await;
+    let two = second(&cluster, &first).await;
+    let plan = Plan { id: "coordinator-3".to_owned(), ip: common::worker_ip(33), ..Plan::second_coordinator() };
+    let three = cluster.worker(plan, &first).await;
+    until("the third coordinator can issue", || three.issuer().unwrap().authority().is_some()).await;
+    first.share_root_key(two.id()).await.unwrap();
+    let holds = |info: &Arc<p2p_client::protocol::NodeInfo>| info.metadata.get("root_keys").is_some_and(|held| !held.is_empty());
+    sees(&first, |members| members.get(two.id()).is_some_and(holds)).await;
+
+    // Before anybody notices.
+    let thief = made_by(&stolen(&two), "coordinator-9", &first.ledger().roots().current());
+    let renewed = Thief { cluster: &cluster, at: &first, who: &thief }.renewed().await;
+    let own = Thief { cluster: &cluster, at: &first, who: &thief }.authority().await;
+    let tenth = made_by(&own, "coordinator-10", thief.root());
+    let tenth = Thief { cluster: &cluster, at: &first, who: &tenth }.renewed().await;
+    let eleventh = made_by(&stolen(&two), "coordinator-11", thief.root());
+    let eleventh = Thief { cluster: &cluster, at: &three, who: &eleventh }.renewed().await;
+
+    let stolen_key = two.issuer().unwrap().authority().unwrap().key;
+    let revoked = first.revoke_node(two.id(), Reason::default()).await.unwrap();
+    assert_eq!(names(&revoked.descended), ["coordinator-10", "coordinator-9"], "those in its own records");
+    assert!(revoked.held_root_key, "what the thief may have made with that is nowhere in the records");
+    let key = format!("key {stolen_key}");
+    let told = ["what=\"descends from a revoked key\"", "whom=\"node coordinator-11\"", "outcome=\"pending\"", &key];
+    until("the third coordinator has heard of it", || three.ledger().revocations().is_key_revoked(&stolen_key)).await;
+    until("the third coordinator names those in its records", || {
+        log.audit().iter().any(|line| told.iter().all(|part| line.contains(part)))
+    })
+    .await;
+    log.one(&told);
+    assert!(log.text().contains("revoke those that nobody knows"));
+    // Nobody is revoked for a guess.
+    for outlives in [&renewed, &tenth, &eleventh] {
+        assert_eq!(lets_in(&workers[0], outlives), Ok(()));
+    }
+
+    // An operator knows none of them.
+    let revoked = first.revoke_node(&"coordinator-9".parse().unwrap(), Reason::default()).await.unwrap();
+    assert_eq!(names(&revoked.descended), ["coordinator-10"]);
+    assert!(!revoked.held_root_key);
+    for name in ["coordinator-10", "coordinator-11"] {
+        first.revoke_node(&name.parse().unwrap(), Reason::default()).await.unwrap();
+    }
+    for outlives in [renewed, tenth, eleventh, made_by(&own, "coordinator-12", thief.root())] {
+        let name = outlives.peer().node_id.clone();
+        until(&format!("{name} is out"), || lets_in(&workers[0], &outlives).is_err()).await;
+    }
+    let again = first.revoke_node(two.id(), Reason::default()).await.unwrap();
+    assert!(again.made.is_empty() && again.descended.is_empty(), "they were looked at: {:?}", again.descended);
 }
 
 #[tokio::test(start_paused = true)]
