@@ -29,7 +29,7 @@ use std::{fmt, sync::Arc};
 use p2p_client::{
     protocol::{NodeId, Role},
     proxy::Proxy,
-    revocation::Reason,
+    revocation::{KeyHash, Reason},
     wire::tls::RootKeyHash,
 };
 use tokio::sync::watch;
@@ -233,6 +233,14 @@ impl Node {
     /// [`RevokeNodeError`], also where the node is alive, or is no coordinator; then nothing was revoked, unless it says so.
     pub async fn revoke_lost_coordinator(&self, node_id: &NodeId, reason: Reason) -> Result<RevokedNode, RevokeNodeError> {
         self.rotator.revoke_node(node_id.clone(), reason, IssuedBefore::Kept).await
+    }
+
+    /// Takes a key back, on a coordinator, and with it all that it has signed: as that of an authority which was [kept](RevokedNode::kept).
+    ///
+    /// # Errors
+    /// [`RevokeNodeError`]; then nothing was revoked, unless it says so.
+    pub async fn revoke_key(&self, key: KeyHash, reason: Reason) -> Result<RevokedNode, RevokeNodeError> {
+        self.rotator.revoke_key(key, reason).await
     }
 
     /// The node's encrypted store.

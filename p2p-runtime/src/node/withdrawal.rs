@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 
 use p2p_client::{
-    protocol::NodeId,
+    protocol::{NodeId, Role},
     revocation::{KeyHash, Reason, Statement, Subject},
 };
 
 use super::rotation::{HELD_ROOTS, ISSUING_KEY, Rotator};
 use crate::{
-    identity::{RevokeError, rotation::GrantedAuthority},
+    identity::{Issuer, RevokeError, rotation::GrantedAuthority},
     network::Membership,
 };
 
@@ -39,6 +39,10 @@ pub struct RevokedNode {
     pub held_root_key: bool,
     /// The authorities that were left in force, as it was asked for, or as this node's own certificate stands on them.
     pub kept: BTreeSet<KeyHash>,
+    /// The nodes that were last seen with a certificate by one of these.
+    pub on_kept: BTreeSet<NodeId>,
+    /// Whether it is a coordinator of which no issuing authority is known here: if it had one, that is in force.
+    pub without_authority: bool,
 }
 
 /// Why a node was not taken back.
@@ -73,18 +77,25 @@ impl Rotator {
             Some(issuer) => issuer.issued(&node_id).map_err(|error| records(&error))?,
             None => None,
         };
-        let is_member = parts.cx.membership().is_some_and(|membership| membership.members().get(&node_id).is_some());
+        let member = parts.cx.membership().and_then(|membership| membership.members().get(&node_id).cloned());
         let authorities = self.authorities_of(&node_id).await?;
+        let is_known = issued.is_some() || member.is_some();
+        let roles = issued.iter().map(|issued| issued.role).chain(member.iter().map(|info| info.role));
+        let is_coordinator = !authorities.is_empty() || roles.into_iter().any(|role| role == Role::Coordinator);
+        let without_authority = is_coordinator && authorities.is_empty();
         if issued_before == IssuedBefore::Revoked && node_id != *parts.cx.node_id() {
             self.stand_off(&authorities).await;
         }
-        let is_kept = |key: &KeyHash| issued_before == IssuedBefore::Kept || parts.ledger.stands_on(key);
-        let (mut kept, authorities) = authorities.into_iter().partition::<BTreeSet<_>, _>(is_kept);
         // What was revoked before stays so.
-        kept.retain(|key| !parts.ledger.revocations().is_key_revoked(key));
-        let mut stranded = parts.ledger.roots().standing_on(&authorities);
-        stranded.remove(&node_id);
-        let is_known = issued.is_some() || is_member;
+        let is_open = |key: &KeyHash| !parts.ledger.revocations().is_key_revoked(key);
+        let is_kept = |key: &KeyHash| is_open(key) && (issued_before == IssuedBefore::Kept || parts.ledger.stands_on(key));
+        let (kept, authorities) = authorities.into_iter().partition::<BTreeSet<_>, _>(is_kept);
+        let others_on = |keys| {
+            let mut nodes = parts.ledger.roots().standing_on(keys);
+            nodes.remove(&node_id);
+            nodes
+        };
+        let (stranded, on_kept) = (others_on(&authorities), others_on(&kept));
         let held_root_key = self.said_to_hold_a_root(&node_id);
         let mut subjects = vec![Subject::Node { node_id }];
         // Its key, too: another coordinator may be renewing its certificate at this moment.
@@ -93,17 +104,20 @@ impl Rotator {
         let made = parts.ledger.revoke(subjects, reason).await?;
         // Not before: what others got meanwhile is found, too.
         let descended = self.descendants(authorities).await.map_err(RevokeNodeError::Descendants)?;
-        Ok(RevokedNode { made, is_known, stranded, descended, held_root_key, kept })
+        Ok(RevokedNode { made, is_known, stranded, descended, held_root_key, kept, on_kept, without_authority })
     }
 
     /// Takes a key back, and with it all that it has signed.
     pub(crate) async fn revoke_key(&self, key: KeyHash, reason: Reason) -> Result<RevokedNode, RevokeNodeError> {
         let parts = self.parts();
+        self.stand_off(&[key].into()).await;
+        let mut stranded = parts.ledger.roots().standing_on(&[key].into());
+        stranded.remove(parts.cx.node_id());
         let owner = self.owner_of(&key).await?;
         let held_root_key = owner.is_some_and(|owner| self.said_to_hold_a_root(&owner));
         let made = parts.ledger.revoke(vec![Subject::Key { key }], reason).await?;
         let descended = self.descendants([key]).await.map_err(RevokeNodeError::Descendants)?;
-        Ok(RevokedNode { made, is_known: true, descended, held_root_key, ..RevokedNode::default() })
+        Ok(RevokedNode { made, is_known: true, stranded, descended, held_root_key, ..RevokedNode::default() })
     }
 
     /// Whether this coordinator has ever said that it holds the key of a root that is trusted, whether it is alive or not.
@@ -149,7 +163,15 @@ impl Rotator {
     /// in, and can vouch for itself.
     async fn stand_off(&self, authorities: &BTreeSet<KeyHash>) {
         let parts = self.parts();
-        if authorities.iter().any(|key| parts.ledger.stands_on(key))
+        // It would stand on these again.
+        let own = parts.issuer.as_ref().and_then(Issuer::authority).map(|authority| authority.key);
+        let known = parts.ledger.roots().known();
+        let stays = |key: &KeyHash| {
+            own == Some(*key)
+                || known.trusted().any(|root| KeyHash::from(root.key_hash()) == *key)
+                || KeyHash::from(parts.identity.key().public().thumbprint()) == *key
+        };
+        if authorities.iter().any(|key| parts.ledger.stands_on(key) && !stays(key))
             && let Err(error) = parts.renewer.renew().await
         {
             tracing::warn!(%error, "this node's certificate stands on an authority that is to be revoked, and was not renewed");

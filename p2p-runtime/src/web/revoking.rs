@@ -93,6 +93,12 @@ pub struct RevokeReply {
     /// Its issuing authorities that are still in force: as it was asked for, or as this node's own certificate stands on them.
     #[serde(default)]
     pub kept: BTreeSet<KeyHash>,
+    /// Nodes that were last seen with a certificate by one of these.
+    #[serde(default)]
+    pub on_kept: BTreeSet<NodeId>,
+    /// Whether it is a coordinator of which no issuing authority is known: if it had one, that is in force.
+    #[serde(default)]
+    pub without_authority: bool,
 }
 
 /// A revocation, for reading.
@@ -126,16 +132,30 @@ pub(super) async fn revoke(
     let before = state.ledger.revocations().set();
     let done = carry_out(&state, request).await;
     state.cx.audit().done(requester.subject(act).to(&whom), done.as_ref().map(|_| reason.as_str()));
-    let RevokedNode { made, is_known, stranded, descended, held_root_key, kept } = done.map_err(|error| match error {
+    let revoked = done.map_err(|error| match error {
         RevokeNodeError::Revoke(error) => refusal(&error),
         other => internal(other),
     })?;
+    let RevokedNode { made, is_known, stranded, descended, held_root_key, kept, on_kept, without_authority } = revoked;
+    for key in &kept {
+        state.cx.audit().done::<RevokeNodeError>(requester.subject("keep in force").to(&format!("key {key}")), Ok(&whom));
+    }
     for node_id in &descended {
         state.cx.audit().pending(requester.subject(DESCENDS).to(&format!("node {node_id}")), &whom);
     }
     let out_again = out_again(&before, &state.ledger.revocations().set(), named.as_ref());
     let made = made.iter().map(RevocationInfo::from).collect();
-    Ok(Json(RevokeReply { made, known: is_known, out_again, stranded, descended, held_root_key, kept }))
+    Ok(Json(RevokeReply {
+        made,
+        known: is_known,
+        out_again,
+        stranded,
+        descended,
+        held_root_key,
+        kept,
+        on_kept,
+        without_authority,
+    }))
 }
 
 async fn carry_out(state: &WebState, RevokeRequest { what, reason }: RevokeRequest) -> Result<RevokedNode, RevokeNodeError> {

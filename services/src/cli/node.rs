@@ -68,7 +68,7 @@ struct RevokeArgs {
     #[arg(long, value_name = "SHA256", conflicts_with = "node_id")]
     key: Option<KeyHash>,
 
-    /// Of a coordinator, keep what it has issued in force. Only for one that is lost, and whose store nobody can have, backups included: whoever has
+    /// Of a coordinator, keep what it has issued in force. Only for one that is dead, and whose store nobody can have, backups included: whoever has
     /// it lets in nodes of any name
     #[arg(long, conflicts_with = "key")]
     keep_issued: bool,
@@ -119,7 +119,7 @@ fn report(what: &RevokeWhat, reply: &RevokeReply, invocation: &Invocation) {
         })),
         Format::Table if reply.made.is_empty() => {
             output::line(format!("{name} was revoked before; nothing has changed."));
-            outlives(what, reply, invocation);
+            follows(what, reply, invocation);
         }
         Format::Table => {
             output::line(format!(
@@ -138,19 +138,7 @@ fn report(what: &RevokeWhat, reply: &RevokeReply, invocation: &Invocation) {
                 }
                 RevokeWhat::Key(_) | RevokeWhat::Token(_) => {}
             }
-            if !reply.stranded.is_empty() {
-                output::line(format!(
-                    "Out with it, as it had issued their certificates: {}. Each joins again in its own folder, with `{}` and a token that `{}` makes \
-                     here; it keeps its id.",
-                    output::list(&reply.stranded),
-                    invocation.command("join --again ADDR"),
-                    invocation.command("token create"),
-                ));
-            }
-            outlives(what, reply, invocation);
-            for key in &reply.kept {
-                output::line(kept(key, what, invocation));
-            }
+            follows(what, reply, invocation);
             for node_id in &reply.out_again {
                 let again = invocation.command(&format!("token create --node-id {node_id}"));
                 output::line(format!(
@@ -158,6 +146,33 @@ fn report(what: &RevokeWhat, reply: &RevokeReply, invocation: &Invocation) {
                 ));
             }
         }
+    }
+}
+
+/// Says what follows for others, now as ever: also where nothing was left to revoke.
+fn follows(what: &RevokeWhat, reply: &RevokeReply, invocation: &Invocation) {
+    if !reply.stranded.is_empty() {
+        output::line(format!(
+            "Out with it, as it had issued their certificates: {}. Each joins again in its own folder, with `{}` and a token that `{}` makes here; it keeps its \
+             id.",
+            output::list(&reply.stranded),
+            invocation.command("join --again ADDR"),
+            invocation.command("token create"),
+        ));
+    }
+    outlives(what, reply, invocation);
+    for key in &reply.kept {
+        output::line(kept(key, what, invocation));
+    }
+    if !reply.on_kept.is_empty() {
+        output::line(format!("On what is in force still stand, as they were last seen: {}.", output::list(&reply.on_kept)));
+    }
+    if reply.without_authority {
+        output::line(format!(
+            "It is a coordinator, and no issuing authority of it is known here: if it has one, that is in force, with what it has issued. Run the command on a \
+             coordinator that holds the root key (`{}` says which do).",
+            invocation.command("ca show"),
+        ));
     }
 }
 

@@ -203,6 +203,27 @@ async fn a_coordinator_that_another_let_in_vouches_for_itself_before_it_revokes_
     reaches(&joined, "coordinator-2").await;
 }
 
+/// A coordinator goes for good, and another one knows.
+async fn lost(cluster: &Cluster, by: &Member, who: &Member) {
+    cluster.network.kill(who.ip);
+    sees(by, |members| members.get(who.id()).is_some_and(|info| info.status == p2p_client::protocol::NodeStatus::Dead)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_is_revoked_as_its_coordinator_would_be_by_one_that_stands_on_another_and_who_is_out_is_named() {
+    let (cluster, first, _workers) = Cluster::of(1).await;
+    let two = second(&cluster, &first).await;
+    sees(&two, |members| members.alive().count() == 3).await;
+    let [key, own] = [&first, &two].map(|node| node.issuer().unwrap().authority().unwrap().key);
+    assert_eq!(KeyHash::of_certificate(&identity(&two).chain()[1]), Some(key), "it stands on what it is to revoke");
+    let revoked = two.revoke_key(key, Reason::default()).await.unwrap();
+    assert_eq!(names(&revoked.stranded), ["coordinator", "worker-1"]);
+    assert!(two.ledger().revocations().is_key_revoked(&key));
+    // Now it stands on its own.
+    let error = two.revoke_key(own, Reason::default()).await.unwrap_err().to_string();
+    assert!(error.contains("stands on key") && error.contains("`p2p cert renew`"), "{error}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_lost_coordinator_is_revoked_without_what_it_has_issued_which_can_follow_when_its_nodes_have_other_certificates() {
     let (cluster, first, workers) = Cluster::of(1).await;
@@ -211,8 +232,10 @@ async fn a_lost_coordinator_is_revoked_without_what_it_has_issued_which_can_foll
     sees(&first, |members| members.alive().count() == 4).await;
     let key = two.issuer().unwrap().authority().unwrap().key;
     let own = KeyHash::from(identity(&two).key().public().thumbprint());
+    lost(&cluster, &first, &two).await;
     let revoked = first.revoke_lost_coordinator(two.id(), Reason::default()).await.unwrap();
     assert_eq!((revoked.kept, revoked.stranded.len()), ([key].into(), 0));
+    assert_eq!(names(&revoked.on_kept), ["worker-2"], "whom it would cost to revoke the key");
     let made: Vec<_> = revoked.made.into_iter().map(|made| made.subject).collect();
     assert_eq!(
         made,
