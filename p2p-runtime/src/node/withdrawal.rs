@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use p2p_client::{
-    protocol::{NodeId, Role},
+    protocol::{NodeId, NodeInfo, Role},
     revocation::{KeyHash, Reason, Statement, Subject},
 };
 
@@ -52,6 +52,32 @@ pub enum RevokeNodeError {
     /// What it was given cannot be read.
     #[error("it cannot be told what the node was given: {0}")]
     Records(String),
+    /// It may have somebody's hands on it.
+    #[error(
+        "{node_id} is alive, or was a moment ago, and what it has issued is kept of a lost coordinator alone; revoke it without --keep-issued, or stop it, and try \
+         again when `p2p nodes` shows it as dead"
+    )]
+    StillThere {
+        /// The coordinator.
+        node_id: NodeId,
+    },
+    /// It has issued nothing.
+    #[error(
+        "{node_id} is a worker, which issues no certificates, so that there is nothing to keep; revoke it without --keep-issued"
+    )]
+    NothingIssued {
+        /// The node.
+        node_id: NodeId,
+    },
+    /// Nobody knows whether it is a coordinator.
+    #[error(
+        "no coordinator of the name {node_id} is known here; check the name with `p2p nodes`, or run the command on a coordinator that knows it; without \
+         --keep-issued the name alone is revoked"
+    )]
+    NoSuchCoordinator {
+        /// The name.
+        node_id: NodeId,
+    },
     /// It was said; what follows from it cannot be read.
     #[error(
         "it is revoked, but who got a certificate or an authority here by it cannot be told: {0}; see whether the store is whole (`p2p store verify`), and run \
@@ -82,6 +108,9 @@ impl Rotator {
         let is_known = issued.is_some() || member.is_some();
         let roles = issued.iter().map(|issued| issued.role).chain(member.iter().map(|info| info.role));
         let is_coordinator = !authorities.is_empty() || roles.into_iter().any(|role| role == Role::Coordinator);
+        if issued_before == IssuedBefore::Kept {
+            self.is_lost(&node_id, member.as_deref(), is_known, is_coordinator)?;
+        }
         let without_authority = is_coordinator && authorities.is_empty();
         if issued_before == IssuedBefore::Revoked && node_id != *parts.cx.node_id() {
             self.stand_off(&authorities).await;
@@ -105,6 +134,28 @@ impl Rotator {
         // Not before: what others got meanwhile is found, too.
         let descended = self.descendants(authorities).await.map_err(RevokeNodeError::Descendants)?;
         Ok(RevokedNode { made, is_known, stranded, descended, held_root_key, kept, on_kept, without_authority })
+    }
+
+    /// Whether this can be a coordinator that is lost: what it has issued is kept of no other.
+    fn is_lost(
+        &self,
+        node_id: &NodeId,
+        member: Option<&NodeInfo>,
+        is_known: bool,
+        is_coordinator: bool,
+    ) -> Result<(), RevokeNodeError> {
+        let node_id = node_id.clone();
+        if node_id == *self.parts().cx.node_id() {
+            // That it is this node itself says more.
+            return Ok(());
+        }
+        if member.is_some_and(NodeInfo::is_callable) {
+            return Err(RevokeNodeError::StillThere { node_id });
+        }
+        if is_coordinator || self.parts().ledger.revocations().set().revoked_at(&node_id).is_some() {
+            return Ok(());
+        }
+        Err(if is_known { RevokeNodeError::NothingIssued { node_id } } else { RevokeNodeError::NoSuchCoordinator { node_id } })
     }
 
     /// Takes a key back, and with it all that it has signed.

@@ -134,6 +134,11 @@ pub(super) async fn revoke(
     state.cx.audit().done(requester.subject(act).to(&whom), done.as_ref().map(|_| reason.as_str()));
     let revoked = done.map_err(|error| match error {
         RevokeNodeError::Revoke(error) => refusal(&error),
+        RevokeNodeError::StillThere { .. }
+        | RevokeNodeError::NothingIssued { .. }
+        | RevokeNodeError::NoSuchCoordinator { .. } => {
+            Refusal(StatusCode::CONFLICT, RpcError::new(ErrorCode::INVALID_REQUEST, error.to_string()))
+        }
         other => internal(other),
     })?;
     let RevokedNode { made, is_known, stranded, descended, held_root_key, kept, on_kept, without_authority } = revoked;

@@ -72,6 +72,8 @@ fn of_a_lost_coordinator_what_it_has_issued_can_be_kept_and_is_revoked_where_tha
     let _worker = folders.join("w", "second", &second.authority());
     folders.wait_for_status("head", "w", "alive", PATIENCE);
     let key = folders.run("second", &["ca", "show", "--output", "json"]).json()["authority"]["key"].as_str().unwrap().to_owned();
+    let alive = folders.run("head", &["node", "revoke", "second", "--keep-issued"]).error(1);
+    assert!(alive.contains("second is alive"), "{alive}");
     second.signal("KILL");
     second.ended();
     folders.wait_for_status("head", "second", "dead", PATIENCE);
@@ -101,7 +103,8 @@ fn of_a_lost_coordinator_what_it_has_issued_can_be_kept_and_is_revoked_where_tha
     let acts: Vec<_> =
         log.lines().filter(|line| line.contains("whom=\"node second\"") && line.contains("from=\"socket\"")).collect();
     let what: Vec<_> = acts.iter().filter_map(|line| line.split("what=\"").nth(1)?.split('"').next()).collect();
-    assert_eq!(what, ["revoke --keep-issued", "revoke --keep-issued", "revoke"], "{acts:#?}");
+    assert_eq!(what, ["revoke --keep-issued", "revoke --keep-issued", "revoke --keep-issued", "revoke"], "{acts:#?}");
+    assert!(acts[0].contains("outcome=\"failed\""), "{acts:#?}");
     let kept = format!("whom=\"key {key}\"");
     assert!(log.lines().any(|line| line.contains("what=\"keep in force\"") && line.contains(&kept)), "the key is told, too");
 }

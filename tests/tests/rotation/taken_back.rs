@@ -210,6 +210,21 @@ async fn lost(cluster: &Cluster, by: &Member, who: &Member) {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_issued_is_kept_of_no_node_that_is_alive_or_is_no_coordinator() {
+    let (cluster, first, workers) = Cluster::of(1).await;
+    let two = second(&cluster, &first).await;
+    let keep = async |name: &NodeId| first.revoke_lost_coordinator(name, Reason::default()).await.unwrap_err().to_string();
+    let error = keep(two.id()).await;
+    assert!(error.starts_with("coordinator-2 is alive") && error.contains("`p2p nodes`"), "{error}");
+    let error = keep(&"coordinator-9".parse().unwrap()).await;
+    assert!(error.starts_with("no coordinator of the name coordinator-9 is known here"), "{error}");
+    lost(&cluster, &first, &workers[0]).await;
+    let error = keep(workers[0].id()).await;
+    assert!(error.starts_with("worker-1 is a worker"), "{error}");
+    assert!(first.ledger().revocations().set().is_empty(), "nothing was revoked");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_key_is_revoked_as_its_coordinator_would_be_by_one_that_stands_on_another_and_who_is_out_is_named() {
     let (cluster, first, _workers) = Cluster::of(1).await;
     let two = second(&cluster, &first).await;
