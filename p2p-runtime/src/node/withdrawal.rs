@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use p2p_client::{
     protocol::{NodeId, NodeInfo, Role},
-    revocation::{KeyHash, Reason, Statement, Subject},
+    revocation::{KeyHash, Reason, RevocationSet, Statement, Subject},
 };
 
 use super::rotation::{HELD_ROOTS, ISSUING_KEY, Rotator};
@@ -126,10 +126,16 @@ impl Rotator {
         };
         let (stranded, on_kept) = (others_on(&authorities), others_on(&kept));
         let held_root_key = self.said_to_hold_a_root(&node_id);
+        let readmitted = match issued_before {
+            IssuedBefore::Kept => readmitted_by(&node_id, &parts.ledger.revocations().set()),
+            IssuedBefore::Revoked => Vec::new(),
+        };
         let mut subjects = vec![Subject::Node { node_id }];
         // Its key, too: another coordinator may be renewing its certificate at this moment.
         subjects.extend(issued.map(|issued| Subject::Key { key: issued.key.into() }));
         subjects.extend(authorities.iter().map(|key| Subject::Key { key: *key }));
+        // By the word of this node, as that of a revoked one does not count.
+        subjects.extend(readmitted);
         let made = parts.ledger.revoke(subjects, reason).await?;
         // Not before: what others got meanwhile is found, too.
         let descended = self.descendants(authorities).await.map_err(RevokeNodeError::Descendants)?;
@@ -246,4 +252,18 @@ impl Rotator {
         theirs.extend(said.into_iter().map(|(_, key)| key).filter(|key| !is_anothers(key)));
         Ok(theirs)
     }
+}
+
+/// The readmissions that a node has signed, and that are in force by its word. Of one that is revoked there are none.
+fn readmitted_by(node_id: &NodeId, set: &RevocationSet) -> Vec<Subject> {
+    if set.revoked_at(node_id).is_some() {
+        return Vec::new();
+    }
+    let in_force: BTreeSet<_> = set.readmitted().collect();
+    let said = set.iter().filter(|(_, statement)| statement.by.node_id == *node_id).map(|(_, statement)| &statement.subject);
+    let readmissions = said.filter(|subject| match subject {
+        Subject::Readmission { node_id: readmitted, key } => readmitted != node_id && in_force.contains(&(readmitted, key)),
+        _ => false,
+    });
+    readmissions.cloned().collect()
 }

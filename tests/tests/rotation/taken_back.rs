@@ -225,6 +225,32 @@ async fn what_was_issued_is_kept_of_no_node_that_is_alive_or_is_no_coordinator()
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_node_that_a_lost_coordinator_had_let_in_again_stays_in_where_what_that_has_issued_is_kept() {
+    let (cluster, first, mut workers) = Cluster::of(1).await;
+    let two = second(&cluster, &first).await;
+    let worker = workers.pop().unwrap();
+    let node_id = worker.id().clone();
+    first.revoke_node(&node_id, Reason::default()).await.unwrap();
+    until("the second coordinator knows", || two.ledger().revocations().set().revoked_at(&node_id).is_some()).await;
+    worker.node.stop().await;
+    let token = token(&two, TokenOptions { node_id: Some(node_id.clone()), ..TokenOptions::default() }).await;
+    let anew = Cluster { network: cluster.network.clone(), folder: tempfile::tempdir().unwrap() };
+    let enrolment = soon(anew.join(&Plan::worker(1), &two.authority(), token)).await.unwrap();
+    let back = anew.start(Plan::worker(1), enrolment).await;
+    until("it is let in again", || first.ledger().revocations().set().revoked_at(&node_id).is_none()).await;
+    lost(&cluster, &first, &two).await;
+    let revoked = first.revoke_lost_coordinator(two.id(), Reason::default()).await.unwrap();
+    let key = KeyHash::from(identity(&back).key().public().thumbprint());
+    let again = Subject::Readmission { node_id: node_id.clone(), key };
+    assert!(revoked.made.iter().any(|made| made.subject == again && made.by.node_id == *first.id()), "{:?}", revoked.made);
+    assert_eq!(lets_in(&first, &identity(&back)), Ok(()));
+    until("it has heard of all", || back.ledger().digest() == first.ledger().digest()).await;
+    reaches(&first, "worker-1").await;
+    let again = first.revoke_lost_coordinator(two.id(), Reason::default()).await.unwrap();
+    assert!(again.made.is_empty(), "{:?}", again.made);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_key_is_revoked_as_its_coordinator_would_be_by_one_that_stands_on_another_and_who_is_out_is_named() {
     let (cluster, first, _workers) = Cluster::of(1).await;
     let two = second(&cluster, &first).await;
