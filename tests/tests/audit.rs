@@ -90,7 +90,7 @@ async fn every_administrative_act_is_told_with_its_outcome() {
         ),
         (
             ("/admin/revoke", json!({ "what": { "lost_coordinator": "coordinator-9" }, "reason": "its disk died" })),
-            ["revoke --keep-issued", "node coordinator-9\"", "done", "its disk died\""],
+            ["revoke --keep-issued", "node coordinator-9\"", "failed", "no coordinator of the name coordinator-9 is known here"],
         ),
         (
             ("/admin/ca/rotate", json!({ "finish": true })),

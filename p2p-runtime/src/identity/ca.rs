@@ -8,6 +8,7 @@ use std::{fmt, time::Duration};
 use aws_lc_rs::digest::{SHA256, digest};
 use p2p_client::{
     protocol::{ClusterId, NodeId, Role, UnixMillis},
+    revocation::KeyHash,
     wire::tls::{PeerIdentity, TlsError, TrustedRoot},
 };
 use rcgen::{
@@ -261,8 +262,19 @@ pub(super) fn is_signed_by(root: &TrustedRoot, cert: &CertificateDer<'_>) -> boo
 
 /// Whether this root's key signed this text.
 pub(super) fn has_signed(root: &TrustedRoot, text: &[u8], signature: &[u8]) -> bool {
-    let signed = EndEntityCert::try_from(root.der())
-        .and_then(|root| root.verify_signature(webpki::aws_lc_rs::ECDSA_P256_SHA256, text, signature));
+    is_signature_of(root.der(), text, signature)
+}
+
+/// The key of the one among these certificates that has signed this one; `None` where none of them has.
+pub(super) fn signer_of(cert: &CertificateDer<'_>, others: &[CertificateDer<'_>]) -> Option<KeyHash> {
+    let signed = parse(cert).ok()?;
+    let (text, signature) = (signed.tbs_certificate.as_ref(), &signed.signature_value.data);
+    others.iter().find(|other| is_signature_of(other, text, signature)).and_then(KeyHash::of_certificate)
+}
+
+fn is_signature_of(cert: &CertificateDer<'_>, text: &[u8], signature: &[u8]) -> bool {
+    let signed = EndEntityCert::try_from(cert)
+        .and_then(|cert| cert.verify_signature(webpki::aws_lc_rs::ECDSA_P256_SHA256, text, signature));
     signed.is_ok()
 }
 

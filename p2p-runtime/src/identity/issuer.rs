@@ -15,6 +15,7 @@ pub use self::authority::Authority;
 pub(crate) use self::authority::Voided;
 
 use std::{
+    collections::BTreeSet,
     net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -114,6 +115,10 @@ pub struct IssuedNode {
     /// Whether it has left for good since.
     #[serde(default)]
     pub has_left: bool,
+    /// The authorities, by their keys, on which it stood whenever it was renewed here: whoever held one of these keys may have made it. Of renewals
+    /// before this was noted nothing is known.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub stood_on: BTreeSet<KeyHash>,
 }
 
 /// A coordinator's power to let nodes in. Clones share it.

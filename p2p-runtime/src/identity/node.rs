@@ -1,5 +1,7 @@
 //! A node's identity: its key, the chain of certificates that vouches for it, and the root that it trusts.
 
+use std::collections::BTreeSet;
+
 use p2p_client::{
     protocol::{NodeId, Role, UnixMillis},
     wire::tls::{ClientTls, PeerIdentity, TlsError, TlsMaterial, TrustedRoot, Usage, peer_identity},
@@ -92,6 +94,7 @@ impl NodeIdentity {
             key: issuing.key().public().thumbprint().into(),
             root: root.key().public().thumbprint().into(),
             at,
+            stood_on: None,
         };
         changes.extend(issuer::authority_changes(&root, &issuing, &granted)?);
         let record = IssuedNode {
@@ -104,6 +107,7 @@ impl NodeIdentity {
             previous: None,
             root: Some(root.key().public().thumbprint().into()),
             has_left: false,
+            stood_on: BTreeSet::new(),
         };
         changes.push(issuer::tokens_change(&TokenTable::default())?);
         changes.push(issuer::node_change(&record)?);

@@ -8,13 +8,14 @@ use std::{
 
 use p2p_client::{
     protocol::{NodeId, Role, UnixMillis},
+    revocation::{KeyHash, Reason, Subject},
     wire::tls::TrustedRoot,
 };
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, Issuer as Signer, KeyUsagePurpose, SanType};
 use rustls_pki_types::{CertificateDer, UnixTime};
 
 use super::{
-    Host, IssuingCa, Ledger, NodeIdentity, NodeKey, NodeNames, Vault,
+    Host, IssuingCa, Ledger, NodeIdentity, NodeKey, NodeNames, RootKeys, Vault,
     error::IdentityError,
     issuer::{ISSUING_CERT, ISSUING_KEY},
     vault::tests::MemoryVault,
@@ -61,6 +62,21 @@ pub(crate) fn issuing_under(vault: &MemoryVault, root: &TrustedRoot) -> IssuingC
 /// What is revoked by the store of this node.
 pub(crate) fn ledger(identity: &NodeIdentity, vault: &Arc<impl Vault>) -> Ledger {
     Ledger::load(vault.clone(), identity.material().clone(), Arc::new(UnixMillis::now)).unwrap()
+}
+
+/// The authority of another coordinator of the cluster with this store, which holds the root key.
+pub(crate) async fn another_authority(vault: &Arc<MemoryVault>, ledger: &Ledger) -> IssuingCa {
+    let keys = RootKeys::new(vault.clone(), ledger.clone(), Arc::new(UnixMillis::now), "coordinator".parse().unwrap());
+    let key = NodeKey::generate().unwrap();
+    let cert = keys.issue_authority("coordinator-2".parse().unwrap(), key.public()).await.unwrap().unwrap();
+    IssuingCa::from_parts(key, cert, ledger.roots().current()).unwrap()
+}
+
+/// Has this key revoked right after the next write under this path.
+pub(crate) fn revoked_after_the_next_write(vault: &MemoryVault, path: &str, ledger: &Ledger, key: KeyHash) {
+    let (ledger, runtime) = (ledger.clone(), tokio::runtime::Handle::current());
+    let revoke = move || drop(runtime.block_on(ledger.revoke(vec![Subject::Key { key }], Reason::default())).unwrap());
+    *vault.after.lock().unwrap() = Some((path.to_owned(), Box::new(revoke)));
 }
 
 /// A worker of the cluster with this store, whose certificate is made at `now`.

@@ -90,6 +90,18 @@ pub(crate) mod tests {
         pub(in super::super) entries: Mutex<BTreeMap<String, Zeroizing<Vec<u8>>>>,
         pub(in super::super) full: AtomicBool,
         pub(in super::super) updates: AtomicUsize,
+        /// What happens right after the next write under a path: as if it came from elsewhere at that moment.
+        pub(in super::super) after: Mutex<Option<(String, Happening)>>,
+    }
+
+    pub(in super::super) type Happening = Box<dyn FnOnce() + Send>;
+
+    impl Change {
+        fn is_under(&self, prefix: &str) -> bool {
+            match self {
+                Self::Put(path, _) | Self::Remove(path) => path.starts_with(prefix),
+            }
+        }
     }
 
     impl Vault for MemoryVault {
@@ -107,11 +119,16 @@ pub(crate) mod tests {
             }
             self.updates.fetch_add(1, Ordering::SeqCst);
             let mut entries = self.entries.lock().unwrap();
+            let after = self.after.lock().unwrap().take_if(|(path, _)| changes.iter().any(|change| change.is_under(path)));
             for change in changes {
                 match change {
                     Change::Put(path, bytes) => drop(entries.insert(path, bytes)),
                     Change::Remove(path) => drop(entries.remove(&path)),
                 }
+            }
+            drop(entries);
+            if let Some((_, happens)) = after {
+                happens();
             }
             Ok(())
         }

@@ -10,6 +10,7 @@ mod attestation;
 mod autosave;
 mod builder;
 mod counting;
+mod descent;
 mod enrol;
 mod error;
 mod large_buffers;
@@ -28,13 +29,14 @@ use std::{fmt, sync::Arc};
 use p2p_client::{
     protocol::{NodeId, Role},
     proxy::Proxy,
-    revocation::Reason,
+    revocation::{KeyHash, Reason},
     wire::tls::RootKeyHash,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use builder::NodeBuilder;
+pub(crate) use descent::DESCENDS;
 pub use enrol::{Enrolment, InitOptions, Initialised, JoinClusterOptions, JoinedCluster, create_token_offline, init, join};
 pub use error::NodeError;
 pub use p2p_client::wire::{session::SessionLimits, sessions::SessionsConfig};
@@ -214,21 +216,31 @@ impl Node {
     }
 
     /// Takes a node back, on a coordinator: its name, its key, and the issuing authorities of another coordinator. Nodes that were certified by these
-    /// join again.
+    /// join again. Those that were certified by them before, and by another coordinator since, are [named](RevokedNode::descended): whoever had the keys
+    /// may have made them.
     ///
     /// # Errors
-    /// [`RevokeNodeError`]; then nothing was revoked.
+    /// [`RevokeNodeError`]; then nothing was revoked, unless it says so.
     pub async fn revoke_node(&self, node_id: &NodeId, reason: Reason) -> Result<RevokedNode, RevokeNodeError> {
         self.rotator.revoke_node(node_id.clone(), reason, IssuedBefore::Revoked).await
     }
 
-    /// The same, of a coordinator that is lost and whose store nobody can have: what it has issued stays good. Whoever has its store all the same lets
-    /// itself in under any name, until the keys that were [kept](RevokedNode::kept) are revoked, too.
+    /// The same, of a coordinator that is lost and whose store nobody can have: what it has issued stays good, and nodes that it had readmitted stay in.
+    /// Whoever has its store all the same lets itself in under any name, until the keys that were [kept](RevokedNode::kept) are revoked, too; and it may have
+    /// got certificates and authorities of other coordinators by then. Who can be that is [named](RevokedNode::descended) when the keys are revoked.
     ///
     /// # Errors
-    /// [`RevokeNodeError`]; then nothing was revoked.
+    /// [`RevokeNodeError`], also where the node is alive, or is no coordinator; then nothing was revoked, unless it says so.
     pub async fn revoke_lost_coordinator(&self, node_id: &NodeId, reason: Reason) -> Result<RevokedNode, RevokeNodeError> {
         self.rotator.revoke_node(node_id.clone(), reason, IssuedBefore::Kept).await
+    }
+
+    /// Takes a key back, on a coordinator, and with it all that it has signed: as that of an authority which was [kept](RevokedNode::kept).
+    ///
+    /// # Errors
+    /// [`RevokeNodeError`]; then nothing was revoked, unless it says so.
+    pub async fn revoke_key(&self, key: KeyHash, reason: Reason) -> Result<RevokedNode, RevokeNodeError> {
+        self.rotator.revoke_key(key, reason).await
     }
 
     /// The node's encrypted store.

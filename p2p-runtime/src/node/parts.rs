@@ -32,6 +32,7 @@ use super::{
     Enrolment, Node, NodeBuilder, NodeError, SetBack,
     attestation::ByCertificate,
     autosave,
+    descent::RevokedKeys,
     large_buffers::expect_large_buffers,
     lives::Lives,
     own_state::Own,
@@ -104,6 +105,8 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
         elsewhere: std::sync::Mutex::default(),
     });
 
+    // Before anything can be heard.
+    let revoked_keys = RevokedKeys::follow(&ledger);
     let handler = HttpHandler::default();
     let transport = TransportComponent::new(TransportParts {
         network,
@@ -198,6 +201,7 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
         return Err(error);
     }
     tokio::spawn(shutdown.clone().run_until_cancelled_owned(renewer.run()));
+    tokio::spawn(shutdown.clone().run_until_cancelled_owned(rotator.clone().name_descendants(revoked_keys)));
     tokio::spawn(shutdown.clone().run_until_cancelled_owned(rotator.run()));
     tokio::spawn(autosave::autosave(Arc::downgrade(&node.store), autosave_period, shutdown));
     tracing::info!(node = %node.id(), role = %node.role(), at = %node.authority(), ms = started.elapsed().as_millis(), "running");

@@ -106,7 +106,6 @@ impl Renewer {
     async fn by_itself(&self, issuer: &Issuer, under: Option<KeyHash>) -> Result<Renewed, RenewError> {
         let parts = &self.0.parts;
         let own = parts.identity.material().own().ok_or(RenewError::NoCoordinator)?;
-        let leaf = own.cert.first().ok_or(RenewError::NoCoordinator)?;
         let request = RenewRequest {
             version: RENEW_VERSION,
             csr: parts.identity.key().request()?,
@@ -114,7 +113,7 @@ impl Renewer {
             nonce: None,
             under,
         };
-        let answer = issuer.renew_own(request, leaf).await?;
+        let answer = issuer.renew_own(request, &own.cert).await?;
         Ok(Renewed { chain: answer.chain(), left_out: Vec::new() })
     }
 

@@ -36,7 +36,7 @@ use super::{
 };
 
 /// Under which name a coordinator says, in what it says of itself, of which roots it holds the key.
-const HELD_ROOTS: &str = "root_keys";
+pub(super) const HELD_ROOTS: &str = "root_keys";
 /// The same, for the key of its own issuing authority.
 pub(super) const ISSUING_KEY: &str = "issuing_key";
 /// Who is missing is counted once in so long, while the root is being changed.

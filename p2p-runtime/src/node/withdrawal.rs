@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 
 use p2p_client::{
-    protocol::NodeId,
-    revocation::{KeyHash, Reason, Statement, Subject},
+    protocol::{NodeId, NodeInfo, Role},
+    revocation::{KeyHash, Reason, RevocationSet, Statement, Subject},
 };
 
-use super::rotation::{ISSUING_KEY, Rotator};
+use super::rotation::{HELD_ROOTS, ISSUING_KEY, Rotator};
 use crate::{
-    identity::{RevokeError, rotation::GrantedAuthority},
+    identity::{Issuer, RevokeError, rotation::GrantedAuthority},
     network::Membership,
 };
 
@@ -23,7 +23,7 @@ pub(crate) enum IssuedBefore {
 }
 
 /// What came of taking a node back.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct RevokedNode {
     /// What was said; nothing where all of it was said before.
     pub made: Vec<Statement>,
@@ -31,8 +31,18 @@ pub struct RevokedNode {
     pub is_known: bool,
     /// The nodes that were last seen with a certificate which this coordinator has issued. No node speaks with them any more: they join again.
     pub stranded: BTreeSet<NodeId>,
+    /// The nodes that may outlive what was revoked: while they stood on it, they got a certificate or an authority of this coordinator. Whoever had the revoked
+    /// keys may have made them, or they are honest: nobody revokes them but an operator who knows. Other coordinators name those in their own records.
+    pub descended: BTreeSet<NodeId>,
+    /// Whether the coordinator that was taken back has said that it holds the root key. Then whoever has its store makes authorities of any name, and only a
+    /// new root ends that ([`rotate_root`](super::Node::rotate_root)).
+    pub held_root_key: bool,
     /// The authorities that were left in force, as it was asked for, or as this node's own certificate stands on them.
     pub kept: BTreeSet<KeyHash>,
+    /// The nodes that were last seen with a certificate by one of these.
+    pub on_kept: BTreeSet<NodeId>,
+    /// Whether it is a coordinator of which no issuing authority is known here: if it had one, that is in force.
+    pub without_authority: bool,
 }
 
 /// Why a node was not taken back.
@@ -42,6 +52,38 @@ pub enum RevokeNodeError {
     /// What it was given cannot be read.
     #[error("it cannot be told what the node was given: {0}")]
     Records(String),
+    /// It may have somebody's hands on it.
+    #[error(
+        "{node_id} is alive, or was a moment ago, and what it has issued is kept of a lost coordinator alone; revoke it without --keep-issued, or stop it, and try \
+         again when `p2p nodes` shows it as dead"
+    )]
+    StillThere {
+        /// The coordinator.
+        node_id: NodeId,
+    },
+    /// It has issued nothing.
+    #[error(
+        "{node_id} is a worker, which issues no certificates, so that there is nothing to keep; revoke it without --keep-issued"
+    )]
+    NothingIssued {
+        /// The node.
+        node_id: NodeId,
+    },
+    /// Nobody knows whether it is a coordinator.
+    #[error(
+        "no coordinator of the name {node_id} is known here; check the name with `p2p nodes`, or run the command on a coordinator that knows it; without \
+         --keep-issued the name alone is revoked"
+    )]
+    NoSuchCoordinator {
+        /// The name.
+        node_id: NodeId,
+    },
+    /// It was said; what follows from it cannot be read.
+    #[error(
+        "it is revoked, but who got a certificate or an authority here by it cannot be told: {0}; see whether the store is whole (`p2p store verify`), and run \
+         the command again: it names them"
+    )]
+    Descendants(String),
     /// It was not said.
     #[error(transparent)]
     Revoke(#[from] RevokeError),
@@ -61,31 +103,132 @@ impl Rotator {
             Some(issuer) => issuer.issued(&node_id).map_err(|error| records(&error))?,
             None => None,
         };
-        let is_member = parts.cx.membership().is_some_and(|membership| membership.members().get(&node_id).is_some());
+        let member = parts.cx.membership().and_then(|membership| membership.members().get(&node_id).cloned());
         let authorities = self.authorities_of(&node_id).await?;
+        let is_known = issued.is_some() || member.is_some();
+        let roles = issued.iter().map(|issued| issued.role).chain(member.iter().map(|info| info.role));
+        let is_coordinator = !authorities.is_empty() || roles.into_iter().any(|role| role == Role::Coordinator);
+        if issued_before == IssuedBefore::Kept {
+            self.is_lost(&node_id, member.as_deref(), is_known, is_coordinator)?;
+        }
+        let without_authority = is_coordinator && authorities.is_empty();
         if issued_before == IssuedBefore::Revoked && node_id != *parts.cx.node_id() {
             self.stand_off(&authorities).await;
         }
-        let is_kept = |key: &KeyHash| issued_before == IssuedBefore::Kept || parts.ledger.stands_on(key);
-        let (mut kept, authorities) = authorities.into_iter().partition::<BTreeSet<_>, _>(is_kept);
         // What was revoked before stays so.
-        kept.retain(|key| !parts.ledger.revocations().is_key_revoked(key));
-        let mut stranded = parts.ledger.roots().standing_on(&authorities);
-        stranded.remove(&node_id);
-        let is_known = issued.is_some() || is_member;
+        let is_open = |key: &KeyHash| !parts.ledger.revocations().is_key_revoked(key);
+        let is_kept = |key: &KeyHash| is_open(key) && (issued_before == IssuedBefore::Kept || parts.ledger.stands_on(key));
+        let (kept, authorities) = authorities.into_iter().partition::<BTreeSet<_>, _>(is_kept);
+        let others_on = |keys| {
+            let mut nodes = parts.ledger.roots().standing_on(keys);
+            nodes.remove(&node_id);
+            nodes
+        };
+        let (stranded, on_kept) = (others_on(&authorities), others_on(&kept));
+        let held_root_key = self.said_to_hold_a_root(&node_id);
+        let readmitted = match issued_before {
+            IssuedBefore::Kept => readmitted_by(&node_id, &parts.ledger.revocations().set()),
+            IssuedBefore::Revoked => Vec::new(),
+        };
         let mut subjects = vec![Subject::Node { node_id }];
         // Its key, too: another coordinator may be renewing its certificate at this moment.
         subjects.extend(issued.map(|issued| Subject::Key { key: issued.key.into() }));
-        subjects.extend(authorities.into_iter().map(|key| Subject::Key { key }));
+        subjects.extend(authorities.iter().map(|key| Subject::Key { key: *key }));
+        // By the word of this node, as that of a revoked one does not count.
+        subjects.extend(readmitted);
         let made = parts.ledger.revoke(subjects, reason).await?;
-        Ok(RevokedNode { made, is_known, stranded, kept })
+        // Not before: what others got meanwhile is found, too.
+        let descended = self.descendants(authorities).await.map_err(RevokeNodeError::Descendants)?;
+        Ok(RevokedNode { made, is_known, stranded, descended, held_root_key, kept, on_kept, without_authority })
+    }
+
+    /// Whether this can be a coordinator that is lost: what it has issued is kept of no other.
+    fn is_lost(
+        &self,
+        node_id: &NodeId,
+        member: Option<&NodeInfo>,
+        is_known: bool,
+        is_coordinator: bool,
+    ) -> Result<(), RevokeNodeError> {
+        let node_id = node_id.clone();
+        if node_id == *self.parts().cx.node_id() {
+            // That it is this node itself says more.
+            return Ok(());
+        }
+        if member.is_some_and(NodeInfo::is_callable) {
+            return Err(RevokeNodeError::StillThere { node_id });
+        }
+        if is_coordinator || self.parts().ledger.revocations().set().revoked_at(&node_id).is_some() {
+            return Ok(());
+        }
+        Err(if is_known { RevokeNodeError::NothingIssued { node_id } } else { RevokeNodeError::NoSuchCoordinator { node_id } })
+    }
+
+    /// Takes a key back, and with it all that it has signed.
+    pub(crate) async fn revoke_key(&self, key: KeyHash, reason: Reason) -> Result<RevokedNode, RevokeNodeError> {
+        let parts = self.parts();
+        self.stand_off(&[key].into()).await;
+        let mut stranded = parts.ledger.roots().standing_on(&[key].into());
+        stranded.remove(parts.cx.node_id());
+        let owner = self.owner_of(&key).await?;
+        let held_root_key = owner.is_some_and(|owner| self.said_to_hold_a_root(&owner));
+        let made = parts.ledger.revoke(vec![Subject::Key { key }], reason).await?;
+        let descended = self.descendants([key]).await.map_err(RevokeNodeError::Descendants)?;
+        Ok(RevokedNode { made, is_known: true, stranded, descended, held_root_key, ..RevokedNode::default() })
+    }
+
+    /// Whether this coordinator has ever said that it holds the key of a root that is trusted, whether it is alive or not.
+    fn said_to_hold_a_root(&self, node_id: &NodeId) -> bool {
+        let parts = self.parts();
+        let Some(info) = parts.cx.membership().and_then(|membership| membership.members().get(node_id).cloned()) else {
+            return false;
+        };
+        let known = parts.ledger.roots().known();
+        let is_trusted = |held: &str| known.trusted().any(|root| root.key_hash().to_string() == held);
+        info.metadata.get(HELD_ROOTS).is_some_and(|held| held.split(' ').any(is_trusted))
+    }
+
+    /// The coordinator to which this authority was given, as far as it is known here.
+    async fn owner_of(&self, key: &KeyHash) -> Result<Option<NodeId>, RevokeNodeError> {
+        let granted = self.granted().await?;
+        if let Some(granted) = granted.into_iter().find(|granted| granted.key == *key) {
+            return Ok(Some(granted.node_id));
+        }
+        Ok(self.published().into_iter().find(|(_, said)| said == key).map(|(node_id, _)| node_id))
+    }
+
+    /// The authorities that were given here, whosever they are.
+    async fn granted(&self) -> Result<Vec<GrantedAuthority>, RevokeNodeError> {
+        match &self.parts().keys {
+            Some(keys) => keys.granted().await.map_err(|error| RevokeNodeError::Records(error.to_string())),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// The authorities that coordinators say are their own.
+    fn published(&self) -> Vec<(NodeId, KeyHash)> {
+        let members = self.parts().cx.membership().map(Membership::members);
+        let all = members.iter().flat_map(|members| members.iter());
+        let said = all.filter_map(|info| {
+            let key = info.metadata.get(ISSUING_KEY)?;
+            serde_json::from_value::<KeyHash>(key.as_str().into()).ok().map(|key| (info.node_id.clone(), key))
+        });
+        said.collect()
     }
 
     /// Has this node's certificate made anew where it stands on one of these authorities: it may still have the one by which another coordinator let it
     /// in, and can vouch for itself.
     async fn stand_off(&self, authorities: &BTreeSet<KeyHash>) {
         let parts = self.parts();
-        if authorities.iter().any(|key| parts.ledger.stands_on(key))
+        // It would stand on these again.
+        let own = parts.issuer.as_ref().and_then(Issuer::authority).map(|authority| authority.key);
+        let known = parts.ledger.roots().known();
+        let stays = |key: &KeyHash| {
+            own == Some(*key)
+                || known.trusted().any(|root| KeyHash::from(root.key_hash()) == *key)
+                || KeyHash::from(parts.identity.key().public().thumbprint()) == *key
+        };
+        if authorities.iter().any(|key| parts.ledger.stands_on(key) && !stays(key))
             && let Err(error) = parts.renewer.renew().await
         {
             tracing::warn!(%error, "this node's certificate stands on an authority that is to be revoked, and was not renewed");
@@ -96,25 +239,31 @@ impl Rotator {
     /// unless that is another's. Whoever has taken a coordinator over could else have that of an honest one revoked.
     async fn authorities_of(&self, node_id: &NodeId) -> Result<BTreeSet<KeyHash>, RevokeNodeError> {
         let parts = self.parts();
-        let granted = match &parts.keys {
-            Some(keys) => keys.granted().await.map_err(|error| RevokeNodeError::Records(error.to_string()))?,
-            None => Vec::new(),
-        };
+        let granted = self.granted().await?;
         let known = parts.ledger.roots().known();
         let trusted: Vec<KeyHash> = known.trusted().map(|root| root.key_hash().into()).collect();
         let granted = || granted.iter().filter(|granted| trusted.contains(&granted.root));
         let is_theirs = |granted: &&GrantedAuthority| granted.node_id == *node_id;
         let mut theirs: BTreeSet<_> = granted().filter(is_theirs).map(|granted| granted.key).collect();
-        let members = parts.cx.membership().map(Membership::members);
-        let published = members.iter().flat_map(|members| members.iter()).filter_map(|info| {
-            let key = info.metadata.get(ISSUING_KEY)?;
-            serde_json::from_value::<KeyHash>(key.as_str().into()).ok().map(|key| (&info.node_id, key))
-        });
-        let (said, others): (Vec<_>, Vec<_>) = published.partition(|(by, _)| *by == node_id);
+        let (said, others): (Vec<_>, Vec<_>) = self.published().into_iter().partition(|(by, _)| by == node_id);
         let is_anothers = |key: &KeyHash| {
             granted().any(|granted| granted.key == *key && granted.node_id != *node_id) || others.iter().any(|(_, of)| of == key)
         };
         theirs.extend(said.into_iter().map(|(_, key)| key).filter(|key| !is_anothers(key)));
         Ok(theirs)
     }
+}
+
+/// The readmissions that a node has signed, and that are in force by its word. Of one that is revoked there are none.
+fn readmitted_by(node_id: &NodeId, set: &RevocationSet) -> Vec<Subject> {
+    if set.revoked_at(node_id).is_some() {
+        return Vec::new();
+    }
+    let in_force: BTreeSet<_> = set.readmitted().collect();
+    let said = set.iter().filter(|(_, statement)| statement.by.node_id == *node_id).map(|(_, statement)| &statement.subject);
+    let readmissions = said.filter(|subject| match subject {
+        Subject::Readmission { node_id: readmitted, key } => readmitted != node_id && in_force.contains(&(readmitted, key)),
+        _ => false,
+    });
+    readmissions.cloned().collect()
 }

@@ -36,9 +36,9 @@ pub enum Ingress {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RemoteAddr(pub SocketAddr);
 
-/// The certificate that a node showed when its connection began. In the extensions of its requests.
+/// The certificate that a node showed when its connection began, first, and those that came with it. In the extensions of its requests.
 #[derive(Debug, Clone)]
-pub(crate) struct ShownCertificate(pub(crate) Arc<CertificateDer<'static>>);
+pub(crate) struct ShownCertificate(pub(crate) Arc<[CertificateDer<'static>]>);
 
 /// A request's body: by hyper, or from the connection of a node.
 pub(crate) type RequestBody = Either<Incoming, NodeBody>;

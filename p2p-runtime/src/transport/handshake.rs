@@ -32,8 +32,8 @@ pub struct Secured {
     pub peer: Option<PeerIdentity>,
     /// When the certificate of that node ends.
     pub expires: Option<SystemTime>,
-    /// That node's certificate.
-    pub certificate: Option<CertificateDer<'static>>,
+    /// The certificates that node has shown, its own first; none of a client without one.
+    pub chain: Vec<CertificateDer<'static>>,
     /// What ties a join request to this connection; `None` without TLS.
     pub binding: Option<ChannelBinding>,
 }
@@ -76,15 +76,14 @@ impl Handshake for ServerTls {
                 }
             };
             let binding = Some(accepted.channel_binding()?);
-            let (expires, certificate) = (accepted.expires(), accepted.certificate().cloned());
-            let chain = accepted.chain().to_vec();
+            let (expires, chain) = (accepted.expires(), accepted.chain().to_vec());
             let (peer, stream): (_, BoxStream) = if accepted.peer.is_some() {
                 let (peer, stream) = self.material().guard(accepted.stream, &chain, Usage::Client)?;
                 (Some(peer), Box::new(stream))
             } else {
                 (None, Box::new(accepted.stream))
             };
-            Ok(Secured { stream, protocol, peer, expires, certificate, binding })
+            Ok(Secured { stream, protocol, peer, expires, chain, binding })
         })
     }
 }

@@ -132,12 +132,12 @@ async fn serve_one(stream: BoxStream, remote: SocketAddr, server: Server, shutdo
         () = shutdown.cancelled() => return,
         secured = timeout(limits.handshake_timeout, server.handshake.secure(stream)) => secured,
     };
-    let Secured { stream, protocol, peer, expires, certificate, binding } = match secured {
+    let Secured { stream, protocol, peer, expires, chain, binding } = match secured {
         Ok(Ok(secured)) => secured,
         Ok(Err(error)) => return tracing::info!(%remote, %error, "connection refused"),
         Err(_) => return tracing::info!(%remote, limit = ?limits.handshake_timeout, "handshake not finished in time"),
     };
-    let shown = certificate.map(|certificate| ShownCertificate(Arc::new(certificate)));
+    let shown = (!chain.is_empty()).then(|| ShownCertificate(chain.into()));
     match (protocol, peer) {
         (Protocol::Gossip, Some(peer)) => tokio::select! {
             () = shutdown.cancelled() => {}

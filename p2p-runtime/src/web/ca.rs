@@ -12,7 +12,7 @@ use http_body_util::BodyExt;
 use p2p_client::{
     protocol::{CallerId, ClusterId, ErrorCode, NodeId, Role, RpcError, UnixMillis},
     revocation::KeyHash,
-    wire::tls::{PeerIdentity, TrustedRoot, peer_identity},
+    wire::tls::TrustedRoot,
 };
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -21,6 +21,7 @@ use crate::{
     identity::{
         Authority, Issuer, PublicKey, RotateError,
         rotation::{AllIssued, AuthorityReply, AuthorityRequest, NotShared, Progress, RootHandover, Rotation},
+        shown::Shown,
         validity,
     },
     node::ShareError,
@@ -200,14 +201,17 @@ pub(super) fn coordinator(
     requester: &Requester,
     shown: Option<Extension<ShownCertificate>>,
     what: &str,
-) -> Result<PeerIdentity, Refusal> {
-    let peer = shown.and_then(|Extension(ShownCertificate(shown))| peer_identity(&shown).ok());
-    let asks_itself = |peer: &PeerIdentity| match &requester.caller {
-        CallerId::Node { id, role } => *id == peer.node_id && *role == Role::Coordinator && peer.role == Role::Coordinator,
+) -> Result<Shown, Refusal> {
+    let shown = shown.and_then(|Extension(ShownCertificate(chain))| Shown::read(&chain).ok());
+    let asks_itself = |shown: &Shown| match &requester.caller {
+        CallerId::Node { id, role } => {
+            let peer = &shown.certificate.peer;
+            *id == peer.node_id && *role == Role::Coordinator && peer.role == Role::Coordinator
+        }
         _ => false,
     };
-    if let Some(peer) = peer.filter(asks_itself) {
-        return Ok(peer);
+    if let Some(shown) = shown.filter(asks_itself) {
+        return Ok(shown);
     }
     state.cx.audit().denied(requester.subject(what), None);
     let text = format!(
@@ -229,7 +233,10 @@ pub(super) async fn authority(
     let key = PublicKey::from_request(&request.csr).map_err(|error| unreadable(&error))?;
     let whom = format!("key {}", KeyHash::from(key.thumbprint()));
     let issued = match state.rotator.keys() {
-        Ok(keys) => keys.issue_authority(peer.node_id, key).await.map_err(|error| refusal(&error))?,
+        Ok(keys) => keys.grant_authority(peer, key).await.map_err(|error| {
+            state.cx.audit().denied(requester.subject("ca authority").to(&whom), Some(&error));
+            refusal(&error)
+        })?,
         Err(_) => None,
     };
     let Some(certificate) = issued else {
@@ -302,6 +309,7 @@ fn refusal(error: &RotateError) -> Refusal {
         | RotateError::NoRootKey { .. }
         | RotateError::BegunElsewhere { .. }
         | RotateError::NotBegun => (StatusCode::CONFLICT, ErrorCode::INVALID_REQUEST),
+        RotateError::TakenBack { .. } => (StatusCode::FORBIDDEN, ErrorCode::DENIED),
         _ => (StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::INTERNAL),
     };
     Refusal(status, RpcError::new(code, error.to_string()))

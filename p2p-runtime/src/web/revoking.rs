@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     identity::{Issuer, RevokeError, TokenId, TokenRecord},
-    node::{IssuedBefore, RevokeNodeError, RevokedNode},
+    node::{DESCENDS, IssuedBefore, RevokeNodeError, RevokedNode},
 };
 
 use super::{
@@ -83,9 +83,22 @@ pub struct RevokeReply {
     /// Nodes that are out with it, as it had issued their certificates: they join again in their folders.
     #[serde(default)]
     pub stranded: BTreeSet<NodeId>,
+    /// Nodes that may outlive what was revoked: while they stood on it, they got a certificate or an authority of the coordinator that answers. They are
+    /// not revoked: operators look at them.
+    #[serde(default)]
+    pub descended: BTreeSet<NodeId>,
+    /// Whether it has said that it holds the root key: whoever has its store then makes authorities of any name, until there is a new root.
+    #[serde(default)]
+    pub held_root_key: bool,
     /// Its issuing authorities that are still in force: as it was asked for, or as this node's own certificate stands on them.
     #[serde(default)]
     pub kept: BTreeSet<KeyHash>,
+    /// Nodes that were last seen with a certificate by one of these.
+    #[serde(default)]
+    pub on_kept: BTreeSet<NodeId>,
+    /// Whether it is a coordinator of which no issuing authority is known: if it had one, that is in force.
+    #[serde(default)]
+    pub without_authority: bool,
 }
 
 /// A revocation, for reading.
@@ -119,13 +132,35 @@ pub(super) async fn revoke(
     let before = state.ledger.revocations().set();
     let done = carry_out(&state, request).await;
     state.cx.audit().done(requester.subject(act).to(&whom), done.as_ref().map(|_| reason.as_str()));
-    let RevokedNode { made, is_known, stranded, kept } = done.map_err(|error| match error {
+    let revoked = done.map_err(|error| match error {
         RevokeNodeError::Revoke(error) => refusal(&error),
+        RevokeNodeError::StillThere { .. }
+        | RevokeNodeError::NothingIssued { .. }
+        | RevokeNodeError::NoSuchCoordinator { .. } => {
+            Refusal(StatusCode::CONFLICT, RpcError::new(ErrorCode::INVALID_REQUEST, error.to_string()))
+        }
         other => internal(other),
     })?;
+    let RevokedNode { made, is_known, stranded, descended, held_root_key, kept, on_kept, without_authority } = revoked;
+    for key in &kept {
+        state.cx.audit().done::<RevokeNodeError>(requester.subject("keep in force").to(&format!("key {key}")), Ok(&whom));
+    }
+    for node_id in &descended {
+        state.cx.audit().pending(requester.subject(DESCENDS).to(&format!("node {node_id}")), &whom);
+    }
     let out_again = out_again(&before, &state.ledger.revocations().set(), named.as_ref());
     let made = made.iter().map(RevocationInfo::from).collect();
-    Ok(Json(RevokeReply { made, known: is_known, out_again, stranded, kept }))
+    Ok(Json(RevokeReply {
+        made,
+        known: is_known,
+        out_again,
+        stranded,
+        descended,
+        held_root_key,
+        kept,
+        on_kept,
+        without_authority,
+    }))
 }
 
 async fn carry_out(state: &WebState, RevokeRequest { what, reason }: RevokeRequest) -> Result<RevokedNode, RevokeNodeError> {
@@ -134,7 +169,7 @@ async fn carry_out(state: &WebState, RevokeRequest { what, reason }: RevokeReque
         RevokeWhat::LostCoordinator(node_id) => {
             return state.rotator.revoke_node(node_id, reason, IssuedBefore::Kept).await;
         }
-        RevokeWhat::Key(key) => (Subject::Key { key }, true),
+        RevokeWhat::Key(key) => return state.rotator.revoke_key(key, reason).await,
         RevokeWhat::Token(id) => {
             let record = state.issuer.iter().flat_map(Issuer::tokens).find(|record| record.id == id);
             let expires = record.as_ref().map(|record| record.expires);
@@ -142,7 +177,7 @@ async fn carry_out(state: &WebState, RevokeRequest { what, reason }: RevokeReque
         }
     };
     let made = state.ledger.revoke(vec![subject], reason).await?;
-    Ok(RevokedNode { made, is_known, stranded: BTreeSet::new(), kept: BTreeSet::new() })
+    Ok(RevokedNode { made, is_known, ..RevokedNode::default() })
 }
 
 /// The nodes that are revoked now and were not before, but for the one that was meant.

@@ -50,7 +50,8 @@ enum NodeCommand {
 ///
 /// Run it on a coordinator. The revocation is signed, kept, and spread at once; nodes that are away get it when they are back. The node
 /// comes back only with a new key, by a token that names it: `token create --node-id ID`. Of a coordinator, all that it has issued is revoked with
-/// it, as whoever has its store makes nodes of any name: nodes that it certified join again. (--keep-issued spares them.)
+/// it, as whoever has its store makes nodes of any name: nodes that it certified join again. (--keep-issued spares them.) Nodes that stood on it when
+/// they got a certificate or an authority of another coordinator are named, and not revoked.
 #[derive(Args)]
 #[command(after_help = "\
 Example:
@@ -67,7 +68,7 @@ struct RevokeArgs {
     #[arg(long, value_name = "SHA256", conflicts_with = "node_id")]
     key: Option<KeyHash>,
 
-    /// Of a coordinator, keep what it has issued in force. Only for one that is lost, and whose store nobody can have, backups included: whoever has
+    /// Of a coordinator, keep what it has issued in force. Only for one that is dead, and whose store nobody can have, backups included: whoever has
     /// it lets in nodes of any name
     #[arg(long, conflicts_with = "key")]
     keep_issued: bool,
@@ -112,10 +113,14 @@ pub(super) async fn revoke(request: RevokeRequest, invocation: &Invocation) -> R
 fn report(what: &RevokeWhat, reply: &RevokeReply, invocation: &Invocation) {
     let name = what.to_string();
     match invocation.format {
-        Format::Json => output::json_line(
-            &json!({ "revoked": reply.made, "known": reply.known, "out_again": reply.out_again, "stranded": reply.stranded, "kept": reply.kept }),
-        ),
-        Format::Table if reply.made.is_empty() => output::line(format!("{name} was revoked before; nothing has changed.")),
+        Format::Json => output::json_line(&json!({
+            "revoked": reply.made, "known": reply.known, "out_again": reply.out_again, "stranded": reply.stranded,
+            "descended": reply.descended, "held_root_key": reply.held_root_key, "kept": reply.kept,
+        })),
+        Format::Table if reply.made.is_empty() => {
+            output::line(format!("{name} was revoked before; nothing has changed."));
+            follows(what, reply, invocation);
+        }
         Format::Table => {
             output::line(format!(
                 "{name} is revoked. The other nodes are being told; those that are away learn of it when they are back."
@@ -133,18 +138,7 @@ fn report(what: &RevokeWhat, reply: &RevokeReply, invocation: &Invocation) {
                 }
                 RevokeWhat::Key(_) | RevokeWhat::Token(_) => {}
             }
-            if !reply.stranded.is_empty() {
-                output::line(format!(
-                    "Out with it, as it had issued their certificates: {}. Each joins again in its own folder, with `{}` and a token that `{}` makes \
-                     here; it keeps its id.",
-                    output::list(&reply.stranded),
-                    invocation.command("join --again ADDR"),
-                    invocation.command("token create"),
-                ));
-            }
-            for key in &reply.kept {
-                output::line(kept(key, what, invocation));
-            }
+            follows(what, reply, invocation);
             for node_id in &reply.out_again {
                 let again = invocation.command(&format!("token create --node-id {node_id}"));
                 output::line(format!(
@@ -152,6 +146,52 @@ fn report(what: &RevokeWhat, reply: &RevokeReply, invocation: &Invocation) {
                 ));
             }
         }
+    }
+}
+
+/// Says what follows for others, now as ever: also where nothing was left to revoke.
+fn follows(what: &RevokeWhat, reply: &RevokeReply, invocation: &Invocation) {
+    if !reply.stranded.is_empty() {
+        output::line(format!(
+            "Out with it, as it had issued their certificates: {}. Each joins again in its own folder, with `{}` and a token that `{}` makes here; it keeps its \
+             id.",
+            output::list(&reply.stranded),
+            invocation.command("join --again ADDR"),
+            invocation.command("token create"),
+        ));
+    }
+    outlives(what, reply, invocation);
+    for key in &reply.kept {
+        output::line(kept(key, what, invocation));
+    }
+    if !reply.on_kept.is_empty() {
+        output::line(format!("On what is in force still stand, as they were last seen: {}.", output::list(&reply.on_kept)));
+    }
+    if reply.without_authority {
+        output::line(format!(
+            "It is a coordinator, and no issuing authority of it is known here: if it has one, that is in force, with what it has issued. Run the command on a \
+             coordinator that holds the root key (`{}` says which do).",
+            invocation.command("ca show"),
+        ));
+    }
+}
+
+/// Says who may outlive what was revoked.
+fn outlives(what: &RevokeWhat, reply: &RevokeReply, invocation: &Invocation) {
+    if !reply.descended.is_empty() {
+        output::line(format!(
+            "Not revoked, but certified or given an authority here while they stood on what is revoked: {}. Whoever had its keys may have made them. Revoke \
+             those that nobody knows: `{}`. The other coordinators name those of their own in their logs.",
+            output::list(&reply.descended),
+            invocation.command("node revoke ID"),
+        ));
+    }
+    if reply.held_root_key && !matches!(what, RevokeWhat::LostCoordinator(_)) {
+        output::line(format!(
+            "It held the root key: whoever has that makes authorities of any name, which nobody can name. If somebody may have its store, give the cluster \
+             a new root: `{}`.",
+            invocation.command("ca rotate"),
+        ));
     }
 }
 

@@ -72,8 +72,11 @@ fn of_a_lost_coordinator_what_it_has_issued_can_be_kept_and_is_revoked_where_tha
     let _worker = folders.join("w", "second", &second.authority());
     folders.wait_for_status("head", "w", "alive", PATIENCE);
     let key = folders.run("second", &["ca", "show", "--output", "json"]).json()["authority"]["key"].as_str().unwrap().to_owned();
+    let alive = folders.run("head", &["node", "revoke", "second", "--keep-issued"]).error(1);
+    assert!(alive.contains("second is alive"), "{alive}");
     second.signal("KILL");
     second.ended();
+    folders.wait_for_status("head", "second", "dead", PATIENCE);
 
     let both = folders.run("head", &["node", "revoke", "--key", &key, "--keep-issued"]);
     assert_eq!(both.status.code(), Some(2), "{both:?}");
@@ -82,19 +85,28 @@ fn of_a_lost_coordinator_what_it_has_issued_can_be_kept_and_is_revoked_where_tha
     for part in [&format!("Still in force is its issuing authority {key}"), "cert renew", &format!("node revoke --key {key}")] {
         assert!(said.contains(part), "{part} in {said}");
     }
+    assert!(said.contains("On what is in force still stand, as they were last seen: w."), "{said}");
+    // Whoever has lost that can ask again.
+    let again = folders.run("head", &["node", "revoke", "second", "--keep-issued"]).ok();
+    assert!(again.starts_with("node second was revoked before") && again.contains(&key), "{again}");
     let greets = || folders.run("head", &["call", "system/get_system_info", "--on", "w"]);
     assert!(greets().ok().contains("\"w\""));
     // Where that is not said, its nodes are out with it, and named.
     let said = folders.run("head", &["node", "revoke", "second"]).ok();
     assert!(said.contains("Out with it, as it had issued their certificates: w."), "{said}");
+    let again = folders.run("head", &["node", "revoke", "--key", &key]).ok();
+    assert!(again.starts_with(&format!("key {key} was revoked before")) && again.contains(": w."), "{again}");
     let refused = greets().error(1);
     assert!(!refused.is_empty(), "{refused}");
     head.signal("TERM");
     let (_, log) = head.ended();
     let acts: Vec<_> =
         log.lines().filter(|line| line.contains("whom=\"node second\"") && line.contains("from=\"socket\"")).collect();
-    assert_eq!(acts.len(), 2, "{acts:#?}");
-    assert!(acts[0].contains("what=\"revoke --keep-issued\"") && acts[1].contains("what=\"revoke\""), "{acts:#?}");
+    let what: Vec<_> = acts.iter().filter_map(|line| line.split("what=\"").nth(1)?.split('"').next()).collect();
+    assert_eq!(what, ["revoke --keep-issued", "revoke --keep-issued", "revoke --keep-issued", "revoke"], "{acts:#?}");
+    assert!(acts[0].contains("outcome=\"failed\""), "{acts:#?}");
+    let kept = format!("whom=\"key {key}\"");
+    assert!(log.lines().any(|line| line.contains("what=\"keep in force\"") && line.contains(&kept)), "the key is told, too");
 }
 
 #[test]

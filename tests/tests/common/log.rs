@@ -2,10 +2,10 @@
 
 use std::{
     io::{self, Write},
-    sync::{Arc, Mutex},
+    sync::{Arc, LazyLock, Mutex},
 };
 
-use tracing::{Level, subscriber::DefaultGuard};
+use tracing::{Dispatch, Level, subscriber::DefaultGuard};
 use tracing_subscriber::fmt::MakeWriter;
 
 /// Everything that is logged on this thread, from its making to its end. (A test's tasks run on its thread.)
@@ -35,9 +35,15 @@ impl<'a> MakeWriter<'a> for Lines {
     }
 }
 
+/// Wants everything, and keeps nothing. Where there is one subscriber alone, `tracing` asks that of the thread which comes to a line first whether anybody
+/// wants it, and remembers the answer for all threads: a test beside this one that captures nothing would answer no.
+static WANTS_ALL: LazyLock<Dispatch> =
+    LazyLock::new(|| tracing_subscriber::fmt().with_max_level(Level::TRACE).with_writer(io::sink).finish().into());
+
 impl Log {
     /// Captures all that is logged, down to the finest.
     pub(crate) fn capture() -> Self {
+        LazyLock::force(&WANTS_ALL);
         let lines = Lines::default();
         let subscriber =
             tracing_subscriber::fmt().with_max_level(Level::TRACE).with_ansi(false).with_writer(lines.clone()).finish();

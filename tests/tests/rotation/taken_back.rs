@@ -1,8 +1,12 @@
 //! A coordinator is taken back, with what it has issued or without it.
 
-use p2p_client::revocation::ChainKeys;
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use p2p_client::{protocol::NodeId, revocation::ChainKeys};
+use p2p_runtime::identity::renewal::{RENEW_VERSION, RenewReply, RenewRequest};
+use serde_json::json;
 
 use super::*;
+use common::web::Web;
 
 /// A node that belongs to nobody's folder but its own, and is certified by hand.
 fn made_by(ca: &IssuingCa, name: &str, root: &p2p_client::wire::tls::TrustedRoot) -> NodeIdentity {
@@ -27,6 +31,97 @@ fn lets_in(at: &Member, who: &NodeIdentity) -> Result<(), String> {
     let keys = ChainKeys::of(leaf, others).unwrap();
     let is_revoked = at.ledger().revocations().set().is_chain_revoked(&who.peer().node_id, &keys);
     if is_revoked { Err("revoked".to_owned()) } else { Ok(()) }
+}
+
+/// Speaks to a coordinator by what it has, as a thief does.
+struct Thief<'a> {
+    cluster: &'a Cluster,
+    at: &'a Member,
+    who: &'a NodeIdentity,
+}
+
+impl Thief<'_> {
+    fn web(&self) -> Web {
+        Web::with_tls(self.cluster.host(common::worker_ip(99)), self.at, self.who.client_tls())
+    }
+
+    /// Another certificate for its key, by this coordinator.
+    async fn renewed(&self) -> NodeIdentity {
+        let csr = self.who.key().request().unwrap();
+        let ask = RenewRequest { version: RENEW_VERSION, csr, addresses: Vec::new(), nonce: None, under: None };
+        let answer = self.web().post("/internal/cert-renew", serde_json::to_vec(&ask).unwrap()).await.json();
+        let RenewReply::Issued(issued) = serde_json::from_value(answer.clone()).unwrap_or_else(|_| panic!("{answer}")) else {
+            panic!("{answer}");
+        };
+        NodeIdentity::new(self.who.key().clone(), issued.chain(), self.who.root().clone()).unwrap()
+    }
+
+    /// An authority of its own, by this coordinator.
+    async fn authority(&self) -> IssuingCa {
+        let key = NodeKey::generate().unwrap();
+        let ask = json!({ "csr": URL_SAFE_NO_PAD.encode(key.request().unwrap()) });
+        let answer = self.web().post("/internal/ca/authority", ask.to_string()).await.json();
+        let cert = URL_SAFE_NO_PAD.decode(answer["certificate"].as_str().unwrap_or_else(|| panic!("{answer}"))).unwrap();
+        IssuingCa::from_parts(key, cert.into(), self.who.root().clone()).unwrap()
+    }
+}
+
+fn names<'a>(nodes: impl IntoIterator<Item = &'a NodeId>) -> Vec<&'a str> {
+    nodes.into_iter().map(NodeId::as_str).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_was_certified_or_given_an_authority_elsewhere_while_it_stood_on_a_stolen_one_is_named_when_that_is_revoked() {
+    let log = Log::capture();
+    let (cluster, first, workers) = Cluster::of(1).await;
+    let two = second(&cluster, &first).await;
+    let plan = Plan { id: "coordinator-3".to_owned(), ip: common::worker_ip(33), ..Plan::second_coordinator() };
+    let three = cluster.worker(plan, &first).await;
+    until("the third coordinator can issue", || three.issuer().unwrap().authority().is_some()).await;
+    first.share_root_key(two.id()).await.unwrap();
+    let holds = |info: &Arc<p2p_client::protocol::NodeInfo>| info.metadata.get("root_keys").is_some_and(|held| !held.is_empty());
+    sees(&first, |members| members.get(two.id()).is_some_and(holds)).await;
+
+    // Before anybody notices.
+    let thief = made_by(&stolen(&two), "coordinator-9", &first.ledger().roots().current());
+    let renewed = Thief { cluster: &cluster, at: &first, who: &thief }.renewed().await;
+    let own = Thief { cluster: &cluster, at: &first, who: &thief }.authority().await;
+    let tenth = made_by(&own, "coordinator-10", thief.root());
+    let tenth = Thief { cluster: &cluster, at: &first, who: &tenth }.renewed().await;
+    let eleventh = made_by(&stolen(&two), "coordinator-11", thief.root());
+    let eleventh = Thief { cluster: &cluster, at: &three, who: &eleventh }.renewed().await;
+
+    let stolen_key = two.issuer().unwrap().authority().unwrap().key;
+    let revoked = first.revoke_node(two.id(), Reason::default()).await.unwrap();
+    assert_eq!(names(&revoked.descended), ["coordinator-10", "coordinator-9"], "those in its own records");
+    assert!(revoked.held_root_key, "what the thief may have made with that is nowhere in the records");
+    let key = format!("key {stolen_key}");
+    let told = ["what=\"descends from a revoked key\"", "whom=\"node coordinator-11\"", "outcome=\"pending\"", &key];
+    until("the third coordinator has heard of it", || three.ledger().revocations().is_key_revoked(&stolen_key)).await;
+    until("the third coordinator names those in its records", || {
+        log.audit().iter().any(|line| told.iter().all(|part| line.contains(part)))
+    })
+    .await;
+    log.one(&told);
+    assert!(log.text().contains("revoke those that nobody knows"));
+    // Nobody is revoked for a guess.
+    for outlives in [&renewed, &tenth, &eleventh] {
+        assert_eq!(lets_in(&workers[0], outlives), Ok(()));
+    }
+
+    // An operator knows none of them.
+    let revoked = first.revoke_node(&"coordinator-9".parse().unwrap(), Reason::default()).await.unwrap();
+    assert_eq!(names(&revoked.descended), ["coordinator-10"]);
+    assert!(!revoked.held_root_key);
+    for name in ["coordinator-10", "coordinator-11"] {
+        first.revoke_node(&name.parse().unwrap(), Reason::default()).await.unwrap();
+    }
+    for outlives in [renewed, tenth, eleventh, made_by(&own, "coordinator-12", thief.root())] {
+        let name = outlives.peer().node_id.clone();
+        until(&format!("{name} is out"), || lets_in(&workers[0], &outlives).is_err()).await;
+    }
+    let again = first.revoke_node(two.id(), Reason::default()).await.unwrap();
+    assert!(again.made.is_empty() && again.descended.is_empty(), "they were looked at: {:?}", again.descended);
 }
 
 #[tokio::test(start_paused = true)]
@@ -108,6 +203,68 @@ async fn a_coordinator_that_another_let_in_vouches_for_itself_before_it_revokes_
     reaches(&joined, "coordinator-2").await;
 }
 
+/// A coordinator goes for good, and another one knows.
+async fn lost(cluster: &Cluster, by: &Member, who: &Member) {
+    cluster.network.kill(who.ip);
+    sees(by, |members| members.get(who.id()).is_some_and(|info| info.status == p2p_client::protocol::NodeStatus::Dead)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_issued_is_kept_of_no_node_that_is_alive_or_is_no_coordinator() {
+    let (cluster, first, workers) = Cluster::of(1).await;
+    let two = second(&cluster, &first).await;
+    let keep = async |name: &NodeId| first.revoke_lost_coordinator(name, Reason::default()).await.unwrap_err().to_string();
+    let error = keep(two.id()).await;
+    assert!(error.starts_with("coordinator-2 is alive") && error.contains("`p2p nodes`"), "{error}");
+    let error = keep(&"coordinator-9".parse().unwrap()).await;
+    assert!(error.starts_with("no coordinator of the name coordinator-9 is known here"), "{error}");
+    lost(&cluster, &first, &workers[0]).await;
+    let error = keep(workers[0].id()).await;
+    assert!(error.starts_with("worker-1 is a worker"), "{error}");
+    assert!(first.ledger().revocations().set().is_empty(), "nothing was revoked");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_a_lost_coordinator_had_let_in_again_stays_in_where_what_that_has_issued_is_kept() {
+    let (cluster, first, mut workers) = Cluster::of(1).await;
+    let two = second(&cluster, &first).await;
+    let worker = workers.pop().unwrap();
+    let node_id = worker.id().clone();
+    first.revoke_node(&node_id, Reason::default()).await.unwrap();
+    until("the second coordinator knows", || two.ledger().revocations().set().revoked_at(&node_id).is_some()).await;
+    worker.node.stop().await;
+    let token = token(&two, TokenOptions { node_id: Some(node_id.clone()), ..TokenOptions::default() }).await;
+    let anew = Cluster { network: cluster.network.clone(), folder: tempfile::tempdir().unwrap() };
+    let enrolment = soon(anew.join(&Plan::worker(1), &two.authority(), token)).await.unwrap();
+    let back = anew.start(Plan::worker(1), enrolment).await;
+    until("it is let in again", || first.ledger().revocations().set().revoked_at(&node_id).is_none()).await;
+    lost(&cluster, &first, &two).await;
+    let revoked = first.revoke_lost_coordinator(two.id(), Reason::default()).await.unwrap();
+    let key = KeyHash::from(identity(&back).key().public().thumbprint());
+    let again = Subject::Readmission { node_id: node_id.clone(), key };
+    assert!(revoked.made.iter().any(|made| made.subject == again && made.by.node_id == *first.id()), "{:?}", revoked.made);
+    assert_eq!(lets_in(&first, &identity(&back)), Ok(()));
+    until("it has heard of all", || back.ledger().digest() == first.ledger().digest()).await;
+    reaches(&first, "worker-1").await;
+    let again = first.revoke_lost_coordinator(two.id(), Reason::default()).await.unwrap();
+    assert!(again.made.is_empty(), "{:?}", again.made);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_is_revoked_as_its_coordinator_would_be_by_one_that_stands_on_another_and_who_is_out_is_named() {
+    let (cluster, first, _workers) = Cluster::of(1).await;
+    let two = second(&cluster, &first).await;
+    sees(&two, |members| members.alive().count() == 3).await;
+    let [key, own] = [&first, &two].map(|node| node.issuer().unwrap().authority().unwrap().key);
+    assert_eq!(KeyHash::of_certificate(&identity(&two).chain()[1]), Some(key), "it stands on what it is to revoke");
+    let revoked = two.revoke_key(key, Reason::default()).await.unwrap();
+    assert_eq!(names(&revoked.stranded), ["coordinator", "worker-1"]);
+    assert!(two.ledger().revocations().is_key_revoked(&key));
+    // Now it stands on its own.
+    let error = two.revoke_key(own, Reason::default()).await.unwrap_err().to_string();
+    assert!(error.contains("stands on key") && error.contains("`p2p cert renew`"), "{error}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_lost_coordinator_is_revoked_without_what_it_has_issued_which_can_follow_when_its_nodes_have_other_certificates() {
     let (cluster, first, workers) = Cluster::of(1).await;
@@ -116,8 +273,10 @@ async fn a_lost_coordinator_is_revoked_without_what_it_has_issued_which_can_foll
     sees(&first, |members| members.alive().count() == 4).await;
     let key = two.issuer().unwrap().authority().unwrap().key;
     let own = KeyHash::from(identity(&two).key().public().thumbprint());
+    lost(&cluster, &first, &two).await;
     let revoked = first.revoke_lost_coordinator(two.id(), Reason::default()).await.unwrap();
     assert_eq!((revoked.kept, revoked.stranded.len()), ([key].into(), 0));
+    assert_eq!(names(&revoked.on_kept), ["worker-2"], "whom it would cost to revoke the key");
     let made: Vec<_> = revoked.made.into_iter().map(|made| made.subject).collect();
     assert_eq!(
         made,

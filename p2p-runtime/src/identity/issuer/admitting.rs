@@ -1,7 +1,7 @@
 //! Who is let in, and how: the limits of the token, the binding of the node id, what was revoked, and what an operator has decided; then the
 //! one durable write.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use p2p_client::{protocol::NodeId, revocation::KeyHash};
 use rustls_pki_types::UnixTime;
@@ -161,6 +161,8 @@ impl Inner {
             previous: None,
             root: Some(root),
             has_left: false,
+            // It stands on its token: whatever it stood on before, an operator lets it in anew.
+            stood_on: BTreeSet::new(),
         };
         let mut approvals = Approvals::clone(&self.approvals.load());
         match admission.approving {

@@ -199,6 +199,17 @@ impl Issuer {
     /// # Errors
     /// The store fails.
     pub(crate) fn all_issued(&self, now: UnixMillis) -> Result<AllIssued, VaultError> {
+        let mut issued = self.ever_issued()?;
+        let life = u64::try_from(NODE_VALIDITY.as_millis()).unwrap_or(u64::MAX);
+        issued.nodes.retain(|node| node.issued.0.saturating_add(life) > now.0);
+        Ok(issued)
+    }
+
+    /// All nodes whose certificates this coordinator ever issued, and those whose records are damaged.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub(crate) fn ever_issued(&self) -> Result<AllIssued, VaultError> {
         let (mut nodes, mut damaged) = (Vec::new(), Vec::new());
         for path in self.0.vault.list(NODES)? {
             let name = path.strip_prefix(NODES).and_then(|name| name.strip_suffix(".json"));
@@ -212,8 +223,6 @@ impl Issuer {
                 }
             }
         }
-        let life = u64::try_from(NODE_VALIDITY.as_millis()).unwrap_or(u64::MAX);
-        nodes.retain(|node| node.issued.0.saturating_add(life) > now.0);
         Ok(AllIssued { nodes, damaged })
     }
 }

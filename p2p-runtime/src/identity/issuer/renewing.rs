@@ -1,6 +1,9 @@
 //! Renewals: another certificate for a node that has one, for the same key and the same role.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
 
 use p2p_client::{
     protocol::{NodeId, UnixMillis},
@@ -17,6 +20,7 @@ use super::{
         join::{Issued, LeftOut, Nonce, Refused, challenge_answer},
         key::PublicKey,
         renewal::{CertificateInfo, LONGEST_RETRY, RenewReply, RenewRequest},
+        shown::{Shown, TakenBack},
     },
     Inner, IssuedNode, Issuer, lock, node_change,
 };
@@ -66,7 +70,7 @@ impl Waiting {
 
 /// What a renewal is to say.
 struct Renewal {
-    shown: CertificateInfo,
+    shown: Shown,
     key: PublicKey,
     addresses: Vec<Host>,
     left_out: Vec<LeftOut>,
@@ -74,18 +78,18 @@ struct Renewal {
 }
 
 impl Issuer {
-    /// Answers a request to renew, of the node that has shown this certificate on the connection.
+    /// Answers a request to renew, of the node that has shown these certificates on the connection, its own first.
     ///
     /// # Errors
     /// Why it is not renewed.
-    pub async fn renew(&self, request: RenewRequest, shown: &CertificateDer<'_>) -> Result<RenewReply, Refused> {
+    pub async fn renew(&self, request: RenewRequest, shown: &[CertificateDer<'_>]) -> Result<RenewReply, Refused> {
         let renewal = check(&request, shown)?;
-        let known = |host: &Host| renewal.shown.addresses.contains(host);
+        let known = |host: &Host| renewal.shown.certificate.addresses.contains(host);
         let (mut addresses, new): (Vec<_>, Vec<_>) = request.addresses.into_iter().partition(known);
         let mut left_out = Vec::new();
         if !new.is_empty() {
             let now = (self.0.options.clock)();
-            let node_id = &renewal.shown.peer.node_id;
+            let node_id = renewal.shown.node_id();
             let Some(nonce) = request.nonce else {
                 let first = renewal.shown.clone();
                 self.blocking(move |inner| inner.may_renew(&first).map(drop)).await.unwrap_or_else(|lost| Err(lost.into()))?;
@@ -98,7 +102,7 @@ impl Issuer {
             left_out = not;
         }
         let renewal = Renewal { addresses, left_out, ..renewal };
-        let renewed = self.blocking(move |inner| inner.renew(renewal, Inner::may_renew)).await;
+        let renewed = self.blocking(move |inner| inner.renew_for(renewal)).await;
         renewed.unwrap_or_else(|lost| Err(lost.into())).map(RenewReply::Issued)
     }
 
@@ -107,9 +111,9 @@ impl Issuer {
     ///
     /// # Errors
     /// Why it is not renewed.
-    pub async fn renew_own(&self, request: RenewRequest, shown: &CertificateDer<'_>) -> Result<Issued, Refused> {
+    pub async fn renew_own(&self, request: RenewRequest, shown: &[CertificateDer<'_>]) -> Result<Issued, Refused> {
         let renewal = Renewal { addresses: request.addresses.clone(), ..check(&request, shown)? };
-        let renewed = self.blocking(move |inner| inner.renew(renewal, Inner::is_bound)).await;
+        let renewed = self.blocking(move |inner| inner.renew_own(renewal)).await;
         renewed.unwrap_or_else(|lost| Err(lost.into()))
     }
 
@@ -126,30 +130,29 @@ impl Issuer {
 }
 
 /// The request is signed by the key of the certificate that was shown, so that both are the same node's.
-fn check(request: &RenewRequest, shown: &CertificateDer<'_>) -> Result<Renewal, Refused> {
+fn check(request: &RenewRequest, shown: &[CertificateDer<'_>]) -> Result<Renewal, Refused> {
     let bad = |reason: String| Refused::BadRequest { reason };
-    let shown = CertificateInfo::read(shown).map_err(|error| bad(error.to_string()))?;
+    let shown = Shown::read(shown).map_err(|error| bad(error.to_string()))?;
     let key = PublicKey::from_request(&request.csr).map_err(|error| bad(error.to_string()))?;
-    if shown.key != key.thumbprint().into() {
-        return Err(Refused::NodeBound { node_id: shown.peer.node_id });
+    if shown.certificate.key != key.thumbprint().into() {
+        return Err(Refused::NodeBound { node_id: shown.node_id().clone() });
     }
     Ok(Renewal { shown, key, addresses: Vec::new(), left_out: Vec::new(), under: request.under })
 }
 
-/// Whether the node of this certificate may have another, by one rule or another. Gives what is known of it.
-type MayRenew = fn(&Inner, &CertificateInfo) -> Result<Option<IssuedNode>, Refused>;
-
 impl Inner {
-    /// Whether this certificate is that of a node whose name and key are good still, and belong together.
+    fn taken_back(&self, shown: &Shown) -> Option<TakenBack> {
+        shown.taken_back(&self.ledger.revocations().set())
+    }
+
+    /// Whether nothing was taken back that this node needs to get anything from another: its name, its key, and the authority on which it stands.
+    fn is_good(&self, shown: &Shown) -> Result<(), Refused> {
+        self.taken_back(shown).map_or(Ok(()), |what| Err(refused(shown, what)))
+    }
+
+    /// What is known of the node of this certificate, if that belongs together.
     fn is_bound(&self, shown: &CertificateInfo) -> Result<Option<IssuedNode>, Refused> {
         let node_id = &shown.peer.node_id;
-        let set = self.ledger.revocations().set();
-        if set.is_key_revoked(&shown.key) {
-            return Err(Refused::KeyRevoked { node_id: node_id.clone() });
-        }
-        if set.is_revoked(node_id, &shown.key) {
-            return Err(Refused::NodeRevoked { node_id: node_id.clone() });
-        }
         // Another coordinator may have let it in; then its certificate is all that is known.
         let Some(known) = self.bound(node_id)? else { return Ok(None) };
         if shown.key != known.key.into() || shown.peer.role != known.role {
@@ -158,8 +161,11 @@ impl Inner {
         Ok(Some(known))
     }
 
-    /// The same, and whether it is the node's last one: two machines with one key would be renewed for ever.
-    fn may_renew(&self, shown: &CertificateInfo) -> Result<Option<IssuedNode>, Refused> {
+    /// Whether a node may have another certificate, and what is known of it. The one that it shows has to be its last: two machines with one key would
+    /// be renewed for ever.
+    fn may_renew(&self, shown: &Shown) -> Result<Option<IssuedNode>, Refused> {
+        self.is_good(shown)?;
+        let shown = &shown.certificate;
         let Some(known) = self.is_bound(shown)? else { return Ok(None) };
         let node_id = &shown.peer.node_id;
         let is_last = known.certificate.is_none_or(|last| last == shown.hash);
@@ -175,10 +181,36 @@ impl Inner {
         Ok(Some(known))
     }
 
-    fn renew(&self, renewal: Renewal, may_renew: MayRenew) -> Result<Issued, Refused> {
-        let Renewal { shown, key, addresses, left_out, under } = renewal;
+    /// Renews the certificate of another node. On which authority that stood is durable before it gets the new one: by it, it is found when that
+    /// authority turns out to be somebody else's.
+    fn renew_for(&self, renewal: Renewal) -> Result<Issued, Refused> {
         let _writing = lock(&self.writing);
-        let known = may_renew(self, &shown)?;
+        let known = self.may_renew(&renewal.shown)?;
+        let mut stood_on = known.as_ref().map(|known| known.stood_on.clone()).unwrap_or_default();
+        stood_on.insert(renewal.shown.authority);
+        let shown = renewal.shown.clone();
+        let issued = self.renew(renewal, known, stood_on)?;
+        // Once more: whoever revoked that authority meanwhile looked for what descends from it either before this was written, and then it is seen here, or
+        // after that, and has found it.
+        self.is_good(&shown)?;
+        Ok(issued)
+    }
+
+    /// Renews this coordinator's own. It may stand on an authority that was revoked: it has one of its own.
+    fn renew_own(&self, renewal: Renewal) -> Result<Issued, Refused> {
+        let _writing = lock(&self.writing);
+        match self.taken_back(&renewal.shown) {
+            None | Some(TakenBack::Authority) => {}
+            Some(what) => return Err(refused(&renewal.shown, what)),
+        }
+        let known = self.is_bound(&renewal.shown.certificate)?;
+        let stood_on = known.as_ref().map(|known| known.stood_on.clone()).unwrap_or_default();
+        self.renew(renewal, known, stood_on)
+    }
+
+    /// The caller holds `writing`.
+    fn renew(&self, renewal: Renewal, known: Option<IssuedNode>, stood_on: BTreeSet<KeyHash>) -> Result<Issued, Refused> {
+        let Renewal { shown: Shown { certificate: shown, .. }, key, addresses, left_out, under } = renewal;
         let clock = (self.options.clock)();
         let now = UnixTime::since_unix_epoch(Duration::from_millis(clock.0));
         let names = NodeNames { node_id: &shown.peer.node_id, role: shown.peer.role, addresses: &addresses };
@@ -193,9 +225,19 @@ impl Inner {
             previous: Some(shown.hash),
             root: Some(root),
             has_left: false,
+            stood_on,
         };
         self.vault.update(vec![node_change(&record)?])?;
         tracing::info!(node_id = %record.node_id, "renewed a node's certificate");
         Ok(Issued::new(&chain, self.ledger.roots().current().cluster().clone(), (self.options.seed)(), left_out, clock))
+    }
+}
+
+fn refused(shown: &Shown, what: TakenBack) -> Refused {
+    let node_id = shown.node_id().clone();
+    match what {
+        TakenBack::Key => Refused::KeyRevoked { node_id },
+        TakenBack::Node => Refused::NodeRevoked { node_id },
+        TakenBack::Authority => Refused::AuthorityRevoked { node_id },
     }
 }

@@ -76,6 +76,15 @@ pub enum Refused {
         /// The node id.
         node_id: NodeId,
     },
+    /// The authority that has certified the node was revoked.
+    #[error(
+        "the authority that has certified {node_id} was revoked, and its certificate is good for nothing any more; join again in the node's folder, with a \
+         fresh token: `p2p join --again`"
+    )]
+    AuthorityRevoked {
+        /// The node id.
+        node_id: NodeId,
+    },
     /// An operator said no.
     #[error(
         "an operator denied that {node_id} joins{}; ask the operators why, and join again with a fresh token if they let you",
@@ -157,7 +166,11 @@ impl Refused {
         match self {
             Self::Version { .. } | Self::Malformed { .. } | Self::BadRequest { .. } | Self::Other { .. } => 400,
             Self::UnknownAttempt | Self::BadProof | Self::Token(_) | Self::Denied { .. } | Self::NotApproved { .. } => 403,
-            Self::NodeBound { .. } | Self::NodeRevoked { .. } | Self::KeyRevoked { .. } | Self::Superseded { .. } => 409,
+            Self::NodeBound { .. }
+            | Self::NodeRevoked { .. }
+            | Self::KeyRevoked { .. }
+            | Self::AuthorityRevoked { .. }
+            | Self::Superseded { .. } => 409,
             // RFC 9110, section 15.5.20.
             Self::Elsewhere { .. } => 421,
             Self::NoAddressProved { .. } => 422,
@@ -201,6 +214,7 @@ mod tests {
             Refused::NodeBound { node_id: "a".parse().unwrap() },
             Refused::NodeRevoked { node_id: "a".parse().unwrap() },
             Refused::KeyRevoked { node_id: "a".parse().unwrap() },
+            Refused::AuthorityRevoked { node_id: "a".parse().unwrap() },
             Refused::Superseded { node_id: "a".parse().unwrap() },
             Refused::Denied { node_id: "a".parse().unwrap(), reason: Reason::try_from("not ours".to_owned()).unwrap() },
             Refused::NotApproved { node_id: "a".parse().unwrap() },

@@ -63,7 +63,8 @@ pub enum RevokeError {
     /// It would take back what this coordinator's own certificate stands on.
     #[error(
         "this node's own certificate stands on key {key}, that of an authority or of the cluster's root, so that no node would believe it; \
-         a coordinator with another authority can revoke it; where all have the same, and it was stolen, the cluster needs a new root: \
+         if it is another coordinator's, have this node vouch for itself (`p2p cert renew`), and try again; else a coordinator with another authority can \
+         revoke it; where all have the same, and it was stolen, the cluster needs a new root: \
          `p2p ca rotate`"
     )]
     OwnAuthority {

@@ -27,6 +27,10 @@ pub struct GrantedAuthority {
     pub root: KeyHash,
     /// When.
     pub at: UnixMillis,
+    /// The authority, by its key, on which the coordinator stood when it asked for its own: whoever held that key may have made it. `None` where it made
+    /// its own by the root key, and of what was given before this was noted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stood_on: Option<KeyHash>,
 }
 
 impl GrantedAuthority {

@@ -18,6 +18,7 @@ use super::{
         issuer::{Clock, NEXT_ROOT_KEY, ROOT_KEY},
         key::{KeyError, NodeKey, PublicKey},
         revocation::Ledger,
+        shown::Shown,
         vault::{Change, Vault, VaultError},
     },
     GrantedAuthority, RefusedRoot, Roots, SignedAnnouncement, SignedCompletion, Told,
@@ -78,6 +79,14 @@ pub enum RotateError {
     /// There is nothing to finish.
     #[error("the root is not being changed; begin with `p2p ca rotate`")]
     NotBegun,
+    /// Who asks has been taken back, or stands on an authority that was.
+    #[error(
+        "{node_id}, its key, or the authority that has certified it was revoked, so that it gets no authority; have it join again: `p2p join --again`"
+    )]
+    TakenBack {
+        /// Who asked.
+        node_id: NodeId,
+    },
     /// The records of issued certificates cannot be read.
     #[error(
         "it cannot be told who has a certificate: {0}; see the node's log, and whether its store is whole: `p2p store verify`; nothing has changed"
@@ -252,9 +261,9 @@ impl RootKeys {
         Ok(())
     }
 
-    /// Makes a coordinator's issuing authority, under the root under which certificates are to be made; `None` where that root's key is not here, or cannot
-    /// be read: others may hold it.
-    /// Whose it is, is durable when this returns: it is revoked with its coordinator.
+    /// Makes an issuing authority for a coordinator that needs to show nothing for it, as this one itself: under the root under which certificates are to be
+    /// made; `None` where that root's key is not here, or cannot be read: others may hold it. Whose it is, is durable when this returns: it is revoked with
+    /// its coordinator.
     ///
     /// # Errors
     /// [`RotateError`]
@@ -263,17 +272,51 @@ impl RootKeys {
         coordinator: NodeId,
         key: PublicKey,
     ) -> Result<Option<CertificateDer<'static>>, RotateError> {
+        self.blocking(move |this| this.issue_now(coordinator, &key, None)).await
+    }
+
+    /// The same for another coordinator, by what it has shown. On which authority that stood is durable, too: by it, it is found when that turns out to be
+    /// somebody else's.
+    ///
+    /// # Errors
+    /// [`RotateError::TakenBack`], and others.
+    pub(crate) async fn grant_authority(
+        &self,
+        to: Shown,
+        key: PublicKey,
+    ) -> Result<Option<CertificateDer<'static>>, RotateError> {
         self.blocking(move |this| {
-            let known = this.roots().known();
-            let Some(root) = this.holds_readable(known.wanted())? else { return Ok(None) };
-            let now = UnixTime::since_unix_epoch(Duration::from_millis((this.clock)().0));
-            let certificate = root.issue_authority(&coordinator, &key, now)?;
-            let (key, root) = (key.thumbprint().into(), key_of(root.root()));
-            let granted = GrantedAuthority { node_id: coordinator, key, root, at: (this.clock)() };
-            this.vault.update(vec![granted.change()?])?;
-            Ok(Some(certificate))
+            this.is_good(&to)?;
+            let certificate = this.issue_now(to.node_id().clone(), &key, Some(to.authority))?;
+            // Once more: whoever revoked what it stands on meanwhile looked for what descends from that either before this was written, and then it is seen
+            // here, or after that, and has found it.
+            this.is_good(&to)?;
+            Ok(certificate)
         })
         .await
+    }
+
+    fn is_good(&self, shown: &Shown) -> Result<(), RotateError> {
+        match shown.taken_back(&self.ledger.revocations().set()) {
+            None => Ok(()),
+            Some(_) => Err(RotateError::TakenBack { node_id: shown.node_id().clone() }),
+        }
+    }
+
+    fn issue_now(
+        &self,
+        coordinator: NodeId,
+        key: &PublicKey,
+        stood_on: Option<KeyHash>,
+    ) -> Result<Option<CertificateDer<'static>>, RotateError> {
+        let known = self.roots().known();
+        let Some(root) = self.holds_readable(known.wanted())? else { return Ok(None) };
+        let now = UnixTime::since_unix_epoch(Duration::from_millis((self.clock)().0));
+        let certificate = root.issue_authority(&coordinator, key, now)?;
+        let (key, root) = (key.thumbprint().into(), key_of(root.root()));
+        let granted = GrantedAuthority { node_id: coordinator, key, root, at: (self.clock)(), stood_on };
+        self.vault.update(vec![granted.change()?])?;
+        Ok(Some(certificate))
     }
 
     /// The authorities that were made here, whosever they are.

@@ -14,7 +14,8 @@ use super::{
         ca::{IssuingCa, NodeNames, RootCa},
         issuer::{ISSUING_CERT, ISSUING_KEY, NEXT_ROOT_KEY, ROOT_KEY},
         revocation::{Ledger, SignedStatement},
-        tests::{AuditLines, cluster, issuing_under, ledger, worker},
+        shown::Shown,
+        tests::{AuditLines, another_authority, cluster, issuing_under, ledger, revoked_after_the_next_write, worker},
         vault::{Change, tests::MemoryVault},
         *,
     },
@@ -465,6 +466,37 @@ async fn whose_each_issuing_authority_is_is_durable_before_it_is_handed_out() {
     let theirs = granted.iter().find(|granted| granted.node_id == other).unwrap();
     assert_eq!((theirs.key, theirs.root), (key.public().thumbprint().into(), said::key_of(&c.roots().current())));
     assert_eq!(granted.len(), 2);
+}
+
+#[tokio::test]
+async fn on_which_authority_a_coordinator_stood_is_noted_with_its_own_and_on_a_revoked_one_it_is_given_none() {
+    let (c, ..) = parties();
+    let other = another_authority(&c.vault, &c.ledger).await;
+    let key = KeyHash::from(other.key().public().thumbprint());
+    let shown = |name: &str| {
+        let (own, node_id) = (NodeKey::generate().unwrap(), name.parse().unwrap());
+        let names = NodeNames { node_id: &node_id, role: Role::Coordinator, addresses: &[] };
+        Shown::read(&other.issue(&own.public(), &names, UnixTime::now()).unwrap()).unwrap()
+    };
+    let ask = async |name: &str| c.keys().grant_authority(shown(name), NodeKey::generate().unwrap().public()).await;
+    assert!(ask("c-8").await.unwrap().is_some());
+    // It is revoked while another asks.
+    revoked_after_the_next_write(&c.vault, "ca/authorities/", &c.ledger, key);
+    for name in ["c-9", "c-10"] {
+        let error = ask(name).await.unwrap_err();
+        assert!(matches!(&error, RotateError::TakenBack { node_id } if node_id.as_str() == name), "{error}");
+    }
+    let on_it: Vec<_> = c
+        .keys()
+        .granted()
+        .await
+        .unwrap()
+        .into_iter()
+        .filter(|granted| granted.stood_on == Some(key))
+        .map(|granted| granted.node_id)
+        .collect();
+    assert!(on_it.iter().any(|node| node.as_str() == "c-8") && on_it.iter().any(|node| node.as_str() == "c-9"), "{on_it:?}");
+    assert_eq!(on_it.len(), 2, "what was refused at once was not written");
 }
 
 /// Another coordinator, let in by the first one before the change.

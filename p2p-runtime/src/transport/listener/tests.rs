@@ -52,7 +52,7 @@ impl Handshake for FirstByte {
             };
             let peer = (said != b'n').then(node);
             let binding = Some(ChannelBinding::from_bytes([7; 32]));
-            Ok(Secured { stream, protocol, peer, expires, certificate: None, binding })
+            Ok(Secured { stream, protocol, peer, expires, chain: Vec::new(), binding })
         })
     }
 }
