@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn who_shows_another_key_that_verifies_its_certificate_still_stands_on_the_authority_that_signed_it() {
         let (node, _) = cluster();
-        let [leaf, authority] = &node.chain()[..] else { panic!("a node's certificate and its authority's") };
+        let (leaf, authority) = (&node.chain()[0], &node.chain()[1]);
         let own = KeyHash::of_certificate(authority).unwrap();
         let shown = Shown::read(&[leaf.clone(), authority.clone()]).unwrap();
         assert_eq!(shown.authorities, [own].into());
