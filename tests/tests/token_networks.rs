@@ -101,8 +101,9 @@ async fn hello(web: &Web, token: &JoinToken, address: &str) -> Answer {
     web.post("/internal/cert-request", hello.to_string()).await
 }
 
+/// The proof is bound to the TLS connection: a proxy that ends TLS can carry no join, and one that does not can write no header.
 #[tokio::test]
-async fn behind_a_trusted_proxy_the_address_is_the_clients_and_nobody_else_is_believed() {
+async fn no_header_says_from_where_a_node_joins_not_even_over_the_address_of_a_trusted_proxy() {
     let cluster = Cluster::new();
     let plan = Plan::coordinator();
     let mut enrolment = cluster.init(&plan).await.unwrap();
@@ -111,13 +112,9 @@ async fn behind_a_trusted_proxy_the_address_is_the_clients_and_nobody_else_is_be
     let coordinator = cluster.start(plan, enrolment).await;
     let token = token_for(&coordinator, "203.0.113.0/24").await;
     let proxy = Web::anonymous(cluster.host(worker_ip(8)), &coordinator);
-    let through = |client: &str| proxy.clone().header("x-forwarded-for", client);
-    let answer = hello(&through("203.0.113.7"), &token, "203.0.113.7").await;
-    assert_eq!(answer.status, 200, "{answer:?}");
     for (web, comes_from) in [
-        (through("198.51.100.1"), "198.51.100.1"),
-        (through("203.0.113.7, 198.51.100.1"), "198.51.100.1"),
         (proxy.clone(), "10.0.0.18"),
+        (proxy.header("x-forwarded-for", "203.0.113.7"), "10.0.0.18"),
         (outside(&cluster, &coordinator).header("x-forwarded-for", "203.0.113.7"), "10.0.0.19"),
     ] {
         let answer = hello(&web, &token, "203.0.113.7").await;

@@ -3,7 +3,7 @@
 //! Root (10 years, may make issuing authorities, and the root that comes after it) → issuing (as long, may make node certificates only) → node (1 year).
 //! Of a certificate request only the public key is taken: names, usages and validity are decided here.
 
-use std::{fmt, time::Duration};
+use std::{collections::BTreeSet, fmt, time::Duration};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use p2p_client::{
@@ -265,11 +265,12 @@ pub(super) fn has_signed(root: &TrustedRoot, text: &[u8], signature: &[u8]) -> b
     is_signature_of(root.der(), text, signature)
 }
 
-/// The key of the one among these certificates that has signed this one; `None` where none of them has.
-pub(super) fn signer_of(cert: &CertificateDer<'_>, others: &[CertificateDer<'_>]) -> Option<KeyHash> {
-    let signed = parse(cert).ok()?;
+/// The keys among those of these certificates that may have signed this one. Whoever shows them can add some: of an ECDSA signature keys can be computed that
+/// verify it, and one key can be written in several ways. So all are given, and the right one is among them.
+pub(super) fn signers_of(cert: &CertificateDer<'_>, others: &[CertificateDer<'_>]) -> BTreeSet<KeyHash> {
+    let Ok(signed) = parse(cert) else { return BTreeSet::new() };
     let (text, signature) = (signed.tbs_certificate.as_ref(), &signed.signature_value.data);
-    others.iter().find(|other| is_signature_of(other, text, signature)).and_then(KeyHash::of_certificate)
+    others.iter().filter(|other| is_signature_of(other, text, signature)).filter_map(KeyHash::of_certificate).collect()
 }
 
 fn is_signature_of(cert: &CertificateDer<'_>, text: &[u8], signature: &[u8]) -> bool {

@@ -281,7 +281,7 @@ impl Issuer {
     async fn take_proof(&self, prove: &Prove, channel: ChannelBinding, from: IpAddr) -> Result<CertReply, Refused> {
         let (now, tokens) = ((self.0.options.clock)(), self.0.tokens.load_full());
         let candidate = lock(&self.0.desk).prove(prove, &channel, &tokens, now)?;
-        // Once more: behind a proxy, requests on one connection may come from several addresses.
+        // Once more, by what is proved: the hello is only said.
         tokens.admits(candidate.token, from, &candidate.addresses)?;
         let who =
             Applicant { node_id: candidate.node_id.clone(), key: candidate.key.thumbprint().into(), token: candidate.token };

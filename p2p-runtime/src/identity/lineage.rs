@@ -16,8 +16,6 @@ pub(crate) struct Lineage {
     stood_on: HashMap<KeyHash, BTreeSet<NodeId>>,
     /// The authorities of each coordinator.
     authorities: HashMap<NodeId, BTreeSet<KeyHash>>,
-    /// Those that are gone for good.
-    left: BTreeSet<NodeId>,
 }
 
 impl Lineage {
@@ -28,14 +26,11 @@ impl Lineage {
             for key in &node.stood_on {
                 this.note(*key, &node.node_id);
             }
-            if node.has_left {
-                this.left.insert(node.node_id.clone());
-            }
         }
         for granted in granted.iter().filter(|granted| granted.node_id != *me) {
             this.authorities.entry(granted.node_id.clone()).or_default().insert(granted.key);
-            if let Some(key) = granted.stood_on {
-                this.note(key, &granted.node_id);
+            for key in &granted.stood_on {
+                this.note(*key, &granted.node_id);
             }
         }
         this
@@ -45,8 +40,8 @@ impl Lineage {
         self.stood_on.entry(key).or_default().insert(node_id.clone());
     }
 
-    /// The nodes that got something here while they stood on one of these keys, or on an authority of such a node, and so on. Those that have left are not
-    /// named; they are looked through.
+    /// The nodes that got something here while they stood on one of these keys, or on an authority of such a node, and so on. Those that have left are
+    /// among them: to leave takes no certificate away, and whoever has one can come back.
     pub(crate) fn descendants(&self, keys: impl IntoIterator<Item = KeyHash>) -> BTreeSet<NodeId> {
         let mut open: Vec<KeyHash> = keys.into_iter().collect();
         let (mut seen, mut found) = (BTreeSet::new(), BTreeSet::new());
@@ -60,7 +55,6 @@ impl Lineage {
                 }
             }
         }
-        found.retain(|node_id| !self.left.contains(node_id));
         found
     }
 }
@@ -96,7 +90,13 @@ mod tests {
     }
 
     fn granted(to: &str, authority: u8, stood_on: Option<u8>) -> GrantedAuthority {
-        GrantedAuthority { node_id: id(to), key: key(authority), root: key(0), at: UnixMillis(1), stood_on: stood_on.map(key) }
+        GrantedAuthority {
+            node_id: id(to),
+            key: key(authority),
+            root: key(0),
+            at: UnixMillis(1),
+            stood_on: stood_on.map(key).into_iter().collect(),
+        }
     }
 
     fn names(names: &[&str]) -> BTreeSet<NodeId> {
@@ -116,11 +116,11 @@ mod tests {
     }
 
     #[test]
-    fn who_has_left_is_looked_through_and_not_named_and_a_coordinator_does_not_descend_by_its_own_records() {
+    fn who_has_left_is_named_as_it_can_come_back_and_a_coordinator_does_not_descend_by_its_own_records() {
         let nodes =
             [IssuedNode { has_left: true, ..node("gone", &[1]) }, node("ten", &[2]), node("me", &[1]), node("mine", &[4])];
         let granted = [granted("gone", 2, None), granted("me", 4, Some(1))];
-        assert_eq!(Lineage::of(&id("me"), &nodes, &granted).descendants([key(1)]), names(&["ten"]));
+        assert_eq!(Lineage::of(&id("me"), &nodes, &granted).descendants([key(1)]), names(&["gone", "ten"]));
     }
 
     #[test]

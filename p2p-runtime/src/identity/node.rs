@@ -94,7 +94,7 @@ impl NodeIdentity {
             key: issuing.key().public().thumbprint().into(),
             root: root.key().public().thumbprint().into(),
             at,
-            stood_on: None,
+            stood_on: BTreeSet::new(),
         };
         changes.extend(issuer::authority_changes(&root, &issuing, &granted)?);
         let record = IssuedNode {

@@ -192,8 +192,15 @@ impl Write for Log {
     }
 }
 
+/// Wants everything, and keeps nothing. Where there is one subscriber alone, `tracing` asks that of the thread which comes to a line first whether anybody
+/// wants it, and remembers the answer for all threads: a test beside this one that captures nothing would answer no.
+static WANTS_ALL: std::sync::LazyLock<tracing::Dispatch> = std::sync::LazyLock::new(|| {
+    tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(std::io::sink).finish().into()
+});
+
 impl AuditLines {
     pub(crate) fn capture() -> Self {
+        std::sync::LazyLock::force(&WANTS_ALL);
         let log = Log::default();
         let writer = log.clone();
         let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();

@@ -115,6 +115,8 @@ impl Rotator {
         if issued_before == IssuedBefore::Revoked && node_id != *parts.cx.node_id() {
             self.stand_off(&authorities).await;
         }
+        let granted: Vec<_> =
+            self.granted().await?.into_iter().filter(|granted| granted.node_id == node_id).map(|granted| granted.key).collect();
         // What was revoked before stays so.
         let is_open = |key: &KeyHash| !parts.ledger.revocations().is_key_revoked(key);
         let is_kept = |key: &KeyHash| is_open(key) && (issued_before == IssuedBefore::Kept || parts.ledger.stands_on(key));
@@ -133,6 +135,12 @@ impl Rotator {
         let mut subjects = vec![Subject::Node { node_id }];
         // Its key, too: another coordinator may be renewing its certificate at this moment.
         subjects.extend(issued.map(|issued| Subject::Key { key: issued.key.into() }));
+        // Nobody believes what an authority under an earlier root has signed; whoever stood on it when the root was changed is found by it.
+        let earlier = match issued_before {
+            IssuedBefore::Kept => BTreeSet::new(),
+            IssuedBefore::Revoked => granted.into_iter().filter(is_open).collect(),
+        };
+        let authorities: BTreeSet<KeyHash> = authorities.union(&earlier).copied().collect();
         subjects.extend(authorities.iter().map(|key| Subject::Key { key: *key }));
         // By the word of this node, as that of a revoked one does not count.
         subjects.extend(readmitted);

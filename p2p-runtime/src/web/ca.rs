@@ -309,7 +309,7 @@ fn refusal(error: &RotateError) -> Refusal {
         | RotateError::NoRootKey { .. }
         | RotateError::BegunElsewhere { .. }
         | RotateError::NotBegun => (StatusCode::CONFLICT, ErrorCode::INVALID_REQUEST),
-        RotateError::TakenBack { .. } => (StatusCode::FORBIDDEN, ErrorCode::DENIED),
+        RotateError::TakenBack { .. } | RotateError::KeyOfAnother { .. } => (StatusCode::FORBIDDEN, ErrorCode::DENIED),
         _ => (StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::INTERNAL),
     };
     Refusal(status, RpcError::new(code, error.to_string()))

@@ -60,12 +60,11 @@ pub(super) async fn cert_request(
         let text = "this node issues no certificates; join at a coordinator: `p2p nodes` shows which nodes are";
         return Err(Refusal(StatusCode::NOT_FOUND, RpcError::new(ErrorCode::METHOD_NOT_FOUND, text)));
     };
-    let (Some(Extension(channel)), Some(Extension(RemoteAddr(peer)))) = (channel, remote) else {
+    // No header counts here, whatever proxies are trusted: the proof is bound to the TLS connection, so that whoever writes one is the joiner itself.
+    let (Some(Extension(channel)), Some(Extension(RemoteAddr(remote)))) = (channel, remote) else {
         let text = "joining goes over TLS, to the node's address";
         return Err(Refusal(StatusCode::BAD_REQUEST, RpcError::new(ErrorCode::INVALID_REQUEST, text)));
     };
-    // Whom a trusted proxy speaks for, where there is one.
-    let remote = SocketAddr::new(state.config.live().proxies.client(peer.ip(), request.headers()), peer.port());
     let limits = BodyLimits { max: MAX_REQUEST, ..state.config.live().body_limits };
     let body = match read_body_within(request.into_body(), limits).await {
         Ok(body) => body,

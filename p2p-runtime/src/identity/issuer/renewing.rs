@@ -187,7 +187,7 @@ impl Inner {
         let _writing = lock(&self.writing);
         let known = self.may_renew(&renewal.shown)?;
         let mut stood_on = known.as_ref().map(|known| known.stood_on.clone()).unwrap_or_default();
-        stood_on.insert(renewal.shown.authority);
+        stood_on.extend(&renewal.shown.authorities);
         let shown = renewal.shown.clone();
         let issued = self.renew(renewal, known, stood_on)?;
         // Once more: whoever revoked that authority meanwhile looked for what descends from it either before this was written, and then it is seen here, or

@@ -2,6 +2,8 @@
 //!
 //! Whoever holds an authority's key can make coordinators of any name. So each one is noted before it exists anywhere else.
 
+use std::collections::BTreeSet;
+
 use p2p_client::{
     protocol::{NodeId, UnixMillis},
     revocation::KeyHash,
@@ -27,27 +29,38 @@ pub struct GrantedAuthority {
     pub root: KeyHash,
     /// When.
     pub at: UnixMillis,
-    /// The authority, by its key, on which the coordinator stood when it asked for its own: whoever held that key may have made it. `None` where it made
+    /// The authorities, by their keys, on which the coordinator stood when it asked for its own: whoever held such a key may have made it. None where it made
     /// its own by the root key, and of what was given before this was noted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stood_on: Option<KeyHash>,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub stood_on: BTreeSet<KeyHash>,
 }
 
 impl GrantedAuthority {
+    /// The record of the authority with this key.
+    pub(super) fn of(key: &KeyHash, vault: &dyn Vault) -> Result<Option<Self>, IdentityError> {
+        let path = format!("{AUTHORITIES}{key}.json");
+        let Some(stored) = vault.get(&path)? else { return Ok(None) };
+        Ok(Self::read(&path, &stored))
+    }
+
+    /// One that is damaged is logged: it is not to keep the others from being revoked.
+    fn read(path: &str, stored: &[u8]) -> Option<Self> {
+        serde_json::from_slice(stored)
+            .map_err(|error| tracing::error!(path, %error, "the record of an issuing authority is damaged"))
+            .ok()
+    }
+
     /// What makes the record durable.
     pub(in super::super) fn change(&self) -> Result<Change, VaultError> {
         Ok(Change::Put(format!("{AUTHORITIES}{}.json", self.key), json(self)?))
     }
 
-    /// All that are in this store. One that is damaged is left out, and logged: it is not to keep the others from being revoked.
+    /// All that are in this store, without those that are damaged.
     pub(super) fn all(vault: &dyn Vault) -> Result<Vec<Self>, IdentityError> {
         let mut all = Vec::new();
         for path in vault.list(AUTHORITIES)? {
             let Some(stored) = vault.get(&path)? else { continue };
-            match serde_json::from_slice(&stored) {
-                Ok(granted) => all.push(granted),
-                Err(error) => tracing::error!(path, %error, "the record of an issuing authority is damaged"),
-            }
+            all.extend(Self::read(&path, &stored));
         }
         Ok(all)
     }

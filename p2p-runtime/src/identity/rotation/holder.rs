@@ -1,6 +1,6 @@
 //! What a coordinator does with the root key: begins and completes a change of the root, gives coordinators their authority, hands the key on.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 
 use p2p_client::{
     audit::{Line, Outcome},
@@ -85,6 +85,14 @@ pub enum RotateError {
     )]
     TakenBack {
         /// Who asked.
+        node_id: NodeId,
+    },
+    /// The key of the request belongs to another coordinator's authority.
+    #[error(
+        "that key is recorded as the one of {node_id}'s authority; look into that coordinator, and revoke it if it is not its own: `p2p node revoke {node_id}`"
+    )]
+    KeyOfAnother {
+        /// Whose it is, by the records.
         node_id: NodeId,
     },
     /// The records of issued certificates cannot be read.
@@ -272,7 +280,7 @@ impl RootKeys {
         coordinator: NodeId,
         key: PublicKey,
     ) -> Result<Option<CertificateDer<'static>>, RotateError> {
-        self.blocking(move |this| this.issue_now(coordinator, &key, None)).await
+        self.blocking(move |this| this.issue_now(coordinator, &key, BTreeSet::new())).await
     }
 
     /// The same for another coordinator, by what it has shown. On which authority that stood is durable, too: by it, it is found when that turns out to be
@@ -287,7 +295,7 @@ impl RootKeys {
     ) -> Result<Option<CertificateDer<'static>>, RotateError> {
         self.blocking(move |this| {
             this.is_good(&to)?;
-            let certificate = this.issue_now(to.node_id().clone(), &key, Some(to.authority))?;
+            let certificate = this.issue_now(to.node_id().clone(), &key, to.authorities.clone())?;
             // Once more: whoever revoked what it stands on meanwhile looked for what descends from that either before this was written, and then it is seen
             // here, or after that, and has found it.
             this.is_good(&to)?;
@@ -307,13 +315,21 @@ impl RootKeys {
         &self,
         coordinator: NodeId,
         key: &PublicKey,
-        stood_on: Option<KeyHash>,
+        mut stood_on: BTreeSet<KeyHash>,
     ) -> Result<Option<CertificateDer<'static>>, RotateError> {
         let known = self.roots().known();
         let Some(root) = self.holds_readable(known.wanted())? else { return Ok(None) };
         let now = UnixTime::since_unix_epoch(Duration::from_millis((self.clock)().0));
+        let hash = key.thumbprint().into();
+        // Asking again does not make the first time undone, and a request that somebody else has seen does not make the key his.
+        if let Some(known) = GrantedAuthority::of(&hash, &*self.vault)? {
+            if known.node_id != coordinator {
+                return Err(RotateError::KeyOfAnother { node_id: known.node_id });
+            }
+            stood_on.extend(known.stood_on);
+        }
         let certificate = root.issue_authority(&coordinator, key, now)?;
-        let (key, root) = (key.thumbprint().into(), key_of(root.root()));
+        let (key, root) = (hash, key_of(root.root()));
         let granted = GrantedAuthority { node_id: coordinator, key, root, at: (self.clock)(), stood_on };
         self.vault.update(vec![granted.change()?])?;
         Ok(Some(certificate))
