@@ -106,6 +106,6 @@ mod tests {
         let other = KeyHash::of_certificate(&made_up).unwrap();
         let shown = Shown::read(&[leaf.clone(), made_up, authority.clone()]).unwrap();
         assert_eq!(shown.authorities, [own, other].into());
-        assert!(matches!(Shown::read(&[leaf.clone()]), Err(NotShown::NoAuthority)));
+        assert!(matches!(Shown::read(std::slice::from_ref(leaf)), Err(NotShown::NoAuthority)));
     }
 }

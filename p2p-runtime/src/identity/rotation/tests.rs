@@ -488,10 +488,7 @@ async fn on_which_authority_a_coordinator_stood_is_noted_with_its_own_and_on_a_r
         if own_now {
             stands.authorities = [KeyHash::new([7; 32])].into();
         }
-        assert!(
-            c.keys().grant_authority(stands, again.clone()).await.unwrap().is_some(),
-            "asked again, it stays what it stood on"
-        );
+        assert!(c.keys().grant_authority(stands, again).await.unwrap().is_some(), "asked again, it stays what it stood on");
     }
     // It is revoked while another asks.
     revoked_after_the_next_write(&c.vault, "ca/authorities/", &c.ledger, key);
