@@ -18,6 +18,8 @@ pub(crate) const LARGE: u32 = 1 << 20;
 pub(crate) const OPEN_LOOP_SHARE: f64 = 0.7;
 /// The steps in which an open loop's capacity is looked for, as a share of the rate before.
 pub(crate) const CAPACITY_STEP: f64 = 0.85;
+/// The same of a quick run, which may not take as many.
+pub(crate) const QUICK_CAPACITY_STEP: f64 = 0.7;
 /// A rate is held where at least this share of the calls that were begun at it have ended.
 pub(crate) const HELD: f64 = 0.98;
 /// Callers of large bodies, and small callers beside a large fetch.

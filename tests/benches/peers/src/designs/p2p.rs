@@ -1,7 +1,9 @@
 //! This project, as its users have it: two nodes of one cluster, a service, its typed proxy.
 //!
 //! Access checks, limits, deadlines and metrics are those of the product. Whatever limit a bench would run into is raised in
-//! [`serve`] and [`connect`], never taken out.
+//! [`serve`] and [`connect`], never taken out; [`checks`] tries it on every pair of nodes.
+
+mod checks;
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -118,6 +120,10 @@ pub(crate) async fn connect(dir: &Path, address: &str, entry: &Entry) -> Result<
         Node::builder().enrolment(joined.enrolment).sessions(sessions()).start().await.context("starting the client's node")?;
     let server: NodeId = entry.node.parse()?;
     node.wait_until(|members| members.hosting("bench").any(|member| member.node_id == server)).await;
+    checks::hold(&node.proxy(), &server)
+        .await
+        .context("this build lacks a check of the product, so that it cannot be measured")?;
+    eprintln!("  p2p             checks access, deadlines, cancellation, methods and params");
     Ok(Joined { node, server })
 }
 

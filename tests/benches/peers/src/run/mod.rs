@@ -18,7 +18,7 @@ pub(crate) use results::{Cell, Miss, Results, Row};
 
 use self::pair::Pair;
 use crate::{
-    cases::{CAPACITY_STEP, Case, HELD, Load, OPEN_LOOP_SHARE, Runtime, Times},
+    cases::{CAPACITY_STEP, Case, HELD, Load, OPEN_LOOP_SHARE, QUICK_CAPACITY_STEP, Runtime, Times},
     cpu,
     designs::Design,
     messages::Order,
@@ -26,8 +26,10 @@ use crate::{
     tls,
 };
 
-/// After so many steps downwards a design's capacity is not looked for any further.
+/// After so many steps downwards a design's capacity is not looked for any further. They reach a fifth of where they began.
 const MOST_STEPS: u32 = 10;
+/// The same of a quick run, whose steps are larger.
+const QUICK_STEPS: u32 = 4;
 
 /// What is measured, and where it is written.
 #[derive(Args)]
@@ -67,6 +69,11 @@ impl Options {
             .context("--seconds takes a positive number, such as 1.5")?;
         ensure!(measured >= Duration::from_millis(100), "--seconds must be at least 0.1; less is mostly noise");
         Ok(Times { warm_up: Duration::from_millis(if self.quick { 300 } else { 700 }), measured })
+    }
+
+    /// How a design's capacity is looked for: in how many steps at most, each of which is this share of the rate before.
+    fn search(&self) -> (u32, f64) {
+        if self.quick { (QUICK_STEPS, QUICK_CAPACITY_STEP) } else { (MOST_STEPS, CAPACITY_STEP) }
     }
 
     fn rounds(&self) -> u32 {
@@ -208,17 +215,23 @@ impl Run<'_> {
     /// measure by themselves: each call of an open loop is a new task, and comes by itself and not with hundreds of others.
     fn capacity(&self, pair: &mut Pair, design: Design, seed: u64) -> Result<f64> {
         let closed = Load::Closed { body: Case::OpenLoop.body(), callers: Case::Echo512.concurrency() };
-        let times = Times { measured: self.times.measured / 2, ..self.times };
+        let times = probe(self.times);
         let mut rate = results::calls_per_s(&pair.measure(Order { design, load: closed, times })?);
-        for _ in 0..MOST_STEPS {
+        let (steps, step) = self.options.search();
+        for _ in 0..steps {
             let held = pair.measure(Order { design, load: Load::Open { rate, seed }, times });
             if held.is_ok_and(|sample| results::calls_per_s(&sample) >= rate * HELD) {
                 return Ok(rate);
             }
-            rate *= CAPACITY_STEP;
+            rate *= step;
         }
         bail!("the design holds no open loop, not even one at {rate:.0} calls/s")
     }
+}
+
+/// How long a rate is tried for. It is decided by far more calls than a latency of few.
+fn probe(times: Times) -> Times {
+    Times { measured: times.measured / 2, ..times }
 }
 
 #[cfg(test)]
@@ -259,9 +272,14 @@ mod tests {
         let times = options.times().unwrap();
         let cells: usize =
             Runtime::ALL.into_iter().flat_map(|runtime| Case::ALL.map(|case| options.designs(runtime, case).len())).sum();
-        let measuring = (times.warm_up + times.measured) * options.rounds() * u32::try_from(cells).unwrap();
+        let measuring = (times.warm_up + times.measured) * u32::try_from(cells).unwrap();
+        // At the very most: before its open loop each design is measured once, and then at each rate.
+        let loops = options.designs(Runtime::CurrentThread, Case::OpenLoop).len();
+        let probing = probe(times).warm_up + probe(times).measured;
+        let searching = probing * (1 + options.search().0) * u32::try_from(loops).unwrap();
         // What is left is for starting and stopping processes.
-        assert!(measuring < Duration::from_secs(200), "{measuring:?}");
+        let all = (measuring + searching) * options.rounds();
+        assert!(all < Duration::from_secs(220), "{all:?}");
     }
 
     #[test]

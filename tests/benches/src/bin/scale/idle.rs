@@ -3,7 +3,8 @@
 //! The node is a process of its own, started anew for each kind of connection; what is measured is `VmRSS` of
 //! /proc/PID/status, before and after the connections came. What the system holds for their sockets is not in it. The node's limits
 //! are its defaults, but for the time after which an HTTP/1 connection without requests is closed, since here it has to stay, and for
-//! how many requests it takes of one address, since all come from one.
+//! how many requests it takes of one address, since all come from one. Another node calls it before they come and while they are there:
+//! how long its first call takes, with connecting, TLS and opening the session, and how many calls a second follow.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -14,7 +15,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, TryStreamExt, future::try_join_all, stream};
 use h2::client::SendRequest;
 use p2p_bench::{heap::held, stats::table};
 use p2p_client::wire::{
@@ -43,6 +44,25 @@ const OTHER_FILES: usize = 200;
 /// How long the node is left alone before it is looked at: several pings go over each connection meanwhile.
 const SETTLE: Duration = Duration::from_secs(12);
 const LONG: Duration = Duration::from_mins(30);
+/// How many calls are under way at a time where calls are counted, and for how long they are.
+const CALLS_AT_ONCE: usize = 64;
+const COUNTED: Duration = Duration::from_secs(2);
+/// What is asked, and what answers it.
+const ASKED: &[u8] = br#"{"text":"about forty bytes of JSON"}"#;
+const ANSWERED: &[u8] = br#""about forty bytes of JSON""#;
+
+/// What the other node calls.
+#[derive(Default)]
+struct Echo;
+
+#[service(version = "1.0.0")]
+impl Echo {
+    /// Gives the text back.
+    #[service_method(read_only)]
+    async fn echo(&self, text: String) -> Result<String> {
+        Ok(text)
+    }
+}
 
 /// The measured process: a node, which says on request how many bytes of its heap are in use.
 #[tokio::main]
@@ -51,12 +71,25 @@ pub(crate) async fn run_node(dir: &Path) -> Result<()> {
     let enrolment = Enrolment::open(dir, password()?).await?;
     let builder = Node::builder().enrolment(enrolment).listener_limits(limits);
     // All of them come from one address, and each asks once.
-    let node = builder.rate_limit(RateLimitConfig::unlimited()).start().await?;
+    let node = builder.rate_limit(raised()).serve(Echo).start().await?;
     let token = node.issuer().ok_or_else(|| Error::msg("the first node issues tokens"))?;
     println!("{} {}", node.authority(), token.create_token(TokenOptions::default()).await?.reveal().as_str());
     tokio::task::spawn_blocking(|| std::io::stdin().lines().map_while(Result::ok).for_each(|_| println!("{}", held()))).await?;
     node.stop().await;
     Ok(())
+}
+
+/// Limits that are looked at for each call, and never reached.
+fn raised() -> RateLimitConfig {
+    const MANY: u64 = 1_000_000_000;
+    RateLimitConfig {
+        rpc_requests: MANY,
+        rpc_burst: MANY,
+        health_requests: MANY,
+        health_burst: MANY,
+        node_requests: MANY,
+        ..RateLimitConfig::default()
+    }
 }
 
 pub(crate) fn measure(wanted: usize, files: usize) -> Result<()> {
@@ -68,7 +101,9 @@ pub(crate) fn measure(wanted: usize, files: usize) -> Result<()> {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let rows = Kind::ALL.into_iter().map(|kind| runtime.block_on(kind.measure(count))).collect::<Result<Vec<_>>>()?;
-    println!("{}", table(&["connection", "KiB resident", "KiB heap", "target", "opened/s"], &rows));
+    let head =
+        ["connection", "KiB resident", "KiB heap", "target", "opened/s", "first call ms before, with", "calls/s before, with"];
+    println!("{}", table(&head, &rows));
     Ok(())
 }
 
@@ -88,6 +123,12 @@ enum Kept {
     Session(Session),
     Http1(Box<tokio_rustls::client::TlsStream<BoxStream>>),
     Http2(SendRequest<Bytes>),
+}
+
+/// How quickly the node answers another one.
+struct Calls {
+    first_ms: f64,
+    per_s: f64,
 }
 
 /// By what the node is reached.
@@ -135,6 +176,7 @@ impl Kind {
         let client = Client::new(PeerRef { node_id, authority: authority.into() }, &joined.enrolment.identity);
 
         let mut kept = client.open(self, WARM_UP).await?;
+        let before = client.calls().await?;
         tokio::time::sleep(Duration::from_secs(1)).await;
         let (resident, heap) = (server.resident()?, server.heap()?);
         let began = Instant::now();
@@ -142,6 +184,7 @@ impl Kind {
         let took = began.elapsed();
         tokio::time::sleep(SETTLE).await;
         let (resident, heap) = (server.resident()? - resident, server.heap()? - heap);
+        let with = client.calls().await?;
         client.use_all(kept).await?;
         let each = resident / i64::try_from(count)?;
         Ok(vec![
@@ -150,6 +193,8 @@ impl Kind {
             super::kib(heap, count),
             format!("{} {}", TARGET / 1024, if each <= TARGET { "met" } else { "MISSED" }),
             format!("{:.0}", f64::from(u32::try_from(count)?) / took.as_secs_f64()),
+            format!("{:.1}, {:.1}", before.first_ms, with.first_ms),
+            format!("{:.0}, {:.0}", before.per_s, with.per_s),
         ])
     }
 }
@@ -164,14 +209,37 @@ impl Client {
         stream::iter((0..count).map(|_| self.open_one(kind))).buffer_unordered(AT_ONCE).try_collect().await
     }
 
+    /// Calls it on a session of its own.
+    async fn calls(&self) -> Result<Calls> {
+        let began = Instant::now();
+        let session = self.open_session().await?;
+        echo(&session).await?;
+        let first_ms = began.elapsed().as_secs_f64() * 1e3;
+        let began = Instant::now();
+        let callers = (0..CALLS_AT_ONCE).map(|_| async {
+            let mut calls = 0_u32;
+            while began.elapsed() < COUNTED {
+                echo(&session).await?;
+                calls += 1;
+            }
+            Ok::<_, Error>(calls)
+        });
+        let calls: u32 = try_join_all(callers).await?.into_iter().sum();
+        let per_s = f64::from(calls) / began.elapsed().as_secs_f64();
+        session.leave("the bench is done with it");
+        session.ended().await;
+        Ok(Calls { first_ms, per_s })
+    }
+
+    async fn open_session(&self) -> Result<Session> {
+        let dialled = self.node.dial(&self.peer).await?;
+        let limits = SessionLimits { idle: LONG, ..SessionLimits::default() };
+        Ok(connect::open(dialled.stream, &self.peer, dialled.expires, limits, Arc::new(ServesNobody)).await?)
+    }
+
     async fn open_one(&self, kind: Kind) -> Result<Kept> {
         match kind {
-            Kind::Session => {
-                let dialled = self.node.dial(&self.peer).await?;
-                let limits = SessionLimits { idle: LONG, ..SessionLimits::default() };
-                let serve = Arc::new(ServesNobody);
-                Ok(Kept::Session(connect::open(dialled.stream, &self.peer, dialled.expires, limits, serve).await?))
-            }
+            Kind::Session => Ok(Kept::Session(self.open_session().await?)),
             Kind::Http1 => {
                 let mut stream = Box::new(self.connect_as_stranger(ALPN_HTTP1).await?);
                 get_by_http1(&mut stream).await?;
@@ -216,6 +284,10 @@ impl Client {
         }
         Ok(())
     }
+}
+
+async fn echo(session: &Session) -> Result<()> {
+    super::call(session, "echo/echo", ASKED, ANSWERED).await
 }
 
 async fn get_by_http1(stream: &mut tokio_rustls::client::TlsStream<BoxStream>) -> Result<()> {

@@ -9,9 +9,13 @@
 mod idle;
 mod peers;
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use p2p_bench::heap::Balanced;
+use p2p_client::wire::session::{
+    Outcome, Session,
+    message::{Answer, Outgoing},
+};
 use p2p_services::prelude::*;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -44,6 +48,16 @@ fn raise_file_limit() -> usize {
     // Where that is refused, the limit stays what it was, and the table says so.
     let _as_it_was = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
     getrlimit(Resource::Nofile).current.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX))
+}
+
+/// Makes a call on a session, and makes sure that this is what it is answered.
+async fn call(session: &Session, method: &str, params: &[u8], answer: &[u8]) -> Result<()> {
+    let timeout = Duration::from_secs(10);
+    let call = Outgoing { method, params, timeout: Some(timeout), trace: None, is_anonymous: false, origin: None, credit: None };
+    match session.call(&call, tokio::time::Instant::now() + timeout).await {
+        Outcome::Answered(Answer::Result(result)) if result == answer => Ok(()),
+        other => Err(Error::msg(format!("{method} should have answered with what it was asked, but: {other:?}"))),
+    }
 }
 
 #[allow(clippy::cast_precision_loss, reason = "of counts and bytes far below 2^52")]

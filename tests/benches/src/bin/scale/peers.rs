@@ -22,10 +22,7 @@ use p2p_client::{
     wire::{
         dial::{PeerRef, TlsDial},
         net::{BoxStream, Network, TcpNetwork},
-        session::{
-            ItemSink, Outcome, Serve, ServeCall, Served, ServesNobody, Session, SessionLimits,
-            message::{Answer, Incoming, Outgoing},
-        },
+        session::{ItemSink, Serve, ServeCall, Served, ServesNobody, Session, SessionLimits, message::Incoming},
         sessions::{Host, Sessions, SessionsConfig, Way},
         tls::PeerIdentity,
     },
@@ -133,20 +130,7 @@ async fn open_session(sessions: &Sessions, peer: &PeerRef) -> Result<Session> {
 }
 
 async fn echo(session: &Session) -> Result<()> {
-    let timeout = Duration::from_secs(10);
-    let call = Outgoing {
-        method: "echo.echo",
-        params: BODY,
-        timeout: Some(timeout),
-        trace: None,
-        is_anonymous: false,
-        origin: None,
-        credit: None,
-    };
-    match session.call(&call, tokio::time::Instant::now() + timeout).await {
-        Outcome::Answered(Answer::Result(result)) if result == BODY => Ok(()),
-        other => Err(Error::msg(format!("the echo should have come back, but: {other:?}"))),
-    }
+    super::call(session, "echo.echo", BODY, BODY).await
 }
 
 /// One that makes certificates.

@@ -5,8 +5,8 @@
 //! ```
 //! Three processes: a node that hosts one small method, axum behind tokio-rustls with the node's certificate, and `wrk`, which
 //! calls them in turn by HTTP/1.1 with keep-alive; each round in the other order. The answer to the measured call is fetched
-//! first, checked, and made the constant, so that both send the same bytes. Nothing of the node is left out: limits, time limits,
-//! access, deadlines and metrics run in what is measured.
+//! first, checked, and made the constant, so that both send the same bytes. Nothing of the node is left out: limits (raised, so that
+//! they are looked at and never reached), time limits, access, deadlines and metrics run in what is measured.
 
 mod load;
 mod node;
