@@ -77,6 +77,52 @@ impl Bank {
     }
 }
 
+/// Why the rent was not paid. It has a variant for whatever becomes of the calls that the service makes in turn.
+#[derive(Debug, PartialEq, Serialize, Deserialize, JsonSchema, FromCallError)]
+#[serde(rename_all = "snake_case")]
+pub enum RentError {
+    /// It was paid before.
+    Paid,
+    /// The bank did not do it.
+    #[from_call]
+    Bank(FailedCall),
+}
+
+impl fmt::Display for RentError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Paid => f.write_str("it is paid"),
+            Self::Bank(failed) => write!(f, "the bank did not do it: {failed}"),
+        }
+    }
+}
+
+impl std::error::Error for RentError {}
+
+/// Pays the rent.
+#[derive(Default)]
+pub struct Rent {
+    paid: Mutex<Vec<String>>,
+}
+
+#[service(version = "1.0.0")]
+impl Rent {
+    /// Pays it once, and says what is left.
+    ///
+    /// # Errors
+    /// [`RentError`].
+    #[service_method]
+    pub async fn pay(&self, cx: &CallContext, tenant: &str) -> Result<u64, RentError> {
+        if self.paid.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|paid| paid == tenant) {
+            return Err(RentError::Paid);
+        }
+        // The bank's error becomes one of this service's.
+        let left = cx.proxy().bank().transfer(tenant, "grace", 60).await?;
+        self.paid.lock().unwrap_or_else(PoisonError::into_inner).push(tenant.to_owned());
+        Ok(left)
+    }
+}
+
 /// A service of the same name, which an older program may have been written against.
 mod earlier {
     use p2p_services::prelude::*;
@@ -113,7 +159,8 @@ mod earlier {
 #[tokio::main]
 async fn main() -> Result<()> {
     let bank = || Bank { accounts: Mutex::new(HashMap::from([("ada".to_owned(), 100), ("grace".to_owned(), 0)])) };
-    let mut cluster = TestCluster::new().coordinator().workers(1).serve_on("worker-1", bank).start().await?;
+    let cluster = TestCluster::new().coordinator().workers(1).serve_on("worker-1", bank).serve_on("worker-1", Rent::default);
+    let mut cluster = cluster.start().await?;
     let proxy = cluster.coordinator().proxy();
 
     println!("Own errors, matched by variant, from another node:\n");
@@ -125,6 +172,17 @@ async fn main() -> Result<()> {
             Err(other) => return Err(other.into()),
         };
         println!("  {amount} from ada to {to}: {said}");
+    }
+
+    println!("\nAn own error that the failure of another service becomes:\n");
+    for tenant in ["ada", "ada", "alan"] {
+        let said = match proxy.rent().pay(tenant).await {
+            Ok(left) => format!("done; {left} are left"),
+            Err(CallError::Service(RentError::Paid)) => "Paid: nothing to do".to_owned(),
+            Err(CallError::Service(RentError::Bank(failed))) => format!("Bank, with the code {}: {failed}", failed.code.0),
+            Err(other) => return Err(other.into()),
+        };
+        println!("  the rent of {tenant}: {said}");
     }
 
     println!("\nA caller whose version of the error lacks the variant still gets its text and its JSON:\n");

@@ -8,7 +8,7 @@
 //! | `token_id` | the id of the client's token, by which it can be revoked; only of clients |
 //! | `what` | the method, the route, or the administrative act |
 //! | `whom` | whom or what it was done to: the node that joins, the client that is removed, what is revoked |
-//! | `from` | where it came from: an IP address, `node ID`, `socket` for the operator's, `network`, `here` for this node itself |
+//! | `from` | where it came from: an IP address, `node ID`, `socket` for the operator's, `network`, `here` for this node itself, `offline` for what was done while the node did not run |
 //! | `outcome` | `denied`, `done`, `failed`, or `pending` where an operator has to decide |
 //! | `reason` | why, or what more there is to say |
 //! | `trace` | the id of the W3C trace |

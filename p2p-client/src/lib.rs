@@ -53,6 +53,52 @@ macro_rules! __mocks {
 }
 
 pub use self::codec::Message;
+/// Makes an own error enum of a failed call, so that `?` takes the error of a call that a method makes in turn.
+///
+/// The variant under `#[from_call]` is what every [`CallError`](call::CallError) becomes, of whatever service. It holds a
+/// [`FailedCall`](call::FailedCall) (its code and its sentence, which names the method), a `String` (its sentence), a type of your own with
+/// `From<FailedCall>`, or nothing. What is to become another variant is matched before the `?`.
+///
+/// ```
+/// use p2p_client::{
+///     FromCallError,
+///     call::{CallError, FailedCall},
+///     proxy::Proxy,
+///     service,
+/// };
+/// use schemars::JsonSchema;
+/// use serde::{Deserialize, Serialize};
+///
+/// /// Keeps how many there are of each item.
+/// #[service]
+/// pub trait Stock {
+///     /// Takes one.
+///     async fn take(&self, item: &str) -> p2p_client::service::Result<u64>;
+/// }
+///
+/// /// Why nothing was ordered.
+/// #[derive(Debug, Serialize, Deserialize, JsonSchema, FromCallError)]
+/// pub enum OrderError {
+///     /// There is nothing in the basket.
+///     Empty,
+///     /// Another service failed.
+///     #[from_call]
+///     Failed(FailedCall),
+/// }
+///
+/// /// What a method does that returns `Result<u64, OrderError>`.
+/// async fn order(proxy: &Proxy, items: &[String]) -> Result<u64, OrderError> {
+///     let item = items.first().ok_or(OrderError::Empty)?;
+///     Ok(proxy.stock().take(item).await?)
+/// }
+///
+/// let failed: CallError = CallError::Internal("stock/take: the disk is full".into());
+/// match OrderError::from(failed) {
+///     OrderError::Failed(failed) => assert_eq!(failed.message, "stock/take: the disk is full"),
+///     OrderError::Empty => unreachable!(),
+/// }
+/// ```
+pub use p2p_macros::FromCallErrorOfClient as FromCallError;
 /// Makes a type a [`codec::Message`].
 pub use p2p_macros::MessageOfClient as Message;
 pub use p2p_macros::service_method;
@@ -79,8 +125,9 @@ pub use p2p_macros::service_method;
 /// # Ok(()) }
 /// ```
 ///
-/// Every method of the trait is served. Access, timeouts and names stand here; a host writes bodies only:
-/// `#[service] impl Kv for MemoryKv { … }`, with the attribute of `p2p_runtime` or `p2p_services`.
+/// Every method of the trait is served. Access, timeouts and names stand here; a host writes bodies:
+/// `#[service] impl Kv for MemoryKv { … }`, with the attribute of `p2p_runtime` or `p2p_services`. All that it may say of a method is who can
+/// call it there, where these are fewer: `#[service_method(nodes)]`.
 ///
 /// With this crate's feature `testing` there is a mock of it as well, `MockKv`: see `p2p_client::testing`.
 pub use p2p_macros::service_of_client as service;

@@ -13,18 +13,18 @@ pub use crate::__mocks as mocks;
 #[cfg(any(test, feature = "testing"))]
 pub use crate::testing::{Answer, Expectation, MockCall, ServiceMock, StreamAnswer};
 pub use crate::{
-    call::{Call, Codec, Here, Streaming},
+    call::{Call, CallError, Codec, FailedCall, Here, HoldsFailedCall, Streaming},
     codec::{Form, Message, Plain, Probe, Reader, ViaMessage, ViaSerde, absent, item_probe, result_probe, write_key},
     protocol::{Access, Many, One, Role, ServiceDescriptor},
     proxy::{Anywhere, OnMany, OnOne, OneTarget, Proxy, ProxyCore, TargetKind},
     service::{
-        CallContext, DefaultJson, Definition, Describe, Failed, HostedService, LazyDescriptor, Local, MethodSpec, NoDefault,
-        Outcome, ParamForms, ParamSpec, Params, ServeFuture, ServiceSpec, StreamOutcome, WithDefault,
+        CallContext, DefaultJson, Definition, Describe, Failed, HostedService, LazyDescriptor, Local, MethodSpec, Narrowed,
+        NoDefault, Outcome, ParamForms, ParamSpec, Params, ServeFuture, ServiceSpec, StreamOutcome, WithDefault,
         stream::{JsonItems, Results, StreamOf, TakeItems, Values, feed},
     },
 };
 use crate::{
-    protocol::{ErrorCode, RpcError},
+    protocol::{ErrorCode, RpcError, same},
     service::ServiceError,
 };
 
@@ -32,8 +32,21 @@ use crate::{
 pub trait Contract<T> {
     /// The contract's tables.
     fn spec() -> &'static ServiceSpec;
-    /// The host as a node keeps it.
-    fn local(host: Arc<T>) -> Arc<dyn HostedService>;
+    /// The host as a node keeps it, by the tables of its hosting: the contract's, or narrower ones.
+    fn local(host: Arc<T>, spec: &'static ServiceSpec) -> Arc<dyn HostedService>;
+}
+
+/// Whether a host lets in only whom its contract does, too. `contract` says it by the methods' names in Rust; of a method that the contract
+/// lacks the compiler speaks.
+pub const fn stays_within(contract: &[(&str, Access)], method: &str, host: &Access) -> bool {
+    let mut index = 0;
+    while index < contract.len() {
+        if same(contract[index].0.as_bytes(), method.as_bytes()) {
+            return host.is_within(&contract[index].1);
+        }
+        index += 1;
+    }
+    true
 }
 
 /// A method's params as values.

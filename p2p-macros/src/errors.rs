@@ -21,12 +21,17 @@ impl Errors {
         }
     }
 
+    /// Notes all mistakes of a part, and tells whether there were none.
+    pub(crate) fn absorb(&mut self, part: Self) -> bool {
+        part.0.map(|error| self.push(error)).is_none()
+    }
+
     /// Notes the mistake of a failed step, and goes on with what succeeded.
     pub(crate) fn take<T>(&mut self, result: syn::Result<T>) -> Option<T> {
         result.map_err(|error| self.push(error)).ok()
     }
 
-    /// Whether there was none so far. What is wrong is not expanded.
+    /// Whether there was none so far.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_none()
     }

@@ -1,4 +1,4 @@
-//! The attributes of P2P Core: [`macro@service_method`] and the entries behind `#[service]` and `#[derive(Message)]`.
+//! The attributes of P2P Core: [`macro@service_method`] and the entries behind `#[service]`, `#[derive(Message)]` and `#[derive(FromCallError)]`.
 //!
 //! Use them through the crate that you depend on (`p2p_client::service`, `p2p_runtime::service` or `p2p_services::service`): each
 //! of these is an entry of its own, because an attribute cannot know by which crate it was re-exported. How they are used is
@@ -50,6 +50,24 @@ pub fn message_of_runtime(item: TokenStream) -> TokenStream {
 #[proc_macro_derive(MessageOfServices, attributes(serde, message))]
 pub fn message_of_services(item: TokenStream) -> TokenStream {
     expand::message(&item.into(), expand::Entry::SERVICES).into()
+}
+
+/// `#[derive(FromCallError)]` as `p2p_client` exports it, where it is told what it does.
+#[proc_macro_derive(FromCallErrorOfClient, attributes(from_call))]
+pub fn from_call_error_of_client(item: TokenStream) -> TokenStream {
+    expand::from_call(&item.into(), expand::Entry::CLIENT).into()
+}
+
+/// `#[derive(FromCallError)]` as `p2p_runtime` exports it.
+#[proc_macro_derive(FromCallErrorOfRuntime, attributes(from_call))]
+pub fn from_call_error_of_runtime(item: TokenStream) -> TokenStream {
+    expand::from_call(&item.into(), expand::Entry::RUNTIME).into()
+}
+
+/// `#[derive(FromCallError)]` as `p2p_services` exports it.
+#[proc_macro_derive(FromCallErrorOfServices, attributes(from_call))]
+pub fn from_call_error_of_services(item: TokenStream) -> TokenStream {
+    expand::from_call(&item.into(), expand::Entry::SERVICES).into()
 }
 
 /// Marks a method that callers can reach. It means something only inside of a block under `#[service]`, which takes it away;

@@ -2,9 +2,11 @@
 //!
 //! Each check notes its mistake at the user's tokens and goes on, so that all mistakes of a service show in one compile.
 
+pub(crate) mod from_call;
 pub(crate) mod message;
 mod method;
 mod names;
+mod narrowing;
 mod param;
 mod rename;
 mod self_type;
@@ -16,6 +18,7 @@ use syn::{Attribute, Expr, FnArg, Ident, LitStr, Path, ReturnType, Signature, Ty
 pub(crate) use self::{
     method::{Access, Method},
     names::Names,
+    narrowing::Narrowing,
     param::{Param, Passing},
     stream::Items,
 };
@@ -30,6 +33,7 @@ pub(crate) struct Service {
     pub(crate) version: Option<String>,
     pub(crate) description: String,
     pub(crate) roles: Vec<RoleWord>,
+    /// Those of which code can be made: what is wrong with another is told, and leaves these usable.
     pub(crate) methods: Vec<Method>,
     pub(crate) hooks: Hooks,
 }
@@ -73,9 +77,8 @@ impl Service {
         let mut methods = Vec::new();
         let mut hooks = Hooks::default();
         for function in &item.block.functions {
-            if is_contract || function.attribute("service_method").is_some() {
-                let function = self_type::named(function, &item.kind, errors);
-                methods.extend(Method::read(&function, is_contract, errors));
+            if is_contract || function.service_method().is_some() {
+                methods.extend(Method::read(function, &item.kind, errors));
             } else {
                 hooks.note(function, errors);
             }
@@ -83,7 +86,8 @@ impl Service {
         if let Some(init) = &args.init {
             hooks.constructor = Some(Constructor::Init(init.clone()));
         }
-        check_unique(&methods, errors);
+        check_unique(&mut methods, errors);
+        methods.retain(|method| method.is_sound);
         check_not_empty(item, is_contract, type_name, errors);
         let description = args.description.as_ref().map_or_else(|| doc_text(&item.attributes), LitStr::value);
         if let Some(version) = &args.version {
@@ -91,6 +95,11 @@ impl Service {
         }
         let version = args.version.as_ref().map(LitStr::value);
         Self { names, version, description, roles: roles(&args.roles, errors), methods, hooks }
+    }
+
+    /// Whether code is made of this function of a contract.
+    pub(crate) fn has(&self, function: &Function) -> bool {
+        self.methods.iter().any(|method| method.ident == function.signature.ident)
     }
 }
 
@@ -173,8 +182,9 @@ fn return_type(signature: &Signature) -> Span {
     }
 }
 
-fn check_unique(methods: &[Method], errors: &mut Errors) {
-    for (index, method) in methods.iter().enumerate() {
+fn check_unique(methods: &mut [Method], errors: &mut Errors) {
+    for index in 0..methods.len() {
+        let method = &methods[index];
         // One method under opposite conditions is written twice; should both hold, the compiler says so.
         let is_other_form =
             |earlier: &Method| earlier.ident == method.ident && !earlier.conditions.is_empty() && !method.conditions.is_empty();
@@ -185,13 +195,16 @@ fn check_unique(methods: &[Method], errors: &mut Errors) {
                 method.wire_name
             );
             errors.at(&method.ident, text);
+            methods[index].is_sound = false;
         }
     }
 }
 
 /// A service that nobody can call is a forgotten attribute.
 fn check_not_empty(item: &Item, is_contract: bool, type_name: &Ident, errors: &mut Errors) {
-    let served = item.block.functions.iter().any(|function| is_contract || function.attribute("service_method").is_some());
+    let served = item.block.functions.iter().any(|function| is_contract || function.service_method().is_some());
+    // One that cannot be read was meant to be one.
+    let served = served || !item.block.unreadable.is_empty();
     if !served && is_contract {
         errors.at(type_name, "a contract has at least one method:\n\n    async fn greet(&self, name: String) -> Result<String>;");
     } else if !served {

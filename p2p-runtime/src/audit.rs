@@ -2,7 +2,10 @@
 //! [`p2p_client::audit`]'s.
 //!
 //! Denials are warnings, acts are information. No line holds a token, a secret, a password or params. Somebody who is refused a thousand times a
-//! second fills no disk: of the same denials some are written, the rest are counted, and the count is written.
+//! second fills no disk: of the same denials some are written, the rest are counted, and the count is written. What was changed while the node
+//! did not run is [`offline`].
+
+pub(crate) mod offline;
 
 use std::{
     collections::HashMap,
@@ -19,6 +22,9 @@ use p2p_client::{
 };
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
+
+/// What the making of a join token is called, by a node and without one.
+pub(crate) const JOIN_TOKEN_CREATE: &str = "join token create";
 
 /// The time over which repetitions are counted.
 const WINDOW: Duration = Duration::from_secs(10);

@@ -31,6 +31,7 @@ use crate::{
     storage::{Store, StoreError},
 };
 
+pub(crate) use command::changed_keys;
 pub use command::{ConfigCommand, ConfigReply, Waits};
 pub use document::{Change, ConfigDocument};
 pub(crate) use running::{Overrides, RunningConfig};
@@ -54,6 +55,8 @@ pub struct NodeConfig {
     pub port_is_fixed: bool,
     /// The address under which other nodes reach it.
     pub advertise: Host,
+    /// Further addresses of it, such as one of IPv6 beside one of IPv4. They are proved and certified as well, for clients that come by them.
+    pub advertise_also: Vec<Host>,
     /// Labels to route by.
     pub capabilities: Vec<Capability>,
     /// Addresses (`host:port`) of nodes to find the cluster by.
@@ -109,6 +112,7 @@ impl NodeConfig {
             listen,
             port_is_fixed: false,
             advertise,
+            advertise_also: Vec::new(),
             capabilities: Vec::new(),
             seeds: Vec::new(),
             log_level: LogLevel::Info,
@@ -122,6 +126,17 @@ impl NodeConfig {
             cache: CacheConfig::default(),
             redis: RedisConfig::default(),
         }
+    }
+
+    /// Every address that the node has proved and certified, the one that other nodes use first.
+    pub fn addresses(&self) -> Vec<Host> {
+        let mut all = vec![self.advertise.clone()];
+        for also in &self.advertise_also {
+            if !all.contains(also) {
+                all.push(also.clone());
+            }
+        }
+        all
     }
 
     /// The defaults, for what has some.

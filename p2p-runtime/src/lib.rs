@@ -19,6 +19,9 @@ pub mod cache;
 pub mod component;
 pub mod config;
 pub mod context;
+mod dates;
+#[cfg(test)]
+mod debug_of_secrets;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing {
     //! What fuzz targets run, which the tests run as well.
@@ -53,16 +56,16 @@ pub mod __private;
 /// What most programs that host services need.
 pub mod prelude {
     pub use p2p_client::{
-        call::{Call, CallError, Replies, Streaming},
+        call::{Call, CallError, FailedCall, Replies, Streaming},
         protocol::{Access, CallerId, Capability, ClientIdentity, Many, NodeId, NodeInfo, NodeStatus, One, Role},
         proxy::Proxy,
-        service::{CallContext, Counter, Error, Gauge, Metrics, Result, Timer},
+        service::{Blob, CallContext, Counter, Error, Gauge, Metrics, Result, Timer},
     };
     // What a method that streams is written with, and what its callers take items by.
     pub use futures::{Stream, StreamExt};
 
     pub use crate::{
-        Message,
+        FromCallError, Message,
         component::{Component, ComponentState},
         context::Context,
         node::{Node, NodeError},
@@ -75,6 +78,8 @@ pub mod prelude {
 }
 
 pub use p2p_client::codec::Message;
+/// The derive [`p2p_client::FromCallError`](macro@p2p_client::FromCallError), for programs that depend on this crate.
+pub use p2p_macros::FromCallErrorOfRuntime as FromCallError;
 /// Makes a type a [`p2p_client::codec::Message`]: JSON by code of its own, for params and results.
 pub use p2p_macros::MessageOfRuntime as Message;
 /// Marks a method of a service that can be called from other nodes: `async fn` with `&self`, returning `Result<T>` or `Result<T, E>`; or
@@ -82,7 +87,7 @@ pub use p2p_macros::MessageOfRuntime as Message;
 ///
 /// | word | meaning |
 /// |---|---|
-/// | (none) | for nodes of this cluster and operators |
+/// | (none), `nodes` | for nodes of this cluster and operators |
 /// | `public` | also for every client with a token |
 /// | `scope = "…"` | also for clients whose token has the scope |
 /// | `role = "coordinator"` | for nodes of that role only |
@@ -90,13 +95,13 @@ pub use p2p_macros::MessageOfRuntime as Message;
 /// | `idempotent` | may be sent again when an answer was lost |
 /// | `read_only` | changes nothing; idempotent, too |
 /// | `timeout = "2s"` | its time limit (`ms`, `s`, `m`, `h`), of a stream for its opening; 30 seconds where neither it nor the caller says |
-/// | `detached` | runs on when its caller goes away |
+/// | `detached` | runs on when its caller goes away, which [`cancelled`](p2p_client::service::CallContext::cancelled) tells it |
 /// | `track_metrics = false` | is not counted |
 /// | `rename = "…"` | its name on the wire |
 ///
 /// Parameters are named on the wire as they are here. `Option<T>` may be left out; `#[arg(default = 10)]` gives a default,
 /// `#[arg(rename = "…")]` another name. `&str`, `&[T]` and `&T` are lent to the method and need not be cloned by callers.
-/// `cx: &CallContext` is no parameter: it tells who calls, and how much time is left.
+/// `cx: &CallContext` is no parameter: it tells who calls, how much time is left, and when nobody waits any more.
 pub use p2p_macros::service_method;
 /// Makes a service of an `impl` block: what stands in it under [`service_method`](macro@service_method) can be called from other nodes.
 ///
@@ -137,6 +142,54 @@ pub use p2p_macros::service_method;
 /// | `impl Greeter` | a service: proxy, tables, and hosting |
 /// | `trait Kv` | a contract: proxy and tables, for crates that know no host |
 /// | `impl Kv for MemoryKv` | a host of that contract |
+///
+/// The methods of a host are what the contract says of them. A host can let fewer in, by an access word on its method, and never more, which does
+/// not compile. Its own tables and description say so, wherever they are read.
+///
+/// ```
+/// use p2p_runtime::prelude::*;
+///
+/// #[service]
+/// pub trait Kv {
+///     #[service_method(public, read_only)]
+///     async fn get(&self, key: &str) -> Result<Option<String>>;
+/// }
+///
+/// /// Keeps what is nobody's business outside of the cluster.
+/// #[derive(Default)]
+/// pub struct Secrets;
+///
+/// #[service]
+/// impl Kv for Secrets {
+///     #[service_method(nodes)]
+///     async fn get(&self, key: &str) -> Result<Option<String>> {
+///         Ok(None)
+///     }
+/// }
+/// ```
+///
+/// Of a host that is generic the compiler finds that out where it is handed to a node:
+///
+/// ```compile_fail
+/// # use p2p_runtime::prelude::*;
+/// #[service]
+/// pub trait Kv {
+///     #[service_method(public)]
+///     async fn size(&self) -> Result<usize>;
+/// }
+///
+/// pub struct Kept<T>(Vec<T>);
+///
+/// #[service]
+/// impl<T: Send + Sync + 'static> Kv for Kept<T> {
+///     #[service_method(anonymous)] // that is more than `public`
+///     async fn size(&self) -> Result<usize> {
+///         Ok(self.0.len())
+///     }
+/// }
+///
+/// Node::builder().serve(Kept(vec![1]));
+/// ```
 ///
 /// # What it takes
 /// | word | meaning | unless said |

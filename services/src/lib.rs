@@ -24,15 +24,17 @@ pub mod prelude {
     pub use p2p_client::contracts::system::{DiskInfo, System, SystemInfo, SystemMetrics, SystemProxy, SystemProxyExt};
     // Not the runtime's `service`, which would write the runtime's path.
     pub use p2p_runtime::prelude::{
-        Access, Call, CallContext, CallError, CallerId, Capability, Component, ComponentState, Context, Counter, Error, Gauge,
-        Health, Lifecycle, Many, Metrics, Node, NodeError, NodeId, NodeInfo, NodeStatus, One, Password, Proxy, Replies, Result,
-        Role, Stream, StreamExt, Streaming, Timer,
+        Access, Blob, Call, CallContext, CallError, CallerId, Capability, Component, ComponentState, Context, Counter, Error,
+        FailedCall, Gauge, Health, Lifecycle, Many, Metrics, Node, NodeError, NodeId, NodeInfo, NodeStatus, One, Password, Proxy,
+        Replies, Result, Role, Stream, StreamExt, Streaming, Timer,
     };
 
-    pub use crate::{Message, service, service_method};
+    pub use crate::{FromCallError, Message, service, service_method};
 }
 
 pub use p2p_client::codec::Message;
+/// The derive [`p2p_client::FromCallError`](macro@p2p_client::FromCallError), for programs that depend on this crate.
+pub use p2p_macros::FromCallErrorOfServices as FromCallError;
 /// Makes a type a [`p2p_client::codec::Message`]: JSON by code of its own, for params and results.
 pub use p2p_macros::MessageOfServices as Message;
 pub use p2p_macros::service_method;

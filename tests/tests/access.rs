@@ -10,6 +10,7 @@ use common::{
     web::{Web, assert_error},
     worker_ip,
 };
+use futures::stream;
 use p2p_client::protocol::ErrorCode;
 use p2p_services::prelude::*;
 use serde_json::json;
@@ -154,6 +155,111 @@ async fn a_forwarder_that_knows_the_method_refuses_by_itself() {
     assert_error(refused, ErrorCode::DENIED, &["an anonymous caller may not call probe/for_nodes"]);
     let answer = nobody.post("/rpc/probe/for_nodes?on=worker-1", "{}").await;
     assert_eq!(answer.status, 403);
+}
+
+/// A contract that is open to anybody, in part.
+#[service]
+trait Shelf {
+    /// Who asks, and where.
+    #[service_method(anonymous)]
+    async fn look(&self, cx: &CallContext) -> Result<String>;
+
+    /// The same, as an item.
+    #[service_method(anonymous)]
+    async fn leaf_through(&self, cx: &CallContext) -> Result<impl Stream<Item = String>>;
+
+    /// The same, for fewer callers.
+    #[service_method]
+    async fn clear(&self, cx: &CallContext) -> Result<String>;
+}
+
+fn who_asks_where(cx: &CallContext) -> String {
+    format!("{} at {}", cx.caller(), cx.node())
+}
+
+/// Lets in whom the contract does.
+struct OpenShelf;
+
+#[service]
+impl Shelf for OpenShelf {
+    async fn look(&self, cx: &CallContext) -> Result<String> {
+        Ok(who_asks_where(cx))
+    }
+
+    async fn leaf_through(&self, cx: &CallContext) -> Result<impl Stream<Item = String>> {
+        Ok(stream::iter([who_asks_where(cx)]))
+    }
+
+    async fn clear(&self, cx: &CallContext) -> Result<String> {
+        Ok(who_asks_where(cx))
+    }
+}
+
+/// Lets in fewer.
+struct LockedShelf;
+
+#[service]
+impl Shelf for LockedShelf {
+    #[service_method(nodes)]
+    async fn look(&self, cx: &CallContext) -> Result<String> {
+        Ok(who_asks_where(cx))
+    }
+
+    #[service_method(nodes)]
+    async fn leaf_through(&self, cx: &CallContext) -> Result<impl Stream<Item = String>> {
+        Ok(stream::iter([who_asks_where(cx)]))
+    }
+
+    #[service_method(role = "worker")]
+    async fn clear(&self, cx: &CallContext) -> Result<String> {
+        Ok(who_asks_where(cx))
+    }
+}
+
+#[tokio::test]
+async fn whom_a_host_does_not_let_in_itself_it_sends_on_to_those_that_do_in_no_better_name() {
+    let (cluster, coordinator, workers) = Cluster::hosting(2, |number, builder| match number {
+        1 => builder.serve(OpenShelf),
+        _ => builder.serve(LockedShelf),
+    })
+    .await;
+    for node in workers.iter().chain([&coordinator]) {
+        sees(node, |members| members.hosting("shelf").count() == 3).await;
+    }
+    let nobody = Web::anonymous(cluster.host(worker_ip(9)), &coordinator);
+    let denied = ["an anonymous caller may not call shelf/look: it is for nodes of this cluster and operators"];
+
+    let (here, open, locked) = ("/rpc", "/rpc?on=worker-1", "/rpc?on=worker-2");
+    assert_eq!(nobody.call_at(open, "shelf/look", json!({})).await.unwrap(), "an anonymous caller at worker-1");
+    // The other locked one does not take it for a call of the node that sends it on.
+    for at in [here, locked] {
+        assert_error(nobody.call_at(at, "shelf/look", json!({})).await, ErrorCode::DENIED, &denied);
+    }
+    let all = nobody.call_at("/rpc?on=all", "shelf/look", json!({})).await.unwrap();
+    assert_eq!(all["worker-1"], json!({ "result": "an anonymous caller at worker-1" }));
+    for node in ["coordinator", "worker-2"] {
+        assert_eq!(all[node]["error"]["code"], ErrorCode::DENIED.0, "{all}");
+    }
+    let lines = nobody.clone().header("accept", "application/x-ndjson");
+    let leaves = lines.post("/rpc/shelf/leaf_through?on=worker-1", "{}").await;
+    assert_eq!(leaves.status, 200);
+    assert!(String::from_utf8_lossy(&leaves.body).contains("an anonymous caller at worker-1"), "{:?}", leaves.body);
+    assert_eq!(lines.post("/rpc/shelf/leaf_through?on=worker-2", "{}").await.status, 403);
+
+    // What the contract itself does not allow goes nowhere.
+    for at in [here, open, locked] {
+        assert_error(
+            nobody.call_at(at, "shelf/clear", json!({})).await,
+            ErrorCode::DENIED,
+            &["an anonymous caller may not call"],
+        );
+    }
+    // An operator of the forwarder is, elsewhere, the forwarder: a coordinator.
+    let operator = Web::operator(cluster.dir("coordinator"));
+    assert_eq!(operator.call_at(open, "shelf/clear", json!({})).await.unwrap(), "node coordinator (coordinator) at worker-1");
+    let refused = operator.call_at(locked, "shelf/clear", json!({})).await;
+    assert_error(refused, ErrorCode::DENIED, &["node coordinator (coordinator) may not call shelf/clear"]);
+    assert!(nobody.is_served().await);
 }
 
 #[tokio::test]

@@ -126,9 +126,42 @@ async fn a_node_that_waits_outlasts_its_coordinator_and_gets_its_certificate_fro
     coordinator.node.stop().await;
     joining.until(|event| matches!(event, JoinEvent::CoordinatorAway { .. }).then_some(())).await;
     let _coordinator = cluster.restart(Plan::coordinator()).await;
+    joining.waits().await; // It is told that the coordinator is back, and what is still to be done there.
     approve(&cluster, "worker-1").await;
     let enrolment = joining.ended().await.unwrap();
     assert_eq!(enrolment.identity.peer().node_id, "worker-1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_whose_coordinator_stays_away_asks_ever_more_seldom_says_for_how_long_and_at_the_end_what_to_do() {
+    let (cluster, coordinator, _) = Cluster::of(0).await;
+    let (token, authority) = (manual(&coordinator).await, coordinator.authority());
+    let mut joining = Joining::begin(&cluster, &Plan::worker(1), &authority, token);
+    let within = joining
+        .until(|event| match event {
+            JoinEvent::WaitingForApproval { within, .. } => Some(*within),
+            _ => None,
+        })
+        .await;
+    let began = tokio::time::Instant::now();
+    coordinator.node.stop().await;
+    let (mut waits, mut lefts) = (Vec::new(), Vec::new());
+    while let Some(event) = joining.events.recv().await {
+        let JoinEvent::CoordinatorAway { authority: at, reason, wait, left } = event else { panic!("{event:?}") };
+        assert_eq!(at, authority);
+        assert!(!reason.contains("join again"), "nothing is to be done here: {reason}");
+        waits.push(wait.as_secs());
+        lefts.push(left);
+    }
+    assert_eq!(waits[..7], [1, 2, 4, 8, 16, 30, 30], "{waits:?}");
+    assert!(waits[7..waits.len() - 1].iter().all(|wait| *wait == 30), "{waits:?}");
+    assert!(lefts[0] <= within && lefts.is_sorted_by(|earlier, later| earlier > later), "{lefts:?}");
+    let said = joining.join.await.unwrap().map(drop).unwrap_err().to_string();
+    assert!(began.elapsed() + std::time::Duration::from_secs(30) >= within, "{:?} of {within:?}", began.elapsed());
+    assert!(
+        said.contains("the time in which an operator could approve worker-1 is over") && said.contains("fresh token"),
+        "{said}"
+    );
 }
 
 #[tokio::test]

@@ -12,9 +12,9 @@ use common::{
     web::{Answer, Web},
     worker_ip,
 };
-use p2p_client::protocol::ErrorCode;
+use p2p_client::{protocol::ErrorCode, wire::tls::ChannelBinding};
 use p2p_runtime::{
-    identity::{NodeKey, Vault},
+    identity::{NodeKey, Vault, rotation::AuthorityRequest},
     node::StoreVault,
 };
 use serde_json::json;
@@ -104,18 +104,62 @@ fn vault(node: &Member) -> StoreVault {
     StoreVault::new(node.store().clone())
 }
 
+/// A request for an authority for this key, in this name, for this connection.
+fn ask(key: &NodeKey, by: &Member, channel: &ChannelBinding) -> Vec<u8> {
+    serde_json::to_vec(&AuthorityRequest::new(key, by.id(), channel).unwrap()).unwrap()
+}
+
 #[tokio::test]
 async fn only_coordinators_are_given_issuing_authorities() {
     let three = Three::new().await;
-    let csr = URL_SAFE_NO_PAD.encode(NodeKey::generate().unwrap().request().unwrap());
-    let body = json!({ "csr": csr }).to_string().into_bytes();
+    let key = NodeKey::generate().unwrap();
     let given = || vault(&three.first).list(AUTHORITIES).unwrap();
     let before = given();
+    let body = ask(&key, &three.second, &ChannelBinding::from_bytes([7; 32]));
     three.refused_to_others(&three.first, AUTHORITY, &body, "ca authority").await;
     assert_eq!(given(), before, "no authority was given");
-    let answer = three.served_to_a_coordinator(&three.first, AUTHORITY, &body).await;
-    assert!(answer.json()["certificate"].is_string(), "{answer:?}");
+    let as_second = three.as_coordinator(&three.first);
+    let answer = as_second.post_bound(AUTHORITY, |channel| ask(&key, &three.second, channel)).await;
+    assert!(answer.status == 200 && answer.json()["certificate"].is_string(), "{answer:?}");
     assert_eq!(given().len(), before.len() + 1);
+}
+
+#[tokio::test]
+async fn a_request_for_an_authority_gets_nothing_on_another_connection_nor_in_another_name() {
+    let three = Three::new().await;
+    let key = NodeKey::generate().unwrap();
+    let given = || vault(&three.first).list(AUTHORITIES).unwrap();
+    let before = given();
+    let as_second = three.as_coordinator(&three.first);
+    let denials = || three.denials("node coordinator-2 (coordinator)", "ca authority");
+
+    // What was sent on a connection that has ended, and got nothing there.
+    let mut seen = Vec::new();
+    as_second
+        .post_bound("/no/such/path", |channel| {
+            seen = ask(&key, &three.second, channel);
+            seen.clone()
+        })
+        .await;
+    let replayed = as_second.post(AUTHORITY, seen).await;
+    // Another coordinator's request for its own key, on the connection of this one.
+    let anothers = as_second.post_bound(AUTHORITY, |channel| ask(&key, &three.worker, channel)).await;
+    for answer in [replayed, anothers] {
+        let (code, message) = answer.error();
+        assert!(answer.status == 403 && code == ErrorCode::DENIED.0, "{answer:?}");
+        assert!(message.contains("does not prove that coordinator-2 has that key") && message.contains("look into"), "{message}");
+    }
+    assert_eq!(denials(), 2);
+
+    // The certificate request alone, which proves nothing of who sends it.
+    let csr = URL_SAFE_NO_PAD.encode(key.request().unwrap());
+    let bare = as_second.post(AUTHORITY, json!({ "csr": csr }).to_string()).await;
+    assert!(bare.status == 400 && bare.error().1.contains("of the same version"), "{bare:?}");
+    assert_eq!(given(), before, "no authority was given");
+
+    // The control: the same key, asked for as it is to be.
+    let answer = as_second.post_bound(AUTHORITY, |channel| ask(&key, &three.second, channel)).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
 }
 
 #[tokio::test]

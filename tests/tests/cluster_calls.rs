@@ -285,6 +285,54 @@ async fn a_detached_call_runs_on_when_nobody_waits_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_method_and_what_it_has_spawned_learn_that_the_caller_at_another_node_is_gone() {
+    let (_cluster, coordinator, workers) = Cluster::of(1).await;
+    let began = tokio::time::Instant::now();
+    for (round, (node, at)) in (1..).zip([("worker-1", &workers[0]), ("coordinator", &coordinator)]) {
+        let probe = coordinator.proxy().probe().on(node);
+        let calls = [tokio::spawn(probe.until_cancelled()), tokio::spawn(probe.spawn_until_cancelled())];
+        Probe::reached(&at.probe.begun, 2).await;
+        assert_eq!(*at.probe.cancelled.borrow(), 0, "{round}: they are waited for");
+        calls.iter().for_each(tokio::task::JoinHandle::abort);
+        Probe::reached(&at.probe.cancelled, 2).await;
+        assert!(began.elapsed().as_secs() < 20, "not by the deadline");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_method_learns_that_its_caller_was_lost_with_the_connection() {
+    let (cluster, coordinator, workers) = Cluster::of(1).await;
+    let began = tokio::time::Instant::now();
+    let calls = [
+        tokio::spawn(coordinator.proxy().probe().on("worker-1").until_cancelled().timeout(Duration::from_mins(50))),
+        tokio::spawn(coordinator.proxy().probe().on("worker-1").spawn_until_cancelled().timeout(Duration::from_mins(50))),
+    ];
+    Probe::reached(&workers[0].probe.begun, 2).await;
+    cluster.network.kill(coordinator.ip);
+    Probe::reached(&workers[0].probe.cancelled, 2).await;
+    assert!(began.elapsed().as_secs() < 600, "not by the deadline: {:?}", began.elapsed());
+    drop(calls);
+}
+
+#[tokio::test]
+async fn a_method_learns_that_its_client_over_http_is_gone() {
+    let (cluster, coordinator, _workers) = Cluster::of(0).await;
+    let clients = [Web::operator(cluster.dir("coordinator")), Web::anonymous(cluster.host(worker_ip(9)), &coordinator)];
+    let mut expected = 0;
+    for web in clients {
+        for method in ["probe/until_cancelled", "probe/spawn_until_cancelled"] {
+            let web = web.clone();
+            let call = tokio::spawn(async move { web.call(method, json!({})).await });
+            expected += 1;
+            Probe::reached(&coordinator.probe.begun, expected).await;
+            assert_eq!(*coordinator.probe.cancelled.borrow(), expected - 1, "{method}: it is waited for");
+            call.abort();
+            Probe::reached(&coordinator.probe.cancelled, expected).await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_method_that_panics_costs_its_own_call_only() {
     let (_cluster, coordinator, workers) = Cluster::of(1).await;
     let probe = coordinator.proxy().probe();
@@ -420,4 +468,38 @@ async fn a_forwarded_call_goes_by_its_methods_own_limit_when_its_caller_gives_no
     let nobody = Web::anonymous(cluster.host(worker_ip(9)), &coordinator);
     let left = nobody.call_at("/rpc?on=worker-1", "probe/patient", json!({})).await.unwrap().as_u64().unwrap();
     assert!((3590..=3600).contains(&left), "{left}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_asked_is_settled_when_a_fan_out_is_first_polled() {
+    let cluster = Cluster::new();
+    let coordinator = cluster.coordinator(Plan::coordinator().without_probe()).await;
+    let one = cluster.worker(Plan::worker(1), &coordinator).await;
+    let two = cluster.worker(Plan::worker(2), &coordinator).await;
+    sees(&coordinator, |members| members.hosting("probe").count() == 2).await;
+
+    let everywhere = coordinator.proxy().probe().on_all(Many::All);
+    let not_polled_yet = everywhere.look();
+    let under_way = tokio::spawn(everywhere.wait());
+    for asked in [&one, &two] {
+        Probe::reached(&asked.probe.begun, 1).await;
+    }
+    // A node joins: those that are asked from now on are three, and it is not among those that were.
+    let three = cluster.worker(Plan::worker(3), &coordinator).await;
+    sees(&coordinator, |members| members.hosting("probe").count() == 3).await;
+    assert_eq!(ids(soon(not_polled_yet).await), ["worker-1", "worker-2", "worker-3"]);
+    // A node dies: it was asked, and stays in the result as one that did not answer, also once it is no member any more.
+    cluster.network.kill(one.ip);
+    sees(&coordinator, |members| members.hosting("probe").count() == 2).await;
+    two.probe.open.send_replace(true);
+    three.probe.open.send_replace(true);
+
+    let answers = soon(under_way).await.unwrap();
+    assert_eq!(answers.asked(), Some(2));
+    let (values, failures) = answers.into_parts();
+    assert_eq!(values, [(two.id().clone(), "worker-2".to_owned())]);
+    let [(id, error)] = &failures[..] else { panic!("{failures:?}") };
+    assert_eq!(id, one.id());
+    assert!(matches!(error, CallError::Transport { may_have_run: true, .. }), "{error}");
+    assert_eq!(*three.probe.begun.borrow(), 0, "it was not asked");
 }

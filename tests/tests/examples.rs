@@ -44,7 +44,10 @@ fn the_example_of_streams_counts_as_long_as_it_is_listened_to() {
 fn the_example_of_typed_errors_matches_variants_across_nodes() {
     let output = run("typed_errors");
     assert_says(&output, &["to grace: done; 70 are left", "Overdrawn: ask for 430 less", "NoSuchAccount: open one for alan"]);
-    assert_says(&output, &["430 are missing: {\"overdrawn\":{\"missing\":430}}"]);
+    assert_says(&output, &["of ada: done; 10 are left", "of ada: Paid: nothing to do"]);
+    assert_says(&output, &["of alan: Bank, with the code -32000: there is no account \"alan\""]);
+    // 10 are left by then.
+    assert_says(&output, &["490 are missing: {\"overdrawn\":{\"missing\":490}}"]);
     assert_says(
         &output,
         &["bank/audit did not answer in time", "no member is called worker-9", "service bank has no method rob"],

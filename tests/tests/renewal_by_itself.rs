@@ -119,6 +119,37 @@ async fn a_node_that_comes_back_at_another_address_is_reached_at_once_and_gets_a
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_node_whose_dns_name_has_changed_gets_a_certificate_for_the_new_one_by_itself() {
+    let (cluster, coordinator, mut workers) = Cluster::of(1).await;
+    let before = certificate(&workers[0]);
+    workers.pop().unwrap().node.stop().await;
+    for name in ["one.example", "one.new.example"] {
+        cluster.network.name(name, worker_ip(1));
+        let renamed = start_at(&cluster, worker_ip(1), name.parse().unwrap()).await;
+        let after = gets(&renamed, |shown| shown.addresses == [name.parse().unwrap()]).await;
+        assert_eq!((&after.peer, after.key), (&before.peer, before.key));
+        reaches(&coordinator, "worker-1").await;
+        reaches(&renamed, "coordinator").await;
+        renamed.node.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dns_name_that_leads_to_another_node_is_not_certified() {
+    let (cluster, _coordinator, mut workers) = Cluster::of(2).await;
+    let other = workers.pop().unwrap();
+    workers.pop().unwrap().node.stop().await;
+    cluster.network.name("two.example", other.ip);
+    let theirs: Host = "two.example".parse().unwrap();
+    let liar = start_at(&cluster, worker_ip(1), theirs.clone()).await;
+    reaches(&liar, "coordinator").await;
+    tokio::time::sleep(Duration::from_mins(30)).await;
+    let after = certificate(&liar);
+    assert!(!after.addresses.contains(&theirs), "{after:?}");
+    reaches(&liar, "coordinator").await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_address_that_is_another_nodes_is_not_certified_and_the_node_goes_on_under_its_own_name() {
     let (cluster, coordinator, mut workers) = Cluster::of(2).await;
     let other = workers.pop().unwrap();

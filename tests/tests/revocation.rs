@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use common::{
     Cluster, Member, Plan, copy_folder, identity,
@@ -21,7 +21,10 @@ use p2p_runtime::{
     node::{JoinClusterOptions, NodeError},
 };
 use p2p_services::prelude::*;
-use tokio::time::{Instant, timeout};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, timeout},
+};
 
 /// Longer than anything that is promised here.
 const SECOND: Duration = Duration::from_secs(1);
@@ -298,11 +301,62 @@ mod security {
         std::fs::remove_dir_all(&dir).unwrap();
         copy_folder(&older, &dir);
 
+        let first = later(&cluster, workers[0].ip, coordinator.ip);
         let restored = cluster.restart(Plan::coordinator()).await;
-        // Not always before it serves: the first peer that answers may be the revoked one, which nobody has told.
-        knows(&restored, "worker-2").await;
+        assert!(first.is_finished(), "the revoked node alone has said nothing of it");
+        assert!(knows_already(&restored, "worker-2"), "its routes have only just opened");
         assert!(!connects(&cluster, &workers[1], &restored).await);
         assert!(connects(&cluster, &workers[0], &restored).await);
+    }
+
+    /// Two nodes are parted until a third has had time to answer first.
+    fn later(cluster: &Cluster, a: IpAddr, b: IpAddr) -> JoinHandle<()> {
+        cluster.network.partition(a, b);
+        let network = cluster.network.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(SECOND / 2).await;
+            network.heal(a, b);
+        })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn case_23_a_worker_that_a_revoked_coordinator_answers_first_knows_that_before_it_serves() {
+        let (cluster, coordinator, mut workers) = Cluster::of(1).await;
+        let second = cluster.worker(Plan::second_coordinator(), &coordinator).await;
+        sees(&workers[0], |members| members.alive().count() == 3).await;
+        workers.pop().unwrap().node.stop().await;
+        // Nobody tells it.
+        cluster.network.partition(coordinator.ip, second.ip);
+        revoke(&coordinator, "coordinator-2").await;
+        later(&cluster, worker_ip(1), coordinator.ip);
+        let one = cluster.restart(Plan::worker(1)).await;
+        assert!(knows_already(&one, "coordinator-2"));
+        assert!(!connects(&cluster, &second, &one).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn peers_that_are_down_do_not_hold_up_a_node_that_starts() {
+        let (cluster, coordinator, mut workers) = Cluster::of(3).await;
+        let silent = workers.pop().unwrap();
+        let timed = async || {
+            let began = Instant::now();
+            let one = cluster.restart(Plan::worker(1)).await;
+            let took = began.elapsed();
+            one.node.stop().await;
+            took
+        };
+        workers.remove(0).node.stop().await;
+        println!("all are there: {:?}", timed().await);
+        workers.pop().unwrap().node.stop().await;
+        let refused = timed().await;
+        assert!(refused <= SECOND / 2, "somebody's machine says that nobody is there: {refused:?}");
+        cluster.network.partition(worker_ip(1), silent.ip);
+        let unheard = timed().await;
+        println!("one refuses: {refused:?}; one is silent: {unheard:?}");
+        assert!(unheard < SECOND * 2, "not until the time is over: {unheard:?}");
+        cluster.network.partition(worker_ip(1), coordinator.ip);
+        let alone = timed().await;
+        assert!(alone >= SECOND * 2 && alone <= SECOND * 5 / 2, "the control: nobody answers, {alone:?}");
     }
 
     #[tokio::test(start_paused = true)]
@@ -332,6 +386,39 @@ mod security {
         println!("known on the other side {:?} after the partition", healed.elapsed());
         sees(&workers[1], is("worker-3", NodeStatus::Revoked)).await;
         assert!(!connects(&cluster, &workers[2], &workers[1]).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_worker_alone_knows_as_the_coordinator_died_that_revoked_it_reaches_the_next_coordinator_and_all_others() {
+        let (cluster, first, mut workers) = Cluster::of(3).await;
+        let second = cluster.worker(Plan::second_coordinator(), &first).await;
+        sees(&workers[0], |members| members.alive().count() == 5).await;
+        let others = [second.ip, worker_ip(2), worker_ip(3)];
+        for (a, b) in [first.ip, worker_ip(1)].into_iter().flat_map(|a| others.map(|b| (a, b))) {
+            cluster.network.partition(a, b);
+        }
+        let one = workers.remove(0);
+        for node in [&*first, &*one] {
+            sees(node, others_are_dead).await;
+        }
+        revoke(&first, "worker-3").await;
+        knows(&one, "worker-3").await;
+        cluster.network.kill(first.ip);
+        // It keeps it also while it is off.
+        one.node.stop().await;
+        let one = cluster.restart(Plan::worker(1)).await;
+        assert!(knows_already(&one, "worker-3") && !knows_already(&second, "worker-3"), "nobody else knows");
+        for other in others {
+            cluster.network.heal(worker_ip(1), other);
+        }
+        for node in [&*second, &*workers[0]] {
+            knows(node, "worker-3").await;
+        }
+        assert!(!connects(&cluster, &workers[1], &second).await);
+    }
+
+    fn others_are_dead(members: &Members) -> bool {
+        ["coordinator-2", "worker-2", "worker-3"].into_iter().all(|id| is(id, NodeStatus::Dead)(members))
     }
 
     #[tokio::test(start_paused = true)]

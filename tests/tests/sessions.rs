@@ -5,7 +5,7 @@ mod common;
 
 use std::{
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -38,7 +38,7 @@ use p2p_client::{
 use p2p_runtime::{identity::TokenOptions, testing::MemoryHost};
 use p2p_services::prelude::*;
 use serde_json::json;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 /// A host that counts the connections which it opens.
 struct Counting {
@@ -54,6 +54,10 @@ impl Network for Counting {
 
     fn listen(&self, addr: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Listener>>> {
         self.host.listen(addr)
+    }
+
+    fn resolve<'a>(&'a self, name: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>> {
+        self.host.resolve(name)
     }
 }
 
@@ -247,6 +251,39 @@ async fn a_call_with_headers_goes_by_http_and_one_without_does_not() {
 }
 
 #[tokio::test]
+async fn a_header_of_the_caller_arrives_at_whatever_stands_between() {
+    let two = Two::new().await;
+    let (show, mut seen) = mpsc::unbounded_channel();
+    in_place_of_the_worker(&two, move |connection| show_headers(connection, show.clone())).await;
+    let probe = two.coordinator.proxy().probe().on("worker-1");
+    // The session that there was before is found broken first.
+    let called = settled(async || probe.for_nodes(7).header("x-tenant", "acme").header("X-Zone", "north; 2").await).await;
+    assert_eq!(called.unwrap(), 7);
+    let headers = soon(seen.recv()).await.unwrap();
+    assert_eq!((&headers["x-tenant"], &headers["x-zone"]), (&"acme".parse().unwrap(), &"north; 2".parse().unwrap()));
+    assert!(
+        headers["content-type"].to_str().unwrap().starts_with("application/json"),
+        "what is the call's own stays: {headers:?}"
+    );
+
+    assert_eq!(probe.for_nodes(8).header("x-tenant", "other").await.unwrap(), 8);
+    let headers = soon(seen.recv()).await.unwrap();
+    assert_eq!(headers.get_all("x-tenant").iter().collect::<Vec<_>>(), ["other"], "each call has its own");
+    assert!(!headers.contains_key("x-zone"));
+    assert!(seen.try_recv().is_err(), "each call came once");
+}
+
+/// Serves calls by HTTP as a node does that knows no sessions, and shows the headers with which they came.
+async fn show_headers(mut connection: server::Connection<BoxStream, Bytes>, show: mpsc::UnboundedSender<http::HeaderMap>) {
+    while let Some(Ok((request, respond))) = connection.accept().await {
+        if request.uri().path() == "/rpc" {
+            let _ = show.send(request.headers().clone());
+        }
+        answer_by_number(request, respond);
+    }
+}
+
+#[tokio::test]
 async fn a_node_that_is_killed_in_the_middle_of_a_call_and_started_again_is_called_again() {
     let two = Two::new().await;
     let running = tokio::spawn(two.coordinator.proxy().probe().on("worker-1").wait());
@@ -362,26 +399,33 @@ async fn a_node_of_a_version_without_sessions_is_called_by_http() {
 
 /// Serves `POST /rpc` for one method, and knows no other path.
 async fn serve_as_before(mut connection: server::Connection<BoxStream, Bytes>, sessions: Arc<AtomicUsize>) {
-    while let Some(Ok((request, mut respond))) = connection.accept().await {
+    while let Some(Ok((request, respond))) = connection.accept().await {
         if request.uri().path() != "/rpc" {
             assert_eq!(request.uri().path(), "/internal/session");
             sessions.fetch_add(1, Relaxed);
-            respond.send_response(Response::builder().status(404).body(()).unwrap(), true).unwrap();
-            continue;
         }
-        let mut body = request.into_body();
-        tokio::spawn(async move {
-            let mut json = Vec::new();
-            while let Some(piece) = body.data().await {
-                json.extend_from_slice(&piece.unwrap());
-            }
-            let call: serde_json::Value = serde_json::from_slice(&json).unwrap();
-            assert_eq!(call["method"], "probe/for_nodes");
-            let answer = json!({ "jsonrpc": "2.0", "id": call["id"], "result": call["params"]["number"] }).to_string();
-            let mut stream = respond.send_response(Response::new(()), false).unwrap();
-            stream.send_data(Bytes::from(answer), true).unwrap();
-        });
+        answer_by_number(request, respond);
     }
+}
+
+/// Answers `POST /rpc` with the number that the call came with, and all else with 404.
+fn answer_by_number(request: Request<h2::RecvStream>, mut respond: server::SendResponse<Bytes>) {
+    if request.uri().path() != "/rpc" {
+        respond.send_response(Response::builder().status(404).body(()).unwrap(), true).unwrap();
+        return;
+    }
+    let mut body = request.into_body();
+    tokio::spawn(async move {
+        let mut json = Vec::new();
+        while let Some(piece) = body.data().await {
+            json.extend_from_slice(&piece.unwrap());
+        }
+        let call: serde_json::Value = serde_json::from_slice(&json).unwrap();
+        assert_eq!(call["method"], "probe/for_nodes");
+        let answer = json!({ "jsonrpc": "2.0", "id": call["id"], "result": call["params"]["number"] }).to_string();
+        let mut stream = respond.send_response(Response::new(()), false).unwrap();
+        stream.send_data(Bytes::from(answer), true).unwrap();
+    });
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! How a call can fail, seen from the caller.
 
-use std::time::Duration;
+use std::{error::Error, fmt, time::Duration};
 
 use serde_json::value::RawValue;
 
@@ -10,14 +10,16 @@ use crate::{
 };
 
 /// Why a call failed. `E` is the service's own error type.
-#[derive(Debug, thiserror::Error)]
+///
+/// Of a call that was made while another was served, by [`CallContext::proxy`](crate::service::CallContext::proxy), the texts name the method:
+/// by `?` they reach whoever made the call around it, who knows nothing of this one. (An error of the service's own type says what it says.)
+/// There it is an internal error, which is never safe to retry; but a deadline stays a deadline, and what was cancelled stays that.
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum CallError<E = NoError> {
     /// The method answered with an error of its own type.
-    #[error("{0}")]
     Service(E),
     /// The method answered with an error of its own type that this caller's version of the type does not know.
-    #[error("the service answered with an error that this version does not know: {message}")]
     UnknownService {
         /// The error's text.
         message: String,
@@ -25,10 +27,8 @@ pub enum CallError<E = NoError> {
         data: Option<Box<RawValue>>,
     },
     /// The caller may not call this method.
-    #[error("denied: {0}")]
     Denied(String),
     /// The node takes no more calls of this caller for now. The call did not run.
-    #[error("{reason}")]
     RateLimited {
         /// Which limit it was, and when to try again.
         reason: String,
@@ -36,29 +36,22 @@ pub enum CallError<E = NoError> {
         retry_after: Option<Duration>,
     },
     /// The time given for the call ran out.
-    #[error("{method} did not answer in time; give it more with .timeout(…), or look at what it waits for")]
     Deadline {
         /// The path of the method that did not answer: the called one, or one that it called in turn.
         method: String,
         /// Marks the error wherever it becomes the source of another.
-        #[source]
         cause: TimedOut,
     },
     /// The call was cancelled at the other end.
-    #[error("the call was cancelled")]
     Cancelled,
     /// No node fits the target and hosts the service.
-    #[error("no route: {0}")]
     NoRoute(String),
     /// There is no such service or method.
-    #[error("{0}")]
     NotFound(String),
     /// The host's version of the service does not know what was asked, or not in this form: then nothing was sent, or the method did not run.
     /// Or its result cannot be read by this version.
-    #[error("incompatible: {0}")]
     Incompatible(String),
     /// The peer could not be reached, or was lost before it answered.
-    #[error("{reason}{}", if *may_have_run { "; the call may have run" } else { "; the call was not sent" })]
     Transport {
         /// What happened.
         reason: String,
@@ -66,14 +59,85 @@ pub enum CallError<E = NoError> {
         may_have_run: bool,
     },
     /// The parameters do not fit the method; the text names the one that does not.
-    #[error("{0}")]
     InvalidParams(String),
     /// The method failed.
-    #[error("{0}")]
     Internal(String),
 }
 
+impl<E: fmt::Display> fmt::Display for CallError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Service(own) => own.fmt(f),
+            Self::UnknownService { message, .. } => {
+                write!(f, "the service answered with an error that this version does not know: {message}")
+            }
+            Self::Denied(text) => write!(f, "denied: {text}"),
+            Self::Deadline { method, .. } => {
+                write!(f, "{method} did not answer in time; give it more with .timeout(…), or look at what it waits for")
+            }
+            Self::Cancelled => f.write_str("the call was cancelled"),
+            Self::NoRoute(text) => write!(f, "no route: {text}"),
+            Self::Incompatible(text) => write!(f, "incompatible: {text}"),
+            Self::Transport { reason, may_have_run: true } => write!(f, "{reason}; the call may have run"),
+            Self::Transport { reason, may_have_run: false } => write!(f, "{reason}; the call was not sent"),
+            Self::RateLimited { reason: text, .. } | Self::NotFound(text) | Self::InvalidParams(text) | Self::Internal(text) => {
+                f.write_str(text)
+            }
+        }
+    }
+}
+
+/// By its source an error is known for a deadline, or for a call that was cancelled, whatever the error type of the call.
+impl<E: Error> Error for CallError<E> {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Deadline { cause, .. } => Some(cause),
+            Self::Cancelled => Some(&WasCancelled),
+            _ => None,
+        }
+    }
+}
+
 impl<E> CallError<E> {
+    /// The code under which it travels.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Service(_) | Self::UnknownService { .. } => ErrorCode::SERVICE,
+            Self::Denied(_) => ErrorCode::DENIED,
+            Self::RateLimited { .. } => ErrorCode::RATE_LIMITED,
+            Self::Deadline { .. } => ErrorCode::DEADLINE,
+            Self::Cancelled => ErrorCode::CANCELLED,
+            Self::NoRoute(_) => ErrorCode::NO_ROUTE,
+            Self::NotFound(_) => ErrorCode::METHOD_NOT_FOUND,
+            Self::Incompatible(_) => ErrorCode::INCOMPATIBLE,
+            Self::Transport { .. } => ErrorCode::TRANSPORT,
+            Self::InvalidParams(_) => ErrorCode::INVALID_PARAMS,
+            Self::Internal(_) => ErrorCode::INTERNAL,
+        }
+    }
+
+    /// The same, whose text names the method.
+    fn naming(mut self, method: &str) -> Self {
+        match &mut self {
+            Self::UnknownService { message: text, .. }
+            | Self::RateLimited { reason: text, .. }
+            | Self::Transport { reason: text, .. }
+            | Self::Denied(text)
+            | Self::NoRoute(text)
+            | Self::NotFound(text)
+            | Self::Incompatible(text)
+            | Self::InvalidParams(text)
+            | Self::Internal(text)
+                if !names(text, method) =>
+            {
+                *text = format!("{method}: {text}");
+            }
+            // It names it already, or has a text of its own.
+            _ => {}
+        }
+        self
+    }
+
     /// Whether making the same call again may help, and cannot run it twice: nobody took it, and somebody may the next time. (Of the others, some
     /// may have run, and some would only be refused again.)
     pub fn is_safe_to_retry(&self) -> bool {
@@ -101,10 +165,22 @@ impl<E> CallError<E> {
     }
 }
 
+/// Whether a text speaks of this method, and not of one whose name is longer, at either end.
+fn names(text: &str, method: &str) -> bool {
+    let is_of_names = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let stands_alone = |at: usize| !text[..at].ends_with(is_of_names) && !text[at + method.len()..].starts_with(is_of_names);
+    text.match_indices(method).any(|(at, _)| stands_alone(at))
+}
+
 /// The source of every error that is a deadline, whatever the error type of the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the time for it ran out")]
 pub struct TimedOut;
+
+/// The source of every error that is a cancelled call, whatever the error type of the call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("nobody waited for it any more")]
+pub(crate) struct WasCancelled;
 
 /// A failed call before the service's error type is known: what the seam below proxies reports.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -119,6 +195,9 @@ pub enum Failure {
     /// The call was sent, and no answer came.
     #[error("{0}")]
     Lost(String),
+    /// The call was served, and its answer is longer or deeper than is taken. It would be elsewhere, too.
+    #[error("{0}")]
+    NotTaken(String),
     /// The time ran out.
     #[error("{0} did not answer in time")]
     Deadline(String),
@@ -136,7 +215,7 @@ impl Failure {
         match self {
             Self::NotSent(_) | Self::NoRoute(_) | Self::Incompatible(_) => true,
             Self::Answered(error) => matches!(error.code, ErrorCode::UNAVAILABLE | ErrorCode::RATE_LIMITED),
-            Self::Lost(_) | Self::Deadline(_) => false,
+            Self::Lost(_) | Self::NotTaken(_) | Self::Deadline(_) => false,
         }
     }
 
@@ -154,6 +233,7 @@ impl Failure {
             Self::Answered(error) => error,
             Self::NotSent(reason) => RpcError::new(ErrorCode::TRANSPORT, reason).with_data(&MayHaveRun { may_have_run: false }),
             Self::Lost(reason) => RpcError::new(ErrorCode::TRANSPORT, reason).with_data(&MayHaveRun { may_have_run: true }),
+            Self::NotTaken(reason) => RpcError::new(ErrorCode::INTERNAL, reason),
             Self::Deadline(method) => RpcError::new(ErrorCode::DEADLINE, format!("{method} did not answer in time")),
             Self::NoRoute(reason) => RpcError::new(ErrorCode::NO_ROUTE, reason),
             Self::Incompatible(reason) => RpcError::new(ErrorCode::INCOMPATIBLE, reason),
@@ -196,10 +276,17 @@ impl<E: ServiceError> CallError<E> {
             Failure::Answered(error) => Self::from_rpc(error, method),
             Failure::NotSent(reason) => Self::Transport { reason, may_have_run: false },
             Failure::Lost(reason) => Self::Transport { reason, may_have_run: true },
+            Failure::NotTaken(reason) => Self::Internal(reason),
             Failure::Deadline(method) => Self::Deadline { method, cause: TimedOut },
             Failure::NoRoute(reason) => Self::NoRoute(reason),
             Failure::Incompatible(reason) => Self::Incompatible(reason),
         }
+    }
+
+    /// The same, which names the method where the call was made while another was served.
+    pub(crate) fn of_call(failure: Failure, method: &str, is_nested: bool) -> Self {
+        let error = Self::from_failure(failure, method);
+        if is_nested { error.naming(method) } else { error }
     }
 
     fn from_rpc(error: RpcError, method: &str) -> Self {
@@ -242,6 +329,7 @@ mod tests {
         for (failure, safe) in [
             (Failure::NotSent("refused".into()), true),
             (Failure::Lost("reset".into()), false),
+            (Failure::NotTaken("too long".into()), false),
             (Failure::NoRoute("nobody".into()), true),
             (Failure::Deadline("a/b".into()), false),
         ] {
@@ -289,6 +377,51 @@ mod tests {
             CallError::Deadline { method, .. } => assert_eq!(method, "kv/get"),
             other => panic!("{other}"),
         }
+    }
+
+    #[test]
+    fn a_failed_call_within_another_names_its_method_whatever_its_kind_and_only_once() {
+        let answered = |code, text: &str| Failure::Answered(RpcError::new(code, text));
+        for (failure, said) in [
+            (answered(ErrorCode::INTERNAL, "the disk is full"), "kv/get: the disk is full"),
+            (
+                answered(ErrorCode::INTERNAL, "kv/get panicked; its node's log says where"),
+                "kv/get panicked; its node's log says where",
+            ),
+            (answered(ErrorCode::INTERNAL, "disk/read: it is broken"), "kv/get: disk/read: it is broken"),
+            (answered(ErrorCode::INTERNAL, "kv/get_all: it is broken"), "kv/get: kv/get_all: it is broken"),
+            (answered(ErrorCode::INTERNAL, "my_kv/get: the disk is full"), "kv/get: my_kv/get: the disk is full"),
+            (answered(ErrorCode::INTERNAL, "`kv/get`: it is broken"), "`kv/get`: it is broken"),
+            (answered(ErrorCode::RATE_LIMITED, "too many calls"), "kv/get: too many calls"),
+            (answered(ErrorCode::INVALID_PARAMS, "parameter `key` is missing"), "kv/get: parameter `key` is missing"),
+            (answered(ErrorCode::METHOD_NOT_FOUND, "there is no such service"), "kv/get: there is no such service"),
+            (
+                answered(ErrorCode::DENIED, "an anonymous caller may not call kv/get"),
+                "denied: an anonymous caller may not call kv/get",
+            ),
+            (Failure::NoRoute("nobody is there".to_owned()), "no route: kv/get: nobody is there"),
+            (Failure::Lost("node b was lost".to_owned()), "kv/get: node b was lost; the call may have run"),
+            (Failure::NotSent("node b is away".to_owned()), "kv/get: node b is away; the call was not sent"),
+        ] {
+            let plain = CallError::<NoError>::of_call(failure.clone(), "kv/get", false);
+            let nested = CallError::<NoError>::of_call(failure, "kv/get", true);
+            assert_eq!(nested.to_string(), said);
+            assert_eq!((plain.code(), plain.is_safe_to_retry()), (nested.code(), nested.is_safe_to_retry()));
+            let outside = crate::service::Error::from(nested).to_rpc();
+            assert_eq!((outside.code, outside.message.as_str()), (ErrorCode::INTERNAL, said));
+        }
+        let plain = CallError::<NoError>::of_call(answered(ErrorCode::INTERNAL, "the disk is full"), "kv/get", false);
+        assert_eq!(plain.to_string(), "the disk is full", "who made the call itself knows which it was");
+    }
+
+    #[test]
+    fn a_call_that_was_cancelled_stays_so_for_who_called_around_it_whatever_its_error_type() {
+        #[derive(Debug, serde::Serialize, serde::Deserialize, schemars::JsonSchema, thiserror::Error)]
+        #[error("full")]
+        struct Full;
+        assert_eq!(crate::service::Error::from(CallError::<Full>::Cancelled).to_rpc().code, ErrorCode::CANCELLED);
+        assert_eq!(crate::service::Error::from(CallError::<NoError>::Cancelled).to_rpc().code, ErrorCode::CANCELLED);
+        assert_eq!(crate::service::Error::from(CallError::Service(Full)).to_rpc().code, ErrorCode::INTERNAL);
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::{
 };
 
 use super::{
-    CallError, CallOptions, Failure, First, MethodRef, Outgoing, Quorum, TooFew,
+    CallError, CallOptions, Failure, First, Head, MethodRef, Outgoing, Quorum, TooFew,
     outgoing::{Decode, decoded},
 };
 
@@ -199,7 +199,7 @@ impl<T: Send + 'static, E: ServiceError> Legs<T, E> {
     fn begin((out, body): (Outgoing, Vec<u8>), decode: Decode<T>, me: &NodeId) -> Result<(Asked, Self), Failure> {
         let body = Bytes::from(body);
         if let Some(asking) = out.caller.clone().ask_all(&out.head, &body) {
-            let answered = ask_all(asking, decode, out.head.method, me.clone());
+            let answered = ask_all(asking, decode, out.head, me.clone());
             return Ok((Asked::Unknown, Self::AtOnce(answered.boxed())));
         }
         let targets = out.caller.resolve_all(&out.head)?;
@@ -211,20 +211,15 @@ impl<T: Send + 'static, E: ServiceError> Legs<T, E> {
 }
 
 /// A whole fan-out by one request, and who turned out to be asked. `me` is the caller, whose answer a failure of the whole is.
-async fn ask_all<T, E: ServiceError>(
-    asking: AskingAll,
-    decode: Decode<T>,
-    method: MethodRef,
-    me: NodeId,
-) -> (Asked, Vec<Reply<T, E>>) {
+async fn ask_all<T, E: ServiceError>(asking: AskingAll, decode: Decode<T>, head: Head, me: NodeId) -> (Asked, Vec<Reply<T, E>>) {
     match asking.await {
         Ok(answers) => {
-            let replies = answers.into_iter().map(|(node, answer)| (node, decoded(answer, decode, &method)));
+            let replies = answers.into_iter().map(|(node, answer)| (node, decoded(answer, decode, &head)));
             let replies: Vec<_> = replies.collect();
             (Asked::Nodes(replies.len()), replies)
         }
         Err(failure) => {
-            let error = CallError::from_failure(failure, &method.path());
+            let error: CallError<E> = head.failed(failure);
             (if error.may_have_run() { Asked::Unknown } else { Asked::Nobody }, vec![(me, Err(error))])
         }
     }
@@ -238,7 +233,7 @@ async fn ask<T, E: ServiceError>(out: Arc<Outgoing>, leg: Leg, body: Bytes, deco
         Ok(Route::Peer(peer)) => out.caller.send(&out.head, &peer, &body).await,
         Ok(Route::Differing(peer, version)) => out.fitted_there(&peer, version, &body).await,
     };
-    (leg.node_id, decoded(answer, decode, &out.head.method))
+    (leg.node_id, decoded(answer, decode, &out.head))
 }
 
 impl<T: Send + 'static, E: ServiceError> Future for Replies<T, E> {

@@ -7,10 +7,11 @@ use tokio::time::Instant;
 use crate::{
     protocol::{NodeId, Target},
     proxy::{Caller, Peer, Route},
-    service::{Chain, MethodSpec, Trace},
+    service::{Chain, MethodSpec, ServiceError, Trace},
+    wire::Room,
 };
 
-use super::{Failure, Headers};
+use super::{CallError, Failure, Headers};
 
 /// Which method is called.
 #[derive(Debug, Clone)]
@@ -74,6 +75,8 @@ pub struct Head {
     pub tried: Vec<NodeId>,
     /// Whether this is what the call began with: nothing was waited for since then, neither another node, nor a pause, nor a description.
     pub is_first_try: bool,
+    /// What its answer shares with those to other calls, so that all of them together are bounded. (A proxy's own calls share nothing.)
+    pub room: Option<Arc<Room>>,
 }
 
 impl Head {
@@ -85,6 +88,16 @@ impl Head {
     /// Who began the chain of calls, where this is not the first of them.
     pub fn origin(&self) -> Option<&Arc<str>> {
         self.chain.as_ref().and_then(|chain| chain.origin.as_ref())
+    }
+
+    /// What the call's maker is told of its failure.
+    pub(super) fn failed<E: ServiceError>(&self, failure: Failure) -> CallError<E> {
+        CallError::of_call(failure, &self.method.path(), self.is_nested())
+    }
+
+    /// Whether the call is made while another is served.
+    pub(super) fn is_nested(&self) -> bool {
+        self.chain.is_some()
     }
 
     /// Where the call goes that failed at `peer`: to the next that fits, where it surely did not run or may run twice. `failed` is what its

@@ -9,14 +9,13 @@ use std::{
 };
 
 use pin_project_lite::pin_project;
-use tokio::time::Instant;
 
 use crate::{
-    protocol::{ErrorCode, One, RpcError},
+    protocol::{Access, ErrorCode, One, RpcError},
     proxy::Caller,
     service::{
-        CallContext, Chain, Definition, Failed, Guarded, HostedService, Local, MethodSpec, Outcome, Running, RunningStream,
-        ServiceError,
+        CallContext, Chain, Definition, Due, Failed, Guarded, HostedService, Local, MethodSpec, Outcome, Running, RunningStream,
+        ServiceError, Stopwatch, UntilAnswered,
         stream::{GuardedStream, StreamState},
     },
 };
@@ -24,7 +23,7 @@ use crate::{
 use super::{
     CallError, Failure,
     outgoing::runs_on,
-    serving::{cut_error, deadline, limit, stream_cut},
+    serving::{cut_error, stream_cut, time_of},
 };
 
 /// A call that stays on this node: the object, and what the method may want to know of the call.
@@ -35,8 +34,8 @@ pub struct Here<S: Definition + ?Sized> {
     method: &'static MethodSpec,
     caller: Arc<dyn Caller>,
     chain: Option<Arc<Chain>>,
-    began: Instant,
-    deadline: Instant,
+    began: Stopwatch,
+    due: Due,
     /// Of a method that streams.
     stream: Option<Arc<StreamState>>,
 }
@@ -50,9 +49,9 @@ pub(crate) fn at_hand<S: Definition + ?Sized>(
     caller.here(&method.service, target).filter(|service| runs_on::<S>(&**service, method))
 }
 
-/// Refuses a call that this node may not make to itself.
-pub(super) fn check_own(caller: &dyn Caller, method: &MethodSpec, chain: Option<&Chain>) -> Result<(), Failure> {
-    method.access.check(caller.identity(), &method.path).map_err(|denied| {
+/// Refuses a call that this node may not make to itself, by who may call the method here.
+pub(super) fn check_own(caller: &dyn Caller, method: &MethodSpec, access: &Access, chain: Option<&Chain>) -> Result<(), Failure> {
+    access.check(caller.identity(), &method.path).map_err(|denied| {
         caller.denied(method, chain);
         Failure::Answered(denied.into())
     })
@@ -67,26 +66,26 @@ impl<S: Definition + ?Sized> Here<S> {
         chain: Option<Arc<Chain>>,
         timeout: Option<Duration>,
     ) -> Result<Self, Failure> {
-        let began = Instant::now();
-        let deadline = deadline(began, timeout, Some(method), chain.as_deref());
-        Self::new(caller, service, method, chain, (began, deadline))
+        let began = Stopwatch::start();
+        let due = Due::after(began, time_of(timeout, Some(method))).or_with(chain.as_deref().and_then(|chain| chain.deadline));
+        Self::new(caller, service, method, chain, (began, due))
     }
 
-    /// Checks access, and that the object is of the type that it says it is.
+    /// Checks that the object is of the type that it says it is, and access.
     pub(super) fn new(
         caller: Arc<dyn Caller>,
         service: Arc<dyn HostedService>,
         method: &'static MethodSpec,
         chain: Option<Arc<Chain>>,
-        (began, deadline): (Instant, Instant),
+        (began, due): (Stopwatch, Due),
     ) -> Result<Self, Failure> {
-        check_own(&*caller, method, chain.as_deref())?;
-        let object = service.into_any().downcast().map_err(|_| {
+        let object: Arc<Local<S>> = service.into_any().downcast().map_err(|_| {
             let text = format!("what is hosted as {} is not of the type that it says it is", method.service);
             Failure::Answered(RpcError::new(ErrorCode::INTERNAL, text))
         })?;
+        check_own(&*caller, method, object.access(method), chain.as_deref())?;
         let stream = method.streams.then(|| StreamState::new(None));
-        Ok(Self { object, method, caller, chain, began, deadline, stream })
+        Ok(Self { object, method, caller, chain, began, due, stream })
     }
 
     /// The service object.
@@ -97,7 +96,7 @@ impl<S: Definition + ?Sized> Here<S> {
     /// What the method is told about the call.
     pub fn context(&self) -> CallContext {
         let (service, stream) = (self.method.service.clone(), self.stream.clone());
-        CallContext::of_own(self.caller.clone(), self.deadline, self.chain.as_deref(), service, stream)
+        CallContext::of_own(self.caller.clone(), self.due, self.chain.as_deref(), service, stream)
     }
 
     /// What the stream of a method that streams has come to, for its caller.
@@ -105,11 +104,29 @@ impl<S: Definition + ?Sized> Here<S> {
         self.stream.clone().unwrap_or_else(|| StreamState::new(None))
     }
 
-    /// Runs the method's future: counted, under the deadline, a panic kept within the call. It ends with what the method answered,
-    /// or with the error that it panicked or ran out of time.
+    /// Runs the future of a method that takes no context: counted, under the deadline, a panic kept within the call. It ends with what the
+    /// method answered, or with the error that it panicked or ran out of time.
     pub fn run<R: Outcome>(&self, method: impl Future<Output = R>) -> impl Future<Output = Result<R::Ok, CallError<R::Err>>> {
-        let deadline = limit(self.deadline, Some(self.method), self.began);
-        Run { path: &self.method.path, running: self.count(), guarded: Guarded::new(method, deadline) }
+        self.run_told(UntilAnswered::untold(), method)
+    }
+
+    /// The same of a method that was given this context, which is told should the call be cancelled.
+    pub fn run_with<'a, R: Outcome>(
+        &'a self,
+        cx: &'a CallContext,
+        method: impl Future<Output = R>,
+    ) -> impl Future<Output = Result<R::Ok, CallError<R::Err>>> {
+        self.run_told(UntilAnswered::of(cx), method)
+    }
+
+    fn run_told<'a, R: Outcome, F: Future<Output = R>>(&'a self, serving: UntilAnswered<'a>, method: F) -> Run<'a, F> {
+        let (path, is_nested, due) = (&*self.method.path, self.is_nested(), self.limit());
+        Run { path, is_nested, running: self.count(), serving, guarded: Guarded::new(method, due) }
+    }
+
+    /// Whether the call is made while another is served.
+    fn is_nested(&self) -> bool {
+        self.chain.is_some()
     }
 
     /// Runs a method that streams to the end of its stream: counted, its opening under the deadline, a panic kept within the call.
@@ -123,11 +140,20 @@ impl<S: Definition + ?Sized> Here<S> {
     ) -> Result<(), CallError<E>> {
         let path = &*self.method.path;
         let mut running = RunningStream::new(self.count(), cx);
-        let deadline = limit(self.deadline, Some(self.method), self.began);
+        let deadline = self.limit().deadline();
+        let mut serving = UntilAnswered::of(cx);
         match GuardedStream::new(method, deadline, cx).await {
-            Ok(ended) => ended.map_err(|failed| told(failed, path)).inspect_err(|_| running.fail()),
-            Err(cut) => Err(CallError::from_failure(stream_cut(cut, path, cx, &mut running), path)),
+            Ok(ended) => {
+                serving.stream_ended();
+                ended.map_err(|failed| told(failed, path, self.is_nested())).inspect_err(|_| running.fail())
+            }
+            Err(cut) => Err(CallError::of_call(stream_cut(cut, path, cx, &mut running), path, self.is_nested())),
         }
+    }
+
+    /// When the call is cut: its caller stops waiting, or the method's own time is over.
+    fn limit(&self) -> Due {
+        self.due.within(self.began, self.method.timeout)
     }
 
     /// Counts the call, if its method is counted.
@@ -141,7 +167,9 @@ pin_project! {
     /// A method that runs on the object itself. (By hand, as an `async fn` would hold the method's future twice.)
     struct Run<'a, F> {
         path: &'static str,
+        is_nested: bool,
         running: Option<Running<'a>>,
+        serving: UntilAnswered<'a>,
         #[pin]
         guarded: Guarded<F>,
     }
@@ -154,6 +182,9 @@ impl<R: Outcome, F: Future<Output = R>> Future for Run<'_, F> {
         let this = self.project();
         let outcome = ready!(this.guarded.poll(cx)).map(Outcome::into_result);
         let running = this.running.take();
+        if outcome.is_ok() {
+            this.serving.answered();
+        }
         match outcome {
             Ok(Ok(value)) => {
                 if let Some(mut running) = running {
@@ -161,17 +192,17 @@ impl<R: Outcome, F: Future<Output = R>> Future for Run<'_, F> {
                 }
                 Poll::Ready(Ok(value))
             }
-            Ok(Err(failed)) => Poll::Ready(Err(told(failed, this.path))),
-            Err(cut) => Poll::Ready(Err(CallError::from_failure(cut_error(cut, this.path).into(), this.path))),
+            Ok(Err(failed)) => Poll::Ready(Err(told(failed, this.path, *this.is_nested))),
+            Err(cut) => Poll::Ready(Err(CallError::of_call(cut_error(cut, this.path).into(), this.path, *this.is_nested))),
         }
     }
 }
 
 /// What the caller is told of a method that failed.
 #[cold]
-fn told<E: ServiceError>(failed: Failed<E>, path: &str) -> CallError<E> {
+fn told<E: ServiceError>(failed: Failed<E>, path: &str, is_nested: bool) -> CallError<E> {
     match failed {
         Failed::Service(own) => CallError::Service(own),
-        Failed::Other(error) => CallError::from_failure(error.to_rpc().into(), path),
+        Failed::Other(error) => CallError::of_call(error.to_rpc().into(), path, is_nested),
     }
 }

@@ -247,7 +247,7 @@ impl UnderWay {
 /// What the end of a call says of the peer that it went to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// It answered, or took all the time that there was.
+    /// It answered, if only with more than is taken here; or took all the time that there was.
     Served,
     /// It answered that something is wrong with itself.
     Faulty,
@@ -274,7 +274,7 @@ impl Verdict {
         match result {
             Err(Failure::Answered(error)) => Self::of_error(error),
             Err(Failure::NotSent(_) | Failure::Lost(_)) => Self::Failed,
-            Ok(_) | Err(Failure::Deadline(_)) => Self::Served,
+            Ok(_) | Err(Failure::Deadline(_) | Failure::NotTaken(_)) => Self::Served,
             Err(Failure::NoRoute(_) | Failure::Incompatible(_)) => Self::Nothing,
         }
     }
@@ -389,6 +389,7 @@ mod tests {
             (Err(Failure::NotSent("cut".to_owned())), Verdict::Failed),
             (Err(Failure::Lost("cut".to_owned())), Verdict::Failed),
             (Err(Failure::Deadline("a/b".to_owned())), Verdict::Served),
+            (Err(Failure::NotTaken("too long".to_owned())), Verdict::Served),
             (Err(Failure::Incompatible("other".to_owned())), Verdict::Nothing),
         ] {
             assert_eq!(Verdict::of_result(&result), verdict, "{result:?}");

@@ -7,6 +7,7 @@
 //! Nothing happens until a call is polled; dropping it cancels it.
 
 mod error;
+mod failed_call;
 mod fanout;
 mod head;
 mod here;
@@ -22,7 +23,11 @@ mod settling;
 mod single;
 mod streaming;
 
+pub(crate) use error::WasCancelled;
 pub use error::{CallError, Failure, RetryAfter, TimedOut};
+pub use failed_call::FailedCall;
+#[doc(hidden)]
+pub use failed_call::HoldsFailedCall;
 pub use fanout::{Answers, AskingAll, Failures, Replies, ReplyStream, Values};
 pub use head::{Head, MethodRef};
 pub use here::Here;

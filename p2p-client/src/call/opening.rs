@@ -87,10 +87,10 @@ impl Outgoing {
         body: impl AsRef<[u8]>,
         decode: Decode<T>,
     ) -> Result<Streaming<T, E>, CallError<E>> {
-        let path = self.head.method.path().into_owned();
+        let (path, is_nested) = (self.head.method.path().into_owned(), self.head.is_nested());
         match self.until_settled(route, body.as_ref()).await {
             Err(failure) => Err(self.fail(failure)),
-            Ok(Opened::Items(items)) => Ok(Streaming::received(items, decode, path)),
+            Ok(Opened::Items(items)) => Ok(Streaming::received(items, decode, path, is_nested)),
             Ok(Opened::Answered(_)) => Err(CallError::Incompatible(format!(
                 "{path} answers once at its host, where this version expects a stream; build against the version that is hosted"
             ))),

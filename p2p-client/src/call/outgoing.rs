@@ -9,7 +9,9 @@ use tokio::time::{Instant, sleep_until};
 use crate::{
     protocol::{ErrorCode, Fingerprint, NodeId, RpcError, Target, compatibility::NoFit},
     proxy::{Caller, Peer, Route},
-    service::{CallContext, Chain, Definition, HostedService, Local, MethodSpec, ObjectWriter, Outcome, Params, ServiceError},
+    service::{
+        CallContext, Chain, Definition, HostedService, Local, MethodSpec, ObjectWriter, Outcome, Params, ServiceError, Stopwatch,
+    },
 };
 
 use super::{
@@ -39,8 +41,17 @@ impl Outgoing {
     ) -> Self {
         let began = Instant::now();
         let deadline = deadline(began, options.timeout, method.spec(), chain.as_deref());
-        let head =
-            Head { method, target, deadline, began, chain, headers: options.headers, tried: Vec::new(), is_first_try: true };
+        let head = Head {
+            method,
+            target,
+            deadline,
+            began,
+            chain,
+            headers: options.headers,
+            tried: Vec::new(),
+            is_first_try: true,
+            room: None,
+        };
         Self { caller, head, retries: options.retries, rounds: 0 }
     }
 
@@ -84,7 +95,7 @@ impl Outgoing {
         decode: Decode<T>,
     ) -> Result<T, CallError<E>> {
         let answer = self.until_settled(route, body.as_ref()).await;
-        decoded(answer, decode, &self.head.method)
+        decoded(answer, decode, &self.head)
     }
 
     /// Checks access, and makes what the object's method needs.
@@ -94,7 +105,7 @@ impl Outgoing {
         method: &'static MethodSpec,
     ) -> Result<Here<S>, Failure> {
         let Head { began, deadline, chain, .. } = self.head;
-        Here::new(self.caller, service, method, chain, (began, deadline))
+        Here::new(self.caller, service, method, chain, (Stopwatch::since(began), deadline.into()))
     }
 
     /// Serves the call from JSON by an object on this node.
@@ -114,7 +125,7 @@ impl Outgoing {
 
     /// The context of a call that this node serves itself from JSON, if it may.
     pub(super) fn own_context(&self, method: &MethodSpec) -> Result<CallContext, Failure> {
-        check_own(&*self.caller, method, self.head.chain.as_deref())?;
+        check_own(&*self.caller, method, &method.access, self.head.chain.as_deref())?;
         let cx = CallContext::new(self.caller.clone(), self.caller.identity().clone(), self.head.deadline)
             .within(self.head.trace(), self.head.origin().cloned())
             .for_service(method.service.clone());
@@ -193,7 +204,7 @@ impl Outgoing {
     }
 
     pub(super) fn fail<E: ServiceError>(&self, failure: Failure) -> CallError<E> {
-        CallError::from_failure(failure, &self.head.method.path())
+        self.head.failed(failure)
     }
 }
 
@@ -234,11 +245,11 @@ pub(crate) fn encoded<P>(params: &P, encode: Encode<P>) -> Result<Vec<u8>, Failu
 pub(crate) fn decoded<T, E: ServiceError>(
     answer: Result<Bytes, Failure>,
     decode: Decode<T>,
-    method: &MethodRef,
+    head: &Head,
 ) -> Result<T, CallError<E>> {
-    let json = answer.map_err(|failure| CallError::from_failure(failure, &method.path()))?;
+    let json = answer.map_err(|failure| head.failed(failure))?;
     decode(&json).map_err(|error| {
-        CallError::Incompatible(format!("the result of {} is not what this version expects: {error}", method.path()))
+        CallError::Incompatible(format!("the result of {} is not what this version expects: {error}", head.method.path()))
     })
 }
 

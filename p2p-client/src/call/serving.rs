@@ -9,7 +9,8 @@ use tokio::time::Instant;
 use crate::{
     protocol::{CallerId, ErrorCode, NodeId, RpcError},
     service::{
-        CallContext, Chain, Cut, Guarded, HostedService, MethodSpec, Params, Running, RunningStream, ServiceSpec, StreamSink,
+        CallContext, Chain, Cut, Guarded, HostedService, MethodSpec, Params, Running, RunningStream, ServiceSpec, Stopwatch,
+        StreamSink, UntilAnswered, after,
         stream::{GuardedStream, Handover, Produced, StreamCut},
     },
 };
@@ -42,14 +43,18 @@ pub async fn serve_guarded(
 async fn serve_detached(
     service: &Arc<dyn HostedService>,
     method: &MethodSpec,
-    cx: &CallContext,
+    awaited: &CallContext,
     params: Params<'_>,
     began: Instant,
 ) -> Result<Vec<u8>, RpcError> {
-    let (service, method, cx) = (service.clone(), method.clone(), cx.clone());
+    let (service, method, cx) = (service.clone(), method.clone(), awaited.clone());
     let json = params.json().map(str::to_owned);
     let running = tokio::spawn(async move { serve_attached(&*service, &method, &cx, Params::new(json.as_deref()), began).await });
-    running.await.unwrap_or_else(|_| Err(RpcError::new(ErrorCode::CANCELLED, "the node is stopping")))
+    // The method runs on without its caller, and is to know.
+    let mut waiting = UntilAnswered::of(awaited);
+    let ended = running.await;
+    waiting.answered();
+    ended.unwrap_or_else(|_| Err(RpcError::new(ErrorCode::CANCELLED, "the node is stopping")))
 }
 
 async fn serve_attached(
@@ -64,7 +69,11 @@ async fn serve_attached(
     if deadline <= began {
         return Err(cut_error(Cut::Deadline, &method.path)); // nobody waits any more; it is not even begun
     }
+    let mut serving = UntilAnswered::of(cx);
     let outcome = Guarded::new(service.serve(method.index, cx, params), deadline).await;
+    if outcome.is_ok() {
+        serving.answered();
+    }
     match outcome {
         Ok(Ok(json)) => {
             if let Some(running) = &mut running {
@@ -118,8 +127,12 @@ async fn serve_stream(
     if deadline <= began {
         return Err(RpcError::new(ErrorCode::DEADLINE, format!("{} did not answer in time", method.path)));
     }
+    let mut serving = UntilAnswered::of(cx);
     match GuardedStream::new(service.serve(method.index, cx, params), deadline, cx).await {
-        Ok(ended) => ended.map(drop).inspect_err(|_| running.fail()),
+        Ok(ended) => {
+            serving.stream_ended();
+            ended.map(drop).inspect_err(|_| running.fail())
+        }
         Err(cut) => Err(stream_cut(cut, &method.path, cx, &mut running).into_rpc()),
     }
 }
@@ -142,7 +155,7 @@ pub fn ended_by_stop(path: &str, node: &NodeId, caller: &CallerId) -> Failure {
 }
 
 fn begin<'a>(service: &'a dyn HostedService, method: &MethodSpec, began: Instant) -> Option<Running<'a>> {
-    method.track_metrics.then(|| service.stats(method.index).map(|stats| stats.begin(began))).flatten()
+    method.track_metrics.then(|| service.stats(method.index).map(|stats| stats.begin(Stopwatch::since(began)))).flatten()
 }
 
 pub(super) fn cut_error(cut: Cut, path: &str) -> RpcError {
@@ -166,21 +179,19 @@ pub(crate) fn unknown_method_of(spec: &ServiceSpec, name: &str) -> RpcError {
     )
 }
 
+/// How long a call's caller waits: as long as it was given, or else the method's own time, or else 30 seconds.
+pub(super) fn time_of(given: Option<Duration>, method: Option<&MethodSpec>) -> Duration {
+    given.or_else(|| method.and_then(|method| method.timeout)).unwrap_or(CallOptions::DEFAULT_TIMEOUT)
+}
+
 /// When a call's caller stops waiting: after the time that it was given, or else the method's own, or else 30 seconds; and not after the
 /// call around it.
 pub(super) fn deadline(began: Instant, given: Option<Duration>, method: Option<&MethodSpec>, chain: Option<&Chain>) -> Instant {
-    let timeout = given.or_else(|| method.and_then(|method| method.timeout)).unwrap_or(CallOptions::DEFAULT_TIMEOUT);
-    let own = after(began, timeout);
+    let own = after(began, time_of(given, method));
     chain.and_then(|chain| chain.deadline).map_or(own, |outer| own.min(outer))
 }
 
 /// A caller's deadline, or a method's own limit where that is earlier: whichever node serves the call, it ends then.
 pub(crate) fn limit(deadline: Instant, method: Option<&MethodSpec>, began: Instant) -> Instant {
     method.and_then(|method| method.timeout).map_or(deadline, |own| deadline.min(after(began, own)))
-}
-
-/// A time in the future; where it lies beyond what the clock can say, one in thirty years.
-fn after(began: Instant, timeout: Duration) -> Instant {
-    const LONG: Duration = Duration::from_hours(30 * 365 * 24);
-    began.checked_add(timeout).unwrap_or_else(|| began + LONG)
 }

@@ -10,7 +10,7 @@ use futures::{Stream, StreamExt, stream::BoxStream};
 
 use crate::service::{NoError, ServiceError};
 
-use super::{CallError, Failure, opening::Items, outgoing::Decode};
+use super::{CallError, opening::Items, outgoing::Decode};
 
 /// The items of a method that streams, as they come: what a [`Call`](super::Call) to it gives once the stream is open.
 ///
@@ -61,14 +61,16 @@ impl<T, E> Streaming<T, E> {
 
 impl<T: Send + 'static, E: ServiceError> Streaming<T, E> {
     /// Items that come as JSON.
-    pub(super) fn received(items: Items, decode: Decode<T>, path: String) -> Self {
-        Self::new(items.map(move |item| read(item, decode, &path)))
+    pub(super) fn received(items: Items, decode: Decode<T>, path: String, is_nested: bool) -> Self {
+        Self::new(items.map(move |item| {
+            let json = item.map_err(|failure| CallError::of_call(failure, &path, is_nested))?;
+            read(&json, decode, &path)
+        }))
     }
 }
 
-fn read<T, E: ServiceError>(item: Result<bytes::Bytes, Failure>, decode: Decode<T>, path: &str) -> Result<T, CallError<E>> {
-    let json = item.map_err(|failure| CallError::from_failure(failure, path))?;
-    decode(&json).map_err(|error| CallError::Incompatible(format!("an item of {path} is not what this version expects: {error}")))
+fn read<T, E: ServiceError>(json: &[u8], decode: Decode<T>, path: &str) -> Result<T, CallError<E>> {
+    decode(json).map_err(|error| CallError::Incompatible(format!("an item of {path} is not what this version expects: {error}")))
 }
 
 impl<T, E> Stream for Streaming<T, E> {

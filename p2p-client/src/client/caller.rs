@@ -334,6 +334,7 @@ mod tests {
             headers: Headers::default(),
             tried: Vec::new(),
             is_first_try: true,
+            room: None,
         }
     }
 

@@ -7,12 +7,14 @@ use std::{
     time::Duration,
 };
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
     Message,
     protocol::{NodeId, Role},
+    service::Blob,
 };
 
 use super::{from_json, to_json};
@@ -26,7 +28,7 @@ pub fn codec(input: &[u8]) {
         ($($type:ty),*) => { $(agree::<$type>(input);)* };
     }
     agree_as!(Everyday, Numbers, Renamed, Optional, Defaulted, Shape, Word, Newtype, Pair, Nothing, Empty, Transparent, Tree);
-    agree_as!(Delegated, Wide, Generic<Everyday>, Unseen, Maps, Lists, Flattened, Tagged, Untagged, Hidden, Deep);
+    agree_as!(Delegated, Wide, Generic<Everyday>, Unseen, Maps, Lists, Flattened, Tagged, Untagged, Hidden, Deep, Bytes);
 }
 
 /// Reads JSON by the codec and by serde_json alone; both have to give the same value or the same error.
@@ -71,6 +73,15 @@ pub struct Everyday {
     pub count: u64,
     /// Texts.
     pub tags: Vec<String>,
+}
+
+/// Bytes, alone and among others.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Message)]
+pub struct Bytes {
+    /// Bytes.
+    pub blob: Blob,
+    /// Some of those that may be there.
+    pub parts: Vec<Option<Blob>>,
 }
 
 /// Numbers of every kind.
@@ -144,7 +155,7 @@ impl Default for Defaulted {
 }
 
 /// Variants of every kind.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Message)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Message)]
 #[serde(rename_all = "SCREAMING-KEBAB-CASE", rename_all_fields = "PascalCase")]
 #[allow(missing_docs, reason = "the names are what is tested")]
 pub enum Shape {

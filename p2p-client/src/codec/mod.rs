@@ -47,7 +47,7 @@ pub mod fuzzing;
 mod reader;
 mod scan;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod types;
 mod writer;
 

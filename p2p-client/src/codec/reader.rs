@@ -185,7 +185,7 @@ impl<'a> Reader<'a> {
         let value = self.by_serde_json()?;
         // serde_json counted from where the value began; from the beginning of the whole, it may have gone too deep.
         let read = &before[..before.len() - self.rest.len()];
-        (!is_deeper_than(read, self.depth.into())).then_some(value)
+        (!is_deeper_than(read.as_bytes(), self.depth.into())).then_some(value)
     }
 
     fn by_serde_json<T: DeserializeOwned>(&mut self) -> Option<T> {

@@ -77,15 +77,15 @@ fn special_in_word(word: [u8; 8]) -> Option<usize> {
     (marks != 0).then_some(marks.trailing_zeros() as usize / 8)
 }
 
-/// Whether brackets in this JSON are nested more than `limit` deep.
+/// Whether brackets in this JSON are nested more than `limit` deep. It takes no stack, however deep they are.
 #[must_use]
-pub fn is_deeper_than(json: &str, limit: usize) -> bool {
+pub fn is_deeper_than(json: &[u8], limit: usize) -> bool {
     // Few bytes are not deep, nor are few brackets; and to count them is much faster than to follow them.
-    if json.len() <= limit || json.bytes().filter(|byte| matches!(byte, b'[' | b'{')).count() <= limit {
+    if json.len() <= limit || json.iter().filter(|byte| matches!(byte, b'[' | b'{')).count() <= limit {
         return false;
     }
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
-    for byte in json.bytes() {
+    for byte in json {
         match byte {
             _ if escaped => escaped = false,
             b'\\' if in_string => escaped = true,
@@ -138,9 +138,9 @@ mod tests {
     #[test]
     fn brackets_in_strings_are_not_nesting() {
         let in_string = format!("[\"{}\\\"{}\"]", "[".repeat(300), "{".repeat(300));
-        assert!(!is_deeper_than(&in_string, 1));
-        assert!(is_deeper_than("[[[ ]]]", 2));
-        assert!(!is_deeper_than("[[[ ]]]", 3));
-        assert!(!is_deeper_than("[[],[],[],[]]", 2));
+        assert!(!is_deeper_than(in_string.as_bytes(), 1));
+        assert!(is_deeper_than(b"[[[ ]]]", 2));
+        assert!(!is_deeper_than(b"[[[ ]]]", 3));
+        assert!(!is_deeper_than(b"[[],[],[],[]]", 2));
     }
 }

@@ -1,5 +1,5 @@
 //! The codec against serde_json: the same bytes, the same values, the same errors.
 
-mod mutations;
-mod properties;
+pub(crate) mod mutations;
+pub(crate) mod properties;
 mod shapes;

@@ -19,7 +19,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::wire::{
     dial::DialError,
-    http::{NotSent, SendFailure, collect, judge},
+    http::{NotSent, RequestLimits, SendFailure, collect, judge},
     net::{BoxStream, Network, TcpNetwork},
     tls::{ALPN_HTTP1, TlsError, TlsMaterial},
 };
@@ -100,7 +100,7 @@ impl Link {
         *request.uri_mut() = self.path.clone();
         *request.headers_mut() = self.headers.clone();
         let response = sender.try_send_request(request).await.map_err(judge)?;
-        let response = collect(response, self.max_response).await?;
+        let response = collect(response, &RequestLimits { max_response: self.max_response, ..RequestLimits::default() }).await?;
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(sender);
         Ok(response)
     }

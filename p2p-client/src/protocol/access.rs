@@ -138,6 +138,44 @@ impl Access {
     }
 }
 
+impl Access {
+    /// Whether everybody who may call by this may call by `wider` as well: what a host may make of its contract's access.
+    ///
+    /// ```
+    /// use p2p_client::protocol::{Access, Role};
+    /// assert!(Access::Role(Role::Worker).is_within(&Access::Public));
+    /// assert!(!Access::Anonymous.is_within(&Access::Public));
+    /// ```
+    pub const fn is_within(&self, wider: &Self) -> bool {
+        match (self, wider) {
+            (_, Self::Anonymous)
+            | (Self::Public | Self::Scope(_) | Self::Nodes | Self::Role(_), Self::Public)
+            | (Self::Nodes | Self::Role(_), Self::Nodes | Self::Scope(_)) => true,
+            (Self::Scope(own), Self::Scope(other)) => same(text(own), text(other)),
+            (Self::Role(own), Self::Role(other)) => *own as u8 == *other as u8,
+            (Self::Anonymous | Self::Public | Self::Scope(_) | Self::Nodes, _) => false,
+        }
+    }
+}
+
+/// A scope, where only constants are computed.
+#[allow(clippy::ptr_arg, reason = "what a Cow derefs to is not known where only constants are computed")]
+const fn text<'a>(scope: &'a Cow<'static, str>) -> &'a [u8] {
+    match scope {
+        Cow::Borrowed(scope) => scope.as_bytes(),
+        Cow::Owned(scope) => scope.as_bytes(),
+    }
+}
+
+/// Equality, where only constants are computed.
+pub(crate) const fn same(a: &[u8], b: &[u8]) -> bool {
+    let mut index = 0;
+    while index < a.len() && index < b.len() && a[index] == b[index] {
+        index += 1;
+    }
+    index == a.len() && index == b.len()
+}
+
 impl fmt::Display for Access {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -172,6 +210,29 @@ mod tests {
         for (access, allowed) in rows {
             for (caller, allowed) in callers.iter().zip(allowed) {
                 assert_eq!(access.allows(caller), allowed, "{access:?} {caller}");
+            }
+        }
+    }
+
+    #[test]
+    fn one_access_is_within_another_where_all_whom_it_lets_in_are_let_in_by_that_too() {
+        let worker = CallerId::Node { id: "w".parse().unwrap(), role: Role::Worker };
+        let coordinator = CallerId::Node { id: "c".parse().unwrap(), role: Role::Coordinator };
+        let callers = [worker, coordinator, CallerId::Operator, client(""), client("read"), client("write"), CallerId::Anonymous];
+        let all = [
+            Access::Nodes,
+            Access::Public,
+            Access::Scope("read".into()),
+            Access::Scope("write".into()),
+            Access::Scope(String::from("read").into()),
+            Access::Role(Role::Coordinator),
+            Access::Role(Role::Worker),
+            Access::Anonymous,
+        ];
+        for own in &all {
+            for other in &all {
+                let lets_in_no_more = callers.iter().all(|caller| !own.allows(caller) || other.allows(caller));
+                assert_eq!(own.is_within(other), lets_in_no_more, "{own:?} {other:?}");
             }
         }
     }

@@ -18,6 +18,7 @@ mod scopes;
 mod shape;
 mod target;
 
+pub(crate) use access::same;
 pub use access::{Access, CallerId, ClientIdentity, Denied};
 pub use descriptor::{Fingerprint, MethodDescriptor, ParamDescriptor, ServiceDescriptor};
 pub use error::{ErrorCode, RpcError};

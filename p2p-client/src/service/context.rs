@@ -3,13 +3,19 @@
 use std::{
     borrow::Cow,
     fmt,
+    future::{Future, pending},
     num::{NonZeroU64, NonZeroU128},
+    pin::pin,
     str::FromStr,
     sync::{Arc, OnceLock},
     time::Duration,
 };
 
-use tokio::{sync::watch, time::Instant};
+use futures::future::select;
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until},
+};
 
 use crate::{
     protocol::{CallerId, NodeId},
@@ -17,17 +23,24 @@ use crate::{
     service::Metrics,
 };
 
-use super::stream::{StreamSink, StreamState};
+use super::{
+    Due,
+    cancellation::Cancellation,
+    due::Deadline,
+    stream::{StreamSink, StreamState},
+};
 
-/// What a method is told about the call that it serves: who asks, how much time is left, and a proxy for calls of its own.
+/// What a method is told about the call that it serves: who asks, how much time is left, whether anybody still waits, and a proxy for calls of
+/// its own.
 ///
-/// A method that wants it takes `cx: &CallContext` as its first parameter; callers never see that parameter.
+/// A method that wants it takes `cx: &CallContext` as its first parameter; callers never see that parameter. What the method spawns takes a
+/// clone of it, and learns by that when nobody waits any more ([`cancelled`](Self::cancelled)).
 #[derive(Clone)]
 pub struct CallContext {
     node: Arc<dyn Caller>,
     /// Nobody said: the node itself.
     caller: Option<CallerId>,
-    deadline: Instant,
+    deadline: Deadline,
     /// Empty until somebody asks, where the caller named none.
     trace: OnceLock<Trace>,
     origin: Option<Arc<str>>,
@@ -35,6 +48,7 @@ pub struct CallContext {
     service: Option<Cow<'static, str>>,
     /// Of a method that streams, and of a caller that takes a stream.
     stream: Option<Arc<StreamState>>,
+    cancellation: Cancellation,
 }
 
 /// The trace of a call whose caller named this one, if any.
@@ -48,19 +62,38 @@ const UNLIMITED: Duration = Duration::from_hours(30 * 365 * 24);
 impl CallContext {
     /// Used by what serves calls: the runtime, a mock, a test.
     pub fn new(node: Arc<dyn Caller>, caller: CallerId, deadline: Instant) -> Self {
-        Self { node, caller: Some(caller), deadline, trace: OnceLock::new(), origin: None, service: None, stream: None }
+        Self {
+            node,
+            caller: Some(caller),
+            deadline: Due::from(deadline).into(),
+            trace: OnceLock::new(),
+            origin: None,
+            service: None,
+            stream: None,
+            cancellation: Cancellation::default(),
+        }
     }
 
     /// For a call to `service` that a node makes to itself, in its own name.
     pub(crate) fn of_own(
         node: Arc<dyn Caller>,
-        deadline: Instant,
+        due: Due,
         chain: Option<&Chain>,
         service: Cow<'static, str>,
         stream: Option<Arc<StreamState>>,
     ) -> Self {
         let (trace, origin) = chain.map_or((None, None), |chain| (chain.trace, chain.origin.clone()));
-        Self { node, caller: None, deadline, trace: known(trace), origin, service: Some(service), stream }
+        let cancellation = Cancellation::default();
+        Self {
+            node,
+            caller: None,
+            deadline: due.into(),
+            trace: known(trace),
+            origin,
+            service: Some(service),
+            stream,
+            cancellation,
+        }
     }
 
     /// The same context, for a call to this service.
@@ -123,12 +156,66 @@ impl CallContext {
 
     /// When the caller stops waiting. It waits for the opening of a stream; once that is open, no time is set (this is in many years).
     pub fn deadline(&self) -> Instant {
-        if self.is_stream_open() { Instant::now() + UNLIMITED } else { self.deadline }
+        if self.is_stream_open() { Instant::now() + UNLIMITED } else { self.deadline.get() }
     }
 
     /// How long the caller still waits.
     pub fn time_left(&self) -> Duration {
         self.deadline().saturating_duration_since(Instant::now())
+    }
+
+    pub(super) fn cancellation(&self) -> &Cancellation {
+        &self.cancellation
+    }
+
+    /// Whether nobody waits for the call any more: its caller has let it go or was lost, its time is over, or its open stream has ended. See
+    /// [`cancelled`](Self::cancelled).
+    pub fn is_cancelled(&self) -> bool {
+        self.cancellation.is_cancelled() || Instant::now() >= self.deadline()
+    }
+
+    /// Ends when nobody waits for the call any more: its caller has dropped it, or was lost with its connection; its time is over; or its
+    /// method panicked. A call that was answered is over, but not cancelled: what it has left behind may go on until the
+    /// [`deadline`](Self::deadline).
+    ///
+    /// Once a stream is open no time is set: this ends with the stream, whether its caller has dropped it or it came to its end by itself, with
+    /// an error or without.
+    ///
+    /// A method is dropped together with its call, so that it need not look. This is for a `detached` method, which runs on, and for the tasks
+    /// that a method has spawned, which nobody else would stop: give each a clone of the context.
+    ///
+    /// ```
+    /// use p2p_client::service::{CallContext, Result};
+    /// # async fn thumbnail(page: usize) {}
+    ///
+    /// async fn thumbnails(cx: &CallContext, pages: usize) -> Result<()> {
+    ///     let cx = cx.clone();
+    ///     let work = tokio::spawn(async move {
+    ///         for page in 0..pages {
+    ///             tokio::select! {
+    ///                 () = thumbnail(page) => {}
+    ///                 () = cx.cancelled() => return, // nobody will look at them
+    ///             }
+    ///         }
+    ///     });
+    ///     Ok(work.await?)
+    /// }
+    /// ```
+    ///
+    /// # Panics
+    /// The future does, where it is polled outside of a tokio runtime that has timers.
+    pub fn cancelled(&self) -> impl Future<Output = ()> + Send + 'static {
+        let (told, stream, deadline) = (self.cancellation.cancelled(), self.stream.clone(), self.deadline.get());
+        async move {
+            let late = async move {
+                sleep_until(deadline).await;
+                if stream.is_some_and(|stream| stream.is_open()) {
+                    // It was the time for the opening.
+                    pending::<()>().await;
+                }
+            };
+            select(pin!(told), pin!(late)).await;
+        }
     }
 
     /// The metrics of the called service on this node, for what it counts of its own; its methods are counted by themselves. What is
@@ -151,13 +238,13 @@ impl CallContext {
     /// A proxy for calls made while serving this one: they inherit its deadline, trace and origin, and are made in
     /// this node's own name. (From a stream that is open, they inherit no deadline: each has the time of a call of its own.)
     pub fn proxy(&self) -> Proxy {
+        Proxy::new(self.node.clone()).within(self.chain())
+    }
+
+    /// What calls inherit that are made while serving this one.
+    fn chain(&self) -> Chain {
         let origin = self.origin.clone().unwrap_or_else(|| self.caller().to_string().into());
-        let chain = Chain {
-            deadline: (!self.is_stream_open()).then_some(self.deadline),
-            trace: Some(self.trace()),
-            origin: Some(origin),
-        };
-        Proxy::new(self.node.clone()).within(chain)
+        Chain { deadline: (!self.is_stream_open()).then(|| self.deadline.get()), trace: Some(self.trace()), origin: Some(origin) }
     }
 }
 
@@ -290,6 +377,7 @@ impl FromStr for Trace {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::service::Stopwatch;
 
     #[test]
     fn a_traceparent_survives_and_what_is_none_is_refused() {
@@ -298,5 +386,20 @@ mod tests {
         for bad in ["", "00-0-0-0", &text.replace("0af", "0AF"), &text.replace("00-", "01-"), &"0".repeat(55)] {
             assert_eq!(bad.parse::<Trace>(), Err(ParseTraceError), "{bad}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_context_and_its_clones_tell_one_deadline_however_the_counter_runs_that_times_the_call() {
+        let node = Proxy::mock().proxy().caller().clone();
+        let due = Due::after(Stopwatch::counted(), Duration::from_secs(5));
+        let cx = CallContext::of_own(node, due, None, "kv".into(), None);
+        let (told, left, cancelled) = (cx.deadline(), cx.time_left(), cx.cancelled());
+        // The clock of timers stands still meanwhile.
+        Stopwatch::let_the_counter_run(Duration::from_millis(1));
+        assert_eq!((cx.deadline(), cx.time_left()), (told, left));
+        assert_eq!(cx.clone().deadline(), told);
+        assert_eq!(cx.chain().deadline, Some(told), "it holds for the calls made meanwhile");
+        cancelled.await;
+        assert!(cx.is_cancelled() && cx.clone().is_cancelled(), "a task that was told so finds it so");
     }
 }

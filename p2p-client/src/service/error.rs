@@ -3,9 +3,8 @@
 use std::{error::Error as StdError, fmt};
 
 use crate::{
-    call::{CallError, TimedOut},
+    call::{TimedOut, WasCancelled},
     protocol::{ErrorCode, RpcError},
-    service::NoError,
 };
 
 /// The result of a method, or of a program, without an error type of its own.
@@ -49,15 +48,15 @@ impl Error {
         self.0.downcast().map(|error| *error).map_err(Self)
     }
 
-    /// What a caller outside is told: the text, under the code that fits. A deadline that a call made in turn ran into stays a deadline.
+    /// What a caller outside is told: the text, under the code that fits. A deadline that a call made in turn ran into stays a deadline, and
+    /// one that was cancelled stays that; any other is internal.
     pub fn to_rpc(&self) -> RpcError {
         let mut causes = std::iter::successors(Some(&*self.0 as &(dyn StdError + 'static)), |error| (*error).source());
-        let code = match self.0.downcast_ref::<CallError<NoError>>() {
-            Some(CallError::Cancelled) => ErrorCode::CANCELLED,
-            _ if causes.any(<dyn StdError>::is::<TimedOut>) => ErrorCode::DEADLINE,
-            _ => ErrorCode::INTERNAL,
-        };
-        RpcError::new(code, self.to_string())
+        let code = causes.find_map(|cause| {
+            let is_deadline = cause.is::<TimedOut>().then_some(ErrorCode::DEADLINE);
+            is_deadline.or_else(|| cause.is::<WasCancelled>().then_some(ErrorCode::CANCELLED))
+        });
+        RpcError::new(code.unwrap_or(ErrorCode::INTERNAL), self.to_string())
     }
 }
 

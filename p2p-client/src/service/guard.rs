@@ -8,7 +8,9 @@ use std::{
 };
 
 use pin_project_lite::pin_project;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Sleep, sleep_until};
+
+use super::Due;
 
 /// Why a call was cut short.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,15 +28,15 @@ pin_project! {
     pub struct Guarded<F> {
         #[pin]
         inner: F,
-        deadline: Instant,
+        due: Due,
         timer: Option<Pin<Box<Sleep>>>,
     }
 }
 
 impl<F: Future> Guarded<F> {
     /// Guards `inner`.
-    pub fn new(inner: F, deadline: Instant) -> Self {
-        Self { inner, deadline, timer: None }
+    pub fn new(inner: F, due: impl Into<Due>) -> Self {
+        Self { inner, due: due.into(), timer: None }
     }
 }
 
@@ -49,7 +51,7 @@ impl<F: Future> Future for Guarded<F> {
             Ok(Poll::Pending) => {}
             Err(_) => return Poll::Ready(Err(Cut::Panicked)),
         }
-        let timer = this.timer.get_or_insert_with(|| Box::pin(sleep_until(*this.deadline)));
+        let timer = this.timer.get_or_insert_with(|| Box::pin(sleep_until(this.due.deadline())));
         timer.as_mut().poll(cx).map(|()| Err(Cut::Deadline))
     }
 }
@@ -57,6 +59,8 @@ impl<F: Future> Future for Guarded<F> {
 #[cfg(test)]
 mod tests {
     use std::{future::pending, time::Duration};
+
+    use tokio::time::Instant;
 
     use super::*;
 

@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::protocol::{Fingerprint, RpcError, ServiceDescriptor};
+use crate::protocol::{Access, Fingerprint, RpcError, ServiceDescriptor};
 
 use super::{CallContext, LazyDescriptor, MethodSpec, MethodStats, Params, ServiceSpec};
 
@@ -31,6 +31,12 @@ pub trait Definition: Send + Sync + 'static {
 pub trait HostedService: Send + Sync + 'static {
     /// The service's tables.
     fn spec(&self) -> &ServiceSpec;
+
+    /// The tables of its contract. They differ from its own only in who may call, where this host lets in fewer: what holds for all its hosts.
+    /// Unless it is written, there is no such difference.
+    fn contract(&self) -> &ServiceSpec {
+        self.spec()
+    }
 
     /// Serves the method with this index from JSON. Access was checked; the deadline and panics are the caller's to guard.
     fn serve<'a>(&'a self, index: usize, cx: &'a CallContext, params: Params<'a>) -> ServeFuture<'a>;
@@ -58,20 +64,32 @@ pub trait HostedService: Send + Sync + 'static {
 impl dyn HostedService {
     /// The method with this name.
     pub fn method(&self, name: &str) -> Option<&MethodSpec> {
-        self.spec().methods.iter().find(|method| method.name == name)
+        self.spec().method(name)
     }
 }
 
 /// A service object of a known type, with its counters. `S` is the type itself, or a contract's `dyn` object.
 pub struct Local<S: Definition + ?Sized> {
     object: Arc<S>,
+    /// Those of the type, but for who may call: a contract's host may let in fewer.
+    spec: &'static ServiceSpec,
     stats: Box<[MethodStats]>,
 }
 
 impl<S: Definition + ?Sized> Local<S> {
     /// Makes an object ready to be hosted.
     pub fn new(object: Arc<S>) -> Self {
-        Self { object, stats: S::SPEC.methods.iter().map(|_| MethodStats::default()).collect() }
+        Self::by(object, S::SPEC)
+    }
+
+    /// The same, by the tables of its hosting.
+    pub fn by(object: Arc<S>, spec: &'static ServiceSpec) -> Self {
+        Self { object, spec, stats: spec.methods.iter().map(|_| MethodStats::default()).collect() }
+    }
+
+    /// Who may call a method of the type, here.
+    pub(crate) fn access(&self, method: &'static MethodSpec) -> &'static Access {
+        self.spec.methods.get(method.index).map_or(&method.access, |here| &here.access)
     }
 
     /// The object.
@@ -88,6 +106,10 @@ impl<S: Definition + ?Sized> fmt::Debug for Local<S> {
 
 impl<S: Definition + ?Sized> HostedService for Local<S> {
     fn spec(&self) -> &ServiceSpec {
+        self.spec
+    }
+
+    fn contract(&self) -> &ServiceSpec {
         S::SPEC
     }
 
@@ -96,11 +118,11 @@ impl<S: Definition + ?Sized> HostedService for Local<S> {
     }
 
     fn describe(&self) -> ServiceDescriptor {
-        S::describe()
+        self.spec.descriptor().map_or_else(S::describe, |descriptor| descriptor.get().clone())
     }
 
     fn fingerprint(&self) -> Fingerprint {
-        S::SPEC.descriptor().map_or_else(|| S::describe().fingerprint(), LazyDescriptor::fingerprint)
+        self.spec.descriptor().map_or_else(|| S::describe().fingerprint(), LazyDescriptor::fingerprint)
     }
 
     fn stats(&self, index: usize) -> Option<&MethodStats> {

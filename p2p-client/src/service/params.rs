@@ -5,6 +5,10 @@
 //! method; [`Slots::take`] then decodes a slice into the parameter's own type, so that an error can name it.
 //! [`ObjectWriter`] is the other direction.
 
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
+
 use std::sync::OnceLock;
 
 use serde::{

@@ -63,6 +63,11 @@ impl ServiceSpec {
         self.methods.first().and_then(|method| method.descriptor)
     }
 
+    /// The method with this name.
+    pub fn method(&self, name: &str) -> Option<&MethodSpec> {
+        self.methods.iter().find(|method| method.name == name)
+    }
+
     /// Whether a node of this role hosts the service.
     pub fn is_for(&self, role: Role) -> bool {
         self.roles.is_empty() || self.roles.contains(&role)

@@ -5,9 +5,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::Instant;
-
-use super::CallContext;
+use super::{CallContext, Stopwatch};
 
 /// The counters of one method. Writing them takes no lock.
 #[derive(Debug, Default)]
@@ -32,10 +30,10 @@ pub struct MethodSnapshot {
 }
 
 impl MethodStats {
-    /// Counts a call's start. Its end is counted when what is returned is dropped: as an error, unless it was told of success.
-    pub fn begin(&self, now: Instant) -> Running<'_> {
+    /// Counts a call that began then. Its end is counted when what is returned is dropped: as an error, unless it was told of success.
+    pub(crate) fn begin(&self, began: Stopwatch) -> Running<'_> {
         self.started.fetch_add(1, Relaxed);
-        Running { stats: self, began: now, succeeded: false }
+        Running { stats: self, began, succeeded: false }
     }
 
     /// The counters now.
@@ -85,7 +83,7 @@ impl Drop for RunningStream<'_> {
 #[derive(Debug)]
 pub struct Running<'a> {
     stats: &'a MethodStats,
-    began: Instant,
+    began: Stopwatch,
     succeeded: bool,
 }
 

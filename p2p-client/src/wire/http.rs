@@ -6,7 +6,7 @@
 
 use std::{error::Error, pin::pin, sync::Arc, time::Duration};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::future::{Either, select};
 use http::{HeaderValue, Request, Response, header::HOST};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
@@ -17,20 +17,28 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use tokio::task::AbortHandle;
 
-use super::{dial::DialError, net::BoxStream, streamed::Streamed, tls::TlsError};
+use super::{
+    dial::DialError,
+    net::BoxStream,
+    room::{NoRoom, Room},
+    streamed::Streamed,
+    tls::TlsError,
+};
 
 /// Bounds of one request.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct RequestLimits {
     /// The largest response body that is taken, in bytes. Default: 64 MiB.
     pub max_response: usize,
     /// The time for all of it, from connecting to the last byte of the response. Default: none.
     pub timeout: Option<Duration>,
+    /// What the response body shares with others, so that all of them together are bounded. Default: nothing.
+    pub room: Option<Arc<Room>>,
 }
 
 impl Default for RequestLimits {
     fn default() -> Self {
-        Self { max_response: 64 * 1024 * 1024, timeout: None }
+        Self { max_response: 64 * 1024 * 1024, timeout: None, room: None }
     }
 }
 
@@ -111,6 +119,9 @@ pub enum Lost {
         /// The limit, in bytes.
         limit: usize,
     },
+    /// The response does not fit into what it shares with others.
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
     /// The time for the request was over.
     #[error("the peer took longer than {} ms", .after.as_millis())]
     TimedOut {
@@ -162,16 +173,39 @@ pub(crate) fn judge<B>(error: TrySendError<B>) -> SendFailure {
 }
 
 /// Reads a response's body, as far as it is allowed to go.
-pub(crate) async fn collect(response: Response<Incoming>, limit: usize) -> Result<Response<Bytes>, SendFailure> {
+pub(crate) async fn collect(response: Response<Incoming>, limits: &RequestLimits) -> Result<Response<Bytes>, SendFailure> {
     let (head, body) = response.into_parts();
+    let limit = limits.max_response;
     if body.size_hint().lower() > limit as u64 {
         return Err(Lost::TooLarge { limit }.into());
     }
-    match Limited::new(body, limit).collect().await {
-        Ok(whole) => Ok(Response::from_parts(head, whole.to_bytes())),
-        Err(error) if error.is::<LengthLimitError>() => Err(Lost::TooLarge { limit }.into()),
-        Err(error) => Err(Lost::Broken(error.into()).into()),
+    let body = Limited::new(body, limit);
+    let whole = match &limits.room {
+        None => body.collect().await.map_err(|error| unread(error, limit))?.to_bytes(),
+        Some(room) => collect_into(room, body, limit).await?,
+    };
+    Ok(Response::from_parts(head, whole))
+}
+
+/// Reads a body of which each piece takes its part of the room as it comes.
+async fn collect_into(room: &Room, mut body: Limited<Incoming>, limit: usize) -> Result<Bytes, Lost> {
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    room.has(announced)?;
+    // (What was announced takes no memory before it comes.)
+    let (mut part, mut whole) = (room.part(), BytesMut::new());
+    while let Some(frame) = body.frame().await {
+        if let Ok(piece) = frame.map_err(|error| unread(error, limit))?.into_data() {
+            part.grow(piece.len())?;
+            whole.extend_from_slice(&piece);
+        }
     }
+    part.keep();
+    Ok(whole.freeze())
+}
+
+/// Why a body could not be read to its end.
+fn unread(error: Box<dyn Error + Send + Sync>, limit: usize) -> Lost {
+    if error.is::<LengthLimitError>() { Lost::TooLarge { limit } } else { Lost::Broken(error.into()) }
 }
 
 /// Sends one request by HTTP/1.1 on a stream of its own, which is closed afterwards.
@@ -202,7 +236,7 @@ pub async fn one_shot(
         let (mut send, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|_| NotSent::Closing)?;
         let answer = async {
             let response = send.try_send_request(request).await.map_err(judge)?;
-            collect(response, limits.max_response).await
+            collect(response, &limits).await
         };
         // The connection's own error, if any, reaches the answer as well.
         match select(pin!(answer), pin!(connection)).await {
@@ -299,12 +333,40 @@ mod tests {
                 read_head(&mut server).await;
                 server.write_all(answer.as_bytes()).await.unwrap();
             };
-            let limits = RequestLimits { max_response: 8, timeout: None };
+            let limits = RequestLimits { max_response: 8, ..RequestLimits::default() };
             let (response, ()) = tokio::join!(one_shot(Box::new(client), request(), limits), serve);
             let failure = response.unwrap_err();
             assert!(matches!(failure, SendFailure::Lost { reason: Lost::TooLarge { limit: 8 } }), "{failure}");
             assert!(failure.to_string().contains("larger than 8 bytes"), "{failure}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_response_that_does_not_fit_beside_others_is_refused_and_leaves_them_their_room() {
+        let room = Room::of(12);
+        room.take(4).unwrap();
+        for answer in [
+            "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n123456789",
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\n12345\r\n4\r\n6789\r\n0\r\n\r\n",
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\n12345\r\n3\r\n678\r\n0\r\n\r\n",
+        ] {
+            let (client, mut server) = duplex(4096);
+            let serve = async {
+                read_head(&mut server).await;
+                server.write_all(answer.as_bytes()).await.unwrap();
+            };
+            let limits = RequestLimits { room: Some(room.clone()), ..RequestLimits::default() };
+            let (response, ()) = tokio::join!(one_shot(Box::new(client), request(), limits), serve);
+            match response {
+                // The last one fits, as those that did not have left nothing.
+                Ok(response) => assert_eq!(response.into_body(), "12345678"),
+                Err(failure) => {
+                    assert!(matches!(failure, SendFailure::Lost { reason: Lost::NoRoom(NoRoom { max: 12 }) }), "{failure}");
+                    room.has(8).unwrap();
+                }
+            }
+        }
+        room.has(1).unwrap_err();
     }
 
     #[tokio::test]

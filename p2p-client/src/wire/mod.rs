@@ -14,6 +14,7 @@ pub mod net;
 mod paused;
 pub mod pool;
 mod read_ahead;
+mod room;
 pub mod rpc;
 pub mod session;
 pub mod sessions;
@@ -21,4 +22,5 @@ mod streamed;
 pub mod tls;
 
 pub use dial::PeerRef;
+pub use room::{NoRoom, Room};
 pub use streamed::{Lines, Streamed};

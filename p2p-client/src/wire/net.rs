@@ -1,10 +1,13 @@
 //! The one seam below which a node touches a network.
 //!
-//! Everything that connects or listens asks a [`Network`] for it and gets byte streams back; TLS, HTTP and gossip lie above and
-//! do not know what carries them. [`TcpNetwork`] is the real one. Tests put a simulated network in its place, which can lose
-//! bytes, part hosts and kill them.
+//! Everything that connects, listens or looks up a name asks a [`Network`] for it, and gets byte streams back; TLS, HTTP and gossip
+//! lie above and do not know what carries them. [`TcpNetwork`] is the real one. Tests put a simulated network in its place, which can
+//! lose bytes, part hosts and kill them, and in which names lead where the test says.
 
-use std::{io, net::SocketAddr};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+};
 
 use futures::future::BoxFuture;
 use tokio::{
@@ -35,6 +38,13 @@ pub trait Network: Send + Sync + 'static {
     /// # Errors
     /// `AddrInUse` where someone listens already, `AddrNotAvailable` for an address that is not this host's.
     fn listen(&self, addr: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Listener>>>;
+
+    /// The addresses behind a host name, in no particular order. Sets no time limit; callers do. Who has to know where a connection goes
+    /// asks here first, and connects to an address; to others, [`connect`](Self::connect) takes names.
+    ///
+    /// # Errors
+    /// As the resolver reports them: the name leads nowhere, or nobody could be asked.
+    fn resolve<'a>(&'a self, name: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>>;
 }
 
 /// A bound address that connections come in on. Dropping it frees the address.
@@ -49,7 +59,7 @@ pub trait Listener: Send + 'static {
     fn local_addr(&self) -> SocketAddr;
 }
 
-/// The operating system's TCP, without Nagle's delay.
+/// The operating system's TCP, without Nagle's delay, and its resolver.
 ///
 /// ```
 /// use p2p_client::wire::net::{Network, TcpNetwork};
@@ -80,6 +90,10 @@ impl Network for TcpNetwork {
             let addr = listener.local_addr()?;
             Ok(Box::new(Tcp { listener, addr }) as Box<dyn Listener>)
         })
+    }
+
+    fn resolve<'a>(&'a self, name: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>> {
+        Box::pin(async move { Ok(tokio::net::lookup_host((name, 0)).await?.map(|addr| addr.ip()).collect()) })
     }
 }
 
@@ -137,6 +151,12 @@ mod tests {
         let addr = listen().await.local_addr();
         let error = TcpNetwork.connect(&addr.to_string()).await.err().unwrap();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+    }
+
+    #[tokio::test]
+    async fn names_lead_where_the_system_says() {
+        let found = TcpNetwork.resolve("localhost").await.unwrap();
+        assert!(!found.is_empty() && found.iter().all(IpAddr::is_loopback), "{found:?}");
     }
 
     #[tokio::test]

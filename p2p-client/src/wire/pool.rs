@@ -166,7 +166,7 @@ impl HttpPool {
         let sent = AtomicBool::new(false);
         let exchange = async {
             let (response, _in_flight) = self.exchange(peer, request, &sent).await?;
-            collect(response, limits.max_response).await
+            collect(response, &limits).await
         };
         match limits.timeout {
             None => exchange.await,

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use super::{
     Lines, PeerRef,
-    http::{RequestLimits, SendFailure},
+    http::{Lost, RequestLimits, SendFailure},
     pool::HttpPool,
 };
 use crate::{
@@ -104,7 +104,7 @@ impl Exchange<'_> {
     /// What the other end answered instead, or how it failed.
     pub async fn answer(&self, request: Request<Full<Bytes>>) -> Result<Bytes, Failure> {
         let left = left(self.head);
-        let response = self.pool.request(self.to, request, RequestLimits::within(left)).await;
+        let response = self.pool.request(self.to, request, self.limits(left)).await;
         self.read(&response.map_err(|failure| self.failed(&failure, left))?)
     }
 
@@ -122,8 +122,13 @@ impl Exchange<'_> {
         }
         // It is the answer to a call after all, and the deadline of that holds.
         let rest = left(self.head);
-        let whole = body.whole(RequestLimits::within(rest)).await.map_err(|failure| self.failed(&failure, rest))?;
+        let whole = body.whole(self.limits(rest)).await.map_err(|failure| self.failed(&failure, rest))?;
         self.read(&Response::from_parts(parts, whole)).map(Opened::Answered)
+    }
+
+    /// The bounds of a request that has so much time.
+    pub fn limits(&self, left: Duration) -> RequestLimits {
+        RequestLimits { room: self.head.room.clone(), ..RequestLimits::within(left) }
     }
 
     /// The result's JSON of a response.
@@ -149,6 +154,10 @@ impl Exchange<'_> {
         }
         match failure {
             SendFailure::NotSent { reason } => Failure::NotSent(of(self.whom, reason)),
+            SendFailure::Lost { reason: Lost::TooLarge { limit } } => Failure::NotTaken(format!(
+                "the answer is larger than {limit} bytes, and more is not taken at once; ask for less at a time"
+            )),
+            SendFailure::Lost { reason: Lost::NoRoom(no_room) } => Failure::NotTaken(no_room.to_string()),
             SendFailure::Lost { reason } => Failure::Lost(of(self.whom, reason)),
         }
     }

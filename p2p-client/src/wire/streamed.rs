@@ -31,7 +31,7 @@ impl Streamed {
     /// # Errors
     /// [`Lost`]: it broke off, is larger, or took longer.
     pub async fn whole(self, limits: RequestLimits) -> Result<Bytes, SendFailure> {
-        let reading = collect(Response::new(self.body), limits.max_response);
+        let reading = collect(Response::new(self.body), &limits);
         let response = match limits.timeout {
             None => reading.await,
             Some(after) => timeout(after, reading).await.unwrap_or_else(|_| Err(Lost::TimedOut { after }.into())),

@@ -8,6 +8,7 @@
 //! clients; nodes verify the node id, so that a changed address locks nobody out.
 
 mod error;
+mod other_roots;
 mod remembered;
 mod validity;
 mod verify;
@@ -23,12 +24,13 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, TrustAnchor, UnixTime};
 
-use self::remembered::GoodChains;
 pub use self::{
     error::TlsError,
+    other_roots::OtherRoot,
     validity::expires_at,
     verify::{ClusterClients, Usage, peer_identity, verify_chain, verify_coordinator, verify_not_revoked},
 };
+use self::{other_roots::OtherRoots, remembered::GoodChains};
 use crate::{
     hex,
     hex::sha256,
@@ -207,6 +209,7 @@ pub struct TlsMaterial {
     revocations: Revocations,
     provider: Arc<CryptoProvider>,
     good: Arc<GoodChains>,
+    other_roots: Arc<OtherRoots>,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -221,7 +224,13 @@ impl TlsMaterial {
     /// Trusts nobody and shows nothing: for a node that is about to join, with [`Expect::PinnedRoot`], and for clients outside, with
     /// [`Expect::RootedIn`].
     pub fn empty() -> Self {
-        Self { content: Arc::default(), revocations: Revocations::default(), provider: verify::provider(), good: Arc::default() }
+        Self {
+            content: Arc::default(),
+            revocations: Revocations::default(),
+            provider: verify::provider(),
+            good: Arc::default(),
+            other_roots: Arc::default(),
+        }
     }
 
     /// Trusts this root and shows nothing: for clients outside the cluster.
@@ -296,10 +305,19 @@ impl TlsMaterial {
         let content = self.content.load();
         let root = content.root.as_ref().ok_or(TlsError::NoRoot)?;
         let algorithms = self.algorithms();
-        match (self.good.verify(root, leaf, others, usage, now, &algorithms), &content.next) {
+        let verified = match (self.good.verify(root, leaf, others, usage, now, &algorithms), &content.next) {
             (Err(TlsError::ForeignCa { .. }), Some(next)) => self.good.verify(next, leaf, others, usage, now, &algorithms),
             (verified, _) => verified,
+        };
+        if matches!(verified, Err(TlsError::ForeignCa { .. })) {
+            self.other_roots.note(root, leaf, others);
         }
+        verified
+    }
+
+    /// The roots of this cluster's name that others have shown and that were not trusted then, at most a few. Anybody can make one up.
+    pub fn other_roots(&self) -> tokio::sync::watch::Receiver<Vec<OtherRoot>> {
+        self.other_roots.subscribe()
     }
 
     /// Guards a stream that a handshake has opened, to the node with this chain (leaf first): it breaks as soon as the node, or a key that its

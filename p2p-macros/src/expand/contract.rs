@@ -2,29 +2,30 @@
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
-use syn::{Ident, Path, spanned::Spanned};
+use syn::{Ident, Path, ext::IdentExt, spanned::Spanned};
 
 use crate::{
     errors::Errors,
     model::{Method, Service},
-    parse::{Item, Kind},
+    parse::{Item, Kind, Unreadable},
 };
 
 use super::{
-    at, block, definition,
+    Expansion, at, block, definition,
+    descriptor::access,
     dispatch::{Callee, arguments, value_names},
     mock,
     params::types,
     proxy,
     stream::{self, StreamTypes},
+    text,
 };
 
-pub(super) fn contract(item: &Item, service: &Service, name: &Ident, root: &Path, errors: &mut Errors) -> TokenStream {
+pub(super) fn contract(item: &Item, service: &Service, name: &Ident, root: &Path, errors: &mut Errors) -> Expansion {
     if let Some(parameter) = item.generics.params.first() {
         errors.at(parameter, "a contract cannot be generic, as its name on the wire stands for one set of types");
-    }
-    if !errors.is_empty() {
-        return proxy::without_methods(service, name, root);
+        let users = item.without_ours_but_with(&hidden_of_generic(root));
+        return Expansion { users, generated: proxy::without_methods(service, name, root) };
     }
     let users = trait_item(item, service, root);
     let proxy = proxy::proxy(service, name, root);
@@ -35,12 +36,7 @@ pub(super) fn contract(item: &Item, service: &Service, name: &Ident, root: &Path
         let contract = held(service, name, root);
         quote!(#object #definition #contract)
     });
-    quote! {
-        #users
-        #proxy
-        #mock
-        #block
-    }
+    Expansion { users, generated: quote!(#proxy #mock #block) }
 }
 
 /// How a host of the contract is held.
@@ -53,20 +49,27 @@ fn held(service: &Service, name: &Ident, root: &Path) -> TokenStream {
                 &__SERVICE
             }
 
-            fn local(host: ::std::sync::Arc<__Host>) -> ::std::sync::Arc<dyn #root::HostedService> {
+            fn local(
+                host: ::std::sync::Arc<__Host>,
+                spec: &'static #root::ServiceSpec,
+            ) -> ::std::sync::Arc<dyn #root::HostedService> {
                 let object: ::std::sync::Arc<dyn __Object> = host;
-                ::std::sync::Arc::new(#root::Local::<dyn __Object>::new(object))
+                ::std::sync::Arc::new(#root::Local::<dyn __Object>::by(object, spec))
             }
         }
     }
 }
 
-/// The user's trait, whose futures can cross threads, and by which a host reaches its contract's tables.
+/// The user's trait, whose futures can cross threads, and by which a host reaches its contract's tables. A method of which no code is made
+/// stays as it was written.
 fn trait_item(item: &Item, service: &Service, root: &Path) -> TokenStream {
     let Kind::Contract { visibility, keyword, name, supertraits } = &item.kind else { return TokenStream::new() };
     let attributes = &item.attributes;
     let others = &item.block.others;
     let methods = item.block.functions.iter().map(|function| {
+        if !service.has(function) {
+            return function.without_ours();
+        }
         let attributes = function.attributes.iter().filter(|a| !crate::parse::last_segment_is(a.path(), "service_method"));
         let mut signature = function.signature.clone();
         signature.asyncness = None;
@@ -83,6 +86,8 @@ fn trait_item(item: &Item, service: &Service, root: &Path) -> TokenStream {
         }
         quote!(#(#attributes)* #signature;)
     });
+    let unreadable = item.block.unreadable.iter().map(Unreadable::without_ours);
+    let access = access_list(service, root);
     let plus = (!supertraits.is_empty()).then(|| quote!(+));
     let where_clause = &item.generics.where_clause;
     let proxy = &service.names.proxy;
@@ -91,6 +96,10 @@ fn trait_item(item: &Item, service: &Service, root: &Path) -> TokenStream {
         #visibility #keyword #name: #supertraits #plus ::core::marker::Send + ::core::marker::Sync + 'static #where_clause {
             #(#others)*
             #(#methods)*
+            #(#unreadable)*
+
+            #[doc(hidden)]
+            const __P2P_ACCESS: &'static [(&'static str, #root::Access)] = &[#access];
 
             #[doc(hidden)]
             fn __put_service_on_this_trait() -> &'static #root::ServiceSpec
@@ -101,20 +110,36 @@ fn trait_item(item: &Item, service: &Service, root: &Path) -> TokenStream {
             }
 
             #[doc(hidden)]
-            fn __p2p_contract_local(self: ::std::sync::Arc<Self>) -> ::std::sync::Arc<dyn #root::HostedService>
+            fn __p2p_contract_local(
+                self: ::std::sync::Arc<Self>,
+                spec: &'static #root::ServiceSpec,
+            ) -> ::std::sync::Arc<dyn #root::HostedService>
             where
                 Self: ::core::marker::Sized,
             {
-                <#proxy as #root::Contract<Self>>::local(self)
+                <#proxy as #root::Contract<Self>>::local(self, spec)
             }
         }
     }
 }
 
-/// What hosts of a contract with a mistake ask for all the same, so that they do not complain of its absence. It is never compiled to
-/// more than types: the mistake ends the build.
-pub(super) fn hidden_on_mistake(root: &Path) -> TokenStream {
+/// Who may call each method, by the method's name in Rust, in the order of the tables: what a host that narrows it is held against.
+fn access_list(service: &Service, root: &Path) -> TokenStream {
+    let each = service.methods.iter().map(|method| {
+        let (conditions, name, access) =
+            (&method.conditions, text(&method.ident.unraw().to_string()), access(&method.access, root));
+        quote!(#(#conditions)* (#name, #access))
+    });
+    quote!(#(#each),*)
+}
+
+/// What hosts of a generic contract, which is a mistake, ask for all the same, so that they do not complain of its absence. It is never
+/// compiled to more than types: the mistake ends the build.
+fn hidden_of_generic(root: &Path) -> TokenStream {
     quote! {
+        #[doc(hidden)]
+        const __P2P_ACCESS: &'static [(&'static str, #root::Access)] = &[];
+
         #[doc(hidden)]
         fn __put_service_on_this_trait() -> &'static #root::ServiceSpec
         where
@@ -124,7 +149,10 @@ pub(super) fn hidden_on_mistake(root: &Path) -> TokenStream {
         }
 
         #[doc(hidden)]
-        fn __p2p_contract_local(self: ::std::sync::Arc<Self>) -> ::std::sync::Arc<dyn #root::HostedService>
+        fn __p2p_contract_local(
+            self: ::std::sync::Arc<Self>,
+            _: &'static #root::ServiceSpec,
+        ) -> ::std::sync::Arc<dyn #root::HostedService>
         where
             Self: ::core::marker::Sized,
         {

@@ -25,8 +25,11 @@ pub(super) fn tables(service: &Service, object: &Type, root: &Path) -> TokenStre
         quote!(#(#conditions)* #spec)
     });
     let (counted, count) = (places.items(service), places.count(service));
+    // The methods name it: without any, all of them being mistakes, nothing does.
+    let unnamed = service.methods.is_empty().then(|| quote!(#[allow(dead_code)]));
     quote! {
         #counted
+        #unnamed
         static __DESCRIPTOR: #root::LazyDescriptor =
             #root::LazyDescriptor::new(<#object as #root::Definition>::describe);
         static __METHODS: [#root::MethodSpec; #count] = [#(#methods),*];
@@ -95,7 +98,8 @@ fn method_spec(service: &Service, index: &TokenStream, method: &Method, root: &P
     }
 }
 
-fn access(access: &Access, root: &Path) -> TokenStream {
+/// Who may call, as an expression that is a constant.
+pub(super) fn access(access: &Access, root: &Path) -> TokenStream {
     match access {
         Access::Nodes => quote!(#root::Access::Nodes),
         Access::Public => quote!(#root::Access::Public),

@@ -6,11 +6,11 @@ use syn::{Ident, Path, Type, spanned::Spanned};
 
 use crate::{
     errors::Errors,
-    model::{self, Constructor, Hook, Hooks, RoleWord, Service},
-    parse::{Item, ServiceArgs, last_segment_is},
+    model::{self, Constructor, Hook, Hooks, Narrowing, RoleWord, Service},
+    parse::{Item, ServiceArgs},
 };
 
-use super::{at, block, descriptor::role_path, forms::located};
+use super::{Expansion, at, block, descriptor::role_path, forms::located, narrowing};
 
 /// For `impl Greeter`.
 pub(super) fn own_host(service: &Service, object: &Type, root: &Path) -> TokenStream {
@@ -68,7 +68,7 @@ pub(super) fn contract_host(
     object: &Type,
     root: &Path,
     errors: &mut Errors,
-) -> TokenStream {
+) -> Expansion {
     for (given, word) in [
         (&args.name, "name"),
         (&args.version, "version"),
@@ -80,15 +80,7 @@ pub(super) fn contract_host(
             errors.at(given, format_args!("`{word}` is the contract's to say; the host says roles and init"));
         }
     }
-    if let Some(attribute) = item.attributes.iter().find(|attribute| last_segment_is(attribute.path(), "async_trait")) {
-        errors.at(attribute, "#[async_trait] is not needed here, and would write the methods in another form; take it away");
-    }
-    for function in &item.block.functions {
-        if let Some(attribute) = function.attribute("service_method") {
-            errors
-                .at(attribute, "access, timeouts and names stand in the contract, on its method; the host only writes the body");
-        }
-    }
+    let narrower: Vec<_> = item.block.functions.iter().filter_map(|function| Narrowing::read(function, errors)).collect();
     let roles = model::roles(&args.roles, errors);
     let hooks = Hooks { constructor: args.init.clone().map(Constructor::Init), ..Hooks::default() };
     let marker = args.host.as_ref().and_then(|name| {
@@ -98,9 +90,6 @@ pub(super) fn contract_host(
         }
         parsed
     });
-    if !errors.is_empty() {
-        return TokenStream::new();
-    }
     let users = item.without_ours();
     let (name, named) = match marker {
         Some(name) => {
@@ -111,16 +100,11 @@ pub(super) fn contract_host(
     };
     let block = block(root, |root| {
         let unnamed = named.is_none().then(|| marker_type(&name));
-        let hosting = hosting_of_contract(item, contract, object, &name, &hooks, &roles, root);
+        let host = Host { item, contract, object, marker: &name, hooks: &hooks, roles: &roles, narrower: &narrower };
+        let hosting = hosting_of_contract(&host, root);
         quote!(#unnamed #hosting)
     });
-    quote! {
-        // Methods are async because callers may be far away, whether or not this one waits for anything.
-        #[allow(clippy::unused_async)]
-        #users
-        #named
-        #block
-    }
+    Expansion { users, generated: quote!(#named #block) }
 }
 
 fn marker_type(name: &Ident) -> TokenStream {
@@ -131,15 +115,19 @@ fn marker_type(name: &Ident) -> TokenStream {
     }
 }
 
-fn hosting_of_contract(
-    item: &Item,
-    contract: &Path,
-    object: &Type,
-    marker: &Ident,
-    hooks: &Hooks,
-    roles: &[RoleWord],
-    root: &Path,
-) -> TokenStream {
+/// The host of a contract, as it was read.
+struct Host<'a> {
+    item: &'a Item,
+    contract: &'a Path,
+    object: &'a Type,
+    marker: &'a Ident,
+    hooks: &'a Hooks,
+    roles: &'a [RoleWord],
+    narrower: &'a [Narrowing],
+}
+
+fn hosting_of_contract(host: &Host<'_>, root: &Path) -> TokenStream {
+    let Host { item, contract, object, marker, hooks, roles, narrower } = host;
     let roles = roles.iter().map(|role| role_path(role, root));
     // At the contract's name, so that it is pointed at when it is none.
     let spec = quote_spanned!(at(contract)=> __put_service_on_this_trait);
@@ -147,20 +135,33 @@ fn hosting_of_contract(
     let (impl_generics, _, where_clause) = item.generics.split_for_impl();
     let is_generic = item.generics.params.iter().any(|parameter| !matches!(parameter, syn::GenericParam::Lifetime(_)));
     let registration = (!is_generic).then(|| {
-        registration(object, hooks, &quote!(#marker), &quote!(<#object as #contract>::#spec), &quote!(&[#(#roles),*]), root)
+        let spec = if narrower.is_empty() {
+            quote!(<#object as #contract>::#spec)
+        } else {
+            quote!(<#object as #root::Hosted<#marker>>::spec)
+        };
+        registration(object, hooks, &quote!(#marker), &spec, &quote!(&[#(#roles),*]), root)
     });
+    let checks = narrowing::checks(narrower, (object, contract), is_generic, root);
+    let (at_once, where_used) = if is_generic { (None, checks) } else { (Some(checks), TokenStream::new()) };
+    let tables = narrowing::tables(narrower, (object, contract), &quote!(<#object as #contract>::#spec()), &where_used, root);
     quote! {
+        #at_once
+
         #[automatically_derived]
         impl #impl_generics #root::Hosted<#marker> for #object #where_clause {
             fn spec() -> &'static #root::ServiceSpec {
-                <#object as #contract>::#spec()
+                #tables
             }
 
             fn host(self: ::std::sync::Arc<Self>) -> #root::Hosting {
                 #[allow(unused_imports, reason = "one of the two is chosen by what the type implements")]
                 use #root::{ViaLifecycle as _, ViaNoLifecycle as _};
                 let hosting = #root::Hosting::new(
-                    <#object as #contract>::#local(::core::clone::Clone::clone(&self)),
+                    <#object as #contract>::#local(
+                        ::core::clone::Clone::clone(&self),
+                        <Self as #root::Hosted<#marker>>::spec(),
+                    ),
                 );
                 (&#root::LifecycleProbe(self)).hooks(hosting)
             }

@@ -8,10 +8,12 @@ mod defaults;
 mod descriptor;
 mod dispatch;
 mod forms;
+mod from_call;
 mod host;
 mod json;
 mod message;
 mod mock;
+mod narrowing;
 mod params;
 mod place;
 mod proxy;
@@ -19,16 +21,16 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use self::message::message;
+pub(crate) use self::{from_call::from_call, message::message};
 
-use proc_macro2::{Delimiter, Group, Span, TokenStream, TokenTree};
+use proc_macro2::{Span, TokenStream};
 use quote::quote;
 use syn::{Ident, LitStr, Path, Type, spanned::Spanned};
 
 use crate::{
     errors::Errors,
     model::{self, Service},
-    parse::{Item, Kind, ServiceArgs},
+    parse::{Item, Kind, ServiceArgs, last_segment_is, without_our_attributes},
 };
 
 /// By which crate the attribute was reached.
@@ -67,35 +69,66 @@ fn block(root: &Path, items: impl FnOnce(&Path) -> TokenStream) -> TokenStream {
     quote!(const _: () = { use #root as __p; #items };)
 }
 
-/// What `#[service]` makes of its item: the item, then what belongs to it; on mistakes, the item, what others name of it, and the mistakes.
+/// What is made of an item.
+struct Expansion {
+    /// The item as it goes back to the compiler.
+    users: TokenStream,
+    /// What belongs to it.
+    generated: TokenStream,
+}
+
+/// What `#[service]` makes of its item: the item, then what belongs to it, and the mistakes.
+///
+/// On mistakes as much is made as can be of what is right, so that code elsewhere that uses the service does not complain as well.
 pub(crate) fn service(args: TokenStream, item: &TokenStream, entry: Entry) -> TokenStream {
-    let parsed = match syn::parse2::<Item>(item.clone()) {
+    let mut parsed = match syn::parse2::<Item>(item.clone()) {
         Ok(parsed) => parsed,
         Err(error) => {
             let told = error.into_compile_error();
-            // What stands outside of a block that could be read would only complain again.
-            let users = without_method_attributes(item.clone());
+            let users = without_our_attributes(item.clone());
             return quote!(#users #told);
         }
     };
     let mut errors = Errors::default();
+    check_item(&mut parsed, &mut errors);
     let args = ServiceArgs::read(args, &mut errors);
     let root = entry.root(args.krate.as_ref(), &mut errors);
-    let expanded = expand(&args, &parsed, entry, &root, &mut errors);
-    match errors.into_tokens() {
-        None => expanded,
-        Some(told) => {
-            let hidden = match &parsed.kind {
-                Kind::Contract { .. } => contract::hidden_on_mistake(&root),
-                Kind::Own { .. } | Kind::Host { .. } => TokenStream::new(),
-            };
-            let users = parsed.without_ours_but_with(&hidden);
-            quote!(#[allow(clippy::unused_async, dead_code)] #users #expanded #told)
-        }
-    }
+    let Expansion { users, generated } = expand(&args, &parsed, entry, &root, &mut errors);
+    let told = errors.into_tokens();
+    let allowed = match (&told, &parsed.kind) {
+        // What is wrong is called by nothing.
+        (Some(_), _) => quote!(#[allow(clippy::unused_async, dead_code)]),
+        // Methods are async because callers may be far away, whether or not this one waits for anything.
+        (None, Kind::Own { .. } | Kind::Host { .. }) => quote!(#[allow(clippy::unused_async)]),
+        (None, Kind::Contract { .. }) => TokenStream::new(),
+    };
+    quote!(#allowed #users #generated #told)
 }
 
-fn expand(args: &ServiceArgs, item: &Item, entry: Entry, root: &Path, errors: &mut Errors) -> TokenStream {
+/// What is wrong with an item before any meaning: parts that cannot be read, and attributes that cannot stand beside ours, which are taken
+/// away.
+fn check_item(item: &mut Item, errors: &mut Errors) {
+    for unreadable in &item.block.unreadable {
+        errors.push(unreadable.error.clone());
+    }
+    let is_host = matches!(item.kind, Kind::Host { .. });
+    item.attributes.retain(|attribute| {
+        let is_again = last_segment_is(attribute.path(), "service");
+        let is_async_trait = is_host && last_segment_is(attribute.path(), "async_trait");
+        if is_again {
+            errors.at(
+                attribute,
+                "it is under #[service] already, which says all of it; put the words of this one there: #[service(name = \"greeter\", version = \"1.0.0\")]",
+            );
+        }
+        if is_async_trait {
+            errors.at(attribute, "#[async_trait] is not needed here, and would write the methods in another form; take it away");
+        }
+        !is_again && !is_async_trait
+    });
+}
+
+fn expand(args: &ServiceArgs, item: &Item, entry: Entry, root: &Path, errors: &mut Errors) -> Expansion {
     if let Some(host) = args.host.as_ref().filter(|_| !matches!(item.kind, Kind::Host { .. })) {
         errors
             .at(host, "`host` names how a type hosts one of its contracts, and stands on `impl Contract for Type`; take it away");
@@ -103,7 +136,7 @@ fn expand(args: &ServiceArgs, item: &Item, entry: Entry, root: &Path, errors: &m
     match &item.kind {
         Kind::Own { object, .. } if !entry.hosts => {
             errors.at(object, "a service is hosted by a node: take `service` from p2p_runtime or p2p_services; p2p_client's is for contracts (`trait`)");
-            TokenStream::new()
+            Expansion { users: item.without_ours(), generated: TokenStream::new() }
         }
         Kind::Own { object, .. } => own(args, item, object, root, errors),
         Kind::Contract { name, .. } => {
@@ -112,26 +145,26 @@ fn expand(args: &ServiceArgs, item: &Item, entry: Entry, root: &Path, errors: &m
         }
         Kind::Host { object, .. } if !entry.hosts => {
             errors.at(object, "a contract is hosted by a node: take `service` from p2p_runtime or p2p_services");
-            TokenStream::new()
+            Expansion { users: item.without_ours(), generated: TokenStream::new() }
         }
         Kind::Host { contract, object, .. } => host::contract_host(args, item, contract, object, root, errors),
     }
 }
 
 /// `#[service] impl Greeter`
-fn own(args: &ServiceArgs, item: &Item, object: &Type, root: &Path, errors: &mut Errors) -> TokenStream {
+fn own(args: &ServiceArgs, item: &Item, object: &Type, root: &Path, errors: &mut Errors) -> Expansion {
+    let users = item.without_ours();
     if let Some(parameter) = item.generics.params.first() {
         errors.at(
             parameter,
             "a service of its own cannot be generic; write a contract (`#[service] trait Kv`) and host it: `#[service] impl<T> Kv for Store<T>`",
         );
     }
-    let Some(name) = errors.take(model::type_name(object)) else { return TokenStream::new() };
+    let Some(name) = errors.take(model::type_name(object)) else { return Expansion { users, generated: TokenStream::new() } };
     let service = Service::read(args, item, &name, errors);
-    if !errors.is_empty() {
-        return proxy::without_methods(&service, &name, root);
+    if !item.generics.params.is_empty() {
+        return Expansion { users, generated: proxy::without_methods(&service, &name, root) };
     }
-    let users = item.without_ours();
     let proxy = proxy::proxy(&service, &name, root);
     let mock = mock::mock(&service, &name, root);
     let block = block(root, |root| {
@@ -139,14 +172,7 @@ fn own(args: &ServiceArgs, item: &Item, object: &Type, root: &Path, errors: &mut
         let hosting = host::own_host(&service, object, root);
         quote!(#generated #hosting)
     });
-    quote! {
-        // Methods are async because callers may be far away, whether or not this one waits for anything.
-        #[allow(clippy::unused_async)]
-        #users
-        #proxy
-        #mock
-        #block
-    }
+    Expansion { users, generated: quote!(#proxy #mock #block) }
 }
 
 /// What a service and a contract have in common of what stands in their `const _`: the tables, the dispatch, and the methods of the mock
@@ -156,35 +182,6 @@ fn definition(service: &Service, object: &Type, callee: dispatch::Callee, root: 
     let (params, definition) = (params::params(service, object, root), dispatch::definition(service, object, callee, root));
     let (mock_methods, proxy_methods) = (mock::methods(service, root), proxy::methods(service, object, callee, root));
     quote!(#imports #tables #params #definition #mock_methods #proxy_methods)
-}
-
-/// Tokens less each `#[service_method…]` among them.
-fn without_method_attributes(tokens: TokenStream) -> TokenStream {
-    let mut kept: Vec<TokenTree> = Vec::new();
-    for token in tokens {
-        match token {
-            TokenTree::Group(group) if is_method_attribute(&group) && is_pound(kept.last()) => {
-                kept.pop();
-            }
-            TokenTree::Group(group) => {
-                let mut inner = Group::new(group.delimiter(), without_method_attributes(group.stream()));
-                inner.set_span(group.span());
-                kept.push(inner.into());
-            }
-            token => kept.push(token),
-        }
-    }
-    kept.into_iter().collect()
-}
-
-fn is_pound(token: Option<&TokenTree>) -> bool {
-    matches!(token, Some(TokenTree::Punct(punct)) if punct.as_char() == '#')
-}
-
-/// `[service_method…]`, or with a path before it.
-fn is_method_attribute(group: &Group) -> bool {
-    let path = group.stream().into_iter().take_while(|token| matches!(token, TokenTree::Ident(_) | TokenTree::Punct(_)));
-    group.delimiter() == Delimiter::Bracket && matches!(path.last(), Some(TokenTree::Ident(last)) if last == "service_method")
 }
 
 /// Where the user wrote something, for generated code that errors are to point to. Its names are still looked up as those of all other

@@ -145,6 +145,8 @@ fn one_result(method: &Method, callee: Callee, object: &Type, values: &[Ident], 
     // Made only for who takes it: most methods do not.
     let takes_context = method.context_at.is_some() || matches!(callee, Callee::Contract);
     let context = takes_context.then(|| quote!(let cx = here.context();));
+    let run = if takes_context { quote!(run_with) } else { quote!(run) };
+    let told = takes_context.then(|| quote!(&cx,));
     let (ok, err) = (
         quote_spanned!(at(outcome)=> <#outcome as #root::Outcome>::Ok),
         quote_spanned!(at(outcome)=> <#outcome as #root::Outcome>::Err),
@@ -159,7 +161,7 @@ fn one_result(method: &Method, callee: Callee, object: &Type, values: &[Ident], 
         local: quote_spanned! {at(ident)=>
             |here: #root::Here<#object>, (#(#values,)*)| async move {
                 #context
-                here.run::<#outcome>(#invoked).await
+                here.#run::<#outcome>(#told #invoked).await
             }
         },
     }

@@ -194,7 +194,7 @@ fn a_service_with_a_mistake_expands_to_itself_and_the_mistake() {
 }
 
 #[test]
-fn async_trait_on_the_host_of_a_contract_is_refused_by_its_last_segment() {
+fn async_trait_on_the_host_of_a_contract_is_refused_by_its_last_segment_and_taken_away() {
     let item = quote! {
         #[async_trait::async_trait]
         impl Kv for Memory {
@@ -205,7 +205,68 @@ fn async_trait_on_the_host_of_a_contract_is_refused_by_its_last_segment() {
     };
     let said = service(quote!(), &item, Entry::RUNTIME).to_string();
     assert!(said.contains("#[async_trait] is not needed here"), "{said}");
-    assert!(!said.contains("Hosted"), "{said}");
+    assert!(said.contains("Hosted") && !said.contains("# [async_trait"), "{said}");
+}
+
+/// The compiler's own parser lets none through; other tools do.
+#[test]
+fn a_host_of_what_is_no_path_is_told_that_a_contract_is_a_trait() {
+    let said = service(quote!(), &quote!(impl (u8) for Memory {}), Entry::RUNTIME).to_string();
+    assert!(said.contains("expected the path of a contract trait") && said.contains("for Memory"), "{said}");
+}
+
+#[test]
+fn a_host_that_narrows_its_contract_expands_to_its_golden_file() {
+    let item = quote! {
+        impl Kv for MemoryKv {
+            #[service_method(nodes)]
+            async fn get(&self, key: &str) -> Result<Option<String>> {
+                Ok(None)
+            }
+
+            #[cfg(unix)]
+            #[service_method(scope = "kv:write")]
+            async fn put(&self, key: String, value: String) -> Result<(), Full> {
+                Ok(())
+            }
+        }
+    };
+    assert_golden("contract_host_narrower", service(quote!(), &item, Entry::RUNTIME));
+}
+
+/// What an editor is given while a method is typed; the compiler's own parser never lets it through.
+#[test]
+fn a_method_that_is_being_typed_leaves_the_others_and_what_is_made_of_them_to_the_editor() {
+    let typed = quote! {
+        /// Says hello.
+        #[service_method(public)]
+        pub async fn greet(&self, #[arg(default = 1)] name:) -> Result<String> {
+            Ok(name)
+        }
+
+        #[service_method]
+        pub async fn wave(&self, to: &str) -> ;
+
+        #[service_method]
+        pub async fn meet(&self, name: String) -> Result<u8> {
+            Ok(1)
+        }
+    };
+    let services = [
+        service(quote!(), &quote!(impl Greeter { #typed }), Entry::RUNTIME).to_string(),
+        service(quote!(), &quote!(pub trait Greeter { #typed async fn part(&self) -> Result<()>; }), Entry::CLIENT).to_string(),
+    ];
+    for said in services {
+        for kept in
+            ["struct GreeterProxy", "trait GreeterProxyExt", "struct MockGreeter", "pub async fn greet", "pub async fn wave"]
+        {
+            assert!(said.contains(kept), "{kept} in {said}");
+        }
+        assert_eq!(said.matches("compile_error").count(), if said.contains("fn part") { 3 } else { 2 }, "{said}");
+        assert!(!said.contains("# [service_method") && !said.contains("# [arg"), "{said}");
+    }
+    let said = service(quote!(), &quote!(impl Greeter { #typed }), Entry::RUNTIME).to_string();
+    assert!(said.contains("pub fn meet (& self , name :") && said.contains("fn on_meet") && said.contains("Hosted"), "{said}");
 }
 
 #[test]

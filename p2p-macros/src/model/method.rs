@@ -8,13 +8,14 @@ use syn::{Attribute, Ident, LitStr, ReceiverKind, ReturnType, Type, ext::IdentEx
 
 use crate::{
     errors::Errors,
-    parse::{AccessWord, Function, MethodArgs},
+    parse::{AccessWord, Function, Kind, MethodArgs},
 };
 
 use super::{
     RoleWord, doc_text,
     names::check_wire_name,
     param::{Param, borrows, is_impl, read_params},
+    self_type,
     stream::{self, Items},
 };
 
@@ -40,6 +41,8 @@ pub(crate) struct Method {
     pub(crate) detached: bool,
     pub(crate) track_metrics: bool,
     pub(crate) timeout: Option<Duration>,
+    /// Whether its signature is one of which code can be made.
+    pub(crate) is_sound: bool,
 }
 
 /// Who may call it.
@@ -58,30 +61,47 @@ const RESERVED_METHODS: [&str; 5] = ["on", "on_all", "clone", "into", "try_into"
 const FORM: &str = "    #[service_method]\n    pub async fn greet(&self, name: String) -> Result<String> { … }";
 const CONTRACT_FORM: &str = "    #[service_method]\n    async fn greet(&self, name: String) -> Result<String>;";
 
+impl Access {
+    /// Reads an access word.
+    pub(crate) fn read(word: AccessWord, errors: &mut Errors) -> Option<Self> {
+        match word {
+            AccessWord::Nodes => Some(Self::Nodes),
+            AccessWord::Public => Some(Self::Public),
+            AccessWord::Anonymous => Some(Self::Anonymous),
+            AccessWord::Scope(scope) => Some(Self::Scope(scope.value())),
+            AccessWord::Role(role) => errors.take(RoleWord::read(&role.value(), role.span())).map(Self::Role),
+        }
+    }
+}
+
 impl Method {
-    pub(super) fn read(function: &Function, is_contract: bool, errors: &mut Errors) -> Option<Self> {
-        let signature = &function.signature;
-        let ident = signature.ident.clone();
+    /// Reads a method. `None` where not even its result can be understood.
+    pub(super) fn read(function: &Function, kind: &Kind, errors: &mut Errors) -> Option<Self> {
+        let mut of_signature = Errors::default();
+        let function = self_type::named(function, kind, &mut of_signature);
+        let read = Self::read_signature(&function, matches!(kind, Kind::Contract { .. }), &mut of_signature, errors);
+        let is_sound = errors.absorb(of_signature);
+        read.map(|method| Self { is_sound, ..method })
+    }
+
+    /// Mistakes in what is said of the method go to `errors`: code can be made of it all the same.
+    fn read_signature(function: &Function, is_contract: bool, of_signature: &mut Errors, errors: &mut Errors) -> Option<Self> {
+        let ident = function.signature.ident.clone();
         let form = if is_contract { CONTRACT_FORM } else { FORM };
-        check_shape(function, is_contract, form, errors);
-        let args = function.attribute("service_method").map(|attribute| MethodArgs::read(attribute, errors)).unwrap_or_default();
+        check_shape(function, is_contract, form, of_signature);
+        let args = read_args(function, errors);
         let wire_name = args.rename.as_ref().map_or_else(|| ident.unraw().to_string(), LitStr::value);
         check_wire_name(&wire_name, args.rename.as_ref().map_or(ident.span(), LitStr::span), errors);
         if ident == "new" {
-            errors.at(&ident, "a service method cannot be called `new`, as that is what makes a service; rename it, and keep its name on the wire by #[service_method(rename = \"new\")]");
+            of_signature.at(&ident, "a service method cannot be called `new`, as that is what makes a service; rename it, and keep its name on the wire by #[service_method(rename = \"new\")]");
         } else if RESERVED_METHODS.contains(&ident.to_string().as_str()) {
-            errors.at(&ident, format_args!("a service method cannot be called `{ident}`, as proxies have a method of that name; rename it, and keep its name on the wire by #[service_method(rename = \"{ident}\")]"));
+            of_signature.at(&ident, format_args!("a service method cannot be called `{ident}`, as proxies have a method of that name; rename it, and keep its name on the wire by #[service_method(rename = \"{ident}\")]"));
         }
-        let (params, context_at) = read_params(function, errors);
-        let access = match args.access {
-            None => Some(Access::Nodes),
-            Some(AccessWord::Public) => Some(Access::Public),
-            Some(AccessWord::Anonymous) => Some(Access::Anonymous),
-            Some(AccessWord::Scope(scope)) => Some(Access::Scope(scope.value())),
-            Some(AccessWord::Role(role)) => errors.take(RoleWord::read(&role.value(), role.span())).map(Access::Role),
-        };
-        let (outcome, items) = read_outcome(function, form, errors)?;
-        if let Some(attribute) = function.attribute("service_method").filter(|_| args.detached && items.is_some()) {
+        let (params, context_at) = read_params(function, of_signature, errors);
+        // What is not said to be open is closed; so is what is said wrongly.
+        let access = args.access.and_then(|word| Access::read(word, errors)).unwrap_or(Access::Nodes);
+        let (outcome, items) = read_outcome(function, form, of_signature)?;
+        if let Some(attribute) = function.service_method().filter(|_| args.detached && items.is_some()) {
             errors.at(attribute, "a stream ends when its caller lets it go, so that a method that streams cannot be `detached`; take the word away");
         }
         let carried = |attribute: &&Attribute| attribute.path().is_ident("doc") || attribute.path().is_ident("deprecated");
@@ -94,15 +114,24 @@ impl Method {
             context_at,
             outcome,
             items,
-            access: access?,
+            access,
             idempotent: args.idempotent || args.read_only,
             read_only: args.read_only,
             detached: args.detached,
             track_metrics: args.track_metrics.unwrap_or(true),
             timeout: args.timeout,
+            is_sound: true,
             ident,
         })
     }
+}
+
+/// What is said of a method, once.
+fn read_args(function: &Function, errors: &mut Errors) -> MethodArgs {
+    for again in function.service_methods().skip(1) {
+        errors.at(again, "a method is under one #[service_method], which says all of it; put the words of this one there: #[service_method(public, timeout = \"2s\")]");
+    }
+    function.service_method().map(|attribute| MethodArgs::read(attribute, errors)).unwrap_or_default()
 }
 
 /// Async, safe, `&self`, no generics, no `cfg_attr`, and in a contract no body.

@@ -37,8 +37,8 @@ pub(crate) enum Passing {
 /// As many as there are tuples of parameters for, in p2p-client.
 const MOST: usize = 16;
 
-/// The parameters, and where `&CallContext` stands among the arguments, if it does.
-pub(super) fn read_params(function: &Function, errors: &mut Errors) -> (Vec<Param>, Option<usize>) {
+/// The parameters, and where `&CallContext` stands among the arguments, if it does. Mistakes in what is said of a parameter go to `of_words`.
+pub(super) fn read_params(function: &Function, errors: &mut Errors, of_words: &mut Errors) -> (Vec<Param>, Option<usize>) {
     let mut params: Vec<Param> = Vec::new();
     let mut context_at = None;
     let typed = function.signature.inputs.iter().filter_map(|input| match input {
@@ -58,7 +58,7 @@ pub(super) fn read_params(function: &Function, errors: &mut Errors) -> (Vec<Para
             if context_at.replace(position).is_some() {
                 errors.at(argument, "a service method takes `cx: &CallContext` once, as there is one call; take this one away");
             }
-        } else if let Some(param) = read_param(argument, errors) {
+        } else if let Some(param) = read_param(argument, errors, of_words) {
             if params.iter().any(|earlier| earlier.wire_name == param.wire_name) {
                 let text = format!("two parameters are called `{}` on the wire; give each a name of its own", param.wire_name);
                 errors.at(argument, text);
@@ -75,7 +75,7 @@ pub(super) fn read_params(function: &Function, errors: &mut Errors) -> (Vec<Para
     (params, context_at)
 }
 
-fn read_param(argument: &PatType, errors: &mut Errors) -> Option<Param> {
+fn read_param(argument: &PatType, errors: &mut Errors, of_words: &mut Errors) -> Option<Param> {
     let Pat::Ident(pattern) = &*argument.pat else {
         errors.at(
             &argument.pat,
@@ -83,12 +83,13 @@ fn read_param(argument: &PatType, errors: &mut Errors) -> Option<Param> {
         );
         return None;
     };
-    let mut args = ArgArgs::default();
-    if let Some(attribute) = argument.attrs.iter().find(|attribute| last_segment_is(attribute.path(), "arg")) {
-        args = ArgArgs::read(attribute, errors);
+    let mut attributes = argument.attrs.iter().filter(|attribute| last_segment_is(attribute.path(), "arg"));
+    let args = attributes.next().map(|attribute| ArgArgs::read(attribute, of_words)).unwrap_or_default();
+    for again in attributes {
+        of_words.at(again, "a parameter is under one #[arg], which says all of it; put the words of this one there: #[arg(default = 10, rename = \"wireName\")]");
     }
     let wire_name = args.rename.as_ref().map_or_else(|| pattern.ident.unraw().to_string(), LitStr::value);
-    check_param_name(&wire_name, args.rename.as_ref().map_or(pattern.ident.span(), LitStr::span), errors);
+    check_param_name(&wire_name, args.rename.as_ref().map_or(pattern.ident.span(), LitStr::span), of_words);
     let passing = passing(&argument.ty, errors);
     let default = args.default.map(|default| with_text_made_string(default, &passing));
     Some(Param { ident: pattern.ident.clone(), wire_name, written: (*argument.ty).clone(), passing, default })

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use syn::{
     Attribute, Expr, Ident, LitStr, Meta, Path, Token,
     ext::IdentExt,
@@ -54,6 +54,7 @@ impl ServiceArgs {
 
 /// Who may call, as written.
 pub(crate) enum AccessWord {
+    Nodes,
     Public,
     Anonymous,
     Scope(LitStr),
@@ -64,16 +65,34 @@ pub(crate) enum AccessWord {
 #[derive(Default)]
 pub(crate) struct MethodArgs {
     pub(crate) access: Option<AccessWord>,
+    /// Where it is said who may call.
+    pub(crate) access_at: Option<Span>,
     pub(crate) idempotent: bool,
     pub(crate) read_only: bool,
     pub(crate) detached: bool,
     pub(crate) track_metrics: Option<bool>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) rename: Option<LitStr>,
+    /// The words that say anything but who may call.
+    pub(crate) others: Vec<Ident>,
 }
 
-const METHOD_WORDS: [&str; 10] =
-    ["public", "anonymous", "scope", "role", "idempotent", "read_only", "timeout", "detached", "track_metrics", "rename"];
+const METHOD_WORDS: [&str; 11] = [
+    "nodes",
+    "public",
+    "anonymous",
+    "scope",
+    "role",
+    "idempotent",
+    "read_only",
+    "timeout",
+    "detached",
+    "track_metrics",
+    "rename",
+];
+
+/// Those of them that say who may call.
+const ACCESS_WORDS: [&str; 5] = ["nodes", "public", "anonymous", "scope", "role"];
 
 const METHOD_FORM: &str = "#[service_method(public, timeout = \"2s\")]";
 const ARG_FORM: &str = "#[arg(default = 10)] or #[arg(rename = \"wireName\")]";
@@ -91,7 +110,11 @@ impl MethodArgs {
         };
         for Arg { word, value } in read_list(tokens, METHOD_FORM, errors) {
             let name = word.to_string();
+            if !ACCESS_WORDS.contains(&name.as_str()) {
+                args.others.push(word.clone());
+            }
             match name.as_str() {
+                "nodes" => args.set_access(AccessWord::Nodes, &word, value.flag(&word, errors), errors),
                 "public" => args.set_access(AccessWord::Public, &word, value.flag(&word, errors), errors),
                 "anonymous" => args.set_access(AccessWord::Anonymous, &word, value.flag(&word, errors), errors),
                 "scope" => {
@@ -125,9 +148,10 @@ impl MethodArgs {
 
     fn set_access(&mut self, access: AccessWord, word: &Ident, wanted: bool, errors: &mut Errors) {
         if self.access.is_some() {
-            errors.at(word, "a method has one access word: public, anonymous, scope = \"…\" or role = \"…\"");
+            errors.at(word, "a method has one access word: nodes, public, anonymous, scope = \"…\" or role = \"…\"");
         } else if wanted {
             self.access = Some(access);
+            self.access_at = Some(word.span());
         }
     }
 }

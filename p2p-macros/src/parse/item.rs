@@ -1,11 +1,11 @@
 //! The item under `#[service]`, with method bodies kept as they are: a body that is not finished yet must not take the
 //! rest of the service away from the editor.
 
-use proc_macro2::{TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 use quote::{ToTokens, TokenStreamExt, quote};
 use syn::{
     Attribute, Generics, Ident, ImplItem, Path, Signature, Token, TraitItem, Type, Visibility, braced,
-    parse::{Parse, ParseStream},
+    parse::{Parse, ParseStream, discouraged::Speculative},
     punctuated::Punctuated,
     token,
 };
@@ -35,6 +35,14 @@ pub(crate) enum Kind {
 pub(crate) struct Block {
     pub(crate) functions: Vec<Function>,
     pub(crate) others: Vec<TokenStream>,
+    /// Functions that are not written to their end, or in a form that no function has.
+    pub(crate) unreadable: Vec<Unreadable>,
+}
+
+/// A function that could not be read, and why.
+pub(crate) struct Unreadable {
+    tokens: TokenStream,
+    pub(crate) error: syn::Error,
 }
 
 /// One function.
@@ -106,13 +114,44 @@ impl Block {
         let mut block = Self::default();
         while !content.is_empty() {
             if Function::follows(content) {
-                block.functions.push(content.parse()?);
+                block.function(content)?;
             } else {
                 block.others.push(other(content)?);
             }
         }
         Ok(block)
     }
+
+    /// One that is being typed must not take the others away from the editor.
+    fn function(&mut self, content: ParseStream<'_>) -> syn::Result<()> {
+        let ahead = content.fork();
+        match ahead.parse() {
+            Ok(function) => {
+                content.advance_to(&ahead);
+                self.functions.push(function);
+            }
+            Err(error) => self.unreadable.push(Unreadable { tokens: to_end_of_function(content)?, error }),
+        }
+        Ok(())
+    }
+}
+
+/// The tokens up to a body in braces or a semicolon.
+fn to_end_of_function(input: ParseStream<'_>) -> syn::Result<TokenStream> {
+    let mut tokens = TokenStream::new();
+    while !input.is_empty() {
+        let token: TokenTree = input.parse()?;
+        let is_end = match &token {
+            TokenTree::Group(group) => group.delimiter() == Delimiter::Brace,
+            TokenTree::Punct(punct) => punct.as_char() == ';',
+            TokenTree::Ident(_) | TokenTree::Literal(_) => false,
+        };
+        tokens.append(token);
+        if is_end {
+            break;
+        }
+    }
+    Ok(tokens)
 }
 
 impl Function {
@@ -133,9 +172,14 @@ impl Function {
         ahead.peek(Token![fn])
     }
 
-    /// Whether it is under this attribute.
-    pub(crate) fn attribute(&self, name: &str) -> Option<&Attribute> {
-        self.attributes.iter().find(|attribute| last_segment_is(attribute.path(), name))
+    /// What it says by `#[service_method]`, if it stands under that.
+    pub(crate) fn service_method(&self) -> Option<&Attribute> {
+        self.service_methods().next()
+    }
+
+    /// All that is written of it by `#[service_method]`, where once is right.
+    pub(crate) fn service_methods(&self) -> impl Iterator<Item = &Attribute> {
+        self.attributes.iter().filter(|attribute| last_segment_is(attribute.path(), "service_method"))
     }
 
     /// The conditions under which it is compiled.
@@ -182,6 +226,7 @@ impl Item {
     pub(crate) fn without_ours_but_with(&self, more: &TokenStream) -> TokenStream {
         let Self { attributes, generics, kind, brace, block } = self;
         let functions = block.functions.iter().map(Function::without_ours);
+        let unreadable = block.unreadable.iter().map(Unreadable::without_ours);
         let others = &block.others;
         let where_clause = &generics.where_clause;
         let mut tokens = quote!(#(#attributes)*);
@@ -194,7 +239,45 @@ impl Item {
             }
         });
         // With the user's own braces, so that errors about the block as a whole stand at the block.
-        brace.surround(&mut tokens, |inner| inner.append_all(quote!(#(#others)* #(#functions)* #more)));
+        brace.surround(&mut tokens, |inner| inner.append_all(quote!(#(#others)* #(#functions)* #(#unreadable)* #more)));
         tokens
     }
+}
+
+impl Unreadable {
+    /// The tokens as they go back into the user's item.
+    pub(crate) fn without_ours(&self) -> TokenStream {
+        without_our_attributes(self.tokens.clone())
+    }
+}
+
+/// Tokens less each `#[service_method…]` and `#[arg…]` among them: what stands outside of a block that could be read would only complain
+/// again.
+pub(crate) fn without_our_attributes(tokens: TokenStream) -> TokenStream {
+    let mut kept: Vec<TokenTree> = Vec::new();
+    for token in tokens {
+        match token {
+            TokenTree::Group(group) if is_our_attribute(&group) && is_pound(kept.last()) => {
+                kept.pop();
+            }
+            TokenTree::Group(group) => {
+                let mut inner = Group::new(group.delimiter(), without_our_attributes(group.stream()));
+                inner.set_span(group.span());
+                kept.push(inner.into());
+            }
+            token => kept.push(token),
+        }
+    }
+    kept.into_iter().collect()
+}
+
+fn is_pound(token: Option<&TokenTree>) -> bool {
+    matches!(token, Some(TokenTree::Punct(punct)) if punct.as_char() == '#')
+}
+
+/// `[service_method…]` or `[arg…]`, or with a path before it.
+fn is_our_attribute(group: &Group) -> bool {
+    let path = group.stream().into_iter().take_while(|token| matches!(token, TokenTree::Ident(_) | TokenTree::Punct(_)));
+    group.delimiter() == Delimiter::Bracket
+        && matches!(path.last(), Some(TokenTree::Ident(last)) if last == "service_method" || last == "arg")
 }

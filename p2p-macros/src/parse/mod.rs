@@ -5,4 +5,4 @@ mod item;
 pub(crate) mod serde_words;
 
 pub(crate) use args::{AccessWord, ArgArgs, MethodArgs, ServiceArgs};
-pub(crate) use item::{Function, Item, Kind, last_segment_is};
+pub(crate) use item::{Function, Item, Kind, Unreadable, last_segment_is, without_our_attributes};

@@ -17,6 +17,11 @@ where
         value: String,
     ) -> impl ::core::future::Future<Output = Result<(), Full>> + ::core::marker::Send;
     #[doc(hidden)]
+    const __P2P_ACCESS: &'static [(&'static str, ::p2p_client::__private::Access)] = &[
+        ("get", ::p2p_client::__private::Access::Public),
+        ("put", ::p2p_client::__private::Access::Nodes),
+    ];
+    #[doc(hidden)]
     fn __put_service_on_this_trait() -> &'static ::p2p_client::__private::ServiceSpec
     where
         Self: ::core::marker::Sized,
@@ -26,11 +31,12 @@ where
     #[doc(hidden)]
     fn __p2p_contract_local(
         self: ::std::sync::Arc<Self>,
+        spec: &'static ::p2p_client::__private::ServiceSpec,
     ) -> ::std::sync::Arc<dyn ::p2p_client::__private::HostedService>
     where
         Self: ::core::marker::Sized,
     {
-        <KvProxy as ::p2p_client::__private::Contract<Self>>::local(self)
+        <KvProxy as ::p2p_client::__private::Contract<Self>>::local(self, spec)
     }
 }
 ///Calls the service `key_value` ([`Kv`]), wherever it is hosted. Without a target a call goes here if the service is hosted here, else to the best node that hosts it; `.on(…)` and `.on_all(…)` say otherwise.
@@ -356,9 +362,9 @@ const _: () = {
                     },
                     |here: __p::Here<dyn __Object>, (__value_0,)| async move {
                         let cx = here.context();
-                        here.run::<
+                        here.run_with::<
                                 Result<Option<String>>,
-                            >(__Object::get(here.object(), &cx, (__value_0,)))
+                            >(&cx, __Object::get(here.object(), &cx, (__value_0,)))
                             .await
                     },
                 )
@@ -398,9 +404,12 @@ const _: () = {
                     },
                     |here: __p::Here<dyn __Object>, (__value_0, __value_1)| async move {
                         let cx = here.context();
-                        here.run::<
+                        here.run_with::<
                                 Result<(), Full>,
-                            >(__Object::put(here.object(), &cx, (__value_0, __value_1)))
+                            >(
+                                &cx,
+                                __Object::put(here.object(), &cx, (__value_0, __value_1)),
+                            )
                             .await
                     },
                 )
@@ -413,9 +422,10 @@ const _: () = {
         }
         fn local(
             host: ::std::sync::Arc<__Host>,
+            spec: &'static __p::ServiceSpec,
         ) -> ::std::sync::Arc<dyn __p::HostedService> {
             let object: ::std::sync::Arc<dyn __Object> = host;
-            ::std::sync::Arc::new(__p::Local::<dyn __Object>::new(object))
+            ::std::sync::Arc::new(__p::Local::<dyn __Object>::by(object, spec))
         }
     }
 };

@@ -26,6 +26,7 @@ const _: () = {
             let hosting = __p::Hosting::new(
                 <MemoryKv as Kv>::__p2p_contract_local(
                     ::core::clone::Clone::clone(&self),
+                    <Self as __p::Hosted<__Marker>>::spec(),
                 ),
             );
             (&__p::LifecycleProbe(self)).hooks(hosting)

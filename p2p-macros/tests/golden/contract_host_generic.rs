@@ -29,7 +29,10 @@ const _: () = {
             let hosting = __p::Hosting::new(
                 <Cached<
                     T,
-                > as Kv>::__p2p_contract_local(::core::clone::Clone::clone(&self)),
+                > as Kv>::__p2p_contract_local(
+                    ::core::clone::Clone::clone(&self),
+                    <Self as __p::Hosted<__Marker>>::spec(),
+                ),
             );
             (&__p::LifecycleProbe(self)).hooks(hosting)
         }

@@ -431,9 +431,10 @@ const _: () = {
                         )|
                     async move {
                         let cx = here.context();
-                        here.run::<
+                        here.run_with::<
                                 Result<Greeting>,
                             >(
+                                &cx,
                                 here
                                     .object()
                                     .greet(

@@ -6,6 +6,10 @@ pub trait Feed: ::core::marker::Send + ::core::marker::Sync + 'static {
         Output = Result<impl Stream<Item = Entry> + ::core::marker::Send>,
     > + ::core::marker::Send;
     #[doc(hidden)]
+    const __P2P_ACCESS: &'static [(&'static str, ::p2p_client::__private::Access)] = &[
+        ("entries", ::p2p_client::__private::Access::Nodes),
+    ];
+    #[doc(hidden)]
     fn __put_service_on_this_trait() -> &'static ::p2p_client::__private::ServiceSpec
     where
         Self: ::core::marker::Sized,
@@ -15,11 +19,12 @@ pub trait Feed: ::core::marker::Send + ::core::marker::Sync + 'static {
     #[doc(hidden)]
     fn __p2p_contract_local(
         self: ::std::sync::Arc<Self>,
+        spec: &'static ::p2p_client::__private::ServiceSpec,
     ) -> ::std::sync::Arc<dyn ::p2p_client::__private::HostedService>
     where
         Self: ::core::marker::Sized,
     {
-        <FeedProxy as ::p2p_client::__private::Contract<Self>>::local(self)
+        <FeedProxy as ::p2p_client::__private::Contract<Self>>::local(self, spec)
     }
 }
 ///Calls the service `feed` ([`Feed`]), wherever it is hosted. Without a target a call goes here if the service is hosted here, else to the best node that hosts it; `.on(…)` and `.on_all(…)` say otherwise.
@@ -301,9 +306,10 @@ const _: () = {
         }
         fn local(
             host: ::std::sync::Arc<__Host>,
+            spec: &'static __p::ServiceSpec,
         ) -> ::std::sync::Arc<dyn __p::HostedService> {
             let object: ::std::sync::Arc<dyn __Object> = host;
-            ::std::sync::Arc::new(__p::Local::<dyn __Object>::new(object))
+            ::std::sync::Arc::new(__p::Local::<dyn __Object>::by(object, spec))
         }
     }
 };

@@ -5,7 +5,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::storage::Store;
+use crate::{
+    audit::offline::{self, Act},
+    storage::{Entries, Store, StoreError},
+};
 
 use super::{ConfigDocument, ConfigError, ENTRY, Effect};
 
@@ -57,6 +60,11 @@ impl fmt::Debug for ConfigReply {
 }
 
 impl ConfigCommand {
+    /// It as the audit log tells of it.
+    pub(crate) fn in_audit(&self) -> String {
+        format!("config {}", self.name())
+    }
+
     /// What it is, for the audit log.
     pub fn name(&self) -> &'static str {
         match self {
@@ -65,11 +73,27 @@ impl ConfigCommand {
         }
     }
 
-    /// Carries it out. What it changes is durable when this returns.
+    /// Carries it out on the store of a node that does not run. What it changes is durable when this returns, and the node tells its audit log
+    /// of that when it starts, with the user of this process.
     ///
     /// # Errors
     /// [`ConfigError`], and nothing is changed then.
-    pub fn carry_out(self, store: &Store) -> Result<ConfigReply, ConfigError> {
+    pub fn carry_out_offline(self, store: &Store) -> Result<ConfigReply, ConfigError> {
+        let act = Act::now(self.in_audit());
+        self.carry_out_with(store, |entries, changed| offline::note(entries, act.saying(changed_keys(changed))))
+    }
+
+    /// Carries it out by the node that runs, which tells its audit log itself.
+    pub(crate) fn carry_out(self, store: &Store) -> Result<ConfigReply, ConfigError> {
+        self.carry_out_with(store, |_, _| Ok(()))
+    }
+
+    /// Carries it out; `note` is written with what it changes.
+    fn carry_out_with(
+        self,
+        store: &Store,
+        note: impl FnOnce(&mut Entries, &[Waits]) -> Result<(), StoreError>,
+    ) -> Result<ConfigReply, ConfigError> {
         match self {
             Self::Read => Ok(ConfigReply { text: stored(store)?, changed: Vec::new() }),
             Self::Write { was, text } => {
@@ -77,20 +101,31 @@ impl ConfigCommand {
                 let text = document.to_yaml();
                 // One that could not be used is replaced as a whole, and everything in it may wait for a restart.
                 let changed = ConfigDocument::parse(&was).map(|was| was.changes(&document)).unwrap_or_default();
-                let written = text.clone();
+                let waits =
+                    |change: super::Change| Waits { key: change.key.to_owned(), for_restart: change.effect == Effect::Restart };
+                let changed: Vec<_> = changed.into_iter().map(waits).collect();
+                let reply = ConfigReply { text: text.clone(), changed };
+                let changed = &reply.changed;
                 store.update(move |entries| {
                     let now = entries.get(ENTRY).ok_or(ConfigError::Missing)?;
                     if now.expose() != was.as_bytes() {
                         return Err(ConfigError::Changed);
                     }
-                    Ok(entries.put(ENTRY, written)?)
+                    if text != was {
+                        entries.put(ENTRY, text)?;
+                        note(entries, changed)?;
+                    }
+                    Ok(())
                 })?;
-                let waits =
-                    |change: super::Change| Waits { key: change.key.to_owned(), for_restart: change.effect == Effect::Restart };
-                Ok(ConfigReply { text, changed: changed.into_iter().map(waits).collect() })
+                Ok(reply)
             }
         }
     }
+}
+
+/// The keys that were changed, for the audit log: never their values.
+pub(crate) fn changed_keys(changed: &[Waits]) -> String {
+    changed.iter().map(|change| change.key.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 fn stored(store: &Store) -> Result<String, ConfigError> {

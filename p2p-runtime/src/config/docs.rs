@@ -11,6 +11,24 @@ const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/configuration.m
 const BEGIN: &str = "<!-- from the code: begin -->\n";
 const END: &str = "<!-- from the code: end -->";
 
+/// The original's keys that are kept with another default than the original's, each with the reason.
+const OTHER_DEFAULTS: &[(&str, &str)] = &[
+    (
+        "coordinator_addresses",
+        "`p2p join` writes where it has joined, and nobody has to guess: the original's was `127.0.0.1:8001`",
+    ),
+    ("redis_url", "none, as nothing is asked there: the original's was `redis://localhost:6379`"),
+    (
+        "redis_enabled",
+        "off, as the cache is in the node's memory in this version, which says so at start where this is on: the original's was on",
+    ),
+];
+
+/// Why this key's default is not the original's, if it is another one.
+fn other_default(key: &str) -> Option<&'static str> {
+    OTHER_DEFAULTS.iter().find(|(name, _)| *name == key).map(|(_, why)| *why)
+}
+
 fn tables() -> String {
     let mut out = "\n## Keys\n\n| key | default | takes | what for | counts |\n|---|---|---|---|---|\n".to_owned();
     let defaults = NodeConfig::unplaced();
@@ -29,12 +47,15 @@ fn tables() -> String {
     }
     out += "\n## The original's keys\n\n| key | what became of it | as |\n|---|---|---|\n";
     for (key, fate) in KEYS {
-        let (what, why) = match fate {
+        let (what, mut why) = match fate {
             Fate::Is(now) | Fate::Of(now, _) if now.replace('.', "_") == *key => ("kept", format!("`{now}`{}", unit(fate))),
             Fate::Is(now) | Fate::Of(now, _) => ("renamed", format!("`{now}`{}", unit(fate))),
             Fate::Only(only, why) => ("refused", format!("unless it is `{only}`, which it always is: {why}")),
             Fate::Refused(why) => ("refused", (*why).to_owned()),
         };
+        if let Some(reason) = other_default(key) {
+            let _infallible = write!(why, "; default: {reason}");
+        }
         let _infallible = writeln!(out, "| `{key}` | {what} | {why} |");
     }
     out.push('\n');
@@ -70,6 +91,37 @@ fn the_example_in_the_documentation_can_be_used() {
     let text = std::fs::read_to_string(FILE).unwrap();
     let yaml = text.split_once("```yaml\n").unwrap().1.split_once("```").unwrap().0;
     ConfigDocument::parse(yaml).unwrap_or_else(|error| panic!("{error}"));
+}
+
+/// The defaults of the original's keys that are kept, in its own spelling.
+const ORIGINAL_DEFAULTS: &[(&str, &str)] = &[
+    ("coordinator_addresses", "['127.0.0.1:8001']"),
+    ("redis_url", "redis://localhost:6379"),
+    ("redis_enabled", "true"),
+    ("gossip_interval_min", "5"),
+    ("gossip_interval_max", "30"),
+    ("gossip_compression_enabled", "true"),
+    ("compression_enabled", "true"),
+    ("compression_threshold", "1024"),
+    ("max_gossip_targets", "5"),
+    ("rate_limit_enabled", "true"),
+    ("rate_limit_rpc_requests", "100"),
+    ("rate_limit_rpc_burst", "20"),
+    ("rate_limit_health_requests", "300"),
+    ("rate_limit_health_burst", "50"),
+];
+
+#[test]
+fn a_key_of_the_original_has_its_default_or_the_documentation_says_why_not() {
+    const BASE: &str = "listen: 0.0.0.0:8001\nadvertise: 10.0.0.5\n";
+    let kept = KEYS.iter().filter(|(_, fate)| fate.now().is_some()).map(|(key, _)| *key);
+    assert!(kept.eq(ORIGINAL_DEFAULTS.iter().map(|(key, _)| *key)), "each key that is kept has had a default");
+    let nothing_said = ConfigDocument::parse(BASE).unwrap();
+    for (key, default) in ORIGINAL_DEFAULTS {
+        let said = ConfigDocument::parse(&format!("{BASE}{key}: {default}\n")).unwrap_or_else(|error| panic!("{key}: {error}"));
+        assert_eq!(said.config() != nothing_said.config(), other_default(key).is_some(), "{key}");
+    }
+    assert!(OTHER_DEFAULTS.iter().all(|(key, _)| KEYS.iter().any(|(known, _)| known == key)));
 }
 
 #[test]

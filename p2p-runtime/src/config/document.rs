@@ -1,6 +1,9 @@
 //! [`ConfigDocument`]: what of the configuration is set, as text that people edit, and checked.
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::{
+    collections::BTreeMap,
+    fmt::{self, Write as _},
+};
 
 use serde_json::{Map, Value};
 
@@ -11,10 +14,18 @@ use super::{
 };
 
 /// The keys that are set, each with a value that fits it. All others have their defaults.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct ConfigDocument {
     set: BTreeMap<&'static str, Value>,
     config: NodeConfig,
+}
+
+/// Which keys are set, and what the configuration shows of itself: a value as it was read may hold a password.
+impl fmt::Debug for ConfigDocument {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let set: Vec<_> = self.set.keys().collect();
+        f.debug_struct("ConfigDocument").field("set", &set).field("config", &self.config).finish()
+    }
 }
 
 /// A key whose value differs between two configurations.

@@ -7,7 +7,7 @@ use std::{net::SocketAddr, time::Duration};
 use p2p_client::protocol::{Access, Capability};
 
 use crate::{
-    identity::Host,
+    identity::{Host, join::MAX_ADDRESSES},
     limits::addresses::{ForwardedBy, Network},
 };
 
@@ -243,11 +243,18 @@ pub(super) fn all() -> Vec<Setting> {
             |c| &mut c.advertise,
         )
         .required(),
+        unranged::<Vec<Host>>(
+            "advertise_also",
+            " Further addresses of it, such as one of IPv6 beside one of IPv4: proved and certified as well, for clients that come by them",
+            Restart,
+            |c| &c.advertise_also,
+            |c| &mut c.advertise_also,
+        ),
         unranged::<Vec<Capability>>("capabilities", " Labels to route by", Restart, |c| &c.capabilities, |c| &mut c.capabilities),
         unranged::<Vec<String>>("seeds", " Nodes to find the cluster by", Restart, |c| &c.seeds, |c| &mut c.seeds),
         unranged::<LogLevel>(
             "log_level",
-            " How much is logged; RUST_LOG and -v say it louder",
+            " How much is logged beside the audit log; RUST_LOG and -v say it louder",
             Live,
             |c| &c.log_level,
             |c| &mut c.log_level,
@@ -273,6 +280,9 @@ pub(super) fn all() -> Vec<Setting> {
 pub(super) fn contradictions(config: &NodeConfig) -> Vec<(&'static str, String)> {
     let gossip = &config.gossip;
     let mut found = Vec::new();
+    if config.addresses().len() > MAX_ADDRESSES {
+        found.push(("advertise_also", format!("a certificate is for at most {MAX_ADDRESSES} addresses; name fewer")));
+    }
     if gossip.interval_max < gossip.interval_min {
         found.push(("gossip.interval_max", format!("at least gossip.interval_min, which is {:?}", gossip.interval_min)));
     }

@@ -263,6 +263,18 @@ impl SettingValue for Host {
     }
 }
 
+impl SettingValue for Vec<Host> {
+    const FORM: &'static str = "a list of IP addresses and host names such as [10.0.0.5, '2001:db8::5']";
+
+    fn read(value: &Value) -> Option<Self> {
+        list(value)
+    }
+
+    fn write(&self) -> Value {
+        write_list(self)
+    }
+}
+
 impl SettingValue for Vec<Capability> {
     const FORM: &'static str = "a list of labels such as [gpu, eu-west]";
 

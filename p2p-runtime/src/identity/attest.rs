@@ -9,7 +9,7 @@ use bytes::Bytes;
 use p2p_client::{
     protocol::NodeId,
     revocation::KeyHash,
-    wire::tls::{PeerIdentity, TlsError, TlsMaterial, Usage, verify_not_revoked},
+    wire::tls::{PeerIdentity, TlsError, TlsMaterial, Usage, peer_identity, verify_not_revoked},
 };
 use rustls::{SignatureScheme, sign::CertifiedKey};
 use rustls_pki_types::{CertificateDer, UnixTime};
@@ -130,6 +130,15 @@ impl Attestor {
         } else {
             Err(AttestError::WrongNode { expected: node_id.clone(), got: author.peer.node_id })
         }
+    }
+
+    /// The key that signed this message, whatever its certificate is worth; and whose that certificate says it is.
+    pub(super) fn signed_by(message: &[u8], attestation: &[u8]) -> Result<(KeyHash, PeerIdentity), AttestError> {
+        let (certs, signature) = split(attestation)?;
+        let leaf = certs.first().ok_or(AttestError::Malformed)?;
+        let certificate = EndEntityCert::try_from(leaf).map_err(|_| AttestError::BadSignature)?;
+        let key = KeyHash::of_certificate(leaf).filter(|_| fits(&certificate, LABEL, message, signature));
+        Ok((key.ok_or(AttestError::BadSignature)?, peer_identity(leaf)?))
     }
 
     /// Who signed this message, with a certificate of this cluster that was valid at `now`; whether it was revoked is not asked.

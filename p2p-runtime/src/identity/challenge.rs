@@ -64,7 +64,7 @@ pub trait ChallengeFetcher: Send + Sync + 'static {
     fn fetch<'a>(&'a self, to: SocketAddr, path: &'a str) -> BoxFuture<'a, Result<String, ChallengeError>>;
 }
 
-/// Fetches over HTTP/1.1, with the operating system's resolver.
+/// Fetches over HTTP/1.1, through a network and its names.
 #[derive(Clone)]
 pub struct HttpFetcher {
     network: Arc<dyn Network>,
@@ -93,8 +93,8 @@ impl HttpFetcher {
 impl ChallengeFetcher for HttpFetcher {
     fn resolve<'a>(&'a self, name: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>> {
         Box::pin(async move {
-            let found = tokio::time::timeout(self.timeout, tokio::net::lookup_host((name, 0))).await;
-            Ok(found.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??.map(|addr| addr.ip()).collect())
+            let found = tokio::time::timeout(self.timeout, self.network.resolve(name)).await;
+            found.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
         })
     }
 
@@ -249,7 +249,7 @@ pub(super) mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_silent_address_is_given_up_after_two_seconds() {
+    async fn a_silent_address_and_a_silent_resolver_are_given_up_after_two_seconds() {
         struct Silent;
         impl Network for Silent {
             fn connect<'a>(&'a self, _: &'a str) -> BoxFuture<'a, io::Result<p2p_client::wire::net::BoxStream>> {
@@ -258,9 +258,15 @@ pub(super) mod tests {
             fn listen(&self, _: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn p2p_client::wire::net::Listener>>> {
                 Box::pin(std::future::pending())
             }
+            fn resolve<'a>(&'a self, _: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>> {
+                Box::pin(std::future::pending())
+            }
         }
         let start = tokio::time::Instant::now();
         let got = HttpFetcher::new(Arc::new(Silent)).fetch("10.0.0.1:1".parse().unwrap(), "/x").await;
         assert_eq!((got, start.elapsed()), (Err(ChallengeError::Timeout), CHALLENGE_TIMEOUT));
+        let start = tokio::time::Instant::now();
+        let found = HttpFetcher::new(Arc::new(Silent)).resolve("silent.example").await;
+        assert_eq!((found.unwrap_err().kind(), start.elapsed()), (io::ErrorKind::TimedOut, CHALLENGE_TIMEOUT));
     }
 }

@@ -21,7 +21,7 @@ use p2p_client::{
     wire::{
         PeerRef,
         net::{Network, Stream},
-        tls::{ALPN_HTTP1, Expect, PeerIdentity, peer_identity},
+        tls::{ALPN_HTTP1, ChannelBinding, Expect, PeerIdentity, peer_identity},
     },
 };
 use tokio_util::task::AbortOnDropHandle;
@@ -92,21 +92,27 @@ impl HttpConnection {
     }
 }
 
+/// A connection to a node of the cluster.
+pub(super) struct ToNode {
+    pub(super) http: HttpConnection,
+    /// Who it is, by its certificate.
+    pub(super) peer: PeerIdentity,
+    /// What only the two ends of this connection know.
+    pub(super) channel: ChannelBinding,
+}
+
 /// Connects to a node of the cluster, and no other, and tells who it is by its certificate.
 ///
 /// It is a connection of its own: pooled ones may show an older certificate of this node than the one that it has now.
-pub(super) async fn to_node(
-    network: &Arc<dyn Network>,
-    identity: &NodeIdentity,
-    node: &PeerRef,
-) -> Result<(HttpConnection, PeerIdentity), String> {
+pub(super) async fn to_node(network: &Arc<dyn Network>, identity: &NodeIdentity, node: &PeerRef) -> Result<ToNode, String> {
     let stream = network.connect(&node.authority).await.map_err(|error| error.to_string())?;
     let expect = Expect::Node(NodeId::clone(&node.node_id));
     let stream = identity.client_tls().connect(stream, expect, &[ALPN_HTTP1]).await.map_err(|error| error.to_string())?;
     let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
     let peer = shown.ok_or("it showed no certificate").and_then(|leaf| peer_identity(leaf).map_err(|_| "it is no node"))?;
+    let channel = ChannelBinding::of_client(&stream).map_err(|error| error.to_string())?;
     let http = HttpConnection::open(stream, &node.authority).await.map_err(|error| error.to_string())?;
-    Ok((http, peer))
+    Ok(ToNode { http, peer, channel })
 }
 
 /// The innermost cause, which says more than "connection error".

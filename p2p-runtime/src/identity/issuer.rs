@@ -10,9 +10,10 @@ mod admitting;
 mod approving;
 mod authority;
 mod renewing;
+mod searched;
 
 pub use self::authority::Authority;
-pub(crate) use self::authority::Voided;
+pub(crate) use self::authority::{Voided, VoidedOne};
 
 use std::{
     collections::BTreeSet,
@@ -53,7 +54,7 @@ pub(super) const ISSUING_KEY: &str = "ca/issuing.key";
 pub(super) const ISSUING_CERT: &str = "ca/issuing.cert";
 /// Where the tokens stand in the store.
 pub(crate) const TOKENS: &str = "ca/tokens.json";
-const NODES: &str = "ca/nodes/";
+pub(super) const NODES: &str = "ca/nodes/";
 
 /// Where an issuer takes the time from.
 pub type Clock = Arc<dyn Fn() -> UnixMillis + Send + Sync>;
@@ -398,8 +399,11 @@ pub(super) fn tokens_change(tokens: &TokenTable) -> Result<Change, VaultError> {
     Ok(Change::Put(TOKENS.into(), json(tokens)?))
 }
 
-/// The token table of a store that goes back in time, with its open tokens taken back, and how many there were.
-pub(crate) fn void_open_tokens(stored: &[u8], now: UnixMillis) -> Result<(zeroize::Zeroizing<Vec<u8>>, usize), IdentityError> {
+/// The token table of a store that goes back in time, with its open tokens taken back, and which there were.
+pub(crate) fn void_open_tokens(
+    stored: &[u8],
+    now: UnixMillis,
+) -> Result<(zeroize::Zeroizing<Vec<u8>>, Vec<TokenId>), IdentityError> {
     let mut tokens: TokenTable = serde_json::from_slice(stored).map_err(|error| unreadable_tokens(&error))?;
     let voided = tokens.void_open(now);
     Ok((json(&tokens)?, voided))

@@ -116,6 +116,11 @@ impl NodeKey {
         let csr = params.serialize_request(&**self.0).map_err(|e| KeyError::Generate(e.to_string()))?;
         Ok(csr.der().to_vec())
     }
+
+    /// Signs a text, which begins with what keeps this signature apart from others of the same key.
+    pub(super) fn sign_text(&self, text: &[u8]) -> Result<Vec<u8>, KeyError> {
+        self.sign(text).map_err(|e| KeyError::Generate(e.to_string()))
+    }
 }
 
 impl PublicKeyData for NodeKey {
@@ -177,6 +182,11 @@ impl PublicKey {
     /// The SubjectPublicKeyInfo (DER).
     pub fn spki(&self) -> Vec<u8> {
         [&P256_SPKI_PREFIX[..], &self.0].concat()
+    }
+
+    /// Whether this key signed a text.
+    pub(super) fn has_signed(&self, text: &[u8], signature: &[u8]) -> bool {
+        signature::UnparsedPublicKey::new(&signature::ECDSA_P256_SHA256_ASN1, &self.0).verify(text, signature).is_ok()
     }
 
     /// The SHA-256 of the SubjectPublicKeyInfo, by which a node id is bound to its key.

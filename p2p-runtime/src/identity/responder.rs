@@ -108,22 +108,33 @@ impl Answering {
     pub fn at(&self) -> impl Iterator<Item = SocketAddr> {
         self.at.iter().copied()
     }
-}
 
-impl Drop for Answering {
-    fn drop(&mut self) {
+    /// Stops the answer, and closes ports that nobody needs.
+    fn stop(&mut self) {
         let mut open = lock(&self.ports.open);
-        for addr in &self.at {
-            let unused = open.get(addr).is_some_and(|port| {
+        for addr in std::mem::take(&mut self.at) {
+            let unused = open.get(&addr).is_some_and(|port| {
                 let mut answers = lock(&port.answers);
                 answers.remove(&self.challenge);
                 answers.is_empty()
             });
             if unused {
-                open.remove(addr);
+                open.remove(&addr);
             }
         }
     }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Tells whoever joins that a port has to be waited for; once.
+struct Busy<'a> {
+    tell: &'a (dyn Fn(SocketAddr) + Send + Sync),
+    is_told: bool,
 }
 
 impl ChallengeResponder {
@@ -147,7 +158,7 @@ impl ChallengeResponder {
     /// Answers `challenge` with `answer` on this port of all these hosts, until the result is dropped. `busy` is told
     /// once if a port has to be waited for.
     ///
-    /// An address that is not this machine's own (behind a NAT, or a name) is answered on all addresses.
+    /// Where one of them is not this machine's own (behind a NAT, or a name), it is answered on all addresses.
     ///
     /// # Errors
     /// A port stays busy, or the operating system refuses it.
@@ -160,41 +171,68 @@ impl ChallengeResponder {
         busy: &(dyn Fn(SocketAddr) + Send + Sync),
     ) -> Result<Answering, ResponderError> {
         let mut answering = Answering { ports: self.ports.clone(), challenge: challenge.to_owned(), at: BTreeSet::new() };
-        let (mut own, mut all_v4, mut all_v6) = (BTreeSet::new(), false, false);
-        for host in hosts {
-            match host {
-                Host::Ip(ip) => drop(own.insert(*ip)),
-                Host::Name(_) => (all_v4, all_v6) = (true, true),
+        let mut busy = Busy { tell: busy, is_told: false };
+        let ips: Option<BTreeSet<IpAddr>> =
+            hosts.iter().map(|host| if let Host::Ip(ip) = host { Some(*ip) } else { None }).collect();
+        match ips {
+            // Where a name leads from outside is not known here.
+            None => self.open_all(true, true, port, &mut answering, answer, &mut busy).await?,
+            Some(ips) => {
+                if !self.open_each(&ips, port, &mut answering, answer, &mut busy).await? {
+                    // All addresses cannot be opened beside one of them.
+                    answering.stop();
+                    let (v4, v6) = (ips.iter().any(IpAddr::is_ipv4), ips.iter().any(IpAddr::is_ipv6));
+                    self.open_all(v4, v6, port, &mut answering, answer, &mut busy).await?;
+                }
             }
         }
-        let mut told = false;
-        for ip in own {
-            let addr = SocketAddr::new(ip, port);
-            match self.open(addr, &mut answering, answer, busy, &mut told).await {
-                Err(ResponderError::Listen { source, .. }) if source.kind() == io::ErrorKind::AddrNotAvailable => match ip {
-                    IpAddr::V4(_) => all_v4 = true,
-                    IpAddr::V6(_) => all_v6 = true,
-                },
+        Ok(answering)
+    }
+
+    /// Opens the port on each of these addresses. False, with some of them open, where one is not this machine's own.
+    async fn open_each(
+        &self,
+        ips: &BTreeSet<IpAddr>,
+        port: u16,
+        answering: &mut Answering,
+        answer: &str,
+        busy: &mut Busy<'_>,
+    ) -> Result<bool, ResponderError> {
+        for ip in ips {
+            match self.open(SocketAddr::new(*ip, port), answering, answer, busy).await {
+                Err(ResponderError::Listen { source, .. }) if source.kind() == io::ErrorKind::AddrNotAvailable => {
+                    return Ok(false);
+                }
                 other => other?,
             }
         }
-        let names_only = all_v4 && all_v6;
-        if all_v6 {
-            let opened = self.open((Ipv6Addr::UNSPECIFIED, port).into(), &mut answering, answer, busy, &mut told).await;
-            // A machine without IPv6 answers names over IPv4 alone.
-            if let Err(e) = opened {
-                if !names_only {
-                    return Err(e);
-                }
-            } else {
+        Ok(true)
+    }
+
+    /// Opens the port on all addresses of these families.
+    async fn open_all(
+        &self,
+        v4: bool,
+        v6: bool,
+        port: u16,
+        answering: &mut Answering,
+        answer: &str,
+        busy: &mut Busy<'_>,
+    ) -> Result<(), ResponderError> {
+        let mut is_open = false;
+        if v6 {
+            match self.open((Ipv6Addr::UNSPECIFIED, port).into(), answering, answer, busy).await {
                 // Where this one takes IPv4 too, the other cannot be opened and need not be.
-                all_v4 = all_v4 && !self.takes_both(port).await;
+                Ok(()) => is_open = !v4 || self.takes_both(port).await,
+                // A machine without IPv6 answers over IPv4 alone.
+                Err(_) if v4 => {}
+                Err(error) => return Err(error),
             }
         }
-        if all_v4 {
-            self.open((Ipv4Addr::UNSPECIFIED, port).into(), &mut answering, answer, busy, &mut told).await?;
+        if v4 && !is_open {
+            self.open((Ipv4Addr::UNSPECIFIED, port).into(), answering, answer, busy).await?;
         }
-        Ok(answering)
+        Ok(())
     }
 
     /// Whether the open port on all IPv6 addresses takes IPv4 as well, as Linux does.
@@ -208,8 +246,7 @@ impl ChallengeResponder {
         addr: SocketAddr,
         answering: &mut Answering,
         answer: &str,
-        busy: &(dyn Fn(SocketAddr) + Send + Sync),
-        told: &mut bool,
+        busy: &mut Busy<'_>,
     ) -> Result<(), ResponderError> {
         let started = Instant::now();
         loop {
@@ -231,8 +268,8 @@ impl ChallengeResponder {
                     if started.elapsed() >= self.patience {
                         return Err(ResponderError::Busy { port: addr.port(), waited_s: self.patience.as_secs() });
                     }
-                    if !std::mem::replace(told, true) {
-                        busy(addr);
+                    if !std::mem::replace(&mut busy.is_told, true) {
+                        (busy.tell)(addr);
                     }
                     tokio::time::sleep(RETRY).await;
                 }
@@ -297,10 +334,11 @@ fn respond(request: &Request<Incoming>, answers: &Answers) -> Response<Full<Byte
 
 #[cfg(test)]
 mod tests {
+    use futures::future::BoxFuture;
     use p2p_client::wire::net::TcpNetwork;
 
     use super::*;
-    use crate::identity::challenge::{ChallengeError, ChallengeFetcher, HttpFetcher};
+    use crate::identity::challenge::{ChallengeError, ChallengeFetcher, HttpFetcher, Question, prove};
 
     /// A port that was free a moment ago.
     async fn free_port() -> u16 {
@@ -356,5 +394,59 @@ mod tests {
         assert_eq!(answering.at().collect::<Vec<_>>(), [(Ipv4Addr::UNSPECIFIED, port).into()]);
         let own = responder.answer(&loopback(), port, "d", "d.k", &|_| {}).await.unwrap();
         assert_eq!(own.at().collect::<Vec<_>>(), [(Ipv4Addr::UNSPECIFIED, port).into()]);
+    }
+
+    /// TCP, in a world where every name leads to both loopback addresses.
+    struct DualStack;
+
+    impl Network for DualStack {
+        fn connect<'a>(&'a self, authority: &'a str) -> BoxFuture<'a, io::Result<BoxStream>> {
+            TcpNetwork.connect(authority)
+        }
+
+        fn listen(&self, addr: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Listener>>> {
+            TcpNetwork.listen(addr)
+        }
+
+        fn resolve<'a>(&'a self, _: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>> {
+            Box::pin(async { Ok(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]) })
+        }
+    }
+
+    /// What a coordinator on loopback finds proved of these while they are answered for so.
+    async fn proved(claimed: &[&str], answered: &[&str]) -> (Vec<Host>, Vec<String>) {
+        let hosts = |all: &[&str]| all.iter().map(|host| host.parse().unwrap()).collect::<Vec<Host>>();
+        let (port, responder) = (free_port().await, ChallengeResponder::new(Arc::new(DualStack)));
+        let _answering = responder.answer(&hosts(answered), port, "c", "c.k", &|_| {}).await.unwrap();
+        let question = Question { challenge: "c", answer: "c.k", port, loopback: true };
+        let (proved, left_out) = prove(&HttpFetcher::new(Arc::new(DualStack)), &hosts(claimed), question).await;
+        (proved, left_out.into_iter().map(|left| left.address.to_string()).collect())
+    }
+
+    #[tokio::test]
+    async fn a_node_with_both_families_proves_an_address_of_each_and_one_that_is_not_answered_is_left_out() {
+        let both = ["127.0.0.1", "::1"];
+        assert_eq!(proved(&both, &both).await, (both.map(|ip| ip.parse().unwrap()).to_vec(), vec![]));
+        assert_eq!(proved(&both, &both[..1]).await, (vec!["127.0.0.1".parse().unwrap()], vec!["::1".to_owned()]));
+        assert_eq!(proved(&both, &both[1..]).await, (vec!["::1".parse().unwrap()], vec!["127.0.0.1".to_owned()]));
+    }
+
+    #[tokio::test]
+    async fn addresses_are_answered_also_where_another_is_a_name_or_behind_a_nat() {
+        for other in ["dual.example", "203.0.113.7", "2001:db8::7"] {
+            for own in ["127.0.0.1", "::1"] {
+                // The address behind the NAT is not asked here: nothing leaves the machine.
+                assert_eq!(proved(&[own], &[own, other]).await, (vec![own.parse().unwrap()], vec![]), "{own} beside {other}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_that_leads_to_both_families_is_answered_on_both_and_is_not_proved_by_half() {
+        let name = ["dual.example"];
+        assert_eq!(proved(&name, &name).await, (vec!["dual.example".parse().unwrap()], vec![]));
+        for half in ["127.0.0.1", "::1"] {
+            assert_eq!(proved(&name, &[half]).await, (vec![], vec!["dual.example".to_owned()]), "only {half} answers");
+        }
     }
 }

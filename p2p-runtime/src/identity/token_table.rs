@@ -74,6 +74,15 @@ pub struct TokenOptions {
     pub networks: AllowedNetworks,
 }
 
+impl TokenOptions {
+    /// They as the audit log tells of them.
+    pub(crate) fn in_audit(&self) -> String {
+        let Self { role, uses, approval, networks, .. } = self;
+        let networks = if networks.is_anywhere() { String::new() } else { format!(", only in {networks}") };
+        format!("role {role}, uses {uses}, approval {approval}{networks}")
+    }
+}
+
 impl Default for TokenOptions {
     /// One worker, within 24 hours, without an operator, from anywhere.
     fn default() -> Self {
@@ -240,17 +249,25 @@ impl TokenTable {
     }
 
     /// Takes back every token that could still let somebody in: what became of them since is not known to a table that was
-    /// restored. Gives how many there were.
-    pub fn void_open(&mut self, now: UnixMillis) -> usize {
-        let open = self.records.values_mut().filter(|record| !record.revoked && record.uses_left > 0 && now < record.expires);
-        open.map(|record| record.revoked = true).count()
+    /// restored. Gives which there were.
+    pub fn void_open(&mut self, now: UnixMillis) -> Vec<TokenId> {
+        self.void(now, |_| true)
     }
 
     /// Takes back every token that could still let somebody in and names another root than this; one that does not say which it names, if it was made
-    /// before this became the root. Gives how many there were.
-    pub fn void_outdated(&mut self, root: KeyHash, since: Option<UnixMillis>, now: UnixMillis) -> usize {
+    /// before this became the root. Gives which there were.
+    pub fn void_outdated(&mut self, root: KeyHash, since: Option<UnixMillis>, now: UnixMillis) -> Vec<TokenId> {
+        self.void(now, |record| record.is_outdated(root, since))
+    }
+
+    fn void(&mut self, now: UnixMillis, goes: impl Fn(&TokenRecord) -> bool) -> Vec<TokenId> {
         let open = self.records.values_mut().filter(|record| !record.revoked && record.uses_left > 0 && now < record.expires);
-        open.filter(|record| record.is_outdated(root, since)).map(|record| record.revoked = true).count()
+        let goes = open.filter(|record| goes(record));
+        goes.map(|record| {
+            record.revoked = true;
+            record.id
+        })
+        .collect()
     }
 
     /// Whether this token lets a node of this name and role in. Says nothing about whether the node has the token.
@@ -377,10 +394,10 @@ mod tests {
         table.spend(others[0].id());
         table.revoke(others[1].id());
         let later = UnixMillis(NOW.0 + 2000);
-        assert_eq!(table.void_open(later), 1);
+        assert_eq!(table.void_open(later), [id]);
         assert_eq!(table.authorise(id, Role::Worker, &node("a"), later), Err(TokenRefused::Revoked));
         assert_eq!(table.authorise(others[0].id(), Role::Worker, &node("a"), later), Err(TokenRefused::Used));
-        assert_eq!(table.void_open(later), 0);
+        assert_eq!(table.void_open(later), []);
     }
 
     #[test]

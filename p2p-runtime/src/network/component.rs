@@ -23,7 +23,7 @@ use super::{
     standing::OwnState,
 };
 
-/// How long a node that starts waits for another one that tells it what was revoked while it was away.
+/// How long a node that starts waits for others that tell it what was revoked while it was away.
 const CATCHING_UP: Duration = Duration::from_secs(2);
 
 /// Who is in the cluster is written down at once, and not again before this time has passed: whoever joins a large cluster hears of all its
@@ -90,13 +90,16 @@ impl Component for NetworkComponent {
                 None
             }
         };
+        let once_there = saved.iter().flat_map(GossipState::there).map(|peer| peer.node_id.clone()).collect();
         let knows_others = !parts.seeds.is_empty() || saved.as_ref().is_some_and(|saved| !saved.peers.is_empty());
         let membership =
             Membership::start(parts.config, parts.me, parts.epoch, parts.attestor, parts.link, parts.events, parts.seeds, saved)?;
+        // Before anybody can have been found out of reach.
+        let inbox = membership.listen();
         let (_, events) = membership.subscribe();
         cx.set_membership(membership.clone());
-        let (courier, compared) = Courier::new(parts.ledger.clone(), membership.clone(), parts.own, parts.caught_up);
-        let carrying = courier.run(membership.listen(), membership.subscribe().1, parts.ledger.revocations().subscribe());
+        let (courier, compared) = Courier::new(parts.ledger.clone(), membership.clone(), once_there, parts.own, parts.caught_up);
+        let carrying = courier.run(inbox, membership.subscribe().1, parts.ledger.revocations().subscribe());
         tokio::spawn(self.following.clone().run_until_cancelled_owned(carrying));
         if knows_others {
             catch_up(compared).await;
@@ -118,10 +121,12 @@ impl Component for NetworkComponent {
     }
 }
 
-/// Waits for a first comparison, within bounds: a node starts also where it is the only one.
+/// Waits until enough others were compared with, within bounds: a node starts also where it is the only one.
 async fn catch_up(mut compared: watch::Receiver<bool>) {
     if timeout(CATCHING_UP, compared.wait_for(|compared| *compared)).await.is_err() {
-        tracing::warn!("no other node has said yet what was revoked while this one was away; starting with what is known here");
+        tracing::warn!(
+            "not all nodes that were there have said what was revoked while this one was away; starting with what is known here; the rest is asked for"
+        );
     }
 }
 

@@ -50,6 +50,20 @@ pub enum MembershipError {
 
 type Change = Box<dyn FnOnce(&mut NodeInfo) + Send>;
 
+/// What comes back to a ledger of what it has others told.
+#[derive(Debug)]
+pub(crate) enum Heard {
+    /// Another's ledger says this.
+    Said {
+        /// The node of the connection's certificate.
+        from: NodeId,
+        /// What it says.
+        content: Bytes,
+    },
+    /// Another cannot be reached now.
+    Unreachable(NodeId),
+}
+
 enum Command {
     Update(Change, oneshot::Sender<Result<(), EngineError>>),
     Leave(oneshot::Sender<Result<(), EngineError>>),
@@ -57,7 +71,7 @@ enum Command {
     Counters(oneshot::Sender<Counters>),
     Expel(Expelled),
     Carry(Audience, Bytes),
-    Listen(mpsc::Sender<(NodeId, Bytes)>),
+    Listen(mpsc::Sender<Heard>),
     Stop(oneshot::Sender<()>),
 }
 
@@ -149,8 +163,8 @@ impl Membership {
         let _stopped = self.commands.send(Command::Carry(to, content));
     }
 
-    /// What the ledgers of others say, from now on, each with who says it.
-    pub(crate) fn listen(&self) -> mpsc::Receiver<(NodeId, Bytes)> {
+    /// What the ledgers of others say, from now on, and who could not be reached.
+    pub(crate) fn listen(&self) -> mpsc::Receiver<Heard> {
         let (sender, receiver) = mpsc::channel(WAITING_TALK);
         let _stopped = self.commands.send(Command::Listen(sender));
         receiver
@@ -175,7 +189,7 @@ struct Driver {
     started: Instant,
     out: Vec<Output>,
     leaving: Vec<oneshot::Sender<Result<(), EngineError>>>,
-    listener: Option<mpsc::Sender<(NodeId, Bytes)>>,
+    listener: Option<mpsc::Sender<Heard>>,
 }
 
 impl Driver {
@@ -221,10 +235,19 @@ impl Driver {
                 self.board.members().heard(&from);
                 Input::Frame { from, frame }
             }
-            LinkEvent::Unreachable { node_id, refused } => Input::Unreachable { node_id, refused },
+            LinkEvent::Unreachable { node_id, refused } => {
+                self.tell_listener(Heard::Unreachable(node_id.clone()));
+                Input::Unreachable { node_id, refused }
+            }
         };
         self.engine.handle(input, self.now(), &mut self.out);
         self.carry_out();
+    }
+
+    fn tell_listener(&self, heard: Heard) {
+        if let Some(listener) = &self.listener {
+            let _full = listener.try_send(heard);
+        }
     }
 
     /// Lets the engine do what is due, also when frames keep coming without a pause.
@@ -269,18 +292,14 @@ impl Driver {
 
     fn carry_out(&mut self) {
         let (mut events, mut forgotten, mut left) = (Vec::new(), Vec::new(), false);
-        for output in self.out.drain(..) {
+        for output in std::mem::take(&mut self.out) {
             match output {
                 Output::Send { to, frame } => self.link.send(&to, frame),
                 Output::SendSeed { authority, frame } => self.link.send_seed(&authority, frame),
                 Output::Event(event) => events.push(event),
                 Output::Forgotten(node_id) => forgotten.push(node_id),
                 Output::LeaveSpread => left = true,
-                Output::Revocations { from, content } => {
-                    if let Some(listener) = &self.listener {
-                        let _full = listener.try_send((from, content));
-                    }
-                }
+                Output::Revocations { from, content } => self.tell_listener(Heard::Said { from, content }),
             }
         }
         if !events.is_empty() || !forgotten.is_empty() {

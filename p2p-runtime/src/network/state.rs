@@ -18,6 +18,12 @@ pub struct GossipState {
 impl GossipState {
     /// The version of the format that this node writes.
     pub const FORMAT: u8 = 1;
+
+    /// The nodes that were there, and may be there still. Of another version's file nothing is known.
+    pub(super) fn there(&self) -> impl Iterator<Item = &SavedPeer> {
+        let is_readable = self.format == Self::FORMAT;
+        self.peers.iter().filter(move |peer| is_readable && matches!(peer.status, NodeStatus::Alive | NodeStatus::Suspected))
+    }
 }
 
 /// A node as it was last known.

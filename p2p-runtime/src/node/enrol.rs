@@ -17,6 +17,10 @@ use rustls_pki_types::UnixTime;
 use tokio::task::spawn_blocking;
 
 use crate::{
+    audit::{
+        self,
+        offline::{self, Act},
+    },
     config::NodeConfig,
     identity::{
         self, ChallengeResponder, Host, HttpFetcher, Issuer, IssuerOptions, JoinEvent, JoinOptions, JoinToken, Ledger,
@@ -307,13 +311,20 @@ impl Enrolment {
     }
 }
 
-/// Makes a join token while the coordinator does not run.
+/// Makes a join token while the coordinator does not run, which tells its audit log of that when it starts, with the user of this process.
 ///
 /// # Errors
 /// [`NodeError::NotEnrolled`] where the node issues no tokens.
 pub async fn create_token_offline(enrolment: &Enrolment, options: TokenOptions) -> Result<JoinToken, NodeError> {
     match enrolment.issuer(Arc::new(TcpNetwork), enrolment.ledger()?, || None)? {
-        Some(issuer) => Ok(issuer.create_token(options).await?),
+        Some(issuer) => {
+            let act = Act::now(audit::JOIN_TOKEN_CREATE).saying(options.in_audit());
+            let token = issuer.create_token(options).await?;
+            // It is handed out only when this is kept, too.
+            let (store, act) = (enrolment.store.clone(), act.to(token.id().to_string()));
+            spawn_blocking(move || store.update(|entries| offline::note(entries, act))).await??;
+            Ok(token)
+        }
         None => Err(NodeError::NoIssuer { node_id: enrolment.identity.peer().node_id.clone() }),
     }
 }

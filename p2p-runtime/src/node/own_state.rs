@@ -71,7 +71,7 @@ impl Own {
             move |voided| SetBack::older_copy(&store, &was, voided).map_err(VaultError::new)
         };
         let voided_tokens = match &self.issuer {
-            Some(issuer) => issuer.void_open_tokens(mark).await,
+            Some(issuer) => issuer.void_open_tokens(mark).await.map(|voided| voided.tokens.len()),
             None => spawn_blocking(move || StoreVault::new(store).update(mark(0)?).map(|()| 0)).await?,
         };
         let voided_tokens = voided_tokens.map_err(IdentityError::from)?;

@@ -11,6 +11,7 @@ use tokio::{sync::mpsc, task::spawn_blocking};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    audit::offline,
     cache::CacheComponent,
     component::{AnyComponent, Components},
     config::{ConfigDocument, NodeConfig, Overrides, RunningConfig},
@@ -32,7 +33,7 @@ use super::{
     Enrolment, Node, NodeBuilder, NodeError, SetBack,
     attestation::ByCertificate,
     autosave,
-    descent::RevokedKeys,
+    descent::Search,
     large_buffers::expect_large_buffers,
     lives::Lives,
     own_state::Own,
@@ -53,6 +54,7 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
     let store = enrolment.store.clone();
     let epoch = spawn_blocking(move || Lives::begin(&store)).await??;
     warn_if_set_back(&enrolment.store)?;
+    tell_of_offline_acts(&enrolment.store).await?;
     let peer = enrolment.identity.peer().clone();
     let cx = Context::new(peer.node_id, peer.role);
     cx.set_keeper(Keeper::Store(Arc::downgrade(&enrolment.store)));
@@ -89,7 +91,7 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
         network: network.clone(),
         responder: builder.responder.unwrap_or_else(|| ChallengeResponder::new(network.clone())),
         issuer: issuer.clone(),
-        advertise: config.advertise.clone(),
+        addresses: config.addresses(),
         sessions: sessions.clone(),
         pool: pool.clone(),
     });
@@ -106,7 +108,7 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
     });
 
     // Before anything can be heard.
-    let revoked_keys = RevokedKeys::follow(&ledger);
+    let revoked_keys = Search::follow(&ledger);
     let handler = HttpHandler::default();
     let transport = TransportComponent::new(TransportParts {
         network,
@@ -216,6 +218,15 @@ fn warn_if_set_back(store: &Store) -> Result<(), NodeError> {
             "this node's store went back in time; what was revoked since is not known to it; where the cluster's root was changed since, the others \
              refuse it, and it joins again in its folder, with a fresh token (`p2p token create`, `p2p join`)"
         );
+    }
+    Ok(())
+}
+
+/// What was done while nobody wrote an audit log is in it now, and only then forgotten.
+async fn tell_of_offline_acts(store: &Arc<Store>) -> Result<(), NodeError> {
+    if offline::tell(store) {
+        let store = store.clone();
+        spawn_blocking(move || offline::forget(&store)).await??;
     }
     Ok(())
 }

@@ -32,7 +32,8 @@ pub(super) struct RenewerParts {
     pub(super) responder: ChallengeResponder,
     /// A coordinator renews its own.
     pub(super) issuer: Option<Issuer>,
-    pub(super) advertise: Host,
+    /// What it is to be certified for.
+    pub(super) addresses: Vec<Host>,
     pub(super) sessions: Sessions,
     pub(super) pool: HttpPool,
 }
@@ -109,7 +110,7 @@ impl Renewer {
         let request = RenewRequest {
             version: RENEW_VERSION,
             csr: parts.identity.key().request()?,
-            addresses: vec![parts.advertise.clone()],
+            addresses: parts.addresses.clone(),
             nonce: None,
             under,
         };
@@ -122,7 +123,7 @@ impl Renewer {
         let parts = &self.0.parts;
         let mut last = RenewError::NoCoordinator;
         for coordinator in self.coordinators() {
-            let addresses = vec![parts.advertise.clone()];
+            let addresses = parts.addresses.clone();
             match renewal::renew(&parts.network, &parts.identity, &coordinator, addresses, under, &parts.responder).await {
                 Ok(renewed) => return Ok(renewed),
                 Err(error) => last = error,
@@ -158,12 +159,15 @@ impl Renewer {
         loop {
             let Ok(certificate) = parts.identity.certificate() else { return };
             let now = UnixTime::now();
-            let pause = match pace.next(&certificate, &parts.advertise, now) {
+            let pause = match pace.next(&certificate, &parts.addresses, now) {
                 Next::Wait(pause) => pause,
                 Next::Renew => match self.renew().await {
                     Ok(left_out) => {
                         for address in left_out {
-                            tracing::warn!(%address, "an address could not be proved, and is not in the new certificate");
+                            tracing::warn!(
+                                %address,
+                                "an address could not be proved, and is not in the new certificate; once it leads here, `p2p cert renew` has it proved"
+                            );
                         }
                         pace.renewed()
                     }

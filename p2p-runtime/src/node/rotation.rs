@@ -7,15 +7,20 @@
 mod look;
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use p2p_client::{
     audit::{Line, Outcome},
-    protocol::{NodeId, NodeStatus, Role},
+    protocol::{NodeId, NodeInfo, NodeStatus, Role},
     revocation::KeyHash,
-    wire::{PeerRef, net::Network, tls::TrustedRoot},
+    wire::{
+        PeerRef,
+        net::Network,
+        tls::{OtherRoot, TrustedRoot},
+    },
 };
 use rand::RngExt;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -24,7 +29,7 @@ use crate::{
     context::Context,
     identity::{
         Issuer, Ledger, NodeIdentity, NodeKey, RootKeys, RotateError, Voided,
-        rotation::{self, NoAuthority, NotShared, Progress, Rotation},
+        rotation::{self, NoAuthority, NotShared, Progress, Rotation, Succession},
     },
     network::{MemberEvent, Membership},
 };
@@ -37,6 +42,8 @@ use super::{
 
 /// Under which name a coordinator says, in what it says of itself, of which roots it holds the key.
 pub(super) const HELD_ROOTS: &str = "root_keys";
+/// The same, to which coordinators it has given such a key.
+pub(super) const GIVEN_ROOTS: &str = "root_keys_given_to";
 /// The same, for the key of its own issuing authority.
 pub(super) const ISSUING_KEY: &str = "issuing_key";
 /// Who is missing is counted once in so long, while the root is being changed.
@@ -48,6 +55,11 @@ const TIME_EACH: Duration = Duration::from_millis(20);
 const LONGEST_SPREAD: Duration = Duration::from_secs(30);
 /// The old root is dropped so long after the last node was reissued: until then the others have heard of that, too, and nobody's calls are cut.
 const SETTLES: Duration = Duration::from_secs(5);
+
+/// Of so many roots of others it is remembered that the operator was told.
+const TOLD_ROOTS: usize = 64;
+/// How often another one is told of at most: who shows them need not be of this cluster, and is not to fill the log.
+const BETWEEN_ROOTS: Duration = Duration::from_mins(1);
 
 /// What it takes.
 pub(super) struct RotatorParts {
@@ -96,7 +108,7 @@ impl Rotator {
 
     /// Gives the root key to another coordinator.
     pub(crate) async fn share(&self, node_id: &NodeId) -> Result<(), ShareError> {
-        let keys = self.keys()?.to_share().await?;
+        self.keys()?.must_hold_any().await?;
         let members = self.0.cx.membership().map(Membership::members);
         let to = members.as_ref().and_then(|members| members.alive().find(|info| info.node_id == *node_id));
         let to = to.ok_or_else(|| NotShared::NotThere { node_id: node_id.clone() })?;
@@ -104,6 +116,9 @@ impl Rotator {
             return Err(NotShared::NotCoordinator { node_id: node_id.clone() }.into());
         }
         let peer = PeerRef { node_id: to.node_id.clone(), authority: to.authority().into() };
+        let keys = self.keys()?.to_share(node_id.clone()).await?;
+        // Before the other can have it, and whatever it says then.
+        self.publish(&mut None).await;
         Ok(rotation::hand_over(&self.0.network, &self.0.identity, &peer, keys).await?)
     }
 
@@ -133,6 +148,11 @@ impl Rotator {
         let Some(membership) = self.0.cx.membership().cloned() else { return };
         let roots = self.0.ledger.roots().clone();
         let mut changed = roots.subscribe();
+        // This coordinator's own authority may be among what is revoked.
+        let mut revoked = self.0.ledger.revocations().subscribe();
+        let mut shown = self.0.identity.material().other_roots();
+        // What was shown while the node started, too.
+        shown.mark_changed();
         let (members, mut events) = membership.subscribe();
         let mut look = Look::new((&*roots.known()).into(), members.iter().map(|info| &**info));
         look.settles = roots.known().completed().map(|_| Instant::now() + SETTLES);
@@ -146,17 +166,47 @@ impl Rotator {
             };
             tokio::select! {
                 _ = changed.changed() => {}
+                () = revoked.next() => {}
+                // The sender lives as long as this node's TLS.
+                _ = shown.changed() => self.tell_of_other_roots(&mut look),
                 event = events.next() => match event {
                     Some(event) => {
                         look.hear(&event, self.spread());
+                        look.holders_unnoted |= self.note_holders(std::iter::once(event.info())).await.is_err();
                         self.note(&event).await;
                     }
                     None => return,
                 },
                 () = timer => {}
                 () = at(look.settles) => look.settles = self.settle().await,
+                () = at(look.next_told) => {
+                    look.next_told = None;
+                    self.tell_of_other_roots(&mut look);
+                }
             }
         }
+    }
+
+    /// Notes, on a coordinator, which others say that they hold the key of a root, or have given it to somebody: what they said once counts when they are
+    /// revoked, whatever they say by then.
+    async fn note_holders(&self, members: impl Iterator<Item = &Arc<NodeInfo>> + Send) -> Result<(), ()> {
+        let Some(keys) = &self.0.keys else { return Ok(()) };
+        let known = self.0.ledger.roots().known();
+        let mut said: BTreeMap<NodeId, BTreeSet<KeyHash>> = BTreeMap::new();
+        for info in members.filter(|info| info.role == Role::Coordinator && info.node_id != *self.0.cx.node_id()) {
+            let held = said_to_hold(info, &known);
+            for other in said_to_have_given(info).filter(|_| !held.is_empty()) {
+                said.entry(other).or_default().extend(held.iter().copied());
+            }
+            said.entry(info.node_id.clone()).or_default().extend(held);
+        }
+        for (node_id, roots) in said.into_iter().filter(|(_, roots)| !roots.is_empty()) {
+            if let Err(error) = keys.note_holder(node_id.clone(), roots).await {
+                tracing::warn!(node = %node_id, %error, "that this coordinator holds the root key was not noted; it is tried again");
+                return Err(());
+            }
+        }
+        Ok(())
     }
 
     async fn note(&self, event: &MemberEvent) {
@@ -168,9 +218,54 @@ impl Rotator {
         }
     }
 
+    /// The roots of this cluster's name that others have shown, and of which nothing was ever heard here.
+    pub(crate) fn unheard_of(&self) -> Vec<OtherRoot> {
+        let known = self.0.ledger.roots().known();
+        let shown = self.0.identity.material().other_roots();
+        let all = shown.borrow();
+        all.iter().filter(|other| known.is_unheard_of(other.root)).cloned().collect()
+    }
+
+    /// Tells the operator that the root was changed elsewhere, too: once for each root, and of one [at a time](BETWEEN_ROOTS).
+    fn tell_of_other_roots(&self, look: &mut Look) {
+        if look.next_told.is_some() {
+            return;
+        }
+        let own = self.0.ledger.roots().current().key_hash();
+        for OtherRoot { root, shown_by } in self.unheard_of() {
+            if look.told_roots.contains(&root) {
+                continue;
+            }
+            if look.told_roots.len() >= TOLD_ROOTS {
+                look.told_roots.remove(0);
+            }
+            look.told_roots.push(root);
+            tracing::error!(
+                node = %shown_by,
+                %root,
+                %own,
+                "another node has a root of this cluster that was never heard of here: two holders of the root key have each changed it while they were parted, or one of \
+                 the two nodes missed a change; compare `p2p ca show` on both: the halves do not become one again by themselves; decide which root stays; each node of \
+                 the other joins again in its folder, with a fresh token of the half that stays (`p2p token create` there, `p2p join` here), and what the \
+                 other half has revoked is revoked there once more"
+            );
+            let line = Line::new("this node", "meet another root of the cluster", Outcome::Pending);
+            line.whom(format_args!("root {root}"))
+                .from(format_args!("node {shown_by}"))
+                .reason(format_args!("own root {own}"))
+                .write();
+            look.next_told = Some(Instant::now() + BETWEEN_ROOTS);
+            return;
+        }
+    }
+
     /// Does the next thing that is to be done. Gives when to look again, if nothing changes before.
     async fn look(&self, look: &mut Look) -> Option<Duration> {
         self.take_up(look);
+        if look.holders_unnoted {
+            let members = self.0.cx.membership().map(Membership::members);
+            look.holders_unnoted = self.note_holders(members.iter().flat_map(|members| members.iter())).await.is_err();
+        }
         if let Some(left) = look.pause.left() {
             // Which keys are here may have changed all the same.
             self.publish(&mut look.said).await;
@@ -233,9 +328,9 @@ impl Rotator {
         match issuer.void_outdated().await {
             Ok(Voided { tokens, requests }) => {
                 look.tokens_of = Some(root);
-                if tokens + requests.len() > 0 {
+                if tokens.len() + requests.len() > 0 {
                     tracing::info!(
-                        tokens,
+                        tokens = tokens.len(),
                         requests = requests.len(),
                         "join tokens name the old root, and let nobody in any more, nor those who wait by them"
                     );
@@ -256,13 +351,21 @@ impl Rotator {
         let held: Vec<_> =
             known.trusted().filter(|root| keys.is_held(root).unwrap_or(false)).map(|root| root.key_hash().to_string()).collect();
         let authority = self.0.issuer.as_ref().and_then(Issuer::authority);
-        let now = Said { roots: held.join(" "), authority: authority.map(|authority| authority.key) };
+        let given = keys.may_hold().await.map(|may| may.given_here).unwrap_or_default();
+        let given = given.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        let now = Said { roots: held.join(" "), given, authority: authority.map(|authority| authority.key) };
         if said.as_ref() == Some(&now) || said.is_none() && now == Said::default() {
             return;
         }
-        let (roots, authority) = (now.roots.clone(), now.authority.map(|key| key.to_string()).unwrap_or_default());
+        let (roots, given) = (now.roots.clone(), now.given.clone());
+        let authority = now.authority.map(|key| key.to_string()).unwrap_or_default();
         let done = membership.update_me(move |me| {
             me.metadata.insert(HELD_ROOTS.to_owned(), roots);
+            if given.is_empty() {
+                me.metadata.remove(GIVEN_ROOTS);
+            } else {
+                me.metadata.insert(GIVEN_ROOTS.to_owned(), given);
+            }
             me.metadata.insert(ISSUING_KEY.to_owned(), authority);
         });
         match done.await {
@@ -275,10 +378,12 @@ impl Rotator {
     async fn authority(&self) -> Result<(), NoAuthority> {
         let parts = &self.0;
         let (Some(issuer), Some(keys)) = (&parts.issuer, &parts.keys) else { return Ok(()) };
-        if !issuer.needs_authority() {
+        let me = parts.cx.node_id().clone();
+        // One that was revoked itself makes itself no authority of which nobody knows, although it may hold the root key still.
+        let own = parts.identity.key().public().thumbprint().into();
+        if !issuer.needs_authority() || parts.ledger.revocations().is_revoked(&me, &own) {
             return Ok(());
         }
-        let me = parts.cx.node_id().clone();
         let failed = |error: &dyn std::fmt::Display| NoAuthority::NotGiven { coordinator: me.clone(), reason: error.to_string() };
         let key = NodeKey::generate().map_err(|error| failed(&error))?;
         let cert = match keys.issue_authority(me.clone(), key.public()).await.map_err(|error| failed(&error))? {
@@ -372,6 +477,18 @@ impl Rotator {
             }
         }
     }
+}
+
+/// The roots that are trusted and whose keys a coordinator says that it holds.
+pub(super) fn said_to_hold(info: &NodeInfo, known: &Succession) -> BTreeSet<KeyHash> {
+    let said: Vec<_> = info.metadata.get(HELD_ROOTS).iter().flat_map(|held| held.split(' ')).collect();
+    let is_said = |root: &&TrustedRoot| said.contains(&root.key_hash().to_string().as_str());
+    known.trusted().filter(is_said).map(|root| root.key_hash().into()).collect()
+}
+
+/// To whom it says that it has given them.
+fn said_to_have_given(info: &NodeInfo) -> impl Iterator<Item = NodeId> {
+    info.metadata.get(GIVEN_ROOTS).into_iter().flat_map(|given| given.split(' ')).filter_map(|name| name.parse().ok())
 }
 
 /// Waits until then; without a time, for ever.

@@ -10,7 +10,8 @@ use p2p_client::protocol::UnixMillis;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    identity::{self, Change},
+    audit::offline::{self, Act},
+    identity::{self, Change, Voided, VoidedOne},
     network::standing::Standing,
     storage::{Entries, Recovery, Revision, Secret, Store, StoreOptions, Unlock},
 };
@@ -71,16 +72,9 @@ impl SetBack {
     /// Takes back the open tokens of a store that goes back in time, and marks it.
     fn mark(entries: &mut Entries, to: Option<Revision>, by: SetBackBy) -> Result<Self, NodeError> {
         let at = UnixMillis::now();
-        let mut voided_tokens = 0;
-        if let Some(stored) = entries.get(identity::TOKENS) {
-            let (tokens, voided) = identity::void_open_tokens(stored.expose(), at)?;
-            entries.put(identity::TOKENS, tokens)?;
-            voided_tokens = voided;
-        }
-        // What was decided about them since is not known; their nodes need a fresh token.
-        for request in entries.list(identity::approval::FOLDER) {
-            entries.remove(&request);
-        }
+        let voided = void(entries, at)?;
+        note(entries, by, &voided)?;
+        let voided_tokens = voided.tokens.len();
         let turned = later(turned(entries.get(TURNED))?, at);
         let mark = Self { at, to, by, voided_tokens };
         entries.put(TURNED, turned.to_string())?;
@@ -104,6 +98,37 @@ impl SetBack {
     fn to_json(&self) -> Result<Vec<u8>, NodeError> {
         serde_json::to_vec(self).map_err(|error| damaged(&error))
     }
+}
+
+/// Takes back the open tokens, and the requests that wait for an operator.
+fn void(entries: &mut Entries, at: UnixMillis) -> Result<Voided, NodeError> {
+    let mut voided = Voided::default();
+    if let Some(stored) = entries.get(identity::TOKENS) {
+        let (tokens, taken_back) = identity::void_open_tokens(stored.expose(), at)?;
+        entries.put(identity::TOKENS, tokens)?;
+        voided.tokens = taken_back;
+    }
+    // What was decided about them since is not known; their nodes need a fresh token.
+    for request in entries.list(identity::approval::FOLDER) {
+        let stored = entries.remove(&request);
+        voided.requests.extend(stored.and_then(|stored| identity::approval::open_request(stored.expose(), at)));
+    }
+    Ok(voided)
+}
+
+/// Keeps for the audit log that somebody put the store back, and what that took with it.
+fn note(entries: &mut Entries, by: SetBackBy, voided: &Voided) -> Result<(), NodeError> {
+    let what = match by {
+        SetBackBy::Restore => "store restore",
+        SetBackBy::Recovery => "store recover",
+        // Nobody did that by a command.
+        SetBackBy::OlderCopy => return Ok(()),
+    };
+    offline::note(entries, Act::now(what))?;
+    for VoidedOne { what, whom, why } in voided.each("stood open in a store that went back in time") {
+        offline::note(entries, Act::now(what).to(whom).saying(why))?;
+    }
+    Ok(())
 }
 
 /// Now, and later than the last time whatever the clock says: each time is told from all others.

@@ -7,7 +7,7 @@ use p2p_client::{
     revocation::{KeyHash, Reason, RevocationSet, Statement, Subject},
 };
 
-use super::rotation::{HELD_ROOTS, ISSUING_KEY, Rotator};
+use super::rotation::{ISSUING_KEY, Rotator, said_to_hold};
 use crate::{
     identity::{Issuer, RevokeError, rotation::GrantedAuthority},
     network::Membership,
@@ -34,7 +34,7 @@ pub struct RevokedNode {
     /// The nodes that may outlive what was revoked: while they stood on it, they got a certificate or an authority of this coordinator. Whoever had the revoked
     /// keys may have made them, or they are honest: nobody revokes them but an operator who knows. Other coordinators name those in their own records.
     pub descended: BTreeSet<NodeId>,
-    /// Whether the coordinator that was taken back has said that it holds the root key. Then whoever has its store makes authorities of any name, and only a
+    /// Whether the coordinator that was taken back may have the root key: it was given it, or has ever said so as far as this coordinator heard. Then whoever has its store makes authorities of any name, and only a
     /// new root ends that ([`rotate_root`](super::Node::rotate_root)).
     pub held_root_key: bool,
     /// The authorities that were left in force, as it was asked for, or as this node's own certificate stands on them.
@@ -81,7 +81,7 @@ pub enum RevokeNodeError {
     /// It was said; what follows from it cannot be read.
     #[error(
         "it is revoked, but who got a certificate or an authority here by it cannot be told: {0}; see whether the store is whole (`p2p store verify`), and run \
-         the command again: it names them"
+         the command again: it names them, and so does this node's log, as soon as it can be told"
     )]
     Descendants(String),
     /// It was not said.
@@ -127,7 +127,7 @@ impl Rotator {
             nodes
         };
         let (stranded, on_kept) = (others_on(&authorities), others_on(&kept));
-        let held_root_key = self.said_to_hold_a_root(&node_id);
+        let held_root_key = self.may_hold_a_root(&node_id).await;
         let readmitted = match issued_before {
             IssuedBefore::Kept => readmitted_by(&node_id, &parts.ledger.revocations().set()),
             IssuedBefore::Revoked => Vec::new(),
@@ -146,7 +146,8 @@ impl Rotator {
         subjects.extend(readmitted);
         let made = parts.ledger.revoke(subjects, reason).await?;
         // Not before: what others got meanwhile is found, too.
-        let descended = self.descendants(authorities).await.map_err(RevokeNodeError::Descendants)?;
+        let descended = self.descendants(authorities.iter().copied()).await.map_err(RevokeNodeError::Descendants)?;
+        self.was_named(&made, authorities).await;
         Ok(RevokedNode { made, is_known, stranded, descended, held_root_key, kept, on_kept, without_authority })
     }
 
@@ -179,21 +180,38 @@ impl Rotator {
         let mut stranded = parts.ledger.roots().standing_on(&[key].into());
         stranded.remove(parts.cx.node_id());
         let owner = self.owner_of(&key).await?;
-        let held_root_key = owner.is_some_and(|owner| self.said_to_hold_a_root(&owner));
+        let held_root_key = match owner {
+            Some(owner) => self.may_hold_a_root(&owner).await,
+            None => false,
+        };
         let made = parts.ledger.revoke(vec![Subject::Key { key }], reason).await?;
         let descended = self.descendants([key]).await.map_err(RevokeNodeError::Descendants)?;
+        self.was_named(&made, [key]).await;
         Ok(RevokedNode { made, is_known: true, stranded, descended, held_root_key, ..RevokedNode::default() })
     }
 
-    /// Whether this coordinator has ever said that it holds the key of a root that is trusted, whether it is alive or not.
-    fn said_to_hold_a_root(&self, node_id: &NodeId) -> bool {
+    /// Whether a coordinator may have the key of a root that is trusted: it says so, has ever said so, was given it, or has changed the root by it.
+    ///
+    /// Where the records of it cannot be read, it may: what is revoked is not held up by a question that only bears on what else is to be done.
+    async fn may_hold_a_root(&self, node_id: &NodeId) -> bool {
         let parts = self.parts();
-        let Some(info) = parts.cx.membership().and_then(|membership| membership.members().get(node_id).cloned()) else {
-            return false;
-        };
         let known = parts.ledger.roots().known();
-        let is_trusted = |held: &str| known.trusted().any(|root| root.key_hash().to_string() == held);
-        info.metadata.get(HELD_ROOTS).is_some_and(|held| held.split(' ').any(is_trusted))
+        let changed_it = known.begun().map(|(_, by, _)| by).into_iter().chain(known.completed().map(|(_, by)| by));
+        if changed_it.into_iter().any(|by| by == node_id) {
+            return true;
+        }
+        let info = parts.cx.membership().and_then(|membership| membership.members().get(node_id).cloned());
+        if info.is_some_and(|info| !said_to_hold(&info, &known).is_empty()) {
+            return true;
+        }
+        let Some(keys) = &parts.keys else { return false };
+        match keys.may_hold().await {
+            Ok(noted) => noted.any.contains(node_id),
+            Err(error) => {
+                tracing::warn!(node = %node_id, %error, "whether it was ever given the root key cannot be read; it is taken for one that was");
+                true
+            }
+        }
     }
 
     /// The coordinator to which this authority was given, as far as it is known here.

@@ -10,6 +10,7 @@ mod streams;
 mod twice;
 
 pub(crate) use nowhere::Nowhere;
+pub(super) use send::take_room;
 
 use std::{
     cell::RefCell,

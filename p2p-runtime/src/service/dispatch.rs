@@ -1,21 +1,22 @@
 //! [`Dispatcher`]: what happens to a call that comes in, from wherever.
 //!
-//! Access is decided before params are decoded, and before a call is forwarded as far as this node knows the method; the target
-//! decides again. A call from another node is never forwarded: a node resolves targets itself, so that calls cannot go in circles.
+//! Access is decided before params are decoded, and before a call is forwarded as far as this node knows the method, by what its contract says
+//! for all hosts; the target decides again, by whom it lets in itself. A call from another node is never forwarded: a node resolves targets itself, so that calls cannot go in circles.
 
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt, stream::FuturesUnordered};
+use futures::{StreamExt, stream::FuturesUnordered};
 use p2p_client::{
-    call::{CallOptions, Failure, Head, Headers, Items, MethodRef, Opened, open_guarded, serve_guarded},
-    protocol::{CallerId, ErrorCode, NodeAnswer, NodeId, One, RpcError, Target},
+    call::{CallOptions, Failure, Head, Headers, MethodRef, Opened, open_guarded, serve_guarded},
+    protocol::{CallerId, ErrorCode, NodeId, One, RpcError, Target},
     proxy::{Caller, Peer, Route},
     service::{CallContext, Chain, HostedService, MethodSpec, Params, Trace},
-    wire::session::{ItemSink, message::Incoming},
+    wire::{
+        Room,
+        session::{ItemSink, message::Incoming},
+    },
 };
-use serde::{Serialize, ser::SerializeMap};
-use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use crate::{
@@ -24,7 +25,11 @@ use crate::{
     identity::client_token::BearerToken,
 };
 
-use super::NodeCaller;
+use super::{
+    NodeCaller,
+    caller::take_room,
+    forwarded::{Answers, MAX_FAN_OUT_ANSWER, checked, retold, told},
+};
 
 /// Serves the calls that come in, here or by forwarding them.
 #[derive(Clone)]
@@ -217,8 +222,8 @@ impl Dispatcher {
                 Ok(Route::Here(hosted)) => return self.serve(&hosted, head.method.method(), call).await,
                 Err(nobody) => return Err(told(failed.unwrap_or(nobody), call)),
             };
-            match self.send(call, &head, &peer).await {
-                Ok(json) => return Ok(json),
+            match self.send(call, &head, &peer).await.and_then(|json| checked(json, &peer.node_id)) {
+                Ok(json) => return Ok(json.into()),
                 Err(failure) => {
                     let next = head.elsewhere(&*self.caller, peer, failure, &mut failed).await;
                     route = next.map_err(|failure| told(failure, call))?;
@@ -242,7 +247,7 @@ impl Dispatcher {
             match self.open_at(call, &head, &peer).await {
                 Ok(Opened::Items(items)) => return Ok(Opened::Items(retold(items, call))),
                 Ok(Opened::Answered(json)) => {
-                    return Ok(Opened::Answered(checked(json, &peer).map_err(|failure| told(failure, call))?));
+                    return Ok(Opened::Answered(checked(json, &peer.node_id).map_err(|failure| told(failure, call))?));
                 }
                 Err(failure) => {
                     let next = head.elsewhere(&*self.caller, peer, failure, &mut failed).await;
@@ -258,10 +263,11 @@ impl Dispatcher {
         self.caller.open_for(caller, head, peer, body, call.timeout.is_some()).await
     }
 
-    /// Asks every node that fits; the result is an object with each node's result or error.
+    /// Asks every node that fits; the result is an object with each node's result or error. An answer that there is no room for beside those
+    /// that came before is such an error.
     async fn forward_many(&self, call: &Inbound<'_>) -> Result<Vec<u8>, RpcError> {
         let target = call.target.clone().unwrap_or(Target::One(One::Any));
-        let head = head(call, target);
+        let head = Head { room: Some(Room::of(MAX_FAN_OUT_ANSWER)), ..head(call, target) };
         let legs = self.caller.resolve_all(&head).map_err(|failure| told(failure, call))?;
         if legs.is_empty() {
             let text = format!("no node that is alive fits {} and hosts {}", head.target, head.method.service());
@@ -271,29 +277,37 @@ impl Dispatcher {
         let mut asked: FuturesUnordered<_> = legs
             .into_iter()
             .map(|leg| async move {
-                let answer = match &leg.route {
-                    Err(failure) => Err(told(failure.clone(), call)),
-                    Ok(Route::Here(hosted)) => self.serve(hosted, head.method.method(), call).await,
-                    Ok(Route::Peer(peer) | Route::Differing(peer, _)) => {
-                        self.send(call, head, peer).await.map_err(|failure| told(failure, call))
-                    }
+                let answer = match leg.route {
+                    Err(failure) => Err(failure),
+                    Ok(Route::Here(hosted)) => self.serve_beside_others(&hosted, head, call).await,
+                    Ok(Route::Peer(peer) | Route::Differing(peer, _)) => self.send(call, head, &peer).await,
                 };
                 (leg.node_id, answer)
             })
             .collect();
-        let mut answers = Answers(Vec::new());
+        let mut answers = Answers::new();
         while let Some((node, answer)) = asked.next().await {
-            answers.0.push((node, of_one(answer)?));
+            answers.add(node, answer, call);
         }
-        answers.0.sort_by(|a, b| a.0.cmp(&b.0));
-        serde_json::to_vec(&answers).map_err(|error| RpcError::new(ErrorCode::INTERNAL, error.to_string()))
+        answers.into_json()
     }
 
-    async fn send(&self, call: &Inbound<'_>, head: &Head, peer: &Peer) -> Result<Vec<u8>, Failure> {
+    /// This node's own part of a call to many.
+    async fn serve_beside_others(
+        &self,
+        hosted: &Arc<dyn HostedService>,
+        head: &Head,
+        call: &Inbound<'_>,
+    ) -> Result<Bytes, Failure> {
+        let json = self.serve(hosted, head.method.method(), call).await?;
+        take_room(head, json.len())?;
+        Ok(json.into())
+    }
+
+    async fn send(&self, call: &Inbound<'_>, head: &Head, peer: &Peer) -> Result<Bytes, Failure> {
         let caller = self.sender(call, head)?;
         let body = call.params.json().unwrap_or("{}").as_bytes();
-        let json = self.caller.send_for(caller, head, peer, body, call.timeout.is_some()).await?;
-        checked(json, peer).map(Into::into)
+        self.caller.send_for(caller, head, peer, body, call.timeout.is_some()).await
     }
 
     /// In whose name a call is sent on, if it may be as far as this node knows the method.
@@ -301,9 +315,10 @@ impl Dispatcher {
         shows_token(self.cx.audit(), call)?;
         // An operator of this node is, on other nodes, this node.
         let caller = if call.caller == CallerId::Operator { self.caller.identity() } else { &call.caller };
-        // Of a method that it does not host this node knows nothing; the target decides, as it does in any case.
+        // Of a method that it does not host this node knows nothing; the target decides, as it does in any case. That this node may let in fewer
+        // than the contract does is for the calls that it serves itself.
         let hosted = self.cx.registry().get(head.method.service());
-        if let Some(spec) = hosted.as_deref().and_then(|hosted| hosted.method(head.method.method())) {
+        if let Some(spec) = hosted.as_deref().and_then(|hosted| hosted.contract().method(head.method.method())) {
             check_access(self.cx.audit(), spec, caller, || call.from.clone(), call.trace, call.origin.as_deref())?;
         }
         Ok(caller)
@@ -359,47 +374,9 @@ enum Way<'a> {
     Many,
 }
 
-/// A result that goes into an answer of ours: what is no JSON value by itself must not become part of one that is around it.
-fn checked(json: Bytes, from: &Peer) -> Result<Bytes, Failure> {
-    match serde_json::from_slice::<&RawValue>(&json) {
-        Ok(_) => Ok(json),
-        Err(error) => Err(Failure::Lost(format!("the result of node {} is no JSON: {error}", from.node_id))),
-    }
-}
-
-/// The items of another node, whose end is told as to this caller.
-fn retold(items: Items, call: &Inbound<'_>) -> Items {
-    if call.may_know_nodes { items } else { items.map_err(unnamed).boxed() }
-}
-
 fn names_no_method(path: &str) -> RpcError {
     let text = format!("{path:?} names no method; write service/method, such as system/get_system_info");
     RpcError::new(ErrorCode::METHOD_NOT_FOUND, text)
-}
-
-/// What a caller is told of a call that could not be forwarded. Who may not read who is in the cluster and where is not told so here.
-fn told(failure: Failure, call: &Inbound<'_>) -> RpcError {
-    if call.may_know_nodes {
-        return failure.into_rpc();
-    }
-    match failure {
-        Failure::NoRoute(_) => {
-            let (service, _) = call.path.split_once('/').unwrap_or_default();
-            let target = call.target.as_ref().map_or_else(|| One::Any.to_string(), ToString::to_string);
-            Failure::NoRoute(format!("no node that is alive fits {target} and hosts {service}"))
-        }
-        other => unnamed(other),
-    }
-    .into_rpc()
-}
-
-/// A failure without a word of which node it was.
-fn unnamed(failure: Failure) -> Failure {
-    match failure {
-        Failure::NotSent(_) => Failure::NotSent("the node that was to be asked could not be reached".to_owned()),
-        Failure::Lost(_) => Failure::Lost("the node that was asked was lost before it answered".to_owned()),
-        other => other,
-    }
 }
 
 /// Refuses and logs a call that is not for `caller`.
@@ -443,30 +420,7 @@ fn head(call: &Inbound<'_>, target: Target) -> Head {
         headers: call.token.iter().map(BearerToken::header).collect::<Headers>(),
         tried: Vec::new(),
         is_first_try: true,
-    }
-}
-
-/// The result of a call to many nodes, by their ids.
-struct Answers(Vec<(NodeId, NodeAnswer)>);
-
-fn of_one(answer: Result<Vec<u8>, RpcError>) -> Result<NodeAnswer, RpcError> {
-    let broken = |error: String| RpcError::new(ErrorCode::INTERNAL, error);
-    match answer {
-        Err(error) => Ok(NodeAnswer::Error(error)),
-        Ok(json) => {
-            let text = String::from_utf8(json).map_err(|error| broken(error.to_string()))?;
-            RawValue::from_string(text).map(NodeAnswer::Result).map_err(|error| broken(error.to_string()))
-        }
-    }
-}
-
-impl Serialize for Answers {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for (node, answer) in &self.0 {
-            map.serialize_entry(node, answer)?;
-        }
-        map.end()
+        room: None,
     }
 }
 

@@ -16,6 +16,7 @@ mod descriptors;
 mod dispatch;
 mod dynamic;
 mod expected;
+mod forwarded;
 mod health;
 mod hosting;
 mod loads;

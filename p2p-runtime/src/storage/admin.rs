@@ -3,7 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Password, Revision, Secret, Store, StoreError, Verification};
+use crate::audit::offline::{self, Act};
+
+use super::{Entries, Password, Revision, Secret, Store, StoreError, Verification};
 
 /// Something that an operator has a store do.
 #[derive(Debug, Serialize, Deserialize)]
@@ -106,11 +108,27 @@ impl StoreCommand {
         }
     }
 
-    /// Carries it out. What it changes is durable when this returns.
+    /// Carries it out on the store of a node that does not run. What it changes is durable when this returns, and the node tells its audit log
+    /// of that when it starts, with the user of this process.
     ///
     /// # Errors
     /// [`StoreError::NoEntry`]; and what the store says.
-    pub fn carry_out(self, store: &Store) -> Result<StoreReply, StoreError> {
+    pub fn carry_out_offline(self, store: &Store) -> Result<StoreReply, StoreError> {
+        let act = Act::now(format!("store {}", self.name()));
+        self.carry_out_with(store, |entries| offline::note(entries, act))
+    }
+
+    /// Carries it out by the node that runs, which tells its audit log itself.
+    pub(crate) fn carry_out(self, store: &Store) -> Result<StoreReply, StoreError> {
+        self.carry_out_with(store, |_| Ok(()))
+    }
+
+    /// Carries it out; `note` is written with what it changes.
+    fn carry_out_with(
+        self,
+        store: &Store,
+        note: impl FnOnce(&mut Entries) -> Result<(), StoreError>,
+    ) -> Result<StoreReply, StoreError> {
         let missing = |path: &str| StoreError::NoEntry { path: path.chars().take(80).collect() };
         match self {
             Self::List { prefix } => {
@@ -121,15 +139,17 @@ impl StoreCommand {
             Self::Put { path, value } => store.update(|entries| {
                 let replaced = entries.contains(&path);
                 entries.put(&path, value)?;
+                note(entries)?;
                 Ok(StoreReply::Put { replaced })
             }),
             Self::Remove { path } => store.update(|entries| {
                 entries.remove(&path).ok_or_else(|| missing(&path))?;
+                note(entries)?;
                 Ok(StoreReply::Remove)
             }),
             Self::Verify => Ok(StoreReply::Verify { found: store.verify()? }),
             Self::ChangePassword { new } => {
-                store.change_password(&Password::new(new.expose())?)?;
+                store.change_password_with(&Password::new(new.expose())?, note)?;
                 Ok(StoreReply::ChangePassword)
             }
             Self::Backup => {

@@ -10,7 +10,7 @@ use super::{
     archive::{self, MAX_FILE, Opened},
     crypto,
     header::{Form, Header},
-    load::read_archive,
+    load::{highest_used, read_archive},
     options::{lock, refuse_existing},
     recover::wrong,
     replace::{Names, write_new},
@@ -35,8 +35,8 @@ impl StoreOptions {
     /// Writes a backup to a file of this name, durably. Only this user can read it.
     ///
     /// # Errors
-    /// [`StoreError::BackupExists`], [`StoreError::DiskFull`], [`StoreError::Io`], [`StoreError::Unfaithful`]; then there is no file of
-    /// this name.
+    /// [`StoreError::BackupExists`], [`StoreError::DiskFull`], [`StoreError::Io`], [`StoreError::Unfaithful`]; then there is no new file
+    /// of this name, or, where only its folder could not be synced, the whole backup.
     pub fn write_backup(&self, path: impl AsRef<Path>, backup: &[u8]) -> Result<(), StoreError> {
         let (files, path) = (&*self.files, path.as_ref());
         let failed = |doing| move |error| StoreError::io(doing, path, error);
@@ -78,12 +78,14 @@ impl StoreOptions {
         files.create_dir(&names.dir).map_err(|error| StoreError::io("creating the folder", &names.dir, error))?;
         let lock = lock(files, &names)?;
         refuse_existing(files, &names)?;
+        // Where only the archives were removed, the logs of later saves are still there.
+        let generation = highest_used(files, &names, &header, &data_key)?;
         let parts = Parts {
             keyring: header.keyring,
             data_key,
             rounds: self.rounds()?,
             entries,
-            revision: Revision { generation: header.generation, records: 0 },
+            revision: Revision { generation, records: 0 },
             on_disk: false,
             unfinished: false,
         };

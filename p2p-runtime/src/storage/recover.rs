@@ -14,7 +14,7 @@ use super::{
     crypto::Key,
     files::{FileLock, Files},
     header::Header,
-    load::Wrong,
+    load::{Wrong, highest_used},
     options::lock,
     replace::{Names, copy},
     store::Parts,
@@ -123,12 +123,13 @@ impl Recovery {
     ) -> Result<(Store, PathBuf), E> {
         change(&mut self.entries)?;
         let aside = self.put_aside()?;
+        let generation = highest_used(&*self.options.files, &self.names, &self.newest, &self.data_key)?;
         let parts = Parts {
             keyring: self.newest.keyring.clone(),
             data_key: self.data_key,
             rounds: self.options.rounds()?,
             entries: self.entries,
-            revision: Revision { generation: highest(&*self.options.files, &self.names, &self.newest)?, records: 0 },
+            revision: Revision { generation, records: 0 },
             on_disk: false,
             unfinished: false,
         };
@@ -167,10 +168,4 @@ impl Recovery {
 /// A second name where the file system has such, otherwise a copy.
 fn put(files: &dyn Files, from: &Path, to: &Path) -> io::Result<()> {
     files.link(from, to).or_else(|_| copy(files, from, to, MAX_FILE + 1))
-}
-
-/// The highest number of which there is any trace.
-fn highest(files: &dyn Files, names: &Names, newest: &Header) -> Result<u64, StoreError> {
-    let logs = names.logs(files).map_err(|error| StoreError::io("listing", &names.dir, error))?;
-    Ok(logs.into_iter().map(|(generation, _)| generation).fold(newest.generation, u64::max))
 }

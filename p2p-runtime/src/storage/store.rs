@@ -239,10 +239,20 @@ impl Store {
     /// # Errors
     /// As [`save`](Self::save); the old password stays then.
     pub fn change_password(&self, password: &Password) -> Result<(), StoreError> {
+        self.change_password_with(password, |_| Ok(()))
+    }
+
+    /// The same, with a change of entries in the same save.
+    pub(crate) fn change_password_with(
+        &self,
+        password: &Password,
+        change: impl FnOnce(&mut Entries) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
         let mut writer = self.writer();
         let keyring = writer.keyring.with_password(&writer.data_key, password, writer.rounds);
         let keyring = keyring.map_err(|fault| self.fault(fault))?;
-        let entries = self.read(|state| state.entries.clone());
+        let mut entries = self.read(|state| state.entries.clone());
+        change(&mut entries)?;
         self.save_as(&mut writer, keyring, entries)
     }
 

@@ -231,6 +231,10 @@ impl Network for Host {
             Ok(Box::new(Listening { host: self.clone(), listener: Some(listener), actual, shown }) as Box<dyn Listener>)
         })
     }
+
+    fn resolve<'a>(&'a self, name: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>> {
+        TcpNetwork.resolve(name)
+    }
 }
 
 struct Listening {

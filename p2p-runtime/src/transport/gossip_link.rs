@@ -8,8 +8,10 @@
 //! Whoever receives frames and has none to send answers with an empty frame. So a connection that carries nothing any more
 //! (a dead or parted peer) is noticed within [`GossipLinkConfig::silence`], not when TCP gives up, and the first frame after
 //! a partition does not wait for TCP's retransmission. A connection that broke is opened again at once; if that fails too, the peer
-//! is reported as [`LinkEvent::Unreachable`].
+//! is reported as [`LinkEvent::Unreachable`]. After a dial that has timed out, frames for the peer wait for the next one, which comes
+//! [later and later](backoff), or for the peer to come by itself.
 
+mod backoff;
 mod dial;
 mod frames;
 mod lane;
@@ -17,7 +19,7 @@ mod lanes;
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -31,12 +33,14 @@ use p2p_client::{
         tls::{PeerIdentity, TlsError},
     },
 };
+use rand::RngExt;
 use tokio::{
     sync::mpsc,
-    time::{Instant, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use backoff::Backoff;
 pub use dial::{GossipDial, TlsGossipDial};
 use lane::{Ended, Outbox, pump};
 use lanes::{Lanes, Target};
@@ -99,6 +103,7 @@ struct Inner {
     events: mpsc::Sender<LinkEvent>,
     config: GossipLinkConfig,
     lanes: Lanes,
+    backoff: Mutex<Backoff>,
     stop: CancellationToken,
     tasks: TaskTracker,
     /// When it was last said that a member has another root.
@@ -110,7 +115,8 @@ impl GossipLink {
     pub fn new(dial: Arc<dyn GossipDial>, events: mpsc::Sender<LinkEvent>, config: GossipLinkConfig) -> Self {
         let lanes = Lanes::new(config.max_peers, config.max_waiting);
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        Self { inner: Arc::new(Inner { dial, events, config, lanes, stop, tasks, told: Mutex::default() }) }
+        let (backoff, told) = (Mutex::default(), Mutex::default());
+        Self { inner: Arc::new(Inner { dial, events, config, lanes, backoff, stop, tasks, told }) }
     }
 
     /// Writes what waits, within `grace`, and closes every connection. Frames sent afterwards are dropped.
@@ -167,7 +173,11 @@ impl GossipAcceptor for GossipLink {
 impl Inner {
     /// Connects, carries frames until the connection ends, and connects again if it broke.
     async fn run_outgoing(self: Arc<Self>, target: Target, serial: u64, outbox: Arc<Outbox>) {
-        let mut short_lives = 0;
+        let (mut short_lives, mut worked) = (0, false);
+        self.wait_for_turn(&target).await;
+        if !self.lanes.is_dialled(&target, serial) && outbox.is_empty() {
+            return;
+        }
         loop {
             if self.stop.is_cancelled() && outbox.is_empty() {
                 return self.lanes.remove(serial);
@@ -180,6 +190,10 @@ impl Inner {
                     }
                     let began = Instant::now();
                     let (ended, heard) = pump(stream, &outbox, &node, &self.events, &self.config, &self.stop).await;
+                    if heard {
+                        worked = true;
+                        self.backoff().reached(&node);
+                    }
                     short_lives = if began.elapsed() < SHORT_LIFE { short_lives + 1 } else { 0 };
                     match ended {
                         Ended::InOrder if self.lanes.remove_if_empty(serial, &outbox) => return,
@@ -195,6 +209,10 @@ impl Inner {
                 }
                 Err(_) => (false, format!("no connection within {:?}", self.config.connect_timeout)),
             };
+            // That nobody listens is told at no cost; and what passed until now is to pass again as soon as it can.
+            if let Some(node_id) = target.node_id().filter(|_| !refused && !worked) {
+                self.backoff().failed(node_id, Instant::now(), rand::rng().random_range(0.0..1.0));
+            }
             self.lanes.remove(serial);
             tracing::debug!(peer = target.authority(), reason = said, "cannot reach a member");
             if let Some(node_id) = target.node_id().filter(|_| !self.stop.is_cancelled()) {
@@ -203,6 +221,18 @@ impl Inner {
             }
             return;
         }
+    }
+
+    /// A peer that could not be reached before is not dialled at once. Seeds are: who looks for them makes pauses of its own.
+    async fn wait_for_turn(&self, target: &Target) {
+        let pause = target.node_id().map_or(Duration::ZERO, |node_id| self.backoff().wait(node_id, Instant::now()));
+        if !pause.is_zero() {
+            self.stop.run_until_cancelled(sleep(pause)).await;
+        }
+    }
+
+    fn backoff(&self) -> MutexGuard<'_, Backoff> {
+        self.backoff.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// One of the two missed a change of the root, and does not come back by itself.
@@ -219,6 +249,7 @@ impl Inner {
 
     /// Carries frames on a connection that the peer opened.
     async fn run_inbound(self: Arc<Self>, node: NodeId, stream: BoxStream) {
+        self.backoff().reached(&node);
         let outbox = Arc::new(Outbox::new(self.config.max_waiting));
         let admitted = self.lanes.admit(&node, &outbox, self.config.max_inbound, self.stop.child_token());
         let (ended, _) = pump(stream, &outbox, &node, &self.events, &self.config, &admitted.stop).await;

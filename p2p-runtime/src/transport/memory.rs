@@ -8,7 +8,7 @@
 use std::{
     collections::{HashMap, HashSet},
     fmt, io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
@@ -94,7 +94,7 @@ impl MemoryNetwork {
         MemoryHost { shared: self.shared.clone(), ip, life }
     }
 
-    /// Lets hosts be reached by a name as well.
+    /// Lets a host be reached by a name as well; the same name again leads to another host.
     pub fn name(&self, name: &str, ip: impl Into<IpAddr>) {
         self.shared.world().names.insert(name.to_owned(), ip.into());
     }
@@ -175,6 +175,12 @@ impl World {
         live
     }
 
+    /// The address behind a name.
+    fn named(&self, name: &str) -> io::Result<IpAddr> {
+        let unknown = || io::Error::new(io::ErrorKind::NotFound, format!("no host is called {name:?}"));
+        if name == "localhost" { Ok(Ipv4Addr::LOCALHOST.into()) } else { self.names.get(name).copied().ok_or_else(unknown) }
+    }
+
     /// The address that an authority means to a host.
     fn resolve(&self, from: IpAddr, authority: &str) -> io::Result<SocketAddr> {
         let invalid =
@@ -184,9 +190,7 @@ impl World {
         } else {
             let (name, port) = authority.rsplit_once(':').ok_or_else(invalid)?;
             let port = port.parse().map_err(|_| invalid())?;
-            let unknown = || io::Error::new(io::ErrorKind::NotFound, format!("no host is called {name:?}"));
-            let ip = if name == "localhost" { from } else { *self.names.get(name).ok_or_else(unknown)? };
-            SocketAddr::new(ip, port)
+            SocketAddr::new(self.named(name)?, port)
         };
         if addr.ip().is_loopback() || addr.ip().is_unspecified() {
             addr.set_ip(from);
@@ -284,6 +288,14 @@ impl Network for MemoryHost {
             host.listeners.insert(port, sender);
             let addr = SocketAddr::new(addr.ip(), port);
             Ok(Box::new(MemoryListener { host: self.clone(), addr, incoming }) as Box<dyn Listener>)
+        })
+    }
+
+    fn resolve<'a>(&'a self, name: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>> {
+        Box::pin(async move {
+            let mut world = self.shared.world();
+            self.alive(&mut world)?;
+            Ok(vec![world.named(name)?])
         })
     }
 }

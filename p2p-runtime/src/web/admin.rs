@@ -11,7 +11,10 @@ use http::StatusCode;
 use p2p_client::protocol::{ErrorCode, NodeId, Role, RpcError};
 use serde::{Deserialize, Serialize};
 
-use crate::identity::{AllowedNetworks, Approval, Refused, TokenOptions};
+use crate::{
+    audit::JOIN_TOKEN_CREATE,
+    identity::{AllowedNetworks, Approval, Refused, TokenOptions},
+};
 
 use super::{
     requester::{Refusal, Requester},
@@ -68,6 +71,7 @@ pub(super) async fn create_token(
     requester.must_be_operator(&state, "/admin/token")?;
     let Some(issuer) = &state.issuer else {
         let text = "this node issues no tokens; run `p2p token create` on a coordinator";
+        state.cx.audit().done(requester.subject(JOIN_TOKEN_CREATE), Err(&text));
         return Err(Refusal(StatusCode::CONFLICT, RpcError::new(ErrorCode::INVALID_REQUEST, text)));
     };
     let limits = BodyLimits { max: MAX_REQUEST, ..state.config.live().body_limits };
@@ -76,21 +80,15 @@ pub(super) async fn create_token(
         Err(error) => return Ok(error.into_response()),
     };
     let request: TokenRequest = serde_json::from_slice(&body).map_err(|error| unreadable(&error))?;
-    let told = told(&request);
-    let made = issuer.create_token(TokenOptions::from(request)).await;
+    let options = TokenOptions::from(request);
+    let told = options.in_audit();
+    let made = issuer.create_token(options).await;
     let id = made.as_ref().map(|token| token.id().to_string()).unwrap_or_default();
-    state.cx.audit().done(requester.subject("join token create").to(&id), made.as_ref().map(|_| &*told));
+    state.cx.audit().done(requester.subject(JOIN_TOKEN_CREATE).to(&id), made.as_ref().map(|_| &*told));
     let token = made.map_err(internal)?;
     let me = state.cx.membership().and_then(|membership| membership.members().get(state.cx.node_id()).cloned());
     let authority = me.map(|me| me.authority()).unwrap_or_default();
     Ok(Json(TokenReply { token: token.reveal().to_string(), authority }).into_response())
-}
-
-/// What the audit log tells of a token.
-fn told(request: &TokenRequest) -> String {
-    let TokenRequest { role, uses, approval, networks, .. } = request;
-    let networks = if networks.is_anywhere() { String::new() } else { format!(", only in {networks}") };
-    format!("role {role}, uses {uses}, approval {approval}{networks}")
 }
 
 fn unreadable(error: &serde_json::Error) -> Refusal {

@@ -55,6 +55,22 @@ pub enum ApprovalCommand {
     },
 }
 
+/// What the audit log calls it that a node is let in.
+const APPROVE: &str = "node approve";
+/// And that it is not.
+const DENY: &str = "node deny";
+
+impl ApprovalCommand {
+    /// What is decided, and about which node. The others only ask.
+    const fn decides(&self) -> Option<(&'static str, &PendingNode)> {
+        match self {
+            Self::List | Self::Find { .. } => None,
+            Self::Approve { node } => Some((APPROVE, node)),
+            Self::Deny { node, .. } => Some((DENY, node)),
+        }
+    }
+}
+
 /// What came of it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "done", rename_all = "snake_case")]
@@ -87,7 +103,13 @@ pub(super) async fn administer(
     Json(command): Json<ApprovalCommand>,
 ) -> Result<Json<ApprovalReply>, Refusal> {
     requester.must_be_operator(&state, "/admin/approvals")?;
-    let Some(issuer) = &state.issuer else { return Err(not_here(&state, &command).await) };
+    let Some(issuer) = &state.issuer else {
+        let refused = not_here(&state, &command).await;
+        if let Some((what, node)) = command.decides() {
+            state.cx.audit().done(requester.subject(what).to(&node.in_audit()), Err(&refused.1.message));
+        }
+        return Err(refused);
+    };
     let reply = match command {
         ApprovalCommand::List => ApprovalReply::List { nodes: issuer.pending() },
         ApprovalCommand::Find { node_id, key } => match issuer.find_pending(&node_id, key.as_ref()) {
@@ -109,7 +131,7 @@ pub(super) async fn administer(
 async fn approve(state: &WebState, requester: &Requester, issuer: &Issuer, node: PendingNode) -> Result<(), Refusal> {
     let (whom, more) = told(&node);
     let approved = issuer.approve(node).await;
-    state.cx.audit().done(requester.subject("node approve").to(&whom), approved.as_ref().map(|()| &*more));
+    state.cx.audit().done(requester.subject(APPROVE).to(&whom), approved.as_ref().map(|()| &*more));
     approved.map_err(|error| refusal(&error))
 }
 
@@ -122,7 +144,7 @@ async fn deny(
 ) -> Result<(), Refusal> {
     let (whom, why) = (told(&node).0, reason.clone());
     let denied = issuer.deny(node, reason).await;
-    state.cx.audit().done(requester.subject("node deny").to(&whom), denied.as_ref().map(|()| why.as_str()));
+    state.cx.audit().done(requester.subject(DENY).to(&whom), denied.as_ref().map(|()| why.as_str()));
     denied.map_err(|error| refusal(&error))
 }
 

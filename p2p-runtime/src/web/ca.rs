@@ -12,15 +12,17 @@ use http_body_util::BodyExt;
 use p2p_client::{
     protocol::{CallerId, ClusterId, ErrorCode, NodeId, Role, RpcError, UnixMillis},
     revocation::KeyHash,
-    wire::tls::TrustedRoot,
+    wire::tls::{ChannelBinding, OtherRoot, TrustedRoot},
 };
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::{
     identity::{
-        Authority, Issuer, PublicKey, RotateError,
-        rotation::{AllIssued, AuthorityReply, AuthorityRequest, NotShared, Progress, RootHandover, Rotation},
+        Authority, Issuer, RotateError,
+        rotation::{
+            AllIssued, AuthorityReply, AuthorityRequest, BadAuthorityRequest, NotShared, Progress, RootHandover, Rotation,
+        },
         shown::Shown,
         validity,
     },
@@ -53,6 +55,19 @@ pub struct CaReply {
     pub authority: Option<Authority>,
     /// The change of the root that is under way.
     pub rotation: Option<RotationShown>,
+    /// Roots of this cluster's name that others have shown since this node started, and that it never heard of: halves of a split cluster may have changed the
+    /// root each by itself.
+    #[serde(default)]
+    pub unheard_of: Vec<OtherRootShown>,
+}
+
+/// Another root than this node's.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct OtherRootShown {
+    /// The SHA-256 of its public key, in hexadecimal.
+    pub fingerprint: String,
+    /// Who has shown it, by a certificate that this node cannot check.
+    pub shown_by: NodeId,
 }
 
 /// A root.
@@ -142,7 +157,14 @@ pub(super) async fn show(State(state): State<Arc<WebState>>, requester: Requeste
         since: known.completed().map(|(at, by)| (at, by.clone())),
         authority: state.issuer.as_ref().and_then(Issuer::authority),
         rotation,
+        unheard_of: state.rotator.unheard_of().into_iter().map(OtherRootShown::from).collect(),
     }))
+}
+
+impl From<OtherRoot> for OtherRootShown {
+    fn from(OtherRoot { root, shown_by }: OtherRoot) -> Self {
+        Self { fingerprint: root.to_string(), shown_by }
+    }
 }
 
 fn root_shown(state: &WebState, root: &TrustedRoot) -> Result<RootShown, Refusal> {
@@ -225,12 +247,20 @@ pub(super) async fn authority(
     State(state): State<Arc<WebState>>,
     requester: Requester,
     shown: Option<Extension<ShownCertificate>>,
+    channel: Option<Extension<ChannelBinding>>,
     request: Request,
 ) -> Result<Json<AuthorityReply>, Refusal> {
     let peer = coordinator(&state, &requester, shown, "ca authority")?;
+    let Some(Extension(channel)) = channel else { return Err(unreadable(&"it did not come over TLS")) };
     let body = to_bytes(request.into_body(), MAX_REQUEST).await.map_err(|error| unreadable(&error))?;
     let request: AuthorityRequest = serde_json::from_slice(&body).map_err(|error| unreadable(&error))?;
-    let key = PublicKey::from_request(&request.csr).map_err(|error| unreadable(&error))?;
+    let key = request.proved_key(peer.node_id(), &channel).map_err(|error| match error {
+        BadAuthorityRequest::Key(error) => unreadable(&error),
+        error @ BadAuthorityRequest::NotProved { .. } => {
+            state.cx.audit().denied(requester.subject("ca authority"), Some(&error));
+            Refusal(StatusCode::FORBIDDEN, RpcError::new(ErrorCode::DENIED, error.to_string()))
+        }
+    })?;
     let whom = format!("key {}", KeyHash::from(key.thumbprint()));
     let issued = match state.rotator.keys() {
         Ok(keys) => keys.grant_authority(peer, key).await.map_err(|error| {

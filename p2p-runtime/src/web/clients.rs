@@ -124,11 +124,12 @@ pub(super) async fn administer(
     Json(command): Json<ClientCommand>,
 ) -> Result<Json<ClientReply>, Refusal> {
     requester.must_be_operator(&state, ROUTE)?;
+    let (what, whom, more) = command.told();
     let Some(authority) = &state.tokens.authority else {
         let text = "this node makes no tokens; run `p2p client` on a coordinator";
+        state.cx.audit().done(requester.subject(what).to(&whom), Err(&text));
         return Err(Refusal(StatusCode::CONFLICT, RpcError::new(ErrorCode::INVALID_REQUEST, text)));
     };
-    let (what, whom, more) = command.told();
     let done = carry_out(&state, authority, command).await;
     let outcome = done.as_ref().map(|_| &*more).map_err(|refused| &refused.1.message);
     state.cx.audit().done(requester.subject(what).to(&whom), outcome);

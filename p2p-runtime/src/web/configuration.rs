@@ -10,7 +10,7 @@ use p2p_client::protocol::{ErrorCode, RpcError};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    config::{ConfigCommand, ConfigError, ConfigReply, NodeConfig},
+    config::{ConfigCommand, ConfigError, ConfigReply, NodeConfig, changed_keys},
     storage::{Secret, base64_secret},
 };
 
@@ -39,20 +39,15 @@ pub(super) async fn configure(
     const ROUTE: &str = "/admin/config";
     requester.must_be_operator(&state, ROUTE)?;
     let ConfigRequest { password, command } = request;
-    let what = format!("config {}", command.name());
+    let what = command.in_audit();
     if let Err(refused) = check_password(&state, password).await {
         state.cx.audit().denied(requester.subject(&what), Some(&refused.1.message));
         return Err(refused);
     }
     let done = carry_out(&state, command).await;
-    let keys = done.as_ref().map(changed_keys).map_err(|refused| &refused.1.message);
+    let keys = done.as_ref().map(|reply| changed_keys(&reply.changed)).map_err(|refused| &refused.1.message);
     state.cx.audit().done(requester.subject(&what), keys.as_deref().map_err(|error| *error));
     done.map(Json)
-}
-
-/// The keys that were changed, for the audit log: never their values.
-fn changed_keys(reply: &ConfigReply) -> String {
-    reply.changed.iter().map(|change| change.key.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 async fn carry_out(state: &WebState, command: ConfigCommand) -> Result<ConfigReply, Refusal> {

@@ -71,7 +71,7 @@ fn first_line(text: &str) -> &str {
 
 pub use admin::{LeaveReply, TokenReply, TokenRequest};
 pub use approvals::{ApprovalCommand, ApprovalReply};
-pub use ca::{CaReply, RootShown, RotateReply, RotateRequest, RotationShown, ShareRequest};
+pub use ca::{CaReply, OtherRootShown, RootShown, RotateReply, RotateRequest, RotationShown, ShareRequest};
 pub(crate) use catalogue::DESCRIPTOR_PATH;
 pub use certificate::{CertificateReply, RenewalReply};
 pub use clients::{ClientCommand, ClientCreated, ClientReply, ClientShown};

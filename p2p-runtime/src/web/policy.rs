@@ -7,13 +7,15 @@ use std::sync::Arc;
 use axum::{Json, extract::State};
 use http::StatusCode;
 use p2p_client::{
-    protocol::{Access, CallerId, ClientIdentity, ErrorCode, NodeId, Role, RpcError, Scopes, UnixMillis},
+    protocol::{Access, CallerId, ClientIdentity, ErrorCode, NodeId, Role, RpcError, Scopes},
     revocation::{KeyHash, Subject},
 };
 use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
 
-use crate::identity::{ClientName, ClientRecord, IssuedNode, client_token::ClientId};
+use crate::{
+    dates::date,
+    identity::{ClientName, ClientRecord, IssuedNode, client_token::ClientId},
+};
 
 use super::{
     calls::RPC_PATH,
@@ -218,18 +220,6 @@ fn credential_ended(state: &WebState, id: &ClientId, record: &ClientRecord) -> O
         "client {id} gets no tokens any more: credential expired on {}; {again}. A token that it got before is good until its own end",
         date(expired)
     ))
-}
-
-/// A time for people: `2026-11-23 07:27 UTC`.
-fn date(at: UnixMillis) -> String {
-    let seconds = i64::try_from(at.0 / 1000).unwrap_or(i64::MAX);
-    match OffsetDateTime::from_unix_timestamp(seconds) {
-        Ok(at) => {
-            let month = u8::from(at.month());
-            format!("{:04}-{month:02}-{:02} {:02}:{:02} UTC", at.year(), at.day(), at.hour(), at.minute())
-        }
-        Err(_) => format!("{} ms after 1970", at.0),
-    }
 }
 
 /// A client of this coordinator, with all the scopes that it may have.

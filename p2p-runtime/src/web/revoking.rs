@@ -87,7 +87,7 @@ pub struct RevokeReply {
     /// not revoked: operators look at them.
     #[serde(default)]
     pub descended: BTreeSet<NodeId>,
-    /// Whether it has said that it holds the root key: whoever has its store then makes authorities of any name, until there is a new root.
+    /// Whether it may have the root key, as it was given it or has ever said so: whoever has its store then makes authorities of any name, until there is a new root.
     #[serde(default)]
     pub held_root_key: bool,
     /// Its issuing authorities that are still in force: as it was asked for, or as this node's own certificate stands on them.
@@ -209,9 +209,11 @@ pub(super) async fn tokens(State(state): State<Arc<WebState>>, requester: Reques
 
 fn refusal(error: &RevokeError) -> Refusal {
     let (status, code) = match error {
-        RevokeError::NotCoordinator | RevokeError::Itself { .. } | RevokeError::OwnAuthority { .. } | RevokeError::Full(_) => {
-            (StatusCode::CONFLICT, ErrorCode::INVALID_REQUEST)
-        }
+        RevokeError::NotCoordinator
+        | RevokeError::Itself { .. }
+        | RevokeError::OwnAuthority { .. }
+        | RevokeError::OwnIssuing { .. }
+        | RevokeError::Full(_) => (StatusCode::CONFLICT, ErrorCode::INVALID_REQUEST),
         _ => (StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::INTERNAL),
     };
     Refusal(status, RpcError::new(code, error.to_string()))
@@ -237,6 +239,7 @@ mod tests {
             RevokeError::NotCoordinator,
             RevokeError::Itself { node_id: node("c") },
             RevokeError::OwnAuthority { key: KeyHash::new([1; 32]) },
+            RevokeError::OwnIssuing { key: KeyHash::new([1; 32]) },
             RevokeError::Full(SetFull),
         ];
         for error in conflicts {

@@ -12,6 +12,7 @@
 //! | `GET /internal/ca-cert`, `POST /internal/cert-request` | anyone: joining proves itself |
 //! | `POST /internal/cert-renew` | nodes, each for itself |
 //! | `POST /internal/ca/authority`, `POST /internal/ca/root`, `POST /internal/ca/issued`, `GET /internal/ca/token/{id}` | coordinators, by their certificates |
+//! | `POST /internal/session` | nodes: a session of two of them. It is no route of the router's, but the transport's own |
 //! | `GET /internal/session/body/{ticket}` | the node whose call the result answers |
 //! | `/admin/…` | the operator, on the node's own socket |
 
@@ -157,7 +158,28 @@ pub(super) fn last_routes(state: Arc<WebState>) -> Router {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+
+    /// The routes that the table above names: each is a word in backquotes that has a method and a path.
+    fn documented() -> BTreeSet<String> {
+        let table = include_str!("routes.rs").lines().filter_map(|line| line.strip_prefix("//! | `"));
+        let named = table.flat_map(|row| row.split(" |").next().unwrap_or_default().split('`').map(str::to_owned));
+        named.filter(|word| word.contains('/')).collect()
+    }
+
+    #[test]
+    fn the_table_of_routes_names_every_route_that_is_served_and_no_other() {
+        let of_its_own = ["POST /rpc", "POST /internal/session"].map(str::to_owned);
+        let served = served_routes().into_iter().filter_map(|route| {
+            // `/rpc` is there for any method, to say that it takes `POST` alone; and what an operator does is told by `p2p`.
+            let is_told = !route.path.starts_with("/admin/") && route.method.is_some();
+            is_told.then(|| route.to_string())
+        });
+        let served: BTreeSet<String> = served.chain(of_its_own).chain(["/admin/…".to_owned()]).collect();
+        assert_eq!(documented(), served);
+    }
 
     #[test]
     fn the_operator_can_be_told_of_every_route_whom_it_is_for() {

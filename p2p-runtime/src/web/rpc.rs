@@ -215,7 +215,7 @@ fn not_json(why: &dyn fmt::Display) -> RpcError {
 fn check_text(body: &[u8]) -> Result<&str, RpcError> {
     let refuse = |why: String| RpcError::new(ErrorCode::PARSE, why);
     let text = std::str::from_utf8(body).map_err(|error| refuse(format!("the body is not UTF-8: {error}")))?;
-    if is_deeper_than(text, MAX_DEPTH) {
+    if is_deeper_than(body, MAX_DEPTH) {
         return Err(refuse(format!("the JSON is nested deeper than {MAX_DEPTH} levels")));
     }
     if text.starts_with('\u{feff}') {

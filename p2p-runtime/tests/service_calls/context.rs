@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use futures::{Stream, StreamExt, stream};
 use p2p_client::{
     call::CallError,
     protocol::{CallerId, Role},
 };
 use p2p_runtime::{
-    prelude::{CallContext, Result},
+    prelude::{CallContext, Error, Result},
     service,
 };
 use schemars::JsonSchema;
@@ -69,6 +70,47 @@ impl Relay {
     #[service_method]
     async fn wait_for_it(&self, cx: &CallContext, to: String) -> Result<()> {
         Ok(cx.proxy().relay().on(to.as_str()).hang().timeout(Duration::from_mins(1)).await?)
+    }
+
+    #[service_method]
+    async fn fail(&self) -> Result<()> {
+        Err(Error::msg("it is broken"))
+    }
+
+    #[service_method]
+    async fn fail_there(&self, cx: &CallContext, to: String) -> Result<()> {
+        Ok(cx.proxy().relay().on(to.as_str()).fail().await?)
+    }
+
+    #[service_method]
+    async fn fail_far_away(&self, cx: &CallContext, via: String, to: String) -> Result<()> {
+        Ok(cx.proxy().relay().on(via.as_str()).fail_there(to).await?)
+    }
+
+    #[service_method]
+    async fn fail_by_name(&self, cx: &CallContext, to: String) -> Result<()> {
+        cx.proxy().call("relay/fail", ()).on(to).await?;
+        Ok(())
+    }
+
+    #[service_method]
+    async fn fail_everywhere(&self, cx: &CallContext) -> Result<String> {
+        let replies = cx.proxy().relay().on_all(Role::Worker).fail().await;
+        Ok(replies.into_iter().filter_map(|(_, reply)| reply.err()).map(|error| error.to_string()).collect::<Vec<_>>().join("; "))
+    }
+
+    #[service_method]
+    async fn fail_in_a_stream(&self) -> Result<impl Stream<Item = Result<u8>>> {
+        Ok(stream::iter([Ok(1), Err(Error::msg("it tore"))]))
+    }
+
+    #[service_method]
+    async fn take_from(&self, cx: &CallContext, to: String) -> Result<()> {
+        let mut items = cx.proxy().relay().on(to.as_str()).fail_in_a_stream().await?;
+        while let Some(item) = items.next().await {
+            item?;
+        }
+        Ok(())
     }
 }
 
@@ -137,4 +179,24 @@ async fn a_deadline_stays_a_deadline_through_a_chain_of_calls() {
             other => panic!("{via} to {to}: {other:?}"),
         }
     }
+}
+
+#[tokio::test]
+async fn who_made_the_call_around_a_failed_one_reads_which_it_was() {
+    let cluster = cluster();
+    for (via, to) in [("a", "a"), ("a", "b"), ("b", "c")] {
+        let relay = cluster.proxy("a").relay().on(via);
+        let said = relay.fail_there(to).await.unwrap_err();
+        assert!(matches!(&said, CallError::Internal(text) if text == "relay/fail: it is broken"), "{via} to {to}: {said:?}");
+        assert!(!said.is_safe_to_retry());
+        let said = relay.fail_by_name(to).await.unwrap_err();
+        assert_eq!(said.to_string(), "relay/fail: it is broken", "{via} to {to}");
+        let said = relay.take_from(to).await.unwrap_err();
+        assert_eq!(said.to_string(), "relay/fail_in_a_stream: it tore", "{via} to {to}");
+        let said = relay.fail_far_away(via, to).await.unwrap_err();
+        assert_eq!(said.to_string(), "relay/fail_there: relay/fail: it is broken", "{via} to {to}");
+        assert_eq!(relay.fail().await.unwrap_err().to_string(), "it is broken", "this caller knows what it called");
+    }
+    let said = cluster.proxy("a").relay().on("a").fail_everywhere().await.unwrap();
+    assert_eq!(said, "relay/fail: it is broken; relay/fail: it is broken");
 }

@@ -1,4 +1,5 @@
-//! What ends a call early: its deadline, a panic, its caller going away. Nothing of it reaches beyond the call.
+//! What ends a call early: its deadline, a panic, its caller going away. Nothing of it reaches beyond the call, and what the method has
+//! spawned is told.
 
 use std::{
     future::pending,
@@ -6,14 +7,14 @@ use std::{
     time::Duration,
 };
 
-use futures::{FutureExt, poll};
+use futures::{FutureExt, Stream, StreamExt, poll, stream};
 use p2p_client::{call::CallError, protocol::Role};
 use p2p_runtime::{
     prelude::{CallContext, Error, Result},
     service,
 };
 use tokio::{
-    sync::{Notify, oneshot},
+    sync::{Notify, mpsc, oneshot},
     time::Instant,
 };
 
@@ -198,5 +199,216 @@ async fn dropping_a_call_ends_its_method_unless_that_is_detached() {
             go.notify_one();
             assert_eq!(told.await.unwrap(), how, "{node}");
         }
+    }
+}
+
+/// A method's context, for a test that looks on.
+type Seen = mpsc::UnboundedSender<CallContext>;
+
+/// Shows the contexts of its calls.
+struct Watched(Seen);
+
+#[service]
+impl Watched {
+    #[service_method]
+    async fn hang(&self, cx: &CallContext) -> Result<()> {
+        self.0.send(cx.clone())?;
+        pending().await
+    }
+
+    #[service_method(timeout = "2s")]
+    async fn hang_briefly(&self, cx: &CallContext) -> Result<()> {
+        self.0.send(cx.clone())?;
+        pending().await
+    }
+
+    #[service_method(detached)]
+    async fn work_on(&self, cx: &CallContext) -> Result<()> {
+        self.0.send(cx.clone())?;
+        cx.cancelled().await;
+        self.0.send(cx.clone())?;
+        Ok(())
+    }
+
+    #[service_method]
+    async fn break_down(&self, cx: &CallContext) -> Result<()> {
+        self.0.send(cx.clone())?;
+        panic!("expected by this test")
+    }
+
+    #[service_method]
+    async fn answer(&self, cx: &CallContext, well: bool) -> Result<()> {
+        self.0.send(cx.clone())?;
+        if well { Ok(()) } else { Err(Error::msg("no")) }
+    }
+
+    #[service_method]
+    async fn numbers(&self, cx: &CallContext) -> Result<impl Stream<Item = u8>> {
+        self.0.send(cx.clone())?;
+        Ok(stream::iter([1, 2]).chain(stream::pending()))
+    }
+
+    /// A stream that ends by itself, well or not.
+    #[service_method]
+    async fn one_number(&self, cx: &CallContext, well: bool) -> Result<impl Stream<Item = Result<u8>>> {
+        self.0.send(cx.clone())?;
+        let last = (!well).then(|| Err(Error::msg("no")));
+        Ok(stream::iter([Ok(1)]).chain(stream::iter(last)))
+    }
+
+    #[service_method]
+    async fn refuse_numbers(&self, cx: &CallContext, refuse: bool) -> Result<impl Stream<Item = u8>> {
+        self.0.send(cx.clone())?;
+        if refuse { Err(Error::msg("no")) } else { Ok(stream::empty()) }
+    }
+}
+
+/// A contract, whose hosts are held in another way.
+#[service]
+trait Waits {
+    async fn hang(&self, cx: &CallContext) -> Result<()>;
+}
+
+struct Waiter(Seen);
+
+#[service]
+impl Waits for Waiter {
+    async fn hang(&self, cx: &CallContext) -> Result<()> {
+        self.0.send(cx.clone())?;
+        pending().await
+    }
+}
+
+/// A cluster whose node `at` hosts what shows its contexts.
+fn watched(at: &str) -> (Cluster, mpsc::UnboundedReceiver<CallContext>) {
+    let (show, seen) = mpsc::unbounded_channel();
+    let cluster = Cluster::default().node("here", Role::Worker).node("there", Role::Worker);
+    (cluster.serve(at, Watched(show.clone())).serve(at, Waiter(show)), seen)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_method_has_spawned_learns_that_the_caller_has_let_the_call_go() {
+    for node in ["here", "there"] {
+        let (cluster, mut seen) = watched(node);
+        let proxy = cluster.proxy("here");
+        for mut call in [proxy.watched().hang(), proxy.waits().hang()] {
+            let began = Instant::now();
+            assert!(poll!(&mut call).is_pending());
+            let cx = seen.recv().await.unwrap();
+            let mut cancelled = Box::pin(cx.cancelled());
+            assert!(poll!(&mut cancelled).is_pending() && !cx.is_cancelled(), "{node}: its caller waits");
+            drop(call);
+            cancelled.await;
+            assert!(cx.is_cancelled() && cx.clone().is_cancelled(), "{node}");
+            cx.cancelled().await;
+            assert_eq!(began.elapsed(), Duration::ZERO, "{node}: not by its deadline");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_detached_method_learns_that_its_caller_has_let_it_go_and_runs_on() {
+    for node in ["here", "there"] {
+        let (cluster, mut seen) = watched(node);
+        let began = Instant::now();
+        let mut call = cluster.proxy("here").watched().work_on();
+        assert!(poll!(&mut call).is_pending());
+        let cx = seen.recv().await.unwrap();
+        assert!(!cx.is_cancelled(), "{node}: its caller waits");
+        drop(call);
+        assert!(seen.recv().await.unwrap().is_cancelled(), "{node}");
+        assert_eq!(began.elapsed(), Duration::ZERO, "{node}: not by its deadline");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_whose_time_is_over_is_cancelled_be_the_limit_the_callers_or_the_methods() {
+    for node in ["here", "there"] {
+        let (cluster, mut seen) = watched(node);
+        let proxy = cluster.proxy("here").watched();
+        let (began, second) = (Instant::now(), Duration::from_secs(1));
+        let callers = tokio::spawn(proxy.hang().timeout(second));
+        let methods = tokio::spawn(proxy.hang_briefly().timeout(9 * second));
+        for after in [second, 2 * second] {
+            let cx = seen.recv().await.unwrap();
+            cx.cancelled().await;
+            assert_eq!(began.elapsed(), after, "{node}");
+            assert!(cx.is_cancelled(), "{node}");
+        }
+        for call in [callers, methods] {
+            assert!(matches!(call.await.unwrap(), Err(CallError::Deadline { .. })), "{node}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_whose_method_panics_is_cancelled_for_what_that_has_spawned() {
+    for node in ["here", "there"] {
+        let (cluster, mut seen) = watched(node);
+        cluster.proxy("here").watched().break_down().await.unwrap_err();
+        assert!(seen.recv().await.unwrap().is_cancelled(), "{node}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_was_answered_is_not_cancelled_until_its_time_is_over() {
+    for node in ["here", "there"] {
+        let (cluster, mut seen) = watched(node);
+        for well in [true, false] {
+            let began = Instant::now();
+            let answer = cluster.proxy("here").watched().answer(well).timeout(Duration::from_secs(3)).await;
+            assert_eq!(answer.is_ok(), well, "{node}");
+            let cx = seen.recv().await.unwrap();
+            assert!(!cx.is_cancelled(), "{node}");
+            cx.cancelled().await;
+            assert_eq!(began.elapsed(), Duration::from_secs(3), "{node}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_open_stream_is_cancelled_when_it_is_dropped_and_by_no_deadline() {
+    for node in ["here", "there"] {
+        let (cluster, mut seen) = watched(node);
+        let mut numbers = cluster.proxy("here").watched().numbers().timeout(Duration::from_secs(1)).await.unwrap();
+        let cx = seen.recv().await.unwrap();
+        let mut cancelled = Box::pin(cx.cancelled());
+        assert_eq!(numbers.next().await.unwrap().unwrap(), 1, "{node}");
+        tokio::time::advance(Duration::from_mins(1)).await;
+        assert!(poll!(&mut cancelled).is_pending() && !cx.is_cancelled(), "{node}");
+        drop(numbers);
+        cancelled.await;
+        assert!(cx.is_cancelled(), "{node}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_method_has_spawned_learns_that_its_open_stream_has_ended_by_itself() {
+    for node in ["here", "there"] {
+        let (cluster, mut seen) = watched(node);
+        for well in [true, false] {
+            let began = Instant::now();
+            let mut numbers = cluster.proxy("here").watched().one_number(well).await.unwrap();
+            let cx = seen.recv().await.unwrap();
+            assert_eq!(numbers.next().await.unwrap().unwrap(), 1, "{node}");
+            assert_eq!(numbers.next().await.is_none(), well, "{node}");
+            let told = tokio::time::timeout(Duration::from_hours(1), cx.cancelled()).await;
+            assert!(told.is_ok() && cx.is_cancelled(), "{node}, well: {well}");
+            assert_eq!(began.elapsed(), Duration::ZERO, "{node}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_was_refused_is_as_any_call_that_was_answered() {
+    for node in ["here", "there"] {
+        let (cluster, mut seen) = watched(node);
+        let began = Instant::now();
+        let refused = cluster.proxy("here").watched().refuse_numbers(true).timeout(Duration::from_secs(3)).await;
+        assert!(refused.is_err(), "{node}");
+        let cx = seen.recv().await.unwrap();
+        assert!(!cx.is_cancelled(), "{node}");
+        cx.cancelled().await;
+        assert_eq!(began.elapsed(), Duration::from_secs(3), "{node}");
     }
 }

@@ -49,7 +49,8 @@ mod no_imports {
 #[tokio::test]
 async fn nothing_needs_to_be_imported_but_the_attribute() {
     use no_imports::{Bare, BareProxyExt as _, Plain, PlainProxyExt as _};
-    let plain = Plain::__p2p_contract_local(std::sync::Arc::new(Bare));
+    let spec = <Bare as Plain>::__put_service_on_this_trait();
+    let plain = Plain::__p2p_contract_local(std::sync::Arc::new(Bare), spec);
     let proxy = alone().serve::<_, ()>("alone", Bare).host("alone", plain).proxy("other");
     assert_eq!(proxy.bare().say("ab", 3, None).await.unwrap(), 6);
     let descriptor = alone().serve::<_, ()>("alone", Bare).hosted("alone", "bare").unwrap().describe();
@@ -135,7 +136,8 @@ async fn raw_and_common_names_stand_in_nobodys_way() {
 /// Of the two services that one type hosts, the contract's.
 fn serve_keyword(cluster: Cluster) -> Cluster {
     use names::{Keyword, Match};
-    cluster.host("alone", std::sync::Arc::new(Match).__p2p_contract_local())
+    let spec = <Match as Keyword>::__put_service_on_this_trait();
+    cluster.host("alone", std::sync::Arc::new(Match).__p2p_contract_local(spec))
 }
 
 mod aliases {
@@ -422,8 +424,8 @@ async fn contracts_are_called_alike_whoever_hosts_them() {
     use contracts::{Memory, Sizes, SizesProxyExt as _, Store, StoreProxyExt as _, Twice};
     let memory = std::sync::Arc::new(Memory::default());
     let cluster = alone()
-        .host("alone", Store::__p2p_contract_local(memory.clone()))
-        .host("alone", Sizes::__p2p_contract_local(memory))
+        .host("alone", Store::__p2p_contract_local(memory.clone(), <Memory as Store>::__put_service_on_this_trait()))
+        .host("alone", Sizes::__p2p_contract_local(memory, <Memory as Sizes>::__put_service_on_this_trait()))
         .serve("other", Twice(Twice(Memory::default())));
     for from in ["alone", "other"] {
         let proxy = cluster.proxy(from);
@@ -527,7 +529,7 @@ mod conditions {
 
 #[tokio::test]
 async fn methods_under_conditions_are_there_when_these_hold_and_nowhere_else() {
-    use conditions::{Machine, MachineProxyExt as _, Os as _, OsProxyExt as _};
+    use conditions::{Machine, MachineProxyExt as _, Os, OsProxyExt as _};
     let cluster = alone().serve::<_, ()>("alone", Machine);
     let descriptor = cluster.hosted("alone", "machine").unwrap().describe();
     let names: Vec<_> = descriptor.methods.iter().map(|method| &*method.name).collect();
@@ -543,7 +545,8 @@ async fn methods_under_conditions_are_there_when_these_hold_and_nowhere_else() {
     let hosted = cluster.hosted("alone", "machine").unwrap();
     let counted: Vec<_> = (0..3).map(|index| hosted.stats(index).unwrap().snapshot().calls).collect();
     assert_eq!(counted, [2, 2, 2], "each method has the counters of its own place");
-    let os = alone().host("alone", std::sync::Arc::new(Machine).__p2p_contract_local());
+    let spec = <Machine as Os>::__put_service_on_this_trait();
+    let os = alone().host("alone", std::sync::Arc::new(Machine).__p2p_contract_local(spec));
     for from in ["alone", "other"] {
         assert_eq!(os.proxy(from).os().signal(4).await.unwrap(), -4);
     }

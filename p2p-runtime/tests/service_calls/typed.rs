@@ -1,7 +1,15 @@
 //! Values and errors keep their types, here without ever being JSON, and there through JSON.
 
-use p2p_client::{call::CallError, protocol::Role};
-use p2p_runtime::{prelude::Result, service};
+use p2p_client::{
+    call::{CallError, FailedCall},
+    protocol::{ErrorCode, Role},
+    service::Blob,
+};
+use p2p_runtime::{
+    FromCallError,
+    prelude::{CallContext, Result},
+    service,
+};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -48,6 +56,82 @@ impl std::fmt::Display for BankError {
 }
 
 impl std::error::Error for BankError {}
+
+/// An own error that a failed call becomes.
+#[derive(Debug, PartialEq, Serialize, Deserialize, JsonSchema, FromCallError)]
+enum PaymentError {
+    Nothing,
+    #[from_call]
+    Failed(FailedCall),
+}
+
+impl std::fmt::Display for PaymentError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Nothing => f.write_str("there is nothing to pay"),
+            Self::Failed(failed) => failed.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for PaymentError {}
+
+/// The other forms of such a variant.
+#[derive(Debug, PartialEq, FromCallError)]
+enum Told {
+    #[from_call]
+    InWords { why: String },
+}
+
+#[derive(Debug, PartialEq, FromCallError)]
+#[from_call(crate = "::p2p_client")]
+enum Untold<T> {
+    #[allow(dead_code)]
+    Other(T),
+    #[from_call]
+    Failed,
+}
+
+struct Shop;
+
+#[service]
+impl Shop {
+    #[service_method]
+    async fn pay(&self, cx: &CallContext, from: &str, amount: u64, bank_at: &str) -> Result<u64, PaymentError> {
+        if amount == 0 {
+            return Err(PaymentError::Nothing);
+        }
+        Ok(cx.proxy().bank().on(bank_at).withdraw(from, amount).await?)
+    }
+
+    #[service_method]
+    async fn count_in(&self, cx: &CallContext, text: &str) -> Result<u16, PaymentError> {
+        Ok(cx.proxy().bank().parse(text, &[]).await?)
+    }
+}
+
+/// Something with bytes among its fields.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, p2p_runtime::Message)]
+struct Picture {
+    name: String,
+    pixels: Blob,
+}
+
+struct Album;
+
+#[service]
+impl Album {
+    #[service_method]
+    async fn mirror(&self, picture: Picture, frame: Option<Blob>) -> Result<Picture> {
+        let pixels = picture.pixels.iter().rev().copied().chain(frame.into_iter().flat_map(Blob::into_vec)).collect();
+        Ok(Picture { pixels, ..picture })
+    }
+
+    #[service_method]
+    async fn pixels(&self, picture: &Picture) -> Result<Blob> {
+        Ok(picture.pixels.clone())
+    }
+}
 
 struct Bank;
 
@@ -142,4 +226,54 @@ async fn a_call_that_surely_did_not_run_goes_to_the_next_host() {
     cluster.cut_off("b");
     let error = cluster.proxy("caller").bank().withdraw("ada", 1).await.unwrap_err();
     assert!(error.is_safe_to_retry(), "{error}");
+}
+
+#[tokio::test]
+async fn a_failed_call_becomes_the_own_error_of_the_method_that_made_it() {
+    let cluster = here_and_there().serve("here", Shop).serve("there", Shop);
+    for (node, bank_at) in [("here", "here"), ("here", "there"), ("there", "here"), ("there", "there")] {
+        let shop = cluster.proxy("here").shop().on(node);
+        assert_eq!(shop.pay("ada", 30, bank_at).await.unwrap(), 70);
+        let own = |outcome: Result<u64, CallError<PaymentError>>| match outcome {
+            Err(CallError::Service(own)) => own,
+            other => panic!("{node} to {bank_at}: {other:?}"),
+        };
+        assert_eq!(own(shop.pay("ada", 0, bank_at).await), PaymentError::Nothing);
+        let overdrawn = FailedCall { code: ErrorCode::SERVICE, message: "30 are missing".to_owned() };
+        assert_eq!(own(shop.pay("ada", 130, bank_at).await), PaymentError::Failed(overdrawn));
+        match own(shop.pay("ada", 1, "nowhere").await) {
+            PaymentError::Failed(failed) => assert_eq!(failed.code, ErrorCode::NO_ROUTE, "{failed}"),
+            PaymentError::Nothing => panic!("{node} to {bank_at}"),
+        }
+    }
+    let Err(CallError::Service(PaymentError::Failed(failed))) = cluster.proxy("here").shop().count_in("x").await else {
+        panic!("it is no number")
+    };
+    assert_eq!((failed.code, failed.message.as_str()), (ErrorCode::INTERNAL, "bank/parse: invalid digit found in string"));
+    assert!(!failed.is_deadline());
+}
+
+#[test]
+fn the_variant_of_a_failed_call_holds_it_its_words_or_nothing() {
+    let failed = || CallError::<BankError>::Internal("the disk is full".to_owned());
+    assert_eq!(Told::from(failed()), Told::InWords { why: "the disk is full".to_owned() });
+    assert_eq!(Untold::<u8>::from(failed()), Untold::Failed);
+}
+
+#[tokio::test]
+async fn bytes_are_the_same_here_and_there_and_travel_as_base64() {
+    let cluster =
+        Cluster::default().node("here", Role::Worker).node("there", Role::Worker).serve("here", Album).serve("there", Album);
+    for node in ["here", "there"] {
+        let album = cluster.proxy("here").album().on(node);
+        let picture = Picture { name: "dot".to_owned(), pixels: vec![0, 255, 7].into() };
+        assert_eq!(album.pixels(&picture).await.unwrap(), [0, 255, 7], "{node}");
+        let mirrored = album.mirror(picture, Some(Blob::from(b"!"))).await.unwrap();
+        assert_eq!(mirrored, Picture { name: "dot".to_owned(), pixels: vec![7, 255, 0, b'!'].into() }, "{node}");
+    }
+    let sent = cluster.sent();
+    assert_eq!(sent[1].1, r#"{"picture":{"name":"dot","pixels":"AP8H"},"frame":"IQ=="}"#);
+    let described = cluster.hosted("here", "album").unwrap().describe();
+    let result = &described.method("pixels").unwrap().result;
+    assert_eq!(*result, serde_json::json!({ "type": "string", "contentEncoding": "base64" }));
 }

@@ -149,6 +149,94 @@ mod tests {
         }
     }
 
+    /// How the audit log is told of what a command does.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    enum Told {
+        /// By the node that runs, whose route does it.
+        ByNode,
+        /// The same; where none runs, by the next start.
+        ByNodeOrAtStart,
+        /// By the next start: no node may run.
+        AtStart,
+        /// By the coordinator that lets the node in.
+        ByCoordinator,
+        /// There is no node yet to tell anything.
+        Nowhere,
+        /// It changes nothing. A node that runs tells of those that read its store, all the same.
+        Reads,
+    }
+
+    /// Each command. `tests/tests/audit_table.rs` has the lines of the routes, `tests/command_line/offline.rs` those of the next start.
+    const TOLD: &[(&str, Told)] = {
+        use Told::{AtStart, ByCoordinator, ByNode, ByNodeOrAtStart, Nowhere, Reads};
+        &[
+            ("init", Nowhere),
+            ("start", Reads),
+            ("join", ByCoordinator),
+            ("token create", ByNodeOrAtStart),
+            ("token list", Reads),
+            ("token revoke", ByNode),
+            ("client create", ByNode),
+            ("client list", ByNode),
+            ("client remove", ByNode),
+            ("client revoke", ByNode),
+            ("client replace-keys", ByNode),
+            ("policy explain", Reads),
+            ("node pending", Reads),
+            ("node approve", ByNode),
+            ("node deny", ByNode),
+            ("node revoke", ByNode),
+            ("node revoked", Reads),
+            ("ca show", Reads),
+            ("ca rotate", ByNode),
+            ("ca share", ByNode),
+            ("cert show", Reads),
+            ("cert renew", ByNode),
+            ("store ls", Reads),
+            ("store cat", Reads),
+            ("store put", ByNodeOrAtStart),
+            ("store rm", ByNodeOrAtStart),
+            ("store verify", Reads),
+            ("store recover", AtStart),
+            ("store passwd", ByNodeOrAtStart),
+            ("store backup", Reads),
+            ("store restore", AtStart),
+            ("config show", Reads),
+            ("config set", ByNodeOrAtStart),
+            ("config unset", ByNodeOrAtStart),
+            ("config edit", ByNodeOrAtStart),
+            ("config default", Reads),
+            ("call", Reads),
+            ("contract export", Reads),
+            ("contract check", Reads),
+            ("nodes", Reads),
+            ("services", Reads),
+            ("selftest", Reads),
+            ("stop", ByNode),
+            ("leave", ByNode),
+        ]
+    };
+
+    fn leaves(command: &clap::Command, before: &str) -> Vec<String> {
+        let below: Vec<_> = command.get_subcommands().filter(|each| each.get_name() != "help").collect();
+        let name = |each: &clap::Command| format!("{before}{}", each.get_name());
+        let leaves_of = |each: &&clap::Command| {
+            if each.has_subcommands() { leaves(each, &format!("{} ", name(each))) } else { vec![name(each)] }
+        };
+        below.iter().flat_map(leaves_of).collect()
+    }
+
+    #[test]
+    fn of_every_command_it_is_said_how_the_audit_log_is_told_of_it() {
+        let there_are = leaves(&command("p2p"), "");
+        for name in &there_are {
+            assert!(TOLD.iter().any(|(told, _)| told == name), "{name}: say how the audit log is told of it");
+        }
+        for (name, _) in TOLD {
+            assert!(there_are.iter().any(|is| is == name), "there is no command {name}");
+        }
+    }
+
     #[test]
     fn every_argument_says_what_it_is() {
         let command = command("p2p");

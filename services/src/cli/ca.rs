@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use p2p_client::protocol::{NodeId, Role, UnixMillis};
-use p2p_runtime::web::{CaReply, RootShown, RotateReply, RotateRequest, RotationShown, ShareRequest};
+use p2p_runtime::web::{CaReply, OtherRootShown, RootShown, RotateReply, RotateRequest, RotationShown, ShareRequest};
 use serde_json::json;
 use tokio::time::sleep;
 
@@ -125,7 +125,17 @@ fn table(ca: &CaReply, now: UnixMillis) -> String {
             ("certified", standing(rotation)),
         ]);
     }
+    rows.extend(ca.unheard_of.iter().map(|other| ("other root", other_root(other))));
     output::pairs(&rows)
+}
+
+/// Halves of a split cluster that changed the root each by itself are one again only by a decision.
+fn other_root(other: &OtherRootShown) -> String {
+    format!(
+        "sha256:{}, which {} has and this node never heard of: the root was changed on both sides of a split, or one of the two missed a change; decide which \
+         root stays: each node of the other half joins again in its folder, with a fresh token of the half that stays",
+        other.fingerprint, other.shown_by
+    )
 }
 
 fn held_by(root: &RootShown, me: &NodeId) -> String {

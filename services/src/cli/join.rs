@@ -5,6 +5,7 @@ use std::{
     io::{self, IsTerminal},
     path::PathBuf,
     sync::Arc,
+    time::Duration,
 };
 
 use clap::Args;
@@ -189,13 +190,20 @@ fn step(program: &str, event: &JoinEvent) -> (Value, String) {
             format!(
                 "waiting for approval: on the coordinator {coordinator} run `{program} node approve {node_id}` (key sha256:{key}).\n\
                  It can be approved for {}. If this is interrupted, the same command goes on.",
-                // What the answer took on its way does not make it six days.
-                duration::left(UnixMillis(within.as_secs().div_ceil(60) * 60_000), UnixMillis(0))
+                in_minutes(*within)
             ),
         ),
-        JoinEvent::CoordinatorAway { reason, wait } => (
-            json!({ "event": "coordinator_away", "reason": reason, "wait_ms": u64::try_from(wait.as_millis()).unwrap_or(u64::MAX) }),
-            format!("still waiting: {reason}. Asking again in {} s …", wait.as_secs()),
+        JoinEvent::CoordinatorAway { authority, reason, wait, left } => (
+            json!({
+                "event": "coordinator_away", "authority": authority, "reason": reason,
+                "wait_ms": u64::try_from(wait.as_millis()).unwrap_or(u64::MAX), "left_seconds": left.as_secs(),
+            }),
+            format!(
+                "still waiting: the coordinator at {authority} cannot be asked ({reason}); it keeps the request, which expires in {}.\n\
+                 Asking again in {} s. If it stays away, see that it runs and can be reached from here …",
+                in_minutes(*left),
+                wait.as_secs().max(1)
+            ),
         ),
         JoinEvent::Issued { left_out } => {
             let not_in_it = left_out.iter().map(|one| format!("\nNot in it is {} ({}).", one.address, one.reason));
@@ -205,6 +213,11 @@ fn step(program: &str, event: &JoinEvent) -> (Value, String) {
         // Steps of a later version of the node.
         other => (json!({ "event": "other" }), format!("{other:?}")),
     }
+}
+
+/// A time as people say it, in whole minutes: what an answer took on its way does not make it six days instead of seven.
+fn in_minutes(left: Duration) -> String {
+    duration::left(UnixMillis(left.as_secs().div_ceil(60) * 60_000), UnixMillis(0))
 }
 
 #[cfg(test)]
@@ -219,5 +232,18 @@ mod tests {
         let (told, text) = step("p2p", &JoinEvent::SentOn { coordinator });
         assert_eq!(text, "the token was made by coordinator-2: joining there, at 10.0.0.2:8001");
         assert_eq!(told, json!({ "event": "sent_on", "coordinator": "coordinator-2", "authority": "10.0.0.2:8001" }));
+    }
+
+    #[test]
+    fn who_waits_for_a_coordinator_that_is_away_is_told_that_the_request_is_kept_for_how_long_and_what_to_look_at() {
+        let (wait, left) = (Duration::from_secs(30), Duration::from_secs(7 * 86_400 - 30));
+        let (authority, reason) = ("10.0.0.2:8001".to_owned(), "no connection: connection refused".to_owned());
+        let (told, text) = step("p2p", &JoinEvent::CoordinatorAway { authority, reason, wait, left });
+        assert_eq!(
+            text,
+            "still waiting: the coordinator at 10.0.0.2:8001 cannot be asked (no connection: connection refused); it keeps the request, \
+             which expires in 7 days.\nAsking again in 30 s. If it stays away, see that it runs and can be reached from here …"
+        );
+        assert_eq!((&told["left_seconds"], &told["wait_ms"]), (&json!(604_770), &json!(30_000)));
     }
 }

@@ -37,6 +37,11 @@ fn directives(level: LogLevel) -> &'static str {
     }
 }
 
+/// The same for a node that runs: its audit log is written whatever the level, as whoever reads it later relies on it.
+fn node_directives(level: LogLevel) -> String {
+    format!("{},audit=info", directives(level))
+}
+
 /// Sets up the log, unless the program has done so. A node in the foreground logs what its configuration says, the other commands only warnings.
 pub(super) fn set_up(verbose: u8, foreground: bool) -> Log {
     let level = match verbose + u8::from(foreground) {
@@ -56,7 +61,7 @@ pub(super) fn set_up(verbose: u8, foreground: bool) -> Log {
     let is_ours = log.try_init().is_ok();
     let set = move |level| {
         // Fails only where the log is gone, which it is not before the process is.
-        let _ = reload.reload(EnvFilter::new(directives(level)));
+        let _ = reload.reload(EnvFilter::new(node_directives(level)));
     };
     Log { set: (follows && is_ours).then(|| Arc::new(set) as Arc<dyn Fn(LogLevel) + Send + Sync>) }
 }

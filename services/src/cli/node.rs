@@ -188,7 +188,7 @@ fn outlives(what: &RevokeWhat, reply: &RevokeReply, invocation: &Invocation) {
     }
     if reply.held_root_key && !matches!(what, RevokeWhat::LostCoordinator(_)) {
         output::line(format!(
-            "It held the root key: whoever has that makes authorities of any name, which nobody can name. If somebody may have its store, give the cluster \
+            "It holds the root key, or once did: whoever has that makes authorities of any name, which nobody can name. If somebody may have its store, give the cluster \
              a new root: `{}`.",
             invocation.command("ca rotate"),
         ));

@@ -131,7 +131,7 @@ impl<'a> Socket<'a> {
     /// Asks the node, and gives its answer's body; `None` where no node runs.
     pub(super) async fn try_ask(&self, ask: Ask) -> Result<Option<Bytes>, CliError> {
         let Some(stream) = self.connect().await? else { return Ok(None) };
-        let limits = RequestLimits { max_response: ask.max_answer, timeout: Some(ask.within) };
+        let limits = RequestLimits { max_response: ask.max_answer, ..RequestLimits::within(ask.within) };
         let answer = one_shot(Box::new(stream), ask.into_request()?, limits).await.map_err(|source| self.no_answer(source))?;
         let (head, body) = answer.into_parts();
         accepted(head.status, body).map(Some)

@@ -15,10 +15,15 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
 }
 
+/// Each byte as a character: texts are searched much faster than bytes.
+fn characters(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| char::from(*byte)).collect()
+}
+
 /// A secret, in the forms in which it could stand somewhere.
 struct Canary {
     name: &'static str,
-    forms: Vec<Vec<u8>>,
+    forms: Vec<String>,
 }
 
 impl Canary {
@@ -39,28 +44,39 @@ impl Canary {
         let numbers: Vec<_> = secret.iter().map(u8::to_string).collect();
         forms.push(numbers.join(",").into_bytes());
         forms.push(numbers.join(", ").into_bytes());
-        Self { name, forms }
+        Self { name, forms: forms.iter().map(|form| characters(form)).collect() }
     }
 
-    fn is_in(&self, text: &[u8]) -> bool {
-        self.forms.iter().any(|form| text.windows(form.len()).any(|window| window == form))
+    /// A private key in PKCS #8: its own number stands in the middle.
+    fn of_key(name: &'static str, key: &[u8]) -> Self {
+        Self::of(name, &key[36..68])
+    }
+
+    /// A join token: all of it, and the last 16 of its bytes, which are the secret.
+    fn of_token(token: &str) -> [Self; 2] {
+        let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap();
+        [Self::of("a join token", token.as_bytes()), Self::of("a join token's seed", &bytes[40..])]
+    }
+
+    fn is_in(&self, text: &str) -> bool {
+        self.forms.iter().any(|form| text.contains(form))
     }
 }
 
 /// Places in which nothing secret may be, by their names.
 #[derive(Default)]
-struct Places(Vec<(String, Vec<u8>)>);
+struct Places(Vec<(String, String)>);
 
 impl Places {
-    fn add(&mut self, name: impl Into<String>, content: impl Into<Vec<u8>>) {
-        self.0.push((name.into(), content.into()));
+    fn add(&mut self, name: impl Into<String>, content: impl AsRef<[u8]>) {
+        self.0.push((name.into(), characters(content.as_ref())));
     }
 
     /// All that a command said. Where it prints the secret that was asked for, only what it said beside that.
     fn add_command(&mut self, name: &str, ended: &Ended, prints_a_secret: bool) {
-        self.add(format!("what {name} says of itself"), ended.stderr.clone());
+        self.add(format!("what {name} says of itself"), &ended.stderr);
         if !prints_a_secret {
-            self.add(format!("what {name} prints"), ended.stdout.clone());
+            self.add(format!("what {name} prints"), &ended.stdout);
         }
     }
 
@@ -77,6 +93,23 @@ impl Places {
 
     fn with(&self, canary: &Canary) -> Vec<&str> {
         self.0.iter().filter(|(_, content)| canary.is_in(content)).map(|(name, _)| name.as_str()).collect()
+    }
+
+    /// Waits until a node has stopped, and adds all that it has logged and written.
+    fn add_stopped(&mut self, folders: &Folders, name: &str, node: Running) {
+        let (status, log) = node.ended();
+        assert!(status.success(), "{log}");
+        // (One that is alone has nothing to say at TRACE.)
+        assert!(log.contains("DEBUG"), "{name} logs everything: {log}");
+        self.add(format!("the log of {name}"), log);
+        self.add_files(&folders.of(name));
+    }
+
+    #[track_caller]
+    fn assert_without(&self, canaries: &[Canary]) {
+        for canary in canaries {
+            assert_eq!(self.with(canary), Vec::<&str>::new(), "{} stands there", canary.name);
+        }
     }
 }
 
@@ -145,13 +178,7 @@ fn case_11_the_secrets_of_a_cluster_stand_in_no_log_no_error_and_no_file_but_its
         ended.error(1);
         places.add_command("join", &ended, false);
     }
-    let secrets: Vec<_> = ["identity/node.key", "ca/root.key", "ca/issuing.key"]
-        .map(|path| {
-            let found = ask(&folders, "head", &["store", "cat", path, "--output", "json"], STORE_PASSWORD, b"").json();
-            let value = found["value"].as_str().or_else(|| found["base64"].as_str()).unwrap_or_else(|| panic!("{found}"));
-            base64::engine::general_purpose::STANDARD.decode(value).unwrap()
-        })
-        .into();
+    let keys = ["identity/node.key", "ca/root.key", "ca/issuing.key"].map(|path| value(&folders, "head", path));
     let changed = folders.file("new-password", NEW_PASSWORD);
     let ended =
         ask(&folders, "head", &["store", "passwd", "--new-password-file", changed.to_str().unwrap()], STORE_PASSWORD, b"");
@@ -162,29 +189,174 @@ fn case_11_the_secrets_of_a_cluster_stand_in_no_log_no_error_and_no_file_but_its
 
     for (name, node) in [("head", head), ("worker", worker)] {
         node.signal("TERM");
-        let (status, log) = node.ended();
-        assert!(status.success(), "{log}");
-        assert!(log.contains("TRACE"), "everything is logged");
-        places.add(format!("the log of {name}"), log);
-        places.add_files(&folders.of(name));
+        places.add_stopped(&folders, name, node);
     }
-    let seed = token.split('.').nth(1).unwrap();
     let mut canaries = vec![
         Canary::of("the store's password", STORE_PASSWORD.as_bytes()),
         Canary::of("its new password", NEW_PASSWORD.as_bytes()),
         Canary::of("a wrong password", WRONG_PASSWORD.as_bytes()),
         Canary::of("the recovery key", recovery_key.as_bytes()),
         Canary::of("a value of a service", VALUE),
-        Canary::of("a join token", token.as_bytes()),
-        // The last 16 of its bytes are the secret.
-        Canary::of("a join token's seed", &base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(seed).unwrap()[40..]),
         Canary::of("a client's credential", credential.as_bytes()),
     ];
-    // A key's own number, which stands in the middle of its PKCS#8.
-    canaries.extend(secrets.iter().map(|key| Canary::of("a private key", &key[36..68])));
-    for canary in &canaries {
-        assert_eq!(places.with(canary), Vec::<&str>::new(), "{} stands there", canary.name);
+    canaries.extend(Canary::of_token(&token));
+    canaries.extend(keys.iter().map(|key| Canary::of_key("a private key", key)));
+    places.assert_without(&canaries);
+}
+
+/// What an entry of a node's store holds.
+fn value(folders: &Folders, node: &str, path: &str) -> Vec<u8> {
+    let found = ask(folders, node, &["store", "cat", path, "--output", "json"], STORE_PASSWORD, b"").json();
+    let value = found["base64"].as_str().unwrap_or_else(|| panic!("{found}"));
+    base64::engine::general_purpose::STANDARD.decode(value).unwrap()
+}
+
+/// The seeds of the keys with which a coordinator signs clients' tokens.
+fn signing_seeds(folders: &Folders, node: &str) -> Vec<Canary> {
+    let stored: serde_json::Value = serde_json::from_slice(&value(folders, node, "clients/signing_keys.json")).unwrap();
+    let seed = |key: &serde_json::Value| base64::engine::general_purpose::STANDARD.decode(key["seed"].as_str().unwrap()).unwrap();
+    let seeds: Vec<_> = stored["keys"].as_array().unwrap().iter().map(seed).collect();
+    assert!(!seeds.is_empty() && seeds.iter().all(|seed| seed.len() == 32), "{} seeds", seeds.len());
+    seeds.iter().map(|seed| Canary::of("the seed of a key that signs tokens", seed)).collect()
+}
+
+/// A cluster whose operators are followed.
+struct Followed {
+    folders: Folders,
+    places: Places,
+    canaries: Vec<Canary>,
+}
+
+impl Followed {
+    /// Does what an operator does, and keeps what is said.
+    #[track_caller]
+    fn done(&mut self, node: &str, words: &[&str]) -> Ended {
+        let ended = ask(&self.folders, node, words, STORE_PASSWORD, b"");
+        assert!(ended.status.success(), "{words:?}: {ended:?}");
+        self.places.add_command(&words.join(" "), &ended, false);
+        ended
     }
+
+    /// The same, of what prints a secret, which is looked for from now on.
+    #[track_caller]
+    fn printed(&mut self, node: &str, words: &[&str]) -> String {
+        let ended = ask(&self.folders, node, words, STORE_PASSWORD, b"");
+        self.places.add_command(&words.join(" "), &ended, true);
+        ended.ok().trim().to_owned()
+    }
+
+    fn looks_for_key(&mut self, name: &'static str, node: &str, path: &str) {
+        self.canaries.push(Canary::of_key(name, &value(&self.folders, node, path)));
+    }
+
+    fn token(&mut self, words: &[&str]) -> String {
+        let token = self.printed("head", &[&["token", "create", "--quiet"], words].concat());
+        self.canaries.extend(Canary::of_token(&token));
+        token
+    }
+
+    /// Begins to join.
+    fn joins(&self, name: &str, authority: &str, token: &str, words: &[&str]) -> Running {
+        let mut join = self.folders.join_command(name, authority, token);
+        join.args(words).env("RUST_LOG", "trace").env("P2P_STORE_PASSWORD", STORE_PASSWORD);
+        Running::spawn(join)
+    }
+}
+
+#[test]
+fn case_11_what_operators_do_with_authorities_nodes_clients_and_backups_shows_no_secret_either() {
+    let (folders, here) = (Folders::new(), ["--advertise", "127.0.0.1", "--listen", "127.0.0.1:0", "--output", "json"]);
+    let mut cluster = Followed { folders, places: Places::default(), canaries: Vec::new() };
+    let made = cluster.printed("head", &[&["init", "--node-id", "head"][..], &here].concat());
+    let made: serde_json::Value = serde_json::from_str(&made).unwrap();
+    let recovery_key = made["recovery_key"].as_str().unwrap().to_owned();
+    let head = start(&cluster.folders, "head");
+    let authority = head.authority();
+    let token = cluster.token(&["--role", "coordinator"]);
+    let mut second = cluster.joins("second", &authority, &token, &["--role", "coordinator"]);
+    second.wait_for("ready");
+
+    // Nodes that wait; one comes in, the other not.
+    let token = cluster.token(&["--approve", "manual", "--uses", "2"]);
+    let mut worker = cluster.joins("worker", &authority, &token, &[]);
+    let mut stranger = cluster.joins("stranger", &authority, &token, &[]);
+    let key = worker.wait_for("waiting_for_approval").last().unwrap()["key"].as_str().unwrap().to_owned();
+    stranger.wait_for("waiting_for_approval");
+    cluster.done("head", &["node", "pending"]);
+    cluster.done("head", &["node", "approve", "worker", "--key", &format!("sha256:{key}")]);
+    cluster.done("head", &["node", "deny", "stranger", "--reason", "not ours"]);
+    worker.wait_for("ready");
+    let (refused, log) = stranger.ended();
+    assert!(!refused.success() && log.contains("not ours"), "{log}");
+    cluster.places.add("the log of stranger", log);
+    cluster.places.add_files(&cluster.folders.of("stranger"));
+    cluster.looks_for_key("a worker's key", "worker", "identity/node.key");
+    let open = cluster.token(&[]);
+
+    // Clients, and the keys that sign their tokens.
+    let credential = cluster.printed("head", &["client", "create", "ci-bot", "--scope", "orders:read", "--quiet"]);
+    let before = signing_seeds(&cluster.folders, "head");
+    cluster.done("head", &["client", "list"]);
+    cluster.done("head", &["client", "remove", "ci-bot"]);
+    cluster.done("head", &["client", "replace-keys"]);
+    let after = signing_seeds(&cluster.folders, "head");
+    assert_ne!(before[0].forms, after[0].forms, "another key signs");
+    cluster.canaries.extend(before.into_iter().chain(after));
+
+    // The root's key is handed on, and the root is changed, which waits for a node that is away until that is revoked.
+    cluster.looks_for_key("the root's key", "head", "ca/root.key");
+    cluster.done("head", &["ca", "share", "second"]);
+    let backup = cluster.folders.of("backup");
+    cluster.done("head", &["store", "backup", backup.to_str().unwrap()]);
+    worker.signal("TERM");
+    cluster.places.add_stopped(&cluster.folders, "worker", worker);
+    cluster.done("head", &["ca", "rotate", "--detach"]);
+    cluster.looks_for_key("the next root's key", "head", "ca/next-root.key");
+    cluster.done("head", &["node", "revoke", "worker", "--reason", "stolen"]);
+    cluster.done("head", &["ca", "rotate"]);
+    cluster.done("head", &["ca", "share", "second"]);
+    for (name, path) in
+        [("a node's key", "identity/node.key"), ("an authority's key", "ca/issuing.key"), ("the new root's key", "ca/root.key")]
+    {
+        cluster.looks_for_key(name, "head", path);
+        cluster.looks_for_key(name, "second", path);
+    }
+    cluster.done("head", &["ca", "show"]);
+    cluster.done("head", &["token", "list"]);
+    for (name, node) in [("head", head), ("second", second)] {
+        node.signal("TERM");
+        cluster.places.add_stopped(&cluster.folders, name, node);
+    }
+
+    // What was backed up is restored, by the recovery key; one that does not open it, too, is shown nowhere.
+    let key = cluster.folders.file("recovery-key", &recovery_key);
+    let other = format!("{}{}", if recovery_key.starts_with('0') { '1' } else { '0' }, &recovery_key[1..]);
+    let wrong = cluster.folders.file("wrong-key", &other);
+    let restore = |key: &Path| {
+        ["store", "restore", backup.to_str().unwrap(), "--recovery-key-file", key.to_str().unwrap()].map(str::to_owned)
+    };
+    let words = restore(&wrong);
+    let refused = ask(&cluster.folders, "again", &words.each_ref().map(String::as_str), "", b"");
+    refused.error(1);
+    cluster.places.add_command("store restore, refused", &refused, false);
+    cluster.done("again", &restore(&key).each_ref().map(String::as_str));
+    let again = start(&cluster.folders, "again");
+    cluster.done("again", &["ca", "show"]);
+    cluster.done("again", &["token", "list"]);
+    again.signal("TERM");
+    cluster.places.add_stopped(&cluster.folders, "again", again);
+    cluster.places.add("the backup", fs::read(&backup).unwrap());
+
+    let Followed { places, mut canaries, .. } = cluster;
+    canaries.extend(Canary::of_token(&open));
+    canaries.extend([
+        Canary::of("the store's password", STORE_PASSWORD.as_bytes()),
+        Canary::of("the recovery key", recovery_key.as_bytes()),
+        Canary::of("another recovery key", other.as_bytes()),
+        Canary::of("a client's credential", credential.as_bytes()),
+    ]);
+    assert!(canaries.len() >= 20, "{}", canaries.len());
+    places.assert_without(&canaries);
 }
 
 #[test]
@@ -205,5 +377,5 @@ fn case_11_control_a_secret_is_found_in_whatever_form_it_is_written() {
         places.add(name, format!("INFO before {text} behind"));
         assert_eq!(places.with(&canary), [name]);
     }
-    assert!(!canary.is_in(b"canary five: sixteen bytes"));
+    assert!(!canary.is_in("canary five: sixteen bytes"));
 }

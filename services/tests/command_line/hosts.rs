@@ -1,5 +1,7 @@
 //! Clusters as hosts have them: by IPv6 alone, and two beside each other.
 
+use std::time::Instant;
+
 use serde_json::Value;
 
 use crate::harness::{Folders, PATIENCE, Running, run};
@@ -42,6 +44,67 @@ fn a_cluster_forms_where_there_is_nothing_but_ipv6() {
     assert!(certificate.lines().any(|line| line.starts_with("addresses") && line.ends_with("::1")), "{certificate}");
     assert!(host_name_at(&folders, "worker", "head").is_string());
     assert!(host_name_at(&folders, "head", "worker").is_string());
+}
+
+#[test]
+fn a_node_that_listens_on_both_families_lets_in_and_serves_nodes_of_either() {
+    let folders = Folders::new();
+    let both = ["--node-id", "head", "--advertise", "127.0.0.1", "--listen", "[::]:0"];
+    folders.run("head", &[&["init"][..], &both].concat()).ok();
+    let head = folders.start("head");
+    let port = head.authority().strip_prefix("127.0.0.1:").unwrap().to_owned();
+
+    let mut workers = Vec::new();
+    for (name, ip) in [("four", "127.0.0.1"), ("six", "[::1]")] {
+        let (at, listen) = (format!("{ip}:{port}"), format!("{ip}:0"));
+        let advertise = ip.trim_matches(['[', ']']);
+        let join = ["join", &at, "--node-id", name, "--advertise", advertise, "--listen", &listen, "--output", "json"];
+        let mut join = folders.command(name, &join);
+        join.env("P2P_JOIN_TOKEN", folders.token("head"));
+        let mut worker = Running::spawn(join);
+        worker.wait_for("ready");
+        assert!(worker.authority().starts_with(&format!("{ip}:")), "{}", worker.authority());
+        workers.push(worker);
+    }
+    for viewer in ["head", "four", "six"] {
+        for node in ["head", "four", "six"] {
+            folders.wait_for_status(viewer, node, "alive", PATIENCE);
+            assert!(host_name_at(&folders, viewer, node).is_string(), "{viewer} calls {node}");
+        }
+    }
+}
+
+#[test]
+fn a_node_with_an_address_of_each_family_has_both_proved_and_certified() {
+    let folders = Folders::new();
+    folders.run("head", &["init", "--node-id", "head", "--advertise", "127.0.0.1", "--listen", "[::]:0"]).ok();
+    folders.run("head", &["config", "set", "advertise_also", "::1"]).ok();
+    let head = folders.start("head");
+    let port = head.authority().strip_prefix("127.0.0.1:").unwrap().to_owned();
+    let join = ["join", &format!("[::1]:{port}"), "--node-id", "worker", "--advertise", "127.0.0.1", "--listen", "[::]:0"];
+    let mut join = folders.command("worker", &[&join[..], &["--output", "json"]].concat());
+    join.env("P2P_JOIN_TOKEN", folders.token("head"));
+    let mut worker = Running::spawn(join);
+    worker.wait_for("ready");
+    worker.signal("TERM");
+    worker.ended();
+    folders.run("worker", &["config", "set", "advertise_also", "::1"]).ok();
+    let _worker = folders.start("worker");
+    for node in ["head", "worker"] {
+        certified_for(&folders, node, "127.0.0.1, ::1");
+    }
+}
+
+/// Waits until a node has a certificate for these addresses.
+fn certified_for(folders: &Folders, node: &str, addresses: &str) {
+    let began = Instant::now();
+    loop {
+        let certificate = folders.run(node, &["cert", "show"]).ok();
+        if certificate.lines().any(|line| line.starts_with("addresses") && line.ends_with(addresses)) {
+            return;
+        }
+        assert!(began.elapsed() < PATIENCE, "{certificate}");
+    }
 }
 
 #[test]

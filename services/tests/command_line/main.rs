@@ -12,6 +12,7 @@ mod harness;
 mod hosts;
 mod joining;
 mod networks;
+mod offline;
 mod refusals;
 mod rotation;
 mod selftest;

@@ -144,6 +144,22 @@ impl Cluster {
         (cluster, coordinator, joined)
     }
 
+    /// A coordinator and this many workers, which host no probe but what `host` adds for each by its number, the coordinator's being 0.
+    pub(crate) async fn hosting(workers: u8, host: impl Fn(u8, NodeBuilder) -> NodeBuilder) -> (Self, Member, Vec<Member>) {
+        let cluster = Self::new();
+        let plan = Plan::coordinator().without_probe();
+        let enrolment = cluster.init(&plan).await.unwrap();
+        let coordinator = cluster.start_with(plan, enrolment, |builder| host(0, builder)).await.unwrap();
+        let mut joined = Vec::new();
+        for number in 1..=workers {
+            let plan = Plan::worker(number).without_probe();
+            let token = token(&coordinator, TokenOptions::default()).await;
+            let enrolment = soon(cluster.join(&plan, &coordinator.authority(), token)).await.unwrap();
+            joined.push(cluster.start_with(plan, enrolment, |builder| host(number, builder)).await.unwrap());
+        }
+        (cluster, coordinator, joined)
+    }
+
     /// The folder of a node.
     pub(crate) fn dir(&self, id: &str) -> PathBuf {
         self.folder.path().join(id)

@@ -43,6 +43,8 @@ pub(crate) struct Probe {
     pub(crate) ended: watch::Sender<u32>,
     /// Whether they may go on.
     pub(crate) open: watch::Sender<bool>,
+    /// How many calls learned, while they or what they had spawned ran, that nobody waited for them any more.
+    pub(crate) cancelled: watch::Sender<u32>,
     /// How many calls there were of the methods that only count.
     pub(crate) counted: watch::Sender<u32>,
 }
@@ -68,7 +70,14 @@ impl Drop for Begun<'_> {
 impl Probe {
     pub(crate) fn new() -> Self {
         let zero = || watch::Sender::new(0);
-        Self { begun: zero(), dropped: zero(), ended: zero(), open: watch::Sender::new(false), counted: zero() }
+        Self {
+            begun: zero(),
+            dropped: zero(),
+            ended: zero(),
+            open: watch::Sender::new(false),
+            cancelled: zero(),
+            counted: zero(),
+        }
     }
 
     /// Waits until a counter has reached `count`.
@@ -218,6 +227,28 @@ impl Probe {
     pub(crate) async fn wait_on(&self, cx: &CallContext) -> Result<String> {
         self.until_open().await;
         Ok(cx.node().to_string())
+    }
+
+    /// Runs on when nobody waits for it any more, until it learns that.
+    #[service_method(anonymous, detached)]
+    pub(crate) async fn until_cancelled(&self, cx: &CallContext) -> Result<()> {
+        let begun = self.begin();
+        cx.cancelled().await;
+        self.cancelled.send_modify(|count| *count += u32::from(cx.is_cancelled()));
+        begun.end();
+        Ok(())
+    }
+
+    /// Leaves work to a task, which goes on until it learns that nobody waits for it any more.
+    #[service_method(anonymous)]
+    pub(crate) async fn spawn_until_cancelled(&self, cx: &CallContext) -> Result<()> {
+        let _begun = self.begin();
+        let (cx, cancelled) = (cx.clone(), self.cancelled.clone());
+        let work = tokio::spawn(async move {
+            cx.cancelled().await;
+            cancelled.send_modify(|count| *count += u32::from(cx.is_cancelled()));
+        });
+        Ok(work.await?)
     }
 
     /// Breaks.

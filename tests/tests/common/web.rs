@@ -10,7 +10,7 @@ use p2p_client::{
     wire::{
         http::{RequestLimits, SendFailure, one_shot},
         net::{BoxStream, Network},
-        tls::{ALPN_HTTP1, ClientTls, Expect, TlsError, TlsMaterial},
+        tls::{ALPN_HTTP1, ChannelBinding, ClientTls, Expect, TlsError, TlsMaterial},
     },
 };
 use p2p_runtime::node::Node;
@@ -84,11 +84,14 @@ impl Web {
         }
     }
 
-    pub(crate) async fn try_send(&self, mut request: Request<Full<Bytes>>) -> Result<Answer, SendFailure> {
+    pub(crate) async fn try_send(&self, request: Request<Full<Bytes>>) -> Result<Answer, SendFailure> {
+        self.send_on(self.connect().await.unwrap(), request).await
+    }
+
+    async fn send_on(&self, stream: BoxStream, mut request: Request<Full<Bytes>>) -> Result<Answer, SendFailure> {
         for (name, value) in &self.headers {
             request.headers_mut().insert(*name, value.parse().unwrap());
         }
-        let stream = self.connect().await.unwrap();
         let response = soon(one_shot(stream, request, RequestLimits::default())).await?;
         let (head, body) = response.into_parts();
         Ok(Answer { status: head.status, headers: head.headers, body })
@@ -107,6 +110,16 @@ impl Web {
     pub(crate) async fn post(&self, path: &str, body: impl Into<Bytes>) -> Answer {
         let request = Request::post(path).header("content-type", "application/json").body(Full::new(body.into())).unwrap();
         self.try_send(request).await.unwrap()
+    }
+
+    /// The same with a body that is made for the connection on which it goes: over TLS only.
+    pub(crate) async fn post_bound(&self, path: &str, body: impl FnOnce(&ChannelBinding) -> Vec<u8>) -> Answer {
+        let Way::Tls { network, authority, tls } = &self.way else { panic!("a socket has no channel") };
+        let stream = soon(network.connect(authority)).await.unwrap();
+        let stream = soon(tls.connect(stream, Expect::AnyNode, &[ALPN_HTTP1])).await.unwrap();
+        let body = body(&ChannelBinding::of_client(&stream).unwrap());
+        let request = Request::post(path).header("content-type", "application/json").body(Full::new(body.into())).unwrap();
+        self.send_on(Box::new(stream), request).await.unwrap()
     }
 
     /// A JSON-RPC request in these very bytes.

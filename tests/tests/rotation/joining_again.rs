@@ -1,5 +1,10 @@
 //! Who was left behind, or was away for too long, joins again where it is; and what let nodes in before the change lets nobody in after it.
 
+use p2p_runtime::{
+    config::{LogLevel, NodeConfig},
+    persistence::StatePersistence,
+};
+
 use super::*;
 
 #[tokio::test(start_paused = true)]
@@ -109,11 +114,22 @@ async fn a_coordinator_that_joins_again_keeps_its_role_and_none_of_the_keys_of_t
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_node_whose_certificate_ran_out_while_it_was_off_joins_again_with_its_id_key_and_configuration() {
-    let (cluster, coordinator, mut workers) = Cluster::of(1).await;
-    workers.pop().unwrap().node.stop().await;
-    let before = {
+async fn a_node_whose_certificate_ran_out_while_it_was_off_joins_again_with_its_id_key_state_and_configuration() {
+    let cluster = Cluster::new();
+    let coordinator = cluster.coordinator(Plan::coordinator()).await;
+    let worker = cluster.worker(Plan::worker(1).with("gpu"), &coordinator).await;
+    // What a service keeps, as the services of a node do it.
+    worker.store().update(|entries| entries.put("services/mailer/password", "hunter2")).unwrap();
+    let counter = StatePersistence::<u64>::new(cluster.dir("worker-1").join("counter.json"));
+    counter.save(&7).unwrap();
+    worker.node.stop().await;
+    let (before, configured) = {
         let off = Enrolment::open(cluster.dir("worker-1"), common::password()).await.unwrap();
+        // What an operator has set: none of it is a default.
+        let mut config = off.config.clone();
+        (config.rate_limit.rpc_requests, config.gossip.max_targets) = (77, 3);
+        config.log_level = LogLevel::Debug;
+        config.save(&off.store).unwrap();
         let (store, authority) = (StoreVault::new(off.store.clone()), StoreVault::new(coordinator.store().clone()));
         let of = |path: &str| authority.get(path).unwrap().unwrap();
         let key = NodeKey::from_pkcs8(&of("ca/issuing.key")).unwrap();
@@ -123,15 +139,20 @@ async fn a_node_whose_certificate_ran_out_while_it_was_off_joins_again_with_its_
         let chain = ca.issue(&off.identity.key().public(), &names, long_ago).unwrap();
         let out = NodeIdentity::new(off.identity.key().clone(), chain, off.identity.root().clone()).unwrap();
         out.save(&store).unwrap();
-        out
+        (out, config)
     };
     let token = token(&coordinator, TokenOptions::default()).await;
     let plan = Plan { id: "worker-1".to_owned(), ..Plan::worker(1) };
     let enrolment = soon(cluster.join(&plan, &coordinator.authority(), token)).await.unwrap();
     assert_eq!(enrolment.identity.peer(), before.peer());
+    assert_eq!(enrolment.config, configured, "all of its configuration");
     let back = cluster.start(plan, enrolment).await;
     assert_eq!(identity(&back).key().public(), before.key().public());
     reaches(&coordinator, "worker-1").await;
+    sees(&coordinator, |members| members.by_capability(&"gpu".into()).any(|info| info.node_id == "worker-1")).await;
+    assert_eq!(back.store().get("services/mailer/password").unwrap().expose(), b"hunter2", "what a service keeps secret");
+    assert_eq!(counter.load().unwrap(), Some(7), "and what it keeps otherwise");
+    assert_eq!(NodeConfig::load(back.store()).unwrap(), configured, "and in its store, for the next start");
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,6 +7,7 @@ mod common;
 mod coordinators;
 mod joining_again;
 mod missing;
+mod split;
 mod taken_back;
 
 use std::{sync::Arc, time::Duration};

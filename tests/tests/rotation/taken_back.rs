@@ -1,9 +1,11 @@
 //! A coordinator is taken back, with what it has issued or without it.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use p2p_client::{protocol::NodeId, revocation::ChainKeys};
-use p2p_runtime::identity::renewal::{RENEW_VERSION, RenewReply, RenewRequest};
-use serde_json::json;
+use p2p_client::{protocol::NodeId, revocation::ChainKeys, wire::tls::ChannelBinding};
+use p2p_runtime::identity::{
+    renewal::{RENEW_VERSION, RenewReply, RenewRequest},
+    rotation::AuthorityRequest,
+};
 
 use super::*;
 use common::web::Web;
@@ -59,8 +61,9 @@ impl Thief<'_> {
     /// An authority of its own, by this coordinator.
     async fn authority(&self) -> IssuingCa {
         let key = NodeKey::generate().unwrap();
-        let ask = json!({ "csr": URL_SAFE_NO_PAD.encode(key.request().unwrap()) });
-        let answer = self.web().post("/internal/ca/authority", ask.to_string()).await.json();
+        let by = &self.who.peer().node_id;
+        let ask = |channel: &ChannelBinding| serde_json::to_vec(&AuthorityRequest::new(&key, by, channel).unwrap()).unwrap();
+        let answer = self.web().post_bound("/internal/ca/authority", ask).await.json();
         let cert = URL_SAFE_NO_PAD.decode(answer["certificate"].as_str().unwrap_or_else(|| panic!("{answer}"))).unwrap();
         IssuingCa::from_parts(key, cert.into(), self.who.root().clone()).unwrap()
     }
@@ -125,6 +128,88 @@ async fn who_was_certified_or_given_an_authority_elsewhere_while_it_stood_on_a_s
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_coordinator_that_was_killed_before_it_named_who_descends_from_a_key_names_them_when_it_starts_and_once() {
+    let log = Log::capture();
+    let (cluster, first, _workers) = Cluster::of(0).await;
+    let two = second(&cluster, &first).await;
+    let thief = made_by(&stolen(&two), "coordinator-9", &first.ledger().roots().current());
+    Thief { cluster: &cluster, at: &first, who: &thief }.renewed().await;
+    let stolen_key = two.issuer().unwrap().authority().unwrap().key;
+    let lines = || {
+        let told = ["what=\"descends from a revoked key\"", "whom=\"node coordinator-9\"", "outcome=\"pending\""];
+        log.audit().iter().filter(|line| told.iter().all(|part| line.contains(part))).count()
+    };
+    first.revoke_node(two.id(), Reason::default()).await.unwrap();
+    two.node.stop().await;
+    first.node.stop().await;
+    assert_eq!(lines(), 0, "the command has named it");
+
+    let enrolment = Enrolment::open(cluster.dir("coordinator"), common::password()).await.unwrap();
+    let noted = Change::Remove(format!("ca/searched/{stolen_key}"));
+    StoreVault::new(enrolment.store.clone()).update(vec![noted]).unwrap();
+    let first = cluster.start(Plan::coordinator(), enrolment).await;
+    until("it is named", || lines() == 1).await;
+    first.node.stop().await;
+    let first = cluster.restart(Plan::coordinator()).await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert_eq!(lines(), 1);
+    assert!(first.ledger().revocations().is_key_revoked(&stolen_key));
+}
+
+/// Whether a coordinator that is revoked here is said to have held the root key.
+async fn held(by: &Member, who: &NodeId) -> bool {
+    by.revoke_node(who, Reason::default()).await.unwrap().held_root_key
+}
+
+fn says(of: &NodeId, holds: bool) -> impl Fn(&p2p_runtime::network::Members) -> bool {
+    let said = |info: &Arc<p2p_client::protocol::NodeInfo>| info.metadata.get("root_keys").is_some_and(|held| !held.is_empty());
+    move |members| members.get(of).is_some_and(|info| said(info) == holds)
+}
+
+/// Says that it holds no root key, as whoever has taken it over would.
+async fn deny(who: &Member, to: &[&Member]) {
+    who.members().update_me(|me| drop(me.metadata.insert("root_keys".to_owned(), String::new()))).await.unwrap();
+    for node in to {
+        sees(node, says(who.id(), false)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_coordinator_that_once_held_the_root_key_is_known_for_it_when_it_is_revoked_whatever_it_says_by_then() {
+    let (cluster, first, _workers) = Cluster::of(1).await;
+    let two = second(&cluster, &first).await;
+    let plan = Plan { id: "coordinator-3".to_owned(), ip: common::worker_ip(33), ..Plan::second_coordinator() };
+    let three = cluster.worker(plan, &first).await;
+    until("the third coordinator can issue", || three.issuer().unwrap().authority().is_some()).await;
+    assert!(!held(&three, &"coordinator-9".parse().unwrap()).await, "the control");
+    first.share_root_key(two.id()).await.unwrap();
+    for node in [&first, &three] {
+        sees(node, says(two.id(), true)).await;
+    }
+    deny(&two, &[&first, &three]).await;
+    // Also after a restart: nothing that is kept in memory is left.
+    three.node.stop().await;
+    let plan = Plan { id: "coordinator-3".to_owned(), ip: common::worker_ip(33), ..Plan::second_coordinator() };
+    let three = cluster.restart(plan).await;
+    assert!(held(&three, two.id()).await, "it has heard that two holds it, and that first gave it to two");
+    assert!(held(&first, two.id()).await, "it gave it to two");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_gave_the_root_key_to_a_coordinator_remembers_that_although_the_other_never_says_so() {
+    let (cluster, first, _workers) = Cluster::of(1).await;
+    let two = second(&cluster, &first).await;
+    // It dies before it can say anything, perhaps with the key.
+    cluster.network.partition(first.ip, two.ip);
+    first.share_root_key(two.id()).await.unwrap_err();
+    first.node.stop().await;
+    let name = two.id().clone();
+    two.node.stop().await;
+    let first = cluster.restart(Plan::coordinator()).await;
+    assert!(held(&first, &name).await);
+}
+
+#[tokio::test(start_paused = true)]
 async fn case_70_the_authority_of_a_stolen_coordinator_is_revoked_with_it_and_makes_no_other_coordinator() {
     let (cluster, first, workers) = Cluster::of(1).await;
     let two = second(&cluster, &first).await;
@@ -163,19 +248,30 @@ async fn case_70_the_authority_of_a_stolen_coordinator_is_revoked_with_it_and_ma
     reaches(&workers[0], "worker-2").await;
 }
 
+/// A coordinator that will say what is not so.
+async fn third(cluster: &Cluster, first: &Member) -> Member {
+    let plan = Plan { id: "coordinator-3".to_owned(), ip: common::worker_ip(33), ..Plan::second_coordinator() };
+    let three = cluster.worker(plan, first).await;
+    until("the third coordinator can issue", || three.issuer().unwrap().authority().is_some()).await;
+    three
+}
+
+/// Says that this authority is its own, until another node has heard it.
+async fn claims(liar: &Member, key: KeyHash, heard_by: &Member) {
+    let said = key.to_string();
+    liar.members().update_me(move |me| drop(me.metadata.insert("issuing_key".to_owned(), said))).await.unwrap();
+    let said = key.to_string();
+    sees(heard_by, |members| members.get(liar.id()).is_some_and(|info| info.metadata.get("issuing_key") == Some(&said))).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn case_71_a_stolen_coordinator_that_says_that_anothers_authority_is_its_own_does_not_take_that_with_it() {
     let (cluster, first, workers) = Cluster::of(1).await;
     let two = second(&cluster, &first).await;
-    let plan = Plan { id: "coordinator-3".to_owned(), ip: common::worker_ip(33), ..Plan::second_coordinator() };
-    let three = cluster.worker(plan, &first).await;
-    until("the third coordinator can issue", || three.issuer().unwrap().authority().is_some()).await;
+    let three = third(&cluster, &first).await;
     let honest = [&first, &two].map(|node| node.issuer().unwrap().authority().unwrap().key);
     for (lie, by) in honest.into_iter().zip([&first, &two]) {
-        let said = lie.to_string();
-        three.members().update_me(move |me| drop(me.metadata.insert("issuing_key".to_owned(), said))).await.unwrap();
-        let said = lie.to_string();
-        sees(by, |members| members.get(three.id()).is_some_and(|info| info.metadata.get("issuing_key") == Some(&said))).await;
+        claims(&three, lie, by).await;
     }
     // The second one has no records of what the first one gave; it knows by what all say of themselves.
     two.revoke_node(three.id(), Reason::default()).await.unwrap();
@@ -184,6 +280,27 @@ async fn case_71_a_stolen_coordinator_that_says_that_anothers_authority_is_its_o
     assert!(revoked.made.iter().any(|made| made.subject == Subject::Key { key }), "by its records: {:?}", revoked.made);
     assert!(honest.iter().all(|key| !first.ledger().revocations().is_key_revoked(key)));
     assert_eq!(looks(&workers[0], "coordinator").await.unwrap(), "coordinator");
+}
+
+#[tokio::test(start_paused = true)]
+async fn case_71_control_who_takes_the_stolen_coordinators_word_for_its_authority_puts_out_whom_the_other_one_let_in() {
+    let (cluster, first, workers) = Cluster::of(1).await;
+    let two = second(&cluster, &first).await;
+    let three = third(&cluster, &first).await;
+    let joined = cluster.worker(Plan::worker(2), &two).await;
+    reaches(&workers[0], "worker-2").await;
+    claims(&three, two.issuer().unwrap().authority().unwrap().key, &first).await;
+    first.revoke_node(three.id(), Reason::default()).await.unwrap();
+    until("it is heard of", || workers[0].ledger().revocations().set().revoked_at(three.id()).is_some()).await;
+    assert_eq!(lets_in(&workers[0], &identity(&joined)), Ok(()), "by the records");
+
+    // By what the revoked one said of itself.
+    let said = first.members().members().get(three.id()).unwrap().metadata["issuing_key"].clone();
+    let subjects = vec![Subject::Key { key: said.parse().unwrap() }];
+    first.ledger().revoke(subjects, Reason::default()).await.unwrap();
+    until("an honest coordinator's worker is out", || lets_in(&workers[0], &identity(&joined)).is_err()).await;
+    assert!(lets_in(&first, &identity(&joined)).unwrap_err().contains("revoked"));
+    assert!(looks(&workers[0], "worker-2").await.is_err());
 }
 
 #[tokio::test(start_paused = true)]
@@ -263,6 +380,23 @@ async fn a_key_is_revoked_as_its_coordinator_would_be_by_one_that_stands_on_anot
     // Now it stands on its own.
     let error = two.revoke_key(own, Reason::default()).await.unwrap_err().to_string();
     assert!(error.contains("stands on key") && error.contains("`p2p cert renew`"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_coordinator_does_not_revoke_the_key_that_it_issues_by_and_gets_another_when_another_one_does() {
+    let (cluster, first, _workers) = Cluster::of(1).await;
+    let two = second(&cluster, &first).await;
+    sees(&two, |members| members.alive().count() == 3).await;
+    let own = two.issuer().unwrap().authority().unwrap().key;
+    assert_ne!(KeyHash::of_certificate(&identity(&two).chain()[1]), Some(own), "its own certificate stands on the other's");
+    let error = two.revoke_key(own, Reason::default()).await.unwrap_err().to_string();
+    assert!(error.contains("run the command on another coordinator") && error.contains("`p2p ca rotate`"), "{error}");
+    assert!(two.ledger().revocations().set().is_empty());
+    first.revoke_key(own, Reason::default()).await.unwrap();
+    until("it has another", || two.issuer().unwrap().authority().is_some_and(|authority| authority.key != own)).await;
+    let joined = cluster.worker(Plan::worker(2), &two).await;
+    assert_eq!(joined.id().as_str(), "worker-2");
+    reaches(&first, "worker-2").await;
 }
 
 #[tokio::test(start_paused = true)]

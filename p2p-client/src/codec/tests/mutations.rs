@@ -4,7 +4,7 @@ use proptest::{prelude::Rng, test_runner::TestRng};
 use serde_json::Value;
 
 /// The JSON with one to three changes.
-pub(super) fn mutated(json: &[u8], rng: &mut TestRng) -> Vec<u8> {
+pub(crate) fn mutated(json: &[u8], rng: &mut TestRng) -> Vec<u8> {
     let mut bytes = json.to_vec();
     for _ in 0..=below(rng, 3) {
         bytes = changed(bytes, rng);

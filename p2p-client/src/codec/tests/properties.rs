@@ -6,24 +6,24 @@ use std::fmt::Debug;
 use proptest::{
     collection::vec,
     prelude::*,
-    test_runner::{RngSeed, TestRng, TestRunner},
+    test_runner::{RngAlgorithm, RngSeed, TestRng, TestRunner},
 };
 use serde_json::json;
 
 use crate::codec::{
     Message,
     fuzzing::{
-        Delegated, Everyday, Generic, Lists, Maps, Newtype, Numbers, Optional, Pair, Renamed, Shape, Tree, Unaware, Wide, Word,
-        agree, agree_on_writing, codec,
+        Bytes, Delegated, Everyday, Generic, Lists, Maps, Newtype, Numbers, Optional, Pair, Renamed, Shape, Tree, Unaware, Wide,
+        Word, agree, agree_on_writing, codec,
     },
     read_whole, to_json,
 };
-use crate::protocol::Role;
+use crate::{protocol::Role, service::Blob};
 
 use super::mutations::mutated;
 
 /// Runs a property many times, from a seed that is printed when it fails.
-pub(super) fn check<S: Strategy>(cases: u32, strategy: &S, property: impl Fn(S::Value)) {
+pub(crate) fn check<S: Strategy>(cases: u32, strategy: &S, property: impl Fn(S::Value)) {
     let seed = std::env::var("PROPTEST_RNG_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(rand_seed);
     let config = ProptestConfig { cases, rng_seed: RngSeed::Fixed(seed), failure_persistence: None, ..ProptestConfig::default() };
     let run = TestRunner::new(config).run(strategy, |value| {
@@ -41,7 +41,7 @@ fn rand_seed() -> u64 {
 }
 
 /// Texts with what escapes and scanning could stumble over.
-fn text() -> BoxedStrategy<String> {
+pub(crate) fn text() -> BoxedStrategy<String> {
     prop_oneof![
         "[a-z]{0,40}".boxed(),
         any::<String>().boxed(),
@@ -93,7 +93,8 @@ fn optional() -> impl Strategy<Value = Optional> {
     )
 }
 
-fn shape() -> impl Strategy<Value = Shape> {
+/// Values of an enum with variants of every kind.
+pub(crate) fn shape() -> impl Strategy<Value = Shape> {
     let leaf = prop_oneof![
         Just(Shape::NothingAtAll),
         Just(Shape::Odd()),
@@ -153,6 +154,11 @@ fn lists() -> impl Strategy<Value = Lists> {
         .prop_map(|(bytes, pairs, nested)| Lists { bytes, pairs, none: [], nested })
 }
 
+fn bytes() -> impl Strategy<Value = Bytes> {
+    let blob = || vec(any::<u8>(), 0..40).prop_map(Blob::from);
+    (blob(), vec(prop::option::of(blob()), 0..3)).prop_map(|(blob, parts)| Bytes { blob, parts })
+}
+
 fn pair() -> impl Strategy<Value = Pair> {
     any::<(bool, i8, char)>().prop_map(|(other, number, c)| Pair(if other { Word::Other } else { Word::OneWord }, (number, c)))
 }
@@ -170,17 +176,18 @@ fn holds_for<T: Message + PartialEq + Debug + Clone>(values: impl Strategy<Value
         // serde_json itself may miss the nearest fraction by a bit, so that it is the judge of what is read.
         let theirs: T = serde_json::from_slice(&json).unwrap();
         assert_eq!(read_whole::<T>(&json), Some(theirs), "{}", String::from_utf8_lossy(&json));
-        let mut rng = TestRng::from_seed(proptest::test_runner::RngAlgorithm::XorShift, &seed_bytes(seed));
+        let mut rng = rng(seed);
         for _ in 0..8 {
             agree::<T>(&mutated(&json, &mut rng));
         }
     });
 }
 
-fn seed_bytes(seed: u64) -> [u8; 16] {
+/// The source of numbers that is made from this one.
+pub(crate) fn rng(seed: u64) -> TestRng {
     let mut bytes = [1; 16];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
-    bytes
+    TestRng::from_seed(RngAlgorithm::XorShift, &bytes)
 }
 
 macro_rules! properties {
@@ -203,6 +210,7 @@ properties! {
     boxes_and_roles_agree_with_serde_json: wide();
     maps_agree_with_serde_json: maps();
     lists_agree_with_serde_json: lists();
+    bytes_agree_with_serde_json: bytes();
     tuples_agree_with_serde_json: pair();
     newtypes_agree_with_serde_json: prop::option::of(text()).prop_map(Newtype);
     generics_agree_with_serde_json: (vec(shape(), 0..3), prop::option::of(shape())).prop_map(|(items, one)| Generic { items, one });
@@ -221,6 +229,7 @@ fn any_json_is_judged_as_serde_json_judges_it_whatever_type_it_was_made_for() {
         shape().prop_map(|value| to_json(&value).unwrap()),
         optional().prop_map(|value| to_json(&value).unwrap()),
         lists().prop_map(|value| to_json(&value).unwrap()),
+        bytes().prop_map(|value| to_json(&value).unwrap()),
     ];
     check(128, &made, |json| codec(&json));
 }

@@ -13,7 +13,7 @@ mod reading;
 use std::fmt;
 
 use super::{
-    Access, MethodDescriptor, ParamDescriptor, ServiceDescriptor,
+    MethodDescriptor, ParamDescriptor, ServiceDescriptor,
     shape::{Shape, exact_json},
 };
 
@@ -246,7 +246,7 @@ fn promises(method: &MethodDescriptor, other: &MethodDescriptor) -> Vec<Matter> 
     let mut found = Vec::new();
     if method.access != other.access {
         let text = format!("it was for {}, and is for {} now", method.access, other.access);
-        let effect = if widens(&method.access, &other.access) { Effect::Compatible } else { Effect::Breaking };
+        let effect = if method.access.is_within(&other.access) { Effect::Compatible } else { Effect::Breaking };
         found.push(Matter { concerns: Concerns::Host, effect, text });
     }
     if method.idempotent && !other.idempotent {
@@ -254,17 +254,6 @@ fn promises(method: &MethodDescriptor, other: &MethodDescriptor) -> Vec<Matter> 
         found.push(Matter { concerns: Concerns::Host, effect: Effect::Breaking, text });
     }
     found
-}
-
-/// Whether everyone who was allowed still is.
-fn widens(before: &Access, now: &Access) -> bool {
-    matches!(
-        (before, now),
-        (_, Access::Anonymous)
-            | (Access::Nodes | Access::Role(_) | Access::Scope(_), Access::Public)
-            | (Access::Nodes | Access::Role(_), Access::Scope(_))
-            | (Access::Role(_), Access::Nodes)
-    )
 }
 
 /// An error that the caller does not know is still an error: it arrives as `UnknownService`.

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::protocol::Access;
 
 /// A service with one method, `m`, which takes `params` (name, schema, whether it is required) and gives `result`.
 fn service(params: &[(&str, Value, bool)], result: Value) -> ServiceDescriptor {

@@ -346,7 +346,7 @@ async fn a_peer_that_does_not_answer_a_connection_was_sent_nothing() {
 async fn a_response_over_the_limit_is_refused() {
     let (peers, _ends) = Peers::new(hello());
     let pool = HttpPool::new(Arc::new(DialPeers(peers)));
-    let limits = RequestLimits { max_response: 4, timeout: None };
+    let limits = RequestLimits { max_response: 4, ..RequestLimits::default() };
     let failure = pool.request(&peer("a"), get(), limits).await.unwrap_err();
     assert!(matches!(failure, SendFailure::Lost { reason: Lost::TooLarge { limit: 4 } }), "{failure}");
 }

@@ -47,8 +47,10 @@ pub struct Served {
     pub deadline: Instant,
 }
 
-/// How many messages are taken before anything else gets its turn.
-const BATCH: usize = 256;
+/// How many messages are taken at most before anything else gets its turn.
+const LARGEST_BATCH: usize = 256;
+/// So many answers are taken in any case, if they are there: fewer cost more than they bring.
+const FEW_ANSWERS: usize = 32;
 /// How long calls are polled right where they came in. After that they get tasks of their own until the next turn.
 const INLINE_BUDGET: Duration = Duration::from_micros(500);
 /// The most bytes that are handed to the connection at once: one HTTP/2 frame's.
@@ -136,38 +138,50 @@ impl Driver {
         if let Some(reason) = self.shared.cut_reason() {
             return Err(reason);
         }
-        self.read(cx)?;
+        let follows_at_once = self.read(cx)?;
         let sent = self.write(cx)?;
+        // Whoever was answered in this turn adds the next call before the one that follows, and that sends it. Were yet another turn waited for,
+        // the halves in which answers are taken would go out as one.
+        self.gathered |= follows_at_once;
         self.watch_the_time(cx)?;
         Ok(if sent { Turn::Sent } else { Turn::Idle })
     }
 
-    /// Takes what came in, at most [`BATCH`] messages a turn, however they were cut on their way.
-    fn read(&mut self, cx: &mut Context<'_>) -> Result<(), Ended> {
+    /// Takes what came in, at most a batch of messages a turn, however they were cut on their way. Says whether it took as much as one turn may, so
+    /// that another follows at once.
+    fn read(&mut self, cx: &mut Context<'_>) -> Result<bool, Ended> {
         let gathered = self.gather(cx);
         // What came before the end, or before a broken rule, still counts.
         self.handle_batch()?;
         match gathered? {
-            Gathered::All => Ok(()),
+            Gathered::All => Ok(false),
             Gathered::Enough => {
                 cx.waker().wake_by_ref();
-                Ok(())
+                Ok(true)
             }
             // It has said its farewell, and fetches what it was told of.
-            Gathered::TheLast if self.shared.machine().waits_to_be_fetched() => Ok(self.frames.end()?),
+            Gathered::TheLast if self.shared.machine().waits_to_be_fetched() => {
+                self.frames.end()?;
+                Ok(false)
+            }
             Gathered::TheLast => Err(self.stream_ended()?),
         }
     }
 
     /// Fills the batch from what came in.
     fn gather(&mut self, cx: &mut Context<'_>) -> Result<Gathered, Ended> {
+        let most_answers = answers_at_once(self.shared.machine().in_flight());
+        let mut answers = 0;
+        let is_full = |batch: &[Message], answers| batch.len() >= LARGEST_BATCH || answers >= most_answers;
         loop {
-            while self.batch.len() < BATCH
+            while !is_full(&self.batch, answers)
                 && let Some(frame) = self.frames.next()?
             {
-                self.batch.push(Message::parse(frame)?);
+                let message = Message::parse(frame)?;
+                answers += usize::from(matches!(message, Message::Answer { .. }));
+                self.batch.push(message);
             }
-            if self.batch.len() >= BATCH {
+            if is_full(&self.batch, answers) {
                 return Ok(Gathered::Enough);
             }
             match self.receive.poll_data(cx) {
@@ -461,6 +475,13 @@ impl Drop for Driver {
     fn drop(&mut self) {
         self.end_with(&Ended::Broken("its connection was closed".to_owned()));
     }
+}
+
+/// How many answers are taken before anything else gets its turn, of so many calls: half of them. Callers who are answered together make their
+/// next calls together. If all were answered in one turn, the ends would work by turns, one waiting for the other; so one half is on its
+/// way while the other is looked at. (64 callers make nearly twice as many calls a second so, at the same cost of each.)
+fn answers_at_once(in_flight: u32) -> usize {
+    (in_flight as usize / 2).max(FEW_ANSWERS)
 }
 
 /// How long calls have been polled in this turn.

@@ -17,7 +17,7 @@ use std::{
 
 use bytes::Bytes;
 use futures::{StreamExt, future::join_all};
-use tokio::time::Instant;
+use tokio::{sync::Barrier, time::Instant};
 
 use super::{
     machine::{Ended, Outcome, Violation},

@@ -15,7 +15,7 @@ use super::{
         session::{
             Outcome,
             message::Answer,
-            tests::support::{Pair, Serves, Service, accept, call, in_time, let_others_run, result, soon},
+            tests::support::{Pair, RawPeer, Serves, Service, accept, call, in_time, let_others_run, result, soon},
         },
     },
     *,
@@ -29,6 +29,7 @@ enum Manner {
     Answers(StatusCode),
     NobodyListens,
     SaysNothing,
+    NeverReads,
 }
 
 /// Peers in this process: each dial opens a connection of its own.
@@ -111,6 +112,10 @@ impl Dial for DialPeers {
                 })),
                 Manner::SaysNothing => drop(tokio::spawn(async move {
                     let _kept = theirs;
+                    std::future::pending::<()>().await;
+                })),
+                Manner::NeverReads => drop(tokio::spawn(async move {
+                    let _kept = RawPeer::accept(theirs, 1_024).await;
                     std::future::pending::<()>().await;
                 })),
             }

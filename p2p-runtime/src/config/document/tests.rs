@@ -46,6 +46,17 @@ fn what_is_set_survives_its_yaml_and_what_is_not_stays_unset() {
 }
 
 #[test]
+fn further_addresses_follow_the_first_and_are_no_more_than_a_certificate_holds() {
+    let document = parsed("advertise_also: ['2001:db8::5', 10.0.0.5, node.example]\n");
+    let all: Vec<_> = document.config().addresses().iter().map(ToString::to_string).collect();
+    assert_eq!(all, ["10.0.0.5", "2001:db8::5", "node.example"]);
+    assert_eq!(ConfigDocument::parse(&document.to_yaml()).unwrap(), document);
+    assert!(refused("advertise_also: [10.0.0.5:8001]").contains("a list of IP addresses and host names"));
+    let many = (1..=16).map(|number| format!("10.0.1.{number}")).collect::<Vec<_>>().join(", ");
+    assert!(refused(&format!("advertise_also: [{many}]")).contains("at most 16 addresses"));
+}
+
+#[test]
 fn every_setting_can_be_taken_from_its_comment_as_it_stands() {
     let text = parsed("").to_edit();
     for setting in Settings::all().iter() {

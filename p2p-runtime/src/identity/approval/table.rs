@@ -137,7 +137,7 @@ impl JoinRequest {
     }
 
     /// Whether something can still be decided about it.
-    fn is_open(&self, now: UnixMillis) -> bool {
+    pub(super) fn is_open(&self, now: UnixMillis) -> bool {
         !self.is_over(now) && matches!(self.decision, Decision::Waiting | Decision::Approved { .. })
     }
 

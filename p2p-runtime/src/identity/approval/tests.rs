@@ -384,7 +384,7 @@ async fn requests_by_tokens_of_an_old_root_go_with_those_and_their_nodes_are_tol
     // One of them has a use left; the other's only one was taken by the request.
     let mut requests = ["w", "v"].map(|name| desk.shown(name).unwrap()).to_vec();
     requests.sort_by_key(|node| node.key);
-    let voided = Voided { tokens: 1, requests };
+    let voided = Voided { tokens: vec![open.id()], requests };
     assert_eq!(desk.issuer.void_outdated().await.unwrap(), voided);
     assert_eq!(desk.issuer.void_outdated().await.unwrap(), Voided::default());
     let unknown = desk.approve("w").await.unwrap_err();
@@ -425,6 +425,37 @@ async fn the_audit_log_tells_of_each_request_that_goes_with_the_old_root_and_whe
     }
     desk.issuer.void_outdated().await.unwrap();
     assert!(lines.take().is_empty(), "once");
+}
+
+#[tokio::test]
+async fn the_audit_log_tells_of_each_open_token_that_is_taken_back_without_an_operator() {
+    for is_older_copy in [false, true] {
+        let desk = desk();
+        let (open, spent) = (desk.manual_token(2).await, desk.manual_token(1).await);
+        for (token, name, address) in [(&open, "w", "10.0.0.9"), (&spent, "v", "10.0.0.8")] {
+            desk.waits(&desk.worker(token, name, address)).await;
+        }
+        let desk = if is_older_copy { desk } else { desk.after_a_change_of_the_root().await };
+        let lines = AuditLines::capture();
+        let (voided, because) = if is_older_copy {
+            (desk.issuer.void_open_tokens(|_| Ok(Vec::new())).await, "stood open in an older copy of the store")
+        } else {
+            (desk.issuer.void_outdated().await, "names a root that is not trusted any more")
+        };
+        assert_eq!(voided.unwrap().tokens, [open.id()]);
+        let told = lines.take();
+        assert_eq!(told.len(), 3, "{told:?}");
+        let of_the_token = format!("what=\"take back the join token\" whom=\"{}\" from=\"here\" outcome=\"done\"", open.id());
+        assert!(told.iter().any(|line| line.contains(&of_the_token) && line.contains(because)), "{of_the_token} in {told:?}");
+        for (name, token) in [("w", &open), ("v", &spent)] {
+            let of_the_request = format!("what=\"drop the request to join\" whom=\"{name} (worker), key sha256:");
+            let why = format!("reason=\"token {} {because}", token.id());
+            assert!(
+                told.iter().any(|line| line.contains(&of_the_request) && line.contains(&why)),
+                "{of_the_request} in {told:?}"
+            );
+        }
+    }
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ use super::{
         join::Refused,
         key::{NodeKey, PublicKey},
         rotation::AllIssued,
+        token::TokenId,
         token_table::TokenRecord,
         vault::{Change, VaultError},
     },
@@ -35,23 +36,60 @@ pub struct Authority {
     pub key: KeyHash,
 }
 
-/// What was taken back, as it stands on a root that is not trusted any more.
+/// What was taken back although no operator asked for it: it stands on a root that is not trusted any more, or in a store that went back in time.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Voided {
-    /// How many open tokens.
-    pub(crate) tokens: usize,
+    /// Which open tokens.
+    pub(crate) tokens: Vec<TokenId>,
     /// Which requests to join.
     pub(crate) requests: Vec<PendingNode>,
 }
 
+/// One of them, as the audit log tells of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct VoidedOne {
+    pub(crate) what: &'static str,
+    pub(crate) whom: String,
+    pub(crate) why: String,
+}
+
+impl Voided {
+    /// All of it; `because` says what is wrong with the tokens: "names a root that …".
+    pub(crate) fn each(&self, because: &str) -> impl Iterator<Item = VoidedOne> {
+        let tokens = self.tokens.iter().map(move |token| VoidedOne {
+            what: "take back the join token",
+            whom: token.to_string(),
+            why: format!("it {because}"),
+        });
+        let requests = self.requests.iter().map(move |node| {
+            let was = if node.approved.is_some() { "it was approved" } else { "nothing was decided" };
+            let why = format!("token {} {because}; {was}", node.token);
+            VoidedOne { what: "drop the request to join", whom: node.in_audit(), why }
+        });
+        tokens.chain(requests)
+    }
+
+    /// Tells the audit log of each.
+    fn tell(&self, because: &str) {
+        for VoidedOne { what, whom, why } in self.each(because) {
+            Line::new("this node", what, Outcome::Done).whom(whom).from("here").reason(why).write();
+        }
+    }
+}
+
 impl Inner {
-    /// The authority and the key of the root that it stands under, if that is one that is trusted and wanted.
+    /// The authority and the key of the root that it stands under, if that is one that is trusted and wanted. One that was revoked is none: nobody would
+    /// believe what it issues.
     pub(super) fn ca(&self, under: Option<KeyHash>) -> Result<(Arc<IssuingCa>, KeyHash), Refused> {
-        let ca = self.ca.load_full().ok_or(Refused::NoAuthority)?;
+        let ca = self.ca.load_full().filter(|ca| !self.is_revoked(ca)).ok_or(Refused::NoAuthority)?;
         let known = self.ledger.roots().known();
         let root = known.trusted().find(|root| is_signed_by(root, ca.certificate())).ok_or(Refused::NoAuthority)?;
         let root = root.key_hash().into();
         if under.is_some_and(|under| under != root) { Err(Refused::NoAuthority) } else { Ok((ca, root)) }
+    }
+
+    fn is_revoked(&self, ca: &IssuingCa) -> bool {
+        self.ledger.revocations().is_key_revoked(&ca.key().public().thumbprint().into())
     }
 
     /// Issues a certificate. Gives the chain to show with it, and the key of the root that it leads to.
@@ -68,13 +106,15 @@ impl Inner {
     }
 
     /// Takes back all open tokens and the requests that came by some; `more` is written with that, as one.
-    fn void_open_tokens(&self, more: impl FnOnce(usize) -> Result<Vec<Change>, VaultError>) -> Result<usize, VaultError> {
+    fn void_open_tokens(&self, more: impl FnOnce(usize) -> Result<Vec<Change>, VaultError>) -> Result<Voided, VaultError> {
         let _writing = lock(&self.writing);
+        let now = (self.options.clock)();
         let mut next = TokenTable::clone(&self.tokens.load());
-        let voided = next.void_open((self.options.clock)());
+        let approvals = self.approvals.load_full();
+        let voided = Voided { tokens: next.void_open(now), requests: approvals.open(now) };
         let mut changes = vec![tokens_change(&next)?];
-        changes.extend(approving::changes(&self.approvals.load(), &Approvals::default())?);
-        changes.extend(more(voided)?);
+        changes.extend(approving::changes(&approvals, &Approvals::default())?);
+        changes.extend(more(voided.tokens.len())?);
         self.vault.update(changes)?;
         self.tokens.store(Arc::new(next));
         self.approvals.store(Arc::new(Approvals::default()));
@@ -130,10 +170,10 @@ impl Issuer {
         Some(Authority { until, root, key: ca.key().public().thumbprint().into() })
     }
 
-    /// Whether it needs an authority under the root under which certificates are to be made.
+    /// Whether it needs an authority under the root under which certificates are to be made, or another key, as its own was revoked.
     pub(crate) fn needs_authority(&self) -> bool {
         let known = self.0.ledger.roots().known();
-        self.0.ca.load().as_ref().is_none_or(|ca| !known.is_wanted(ca.certificate()))
+        self.0.ca.load().as_ref().is_none_or(|ca| !known.is_wanted(ca.certificate()) || self.0.is_revoked(ca))
     }
 
     /// Takes this authority, which the root has signed, into use: into the store first.
@@ -159,33 +199,28 @@ impl Issuer {
         .unwrap_or_else(|lost| Err(lost.into()))
     }
 
-    /// Takes back all open tokens with the requests that wait for an operator, writes `more` with that, and gives how many tokens there were: where the
-    /// store turned out to be an older copy.
+    /// Takes back all open tokens with the requests that wait for an operator, writes `more` with that, which is told how many tokens there were: where
+    /// the store turned out to be an older copy. Whoever waits is told, and so is the audit log of each.
     ///
     /// # Errors
     /// The store fails; the tokens then still work.
     pub(crate) async fn void_open_tokens(
         &self,
         more: impl FnOnce(usize) -> Result<Vec<Change>, VaultError> + Send + 'static,
-    ) -> Result<usize, VaultError> {
-        self.blocking(move |inner| inner.void_open_tokens(more)).await.flatten()
+    ) -> Result<Voided, VaultError> {
+        let voided = self.blocking(move |inner| inner.void_open_tokens(more)).await.flatten()?;
+        voided.tell("stood open in an older copy of the store, which was put back");
+        Ok(voided)
     }
 
     /// Takes back the open tokens that name another root than the one that is trusted, with the requests that wait for an operator by such tokens:
-    /// whoever waits is told, and so is the audit log of each.
+    /// whoever waits is told, and so is the audit log, of each token and request.
     ///
     /// # Errors
     /// The store fails; then they still stand in the lists.
     pub(crate) async fn void_outdated(&self) -> Result<Voided, VaultError> {
         let voided = self.blocking(Inner::void_outdated).await.flatten()?;
-        for node in &voided.requests {
-            let was = if node.approved.is_some() { "it was approved" } else { "nothing was decided" };
-            Line::new("this node", "drop the request to join", Outcome::Done)
-                .whom(node.in_audit())
-                .from("here")
-                .reason(format_args!("token {} names a root that is not trusted any more; {was}", node.token))
-                .write();
-        }
+        voided.tell("names a root that is not trusted any more");
         Ok(voided)
     }
 

@@ -46,7 +46,8 @@ pub enum JoinEvent {
         /// The port.
         port: u16,
     },
-    /// The token asks for an operator's approval: waiting for it. Joining again with the same key and token goes on waiting.
+    /// The token asks for an operator's approval: waiting for it. Told again when a coordinator that was away can be asked again. Joining again
+    /// with the same key and token goes on waiting.
     WaitingForApproval {
         /// The coordinator at which an operator approves.
         coordinator: NodeId,
@@ -57,12 +58,17 @@ pub enum JoinEvent {
         /// For how long it can be approved.
         within: Duration,
     },
-    /// The coordinator cannot be asked whether this node was approved; trying again.
+    /// The coordinator cannot be asked whether this node was approved; trying again. Its request is kept there, so that nothing has to be done
+    /// here.
     CoordinatorAway {
+        /// The coordinator's `host:port`.
+        authority: String,
         /// Why.
         reason: String,
         /// After which time.
         wait: Duration,
+        /// For how long it goes on trying: until the request has expired.
+        left: Duration,
     },
     /// The certificate is there.
     Issued {

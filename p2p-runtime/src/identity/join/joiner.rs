@@ -99,6 +99,18 @@ pub enum JoinError {
         /// The time it had.
         after: Duration,
     },
+    /// The time in which an operator could approve the node is over, and the coordinator could not be asked any more whether one has.
+    #[error(
+        "the time in which an operator could approve {node_id} is over, and whether one has could not be asked: the coordinator at {authority} was away at the end ({reason}); once it can be reached, join again with the same token and from the same folder, which works if this node was approved; otherwise ask for a fresh token"
+    )]
+    WaitedInVain {
+        /// The name that the node would have.
+        node_id: NodeId,
+        /// Where the coordinator was looked for.
+        authority: String,
+        /// What was seen of it.
+        reason: String,
+    },
     /// The certificate that came is not the one that was asked for.
     #[error("the coordinator's answer cannot be trusted: {reason}; nothing was stored")]
     Untrusted {
@@ -117,6 +129,20 @@ pub enum JoinError {
     /// The identity that came cannot be used.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+}
+
+impl JoinError {
+    /// What was seen, without what to do about it: where the node goes on by itself, nothing.
+    pub(super) fn cause(&self) -> String {
+        match self {
+            Self::Connect { source, .. } => format!("no connection: {source}"),
+            Self::BrokenOff { reason, .. } => format!("the connection broke off: {reason}"),
+            Self::Timeout { after, .. } => format!("no answer within {} s", after.as_secs()),
+            Self::Answer { reason, .. } => format!("it did not answer as a coordinator: {reason}"),
+            Self::Tls { source, .. } => source.to_string(),
+            other => other.to_string(),
+        }
+    }
 }
 
 /// A node that wants to join.

@@ -33,7 +33,8 @@ mod refused;
 mod waiting;
 
 pub(super) use self::desk::Applicant;
-pub(super) use self::messages::{MAX_ADDRESSES, MAX_REPLY, challenge_answer};
+pub(crate) use self::messages::MAX_ADDRESSES;
+pub(super) use self::messages::{MAX_REPLY, challenge_answer};
 pub use self::{
     desk::{Candidate, Desk},
     driver::{JoinOptions, Joined, join, random_node_id},

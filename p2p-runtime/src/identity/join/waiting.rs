@@ -1,7 +1,8 @@
 //! The joiner's patience, where an operator has to approve it.
 //!
 //! Before the request is noted at the coordinator, any failure ends the join, as it does without an operator. From then on only an answer
-//! does: a coordinator that is restarted, or cannot be reached for a while, is asked again.
+//! does: a coordinator that is restarted, or cannot be reached for a while, is asked again, after pauses that grow, until the request has
+//! expired. Whoever follows the join is told each time that it is away, and when it is back.
 
 use std::time::Duration;
 
@@ -20,28 +21,36 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// Joins; where an operator has to approve it, once one has.
 pub(super) async fn join_once_approved(approach: &Approach) -> Result<Box<Issued>, JoinError> {
     let mut patience = None::<Patience>;
+    // Whether it has to be told that, and where, the node waits: first, and whenever the coordinator was away.
+    let mut is_news = true;
     loop {
         let heard = match approach.attempt(patience.is_none()).await {
             Ok(Heard::Issued(issued)) => return Ok(issued),
             Ok(Heard::OnHold(mut on_hold)) => {
-                let patience = patience.get_or_insert_with(|| {
+                if std::mem::take(&mut is_news) {
                     tell(approach, &on_hold.told);
-                    Patience::new()
-                });
-                hear(approach, &mut on_hold, patience).await
+                }
+                hear(approach, &mut on_hold, patience.get_or_insert_with(Patience::new)).await
             }
             Err(error) => Err(error),
         };
         match (heard, &mut patience) {
             (Ok(()), _) => {}
-            (Err(error), Some(patience)) if patience.outlasts(&error) => {
-                let wait = patience.pause();
-                (approach.progress)(JoinEvent::CoordinatorAway { reason: error.to_string(), wait });
+            (Err(error), Some(patience)) if may_pass(&error) => {
+                let Some(Pause { wait, left }) = patience.pause() else { return Err(in_vain(approach, &error)) };
+                let (authority, reason) = (approach.authority.clone(), error.cause());
+                (approach.progress)(JoinEvent::CoordinatorAway { authority, reason, wait, left });
+                is_news = true;
                 sleep(wait).await;
             }
             (Err(error), _) => return Err(error),
         }
     }
+}
+
+fn in_vain(approach: &Approach, last: &JoinError) -> JoinError {
+    let (node_id, authority) = (approach.joiner.hello().node_id.clone(), approach.authority.clone());
+    JoinError::WaitedInVain { node_id, authority, reason: last.cause() }
 }
 
 fn tell(approach: &Approach, told: &Waiting) {
@@ -71,6 +80,13 @@ fn left(told: &Waiting) -> Duration {
     Duration::from_millis(told.expires.0.saturating_sub(told.clock.0))
 }
 
+/// A time to wait before the coordinator is asked again, and how much is left in all.
+#[derive(Debug, PartialEq, Eq)]
+struct Pause {
+    wait: Duration,
+    left: Duration,
+}
+
 /// For how long a node goes on asking a coordinator that does not answer.
 struct Patience {
     ends: Instant,
@@ -91,18 +107,19 @@ impl Patience {
         self.next = FIRST_PAUSE;
     }
 
-    /// Whether this failure may pass.
-    fn outlasts(&self, error: &JoinError) -> bool {
-        Instant::now() < self.ends && may_pass(error)
-    }
-
-    fn pause(&mut self) -> Duration {
-        let pause = self.next;
-        self.next = (pause * 2).min(LONGEST_PAUSE);
-        pause
+    /// The next pause, and each is longer than the one before; none once the request has expired. The last one ends with it.
+    fn pause(&mut self) -> Option<Pause> {
+        let left = self.ends.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return None;
+        }
+        let wait = self.next.min(left);
+        self.next = (self.next * 2).min(LONGEST_PAUSE);
+        Some(Pause { wait, left })
     }
 }
 
+/// Whether another attempt may fare better.
 fn may_pass(error: &JoinError) -> bool {
     match error {
         JoinError::Refused(refused) => {
@@ -130,24 +147,41 @@ mod tests {
         Waiting { coordinator, decided: false, expires: UnixMillis(1_000 + left), clock: UnixMillis(1_000) }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn pauses_grow_up_to_half_a_minute_and_begin_anew_after_an_answer() {
-        let mut patience = Patience::new();
-        let pauses: Vec<_> = (0..7).map(|_| patience.pause().as_secs()).collect();
-        assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30]);
-        patience.rested();
-        assert_eq!(patience.pause(), FIRST_PAUSE);
+    fn waits(patience: &mut Patience) -> Option<u64> {
+        patience.pause().map(|pause| pause.wait.as_secs())
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_coordinator_that_is_away_is_waited_for_until_the_request_has_expired_and_a_refusal_is_final() {
+    async fn pauses_grow_up_to_half_a_minute_and_begin_anew_after_an_answer() {
+        let mut patience = Patience::new();
+        patience.until(&told(600_000));
+        let pauses: Vec<_> = (0..7).map(|_| waits(&mut patience).unwrap()).collect();
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30]);
+        patience.rested();
+        assert_eq!(waits(&mut patience), Some(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_coordinator_that_is_away_is_waited_for_until_the_request_has_expired() {
         let mut patience = Patience::new();
         patience.until(&told(60_000));
-        let away = || JoinError::Timeout { authority: "c:8001".to_owned(), after: Duration::from_secs(15) };
-        assert!(patience.outlasts(&away()));
-        assert!(patience.outlasts(&Refused::UnknownAttempt.into()));
-        assert!(!patience.outlasts(&Refused::NotApproved { node_id: "w".parse().unwrap() }.into()));
-        tokio::time::advance(Duration::from_secs(61)).await;
-        assert!(!patience.outlasts(&away()));
+        assert_eq!(patience.pause(), Some(Pause { wait: FIRST_PAUSE, left: Duration::from_mins(1) }));
+        tokio::time::advance(Duration::from_secs(59)).await;
+        assert_eq!(
+            patience.pause(),
+            Some(Pause { wait: Duration::from_secs(1), left: Duration::from_secs(1) }),
+            "and not past its end"
+        );
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(patience.pause(), None);
+    }
+
+    #[test]
+    fn what_the_network_does_may_pass_and_a_refusal_is_final() {
+        let authority = || "c:8001".to_owned();
+        assert!(may_pass(&JoinError::Timeout { authority: authority(), after: Duration::from_secs(15) }));
+        assert!(may_pass(&JoinError::BrokenOff { authority: authority(), reason: "reset".to_owned() }));
+        assert!(may_pass(&Refused::UnknownAttempt.into()));
+        assert!(!may_pass(&Refused::NotApproved { node_id: "w".parse().unwrap() }.into()));
     }
 }

@@ -87,7 +87,7 @@ pub(crate) async fn renew(
 ) -> Result<Renewed, RenewError> {
     let failed = |reason: String| RenewError::Unreachable { coordinator: coordinator.node_id.clone(), reason };
     let opening = async { http::to_node(network, identity, coordinator).await.map_err(&failed) };
-    let (mut http, _) =
+    let http::ToNode { mut http, .. } =
         tokio::time::timeout(STEP_TIME, opening).await.unwrap_or_else(|_| Err(failed("it did not answer".into())))?;
     let mut request =
         RenewRequest { version: RENEW_VERSION, csr: identity.key().request()?, addresses: addresses.clone(), nonce: None, under };

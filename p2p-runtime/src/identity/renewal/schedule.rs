@@ -93,10 +93,11 @@ impl Pace {
         Self { schedule: Schedule::new(node_id), asked_for_address: false, failures: 0 }
     }
 
-    /// What to do about this certificate at `now`, on a node that tells others this address.
-    pub fn next(&self, certificate: &CertificateInfo, advertised: &Host, now: UnixTime) -> Next {
+    /// What to do about this certificate at `now`, on a node that has these addresses.
+    pub fn next(&self, certificate: &CertificateInfo, advertised: &[Host], now: UnixTime) -> Next {
         let due = self.schedule.due(certificate.from, certificate.until);
-        let has_moved = !self.asked_for_address && !certificate.addresses.contains(advertised);
+        let is_certified = advertised.iter().all(|address| certificate.addresses.contains(address));
+        let has_moved = !self.asked_for_address && !is_certified;
         if now >= due || has_moved {
             return Next::Renew;
         }
@@ -164,11 +165,11 @@ mod tests {
     #[test]
     fn a_certificate_that_is_due_as_soon_as_it_is_made_is_renewed_once_a_minute() {
         let (mut pace, mut now, mut renewals) = (Pace::new("w".parse().unwrap()), 1_000 * DAY, 0);
-        let host = "10.0.0.1".parse().unwrap();
+        let here = ["10.0.0.1".parse().unwrap()];
         // The coordinator's clock is far behind this node's: whatever it issues has ended.
         let ended = certificate(100 * DAY);
         while now < 1_000 * DAY + 3_600 {
-            match pace.next(&ended, &host, at(now)) {
+            match pace.next(&ended, &here, at(now)) {
                 Next::Renew => {
                     renewals += 1;
                     now += pace.renewed().as_secs();
@@ -181,13 +182,23 @@ mod tests {
 
     #[test]
     fn an_address_that_changed_is_asked_for_once() {
-        let (mut pace, host) = (Pace::new("w".parse().unwrap()), "10.0.0.2".parse().unwrap());
+        let (mut pace, here) = (Pace::new("w".parse().unwrap()), ["10.0.0.2".parse().unwrap()]);
         let old = certificate(1_000 * DAY);
-        assert_eq!(pace.next(&old, &host, at(1_001 * DAY)), Next::Renew);
+        assert_eq!(pace.next(&old, &here, at(1_001 * DAY)), Next::Renew);
         pace.failed(Duration::from_hours(24));
-        assert_eq!(pace.next(&old, &host, at(1_001 * DAY)), Next::Renew, "until it was renewed");
+        assert_eq!(pace.next(&old, &here, at(1_001 * DAY)), Next::Renew, "until it was renewed");
         pace.renewed();
-        assert_eq!(pace.next(&old, &host, at(1_001 * DAY)), Next::Wait(LOOK), "without the address, where it was not proved");
+        assert_eq!(pace.next(&old, &here, at(1_001 * DAY)), Next::Wait(LOOK), "without the address, where it was not proved");
+    }
+
+    #[test]
+    fn a_further_address_is_asked_for_as_well_and_one_that_is_gone_is_not() {
+        let (pace, old) = (Pace::new("w".parse().unwrap()), certificate(1_000 * DAY));
+        let addresses = ["10.0.0.1", "2001:db8::1"].map(|ip| ip.parse().unwrap());
+        assert_eq!(pace.next(&old, &addresses, at(1_001 * DAY)), Next::Renew);
+        let both = CertificateInfo { addresses: addresses.to_vec(), ..old };
+        assert_eq!(pace.next(&both, &addresses, at(1_001 * DAY)), Next::Wait(LOOK));
+        assert_eq!(pace.next(&both, &addresses[..1], at(1_001 * DAY)), Next::Wait(LOOK));
     }
 
     #[test]

@@ -17,11 +17,12 @@ use p2p_client::{
     },
     wire::tls::TlsMaterial,
 };
+use rustls_pki_types::CertificateDer;
 
 use super::super::{
     attest::{AttestError, Attestor},
     error::IdentityError,
-    issuer::Clock,
+    issuer::{Clock, ISSUING_CERT},
     rotation::Roots,
     vault::{Change, Vault, VaultError, json},
 };
@@ -68,6 +69,16 @@ pub enum RevokeError {
          `p2p ca rotate`"
     )]
     OwnAuthority {
+        /// The key.
+        key: KeyHash,
+    },
+    /// It would take back what this coordinator itself issues by.
+    #[error(
+        "key {key} is that by which this coordinator itself issues certificates: all nodes that it has certified would be out, and it would go on certifying others in vain; \
+         if that key was stolen, run the command on another coordinator (`p2p nodes` shows which nodes are): this one then gets itself another key; where there is no \
+         other, `p2p ca rotate` gives the cluster a new root, and this coordinator a new key, and nobody is out"
+    )]
+    OwnIssuing {
         /// The key.
         key: KeyHash,
     },
@@ -284,8 +295,15 @@ impl Inner {
             Subject::Node { node_id } if *node_id == me.node_id => Err(itself()),
             Subject::Key { key } if *key == me.key => Err(itself()),
             Subject::Key { key } if self.stands_on(key) => Err(RevokeError::OwnAuthority { key: *key }),
+            Subject::Key { key } if self.issues_by(key)? => Err(RevokeError::OwnIssuing { key: *key }),
             _ => Ok(()),
         }
+    }
+
+    /// Whether this coordinator issues by this key; its own certificate may stand on another coordinator's still.
+    fn issues_by(&self, key: &KeyHash) -> Result<bool, VaultError> {
+        let cert = self.vault.get(ISSUING_CERT)?.map(|cert| CertificateDer::from(cert.to_vec()));
+        Ok(cert.and_then(|cert| KeyHash::of_certificate(&cert)) == Some(*key))
     }
 
     /// Whether this node's certificate would be worth nothing without this key.

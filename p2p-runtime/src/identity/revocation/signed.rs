@@ -148,6 +148,25 @@ impl SignedStatement {
         }
         Ok(statement)
     }
+
+    /// The statement, if the key that it names as its author's has signed it, whatever that one's certificate is worth: for whoever knows by other means whose
+    /// key that is.
+    ///
+    /// # Errors
+    /// [`RefusedStatement`]
+    pub(super) fn verify_key(&self, now: UnixMillis) -> Result<Statement, RefusedStatement> {
+        let statement = self.statement()?;
+        let named = &statement.by;
+        let by = Duration::from_millis(statement.at.0.saturating_sub(now.0));
+        if by > MAX_AHEAD {
+            return Err(RefusedStatement::Ahead { node_id: named.node_id.clone(), by });
+        }
+        let (key, peer) = Attestor::signed_by(&signed_bytes(&self.text), &self.attestation)?;
+        if key != named.key || peer.node_id != named.node_id {
+            return Err(RefusedStatement::OtherAuthor { named: named.node_id.clone(), got: peer.node_id });
+        }
+        Ok(statement)
+    }
 }
 
 fn signed_bytes(text: &[u8]) -> Vec<u8> {

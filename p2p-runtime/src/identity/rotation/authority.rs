@@ -6,7 +6,7 @@ use bytes::Bytes;
 use hyper::Method;
 use p2p_client::{
     protocol::{NodeId, Role},
-    wire::{PeerRef, net::Network},
+    wire::{PeerRef, net::Network, tls::ChannelBinding},
 };
 use rustls_pki_types::CertificateDer;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -17,7 +17,7 @@ use super::super::{
     http::{self, HttpConnection},
     issuer::IssuedNode,
     join::{MAX_REPLY, Refused},
-    key::NodeKey,
+    key::{KeyError, NodeKey, PublicKey},
 };
 
 /// Where a coordinator asks for its issuing authority: `POST`, JSON.
@@ -31,12 +31,65 @@ const MAX_ISSUED: usize = 64 * 1024 * 1024;
 /// How long one exchange may take.
 const STEP_TIME: Duration = Duration::from_secs(15);
 
-/// "Give me an issuing authority for this key."
+/// "Give me an issuing authority for this key." Whose it is to be is read from the certificate that is shown. It is good on one connection alone: whoever has
+/// seen it, as the coordinator that was asked has, gets nothing by it elsewhere.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct AuthorityRequest {
+pub struct AuthorityRequest {
     /// A certificate request (PKCS #10, DER) of the authority's key.
     #[serde(with = "codec::base64_vec")]
-    pub(crate) csr: Vec<u8>,
+    csr: Vec<u8>,
+    /// The signature of that key over who asks, and on which connection.
+    #[serde(with = "codec::base64_vec")]
+    proof: Vec<u8>,
+}
+
+/// Why a request for an authority is not answered with one.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum BadAuthorityRequest {
+    /// It holds no key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// It was made by another node, or for another connection.
+    #[error(
+        "it does not prove that {node_id} has that key, and asks for itself on this connection; an honest coordinator asks by itself: look into {node_id}, which may have \
+         passed on what another one has said"
+    )]
+    NotProved {
+        /// Who asked, by its certificate.
+        node_id: NodeId,
+    },
+}
+
+impl AuthorityRequest {
+    /// Asks for an authority for this key, in the name of this coordinator, on this connection.
+    ///
+    /// # Errors
+    /// [`KeyError::Generate`] when signing fails.
+    pub fn new(key: &NodeKey, by: &NodeId, channel: &ChannelBinding) -> Result<Self, KeyError> {
+        let csr = key.request()?;
+        let proof = key.sign_text(&Self::transcript(&csr, by, channel))?;
+        Ok(Self { csr, proof })
+    }
+
+    /// The key, if whoever has it made this request in this name and on this connection.
+    pub(crate) fn proved_key(&self, by: &NodeId, channel: &ChannelBinding) -> Result<PublicKey, BadAuthorityRequest> {
+        let key = PublicKey::from_request(&self.csr)?;
+        if key.has_signed(&Self::transcript(&self.csr, by, channel), &self.proof) {
+            Ok(key)
+        } else {
+            Err(BadAuthorityRequest::NotProved { node_id: by.clone() })
+        }
+    }
+
+    /// The bytes that the proof signs, each part with its length.
+    fn transcript(csr: &[u8], by: &NodeId, channel: &ChannelBinding) -> Vec<u8> {
+        let mut out = Vec::new();
+        for part in [b"p2p-authority-proof/1", &channel.as_bytes()[..], by.as_str().as_bytes(), csr] {
+            out.extend_from_slice(&(part.len() as u64).to_be_bytes());
+            out.extend_from_slice(part);
+        }
+        out
+    }
 }
 
 /// The authority's certificate.
@@ -136,10 +189,10 @@ pub(crate) async fn ask_for_authority(
     key: &NodeKey,
 ) -> Result<CertificateDer<'static>, NoAuthority> {
     let failed = |reason: String| NoAuthority::NotGiven { coordinator: coordinator.node_id.clone(), reason };
-    let csr = key.request().map_err(|error| failed(error.to_string()))?;
-    let body = serde_json::to_vec(&AuthorityRequest { csr }).map_err(|error| failed(error.to_string()))?;
     let exchange = async {
-        let (mut http, _) = http::to_node(network, identity, coordinator).await?;
+        let http::ToNode { mut http, channel, .. } = http::to_node(network, identity, coordinator).await?;
+        let request = AuthorityRequest::new(key, &identity.peer().node_id, &channel).map_err(|error| error.to_string())?;
+        let body = serde_json::to_vec(&request).map_err(|error| error.to_string())?;
         post::<AuthorityReply>(&mut http, AUTHORITY_PATH, body.into(), MAX_REPLY).await
     };
     let reply = within(exchange).await.map_err(failed)?;
@@ -153,7 +206,7 @@ pub(crate) async fn ask_for_issued(
     coordinator: &PeerRef,
 ) -> Result<AllIssued, String> {
     let exchange = async {
-        let (mut http, _) = http::to_node(network, identity, coordinator).await?;
+        let http::ToNode { mut http, .. } = http::to_node(network, identity, coordinator).await?;
         post::<AllIssued>(&mut http, ISSUED_PATH, Bytes::new(), MAX_ISSUED).await
     };
     within(exchange).await
@@ -168,7 +221,7 @@ pub(crate) async fn hand_over(
 ) -> Result<(), NotShared> {
     let node_id = to.node_id.clone();
     let exchange = async {
-        let (mut http, peer) = http::to_node(network, identity, to).await?;
+        let http::ToNode { mut http, peer, .. } = http::to_node(network, identity, to).await?;
         if peer.role != Role::Coordinator {
             return Ok(false);
         }
@@ -199,6 +252,24 @@ async fn post<T: DeserializeOwned>(http: &mut HttpConnection, path: &str, body: 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_request_for_an_authority_is_good_in_one_name_and_on_one_connection_and_for_one_key() {
+        let key = NodeKey::generate().unwrap();
+        let (by, other): (NodeId, NodeId) = ("c".parse().unwrap(), "d".parse().unwrap());
+        let (here, elsewhere) = (ChannelBinding::from_bytes([1; 32]), ChannelBinding::from_bytes([2; 32]));
+        let request = AuthorityRequest::new(&key, &by, &here).unwrap();
+        assert_eq!(request.proved_key(&by, &here).unwrap(), key.public());
+        for (by, channel) in [(&other, &here), (&by, &elsewhere)] {
+            assert!(matches!(request.proved_key(by, channel), Err(BadAuthorityRequest::NotProved { node_id }) if node_id == *by));
+        }
+        // The certificate request of another key, whose holder asked here before.
+        let seen = NodeKey::generate().unwrap().request().unwrap();
+        let request = AuthorityRequest { csr: seen, ..request };
+        assert!(matches!(request.proved_key(&by, &here), Err(BadAuthorityRequest::NotProved { .. })));
+        let request = AuthorityRequest { csr: Vec::new(), ..request };
+        assert!(matches!(request.proved_key(&by, &here), Err(BadAuthorityRequest::Key(_))));
+    }
 
     #[test]
     fn a_handover_survives_its_way_and_a_cut_one_is_refused() {

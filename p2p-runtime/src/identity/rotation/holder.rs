@@ -21,7 +21,8 @@ use super::{
         shown::Shown,
         vault::{Change, Vault, VaultError},
     },
-    GrantedAuthority, RefusedRoot, Roots, SignedAnnouncement, SignedCompletion, Told,
+    GrantedAuthority, RefusedRoot, RootHolder, Roots, SignedAnnouncement, SignedCompletion, Told,
+    holders::RootHolders,
     roots::NotLearned,
     said::{Occasion, key_of},
 };
@@ -33,6 +34,8 @@ pub struct RootKeys {
     ledger: Ledger,
     clock: Clock,
     me: NodeId,
+    /// Which others may have them.
+    holders: Arc<RootHolders>,
 }
 
 /// Why the root was not changed.
@@ -141,10 +144,19 @@ pub enum Rotation {
     GoesOn,
 }
 
+/// The coordinators that may have the key of a root that is trusted.
+#[derive(Debug, Default)]
+pub(crate) struct MayHold {
+    /// All of them.
+    pub(crate) any: BTreeSet<NodeId>,
+    /// Those that were given it by this node.
+    pub(crate) given_here: BTreeSet<NodeId>,
+}
+
 impl RootKeys {
     /// Those in this store, of the coordinator with this name.
     pub(crate) fn new(vault: Arc<dyn Vault>, ledger: Ledger, clock: Clock, me: NodeId) -> Self {
-        Self { vault, ledger, clock, me }
+        Self { vault, ledger, clock, me, holders: Arc::default() }
     }
 
     fn roots(&self) -> &Roots {
@@ -340,19 +352,66 @@ impl RootKeys {
         self.blocking(|this| Ok(GrantedAuthority::all(&*this.vault)?)).await
     }
 
-    /// The keys that are here of roots that are trusted, for another coordinator.
-    pub(crate) async fn to_share(&self) -> Result<Vec<Zeroizing<Vec<u8>>>, RotateError> {
-        self.blocking(|this| {
-            let known = this.roots().known();
-            let (mut keys, mut missing) = (Vec::new(), RotateError::NoRootKey { me: this.me.clone() });
-            for root in known.trusted() {
-                match this.holds(root) {
-                    Ok(held) => keys.extend(held.map(|ca| ca.key().to_pkcs8())),
-                    Err(error @ RotateError::DamagedRootKey { .. }) => missing = error,
-                    Err(error) => return Err(error),
-                }
+    /// Whether there is a key here that could be shared.
+    ///
+    /// # Errors
+    /// There is none, or what is here is damaged.
+    pub(crate) async fn must_hold_any(&self) -> Result<(), RotateError> {
+        self.blocking(|this| this.shareable().map(|_| ())).await
+    }
+
+    /// The roots that are trusted and whose keys are here.
+    fn shareable(&self) -> Result<Vec<RootCa>, RotateError> {
+        let known = self.roots().known();
+        let (mut held, mut missing) = (Vec::new(), RotateError::NoRootKey { me: self.me.clone() });
+        for root in known.trusted() {
+            match self.holds(root) {
+                Ok(found) => held.extend(found),
+                Err(error @ RotateError::DamagedRootKey { .. }) => missing = error,
+                Err(error) => return Err(error),
             }
-            if keys.is_empty() { Err(missing) } else { Ok(keys) }
+        }
+        if held.is_empty() { Err(missing) } else { Ok(held) }
+    }
+
+    /// The keys that are here of roots that are trusted, for this coordinator. That it may have them from now on is durable when this returns.
+    pub(crate) async fn to_share(&self, with: NodeId) -> Result<Vec<Zeroizing<Vec<u8>>>, RotateError> {
+        self.blocking(move |this| {
+            let shared = this.shareable()?;
+            let roots: BTreeSet<_> = shared.iter().map(|ca| key_of(ca.root())).collect();
+            this.note_now(&with, RootHolder { held: roots.clone(), given: roots })?;
+            Ok(shared.iter().map(|ca| ca.key().to_pkcs8()).collect())
+        })
+        .await
+    }
+
+    /// Notes durably that a coordinator said that it holds the keys of these roots; of roots that are not trusted nothing is noted.
+    pub(crate) async fn note_holder(&self, node_id: NodeId, roots: BTreeSet<KeyHash>) -> Result<(), RotateError> {
+        self.blocking(move |this| this.note_now(&node_id, RootHolder { held: roots, ..RootHolder::default() })).await
+    }
+
+    fn note_now(&self, node_id: &NodeId, mut noted: RootHolder) -> Result<(), RotateError> {
+        let trusted = self.trusted();
+        noted.held.retain(|root| trusted.contains(root));
+        Ok(self.holders.note(&*self.vault, node_id, noted, &trusted)?)
+    }
+
+    fn trusted(&self) -> BTreeSet<KeyHash> {
+        self.roots().known().trusted().map(key_of).collect()
+    }
+
+    /// The coordinators that may have the key of a root that is trusted, by all that was noted here; and those of them that were given it here.
+    ///
+    /// # Errors
+    /// The store fails, or a record is damaged.
+    pub(crate) async fn may_hold(&self) -> Result<MayHold, RotateError> {
+        self.blocking(|this| {
+            let (all, trusted) = (this.holders.all(&*this.vault)?, this.trusted());
+            let with = |pick: fn(&RootHolder) -> &BTreeSet<KeyHash>| {
+                let have = all.iter().filter(|(_, holder)| !pick(holder).is_disjoint(&trusted));
+                have.map(|(node_id, _)| node_id.clone()).collect()
+            };
+            Ok(MayHold { any: with(|holder| &holder.held), given_here: with(|holder| &holder.given) })
         })
         .await
     }

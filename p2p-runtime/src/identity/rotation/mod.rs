@@ -12,6 +12,7 @@
 mod authority;
 mod granted;
 mod holder;
+mod holders;
 mod progress;
 mod roots;
 mod said;
@@ -20,12 +21,13 @@ mod succession;
 mod tests;
 
 pub(crate) use authority::{
-    AUTHORITY_PATH, AllIssued, AuthorityReply, AuthorityRequest, ISSUED_PATH, ROOT_PATH, RootHandover, ask_for_authority,
+    AUTHORITY_PATH, AllIssued, AuthorityReply, BadAuthorityRequest, ISSUED_PATH, ROOT_PATH, RootHandover, ask_for_authority,
     ask_for_issued, hand_over,
 };
-pub use authority::{NoAuthority, NotShared};
+pub use authority::{AuthorityRequest, NoAuthority, NotShared};
 pub use granted::GrantedAuthority;
 pub use holder::{RootKeys, RotateError, Rotation};
+pub(crate) use holders::RootHolder;
 pub use progress::{Known, Missing, Presence, Progress};
 pub use roots::Roots;
 pub(crate) use roots::begin_anew;

@@ -9,9 +9,9 @@ use std::{
 use arc_swap::ArcSwap;
 use p2p_client::{
     audit::{Line, Outcome},
-    protocol::NodeId,
+    protocol::{NodeId, Role},
     revocation::{KeyHash, StatementId},
-    wire::tls::{RootKeyHash, TlsMaterial, TrustedRoot, Usage, verify_chain},
+    wire::tls::{RootKeyHash, TlsMaterial, TrustedRoot, Usage, peer_identity, verify_chain},
 };
 use rustls_pki_types::{CertificateDer, UnixTime};
 use tokio::sync::watch;
@@ -220,6 +220,14 @@ impl Roots {
     /// The key by which a node was last seen, if it was seen since this node started.
     pub(crate) fn key_seen(&self, node_id: &NodeId) -> Option<KeyHash> {
         self.0.shown().get(node_id).map(|shown| shown.key)
+    }
+
+    /// The same, if it was seen as a coordinator, with a certificate under the root of now: what an earlier root has certified proves nothing any more.
+    pub(in super::super) fn coordinator_seen(&self, node_id: &NodeId) -> Option<KeyHash> {
+        // Without the lock, which handshakes and gossip wait for.
+        let shown = self.0.shown().get(node_id).cloned()?;
+        let is_coordinator = peer_identity(&shown.leaf).is_ok_and(|peer| peer.role == Role::Coordinator);
+        (is_coordinator && self.0.leads_to(self.known().current(), &shown)).then_some(shown.key)
     }
 
     /// The nodes that last signed with a certificate that one of these keys has issued.

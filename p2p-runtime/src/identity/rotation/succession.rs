@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use p2p_client::{
     protocol::{NodeId, UnixMillis},
     revocation::{KeyHash, StatementId},
-    wire::tls::TrustedRoot,
+    wire::tls::{RootKeyHash, TrustedRoot},
 };
 use rustls_pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
@@ -81,6 +81,17 @@ impl Succession {
     /// When the current root became the only one, and by whom; of a cluster's first root nothing is known.
     pub fn completed(&self) -> Option<(UnixMillis, &NodeId)> {
         self.completed.as_ref().map(|completed| (completed.at, &completed.by))
+    }
+
+    /// The key of the root before the current one, if a change is known.
+    pub fn replaced(&self) -> Option<KeyHash> {
+        self.completed.as_ref().map(|completed| completed.from)
+    }
+
+    /// Whether a node that shows this root has gone another way: it is none that is trusted, nor the one before, at which whoever missed the last change
+    /// stands.
+    pub fn is_unheard_of(&self, root: RootKeyHash) -> bool {
+        self.replaced() != Some(root.into()) && self.trusted().all(|trusted| trusted.key_hash() != root)
     }
 
     /// Whether this revocation is believed, whoever's certificate signed it: it was known when the root was changed.

@@ -375,17 +375,17 @@ async fn a_node_that_was_away_from_one_change_to_the_next_catches_up_in_one_go()
 async fn a_root_key_is_handed_on_only_where_it_is_that_of_a_root_that_is_trusted() {
     let (c, w, _) = parties();
     let (stranger, ..) = parties();
-    let offered = stranger.keys().to_share().await.unwrap();
+    let offered = stranger.keys().to_share("w".parse().unwrap()).await.unwrap();
     assert_eq!(w.keys().take_over(offered).await.unwrap(), 0);
     assert!(w.vault.get(ROOT_KEY).unwrap().is_none());
-    assert!(matches!(w.keys().to_share().await, Err(RotateError::NoRootKey { .. })));
-    assert_eq!(w.keys().take_over(c.keys().to_share().await.unwrap()).await.unwrap(), 1);
+    assert!(matches!(w.keys().to_share("c".parse().unwrap()).await, Err(RotateError::NoRootKey { .. })));
+    assert_eq!(w.keys().take_over(c.keys().to_share("w".parse().unwrap()).await.unwrap()).await.unwrap(), 1);
     assert!(w.keys().is_held(&c.roots().current()).unwrap());
     // While the root is being changed both keys go; who holds both can complete it.
     c.keys().begin(false).await.unwrap();
     w.hears(&c).await;
     assert!(!w.keys().can_complete());
-    assert_eq!(w.keys().take_over(c.keys().to_share().await.unwrap()).await.unwrap(), 2);
+    assert_eq!(w.keys().take_over(c.keys().to_share("w".parse().unwrap()).await.unwrap()).await.unwrap(), 2);
     assert!(w.keys().can_complete());
     c.keys().complete().await.unwrap();
     w.hears(&c).await;
@@ -532,7 +532,7 @@ async fn a_damaged_root_key_keeps_no_coordinator_from_following_its_cluster() {
     });
     for (d, damaged) in [&none_good, &one_good] {
         d.hears(&c).await;
-        d.keys().take_over(c.keys().to_share().await.unwrap()).await.unwrap();
+        d.keys().take_over(c.keys().to_share("w".parse().unwrap()).await.unwrap()).await.unwrap();
         d.vault.update(damaged.iter().map(|path| Change::Put((*path).into(), b"no key".to_vec().into())).collect()).unwrap();
     }
     for ((d, _), holds_next) in [(&none_good, false), (&one_good, true)] {
@@ -541,7 +541,7 @@ async fn a_damaged_root_key_keeps_no_coordinator_from_following_its_cluster() {
         assert_eq!(given.is_some(), holds_next, "who has no good key asks another coordinator");
         let damaged = d.keys().is_held(&d.roots().current()).unwrap_err();
         assert!(damaged.to_string().contains("`p2p ca share c-2` there"), "{damaged}");
-        assert_eq!(d.keys().to_share().await.is_ok(), holds_next, "the good one is given to others");
+        assert_eq!(d.keys().to_share("w".parse().unwrap()).await.is_ok(), holds_next, "the good one is given to others");
     }
     c.keys().complete().await.unwrap();
     for ((d, _), is_held) in [(none_good, false), (one_good, true)] {
@@ -558,7 +558,7 @@ async fn of_two_completions_of_one_change_all_take_the_same() {
     let d = another_coordinator(&c);
     c.keys().begin(false).await.unwrap();
     d.hears(&c).await;
-    d.keys().take_over(c.keys().to_share().await.unwrap()).await.unwrap();
+    d.keys().take_over(c.keys().to_share("w".parse().unwrap()).await.unwrap()).await.unwrap();
     for party in [&w, &v] {
         party.hears(&c).await;
     }

@@ -1,9 +1,10 @@
 //! Case 28: a million guesses at a token.
 //!
 //! A token's id is no secret; its seed has 128 bits, so that a million guesses find it with a probability below 2⁻¹⁰⁸. And nobody gets as
-//! many: each costs two requests, of which an address has 100 a minute, and a token lives for a day. The sample here is 10,000.
+//! many: each costs two requests, of which an address has 100 a minute, and a token lives for a day. Every run of the tests makes 10,000; the
+//! million takes minutes of computing, and is made by `cargo test -p p2p-runtime --lib -- --ignored case_28`.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{sync::atomic::Ordering, thread, time::Duration};
 
 use p2p_client::protocol::{CallerId, UnixMillis};
 
@@ -22,6 +23,7 @@ use crate::{
 
 const NOW: UnixMillis = UnixMillis(1_000_000_000_000);
 const GUESSES: u32 = 10_000;
+const MILLION: u32 = 1_000_000;
 
 /// A coordinator's side of joining without its limits, with a token that is known but for its seed.
 struct Lock {
@@ -41,6 +43,13 @@ async fn lock(seed: Option<[u8; 16]>) -> Lock {
 }
 
 impl Lock {
+    /// The same token at a desk of its own, for guesses that are made at the same time.
+    fn beside(&self) -> Self {
+        let mut tokens = TokenTable::default();
+        tokens.create(&self.token, TokenOptions::default(), NOW).unwrap();
+        Self { desk: join::Desk::default(), tokens, hello: self.hello.clone(), token: self.token.clone() }
+    }
+
     /// Tries a seed by an attempt of its own, as the protocol asks. True when it is the token's.
     fn opens_with(&mut self, seed: [u8; 16]) -> bool {
         let guess = made_up(&self.token, None, Some(seed));
@@ -75,6 +84,24 @@ async fn case_28_no_guess_of_many_and_none_that_is_off_by_one_bit_opens() {
     }
     assert_eq!(lock.desk.waiting(), 0, "they leave nothing behind");
     assert!(lock.opens_with(right), "and do not lock out who has the token");
+}
+
+#[tokio::test]
+#[ignore = "it takes minutes of computing; the same with 10,000 is run each time"]
+async fn case_28_a_million_guesses_open_nothing_and_the_token_opens_afterwards() {
+    let lock = lock(None).await;
+    let threads = u32::try_from(thread::available_parallelism().unwrap().get()).unwrap();
+    let guessing = (0..threads).map(|thread| {
+        let mut own = lock.beside();
+        thread::spawn(move || {
+            let made =
+                (thread..MILLION).step_by(threads as usize).inspect(|number| assert!(!own.opens_with(digits(*number)))).count();
+            assert!(own.opens_with(seed_of(&own.token)));
+            made
+        })
+    });
+    let made: usize = guessing.collect::<Vec<_>>().into_iter().map(|guessing| guessing.join().unwrap()).sum();
+    assert_eq!(made, 1_000_000);
 }
 
 #[tokio::test]

@@ -37,6 +37,8 @@ pub(super) enum Talk {
     Statements(Vec<SignedStatement>),
     /// "You had come further: these are your own words."
     Remembered(Claim),
+    /// "These I keep, and nobody else believes them since the root was changed; say them again, if you know who said them."
+    Stranded(Vec<SignedStatement>),
     /// "This is what was said of the roots." With `ask`: "say what you know, if it is something else."
     Told { told: Box<Told>, ask: bool },
 }
@@ -81,14 +83,8 @@ impl Talk {
             Self::Ids(ids) => put_ids(&mut out, 1, ids),
             Self::Pull(ids) => put_ids(&mut out, 2, ids),
             Self::News(ids) => put_ids(&mut out, 3, ids),
-            Self::Statements(statements) => {
-                out.put_u8(4);
-                put_len(&mut out, statements.len());
-                for statement in statements {
-                    put_bytes(&mut out, &statement.text);
-                    put_bytes(&mut out, &statement.attestation);
-                }
-            }
+            Self::Statements(statements) => put_statements(&mut out, 4, statements),
+            Self::Stranded(statements) => put_statements(&mut out, 7, statements),
             Self::Remembered(claim) => {
                 out.put_u8(5);
                 put_claim(&mut out, claim);
@@ -116,21 +112,32 @@ impl Talk {
             1 => Self::Ids(read_ids(&mut reader)?),
             2 => Self::Pull(read_ids(&mut reader)?),
             3 => Self::News(read_ids(&mut reader)?),
-            4 => {
-                let count = reader.count(2)?;
-                let mut statement = || Ok(SignedStatement { text: reader.bytes()?, attestation: reader.bytes()? });
-                Self::Statements((0..count).map(|_| statement()).collect::<Result<_, FrameError>>()?)
-            }
+            4 => Self::Statements(read_statements(&mut reader)?),
             5 => Self::Remembered(read_claim(&mut reader)?),
             6 => {
                 let ask = reader.byte()? != 0;
                 Self::Told { told: Box::new(serde_json::from_slice(&reader.bytes()?).map_err(|_| FrameError::OutOfRange)?), ask }
             }
+            7 => Self::Stranded(read_statements(&mut reader)?),
             kind => return Err(FrameError::UnknownKind(kind)),
         };
         reader.finish()?;
         Ok(talk)
     }
+}
+
+fn put_statements(out: &mut Vec<u8>, kind: u8, statements: &[SignedStatement]) {
+    out.put_u8(kind);
+    put_len(out, statements.len());
+    for statement in statements {
+        put_bytes(out, &statement.text);
+        put_bytes(out, &statement.attestation);
+    }
+}
+
+fn read_statements(reader: &mut Reader<'_>) -> Result<Vec<SignedStatement>, FrameError> {
+    let count = reader.count(2)?;
+    (0..count).map(|_| Ok(SignedStatement { text: reader.bytes()?, attestation: reader.bytes()? })).collect()
 }
 
 fn put_claim(out: &mut Vec<u8>, claim: &Claim) {
@@ -162,7 +169,7 @@ fn read_ids(reader: &mut Reader<'_>) -> Result<Vec<StatementId>, FrameError> {
 mod tests {
     use super::{super::super::MAX_FRAME, *};
 
-    fn all() -> [Talk; 8] {
+    fn all() -> [Talk; 9] {
         let roots = StatementId::from_bytes([3; 16]);
         let ids = vec![StatementId::from_bytes([1; 16]), StatementId::from_bytes([2; 16])];
         let statement = SignedStatement { text: Bytes::from_static(b"{}"), attestation: Bytes::from_static(b"signed") };
@@ -173,7 +180,8 @@ mod tests {
             Talk::Ids(ids.clone()),
             Talk::Pull(ids.clone()),
             Talk::News(ids),
-            Talk::Statements(vec![statement]),
+            Talk::Statements(vec![statement.clone()]),
+            Talk::Stranded(vec![statement]),
             Talk::Remembered(claim),
             Talk::Told { told: Box::default(), ask: true },
         ]

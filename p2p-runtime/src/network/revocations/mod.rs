@@ -10,10 +10,12 @@
 //! trusted with it: the [`Ledger`] checks each signature, and nothing is passed on before it is durable here. Messages ride in
 //! membership's frames, which know nothing of them.
 
+mod catching_up;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(super) mod fuzzing;
 mod message;
 mod roots;
+mod stranded;
 #[cfg(test)]
 mod tests;
 
@@ -25,18 +27,22 @@ use std::{
 
 use p2p_client::{
     audit::{Line, Outcome},
-    protocol::NodeId,
+    protocol::{NodeId, NodeInfo, Role},
     revocation::{Changes, Digest, MAX_STATEMENTS, SetFull, StatementId},
 };
-use rand::RngExt;
+use rand::{RngExt, seq::SliceRandom};
 use tokio::{
     sync::{mpsc, watch},
     time::{Instant, sleep_until},
 };
 
-use self::message::{Talk, chunks};
+use self::{
+    catching_up::CatchingUp,
+    message::{Talk, chunks},
+};
 use super::{
-    Audience, EventStream, Expelled, MemberEvent, Membership,
+    Audience, EventStream, Expelled, MemberEvent, Members, Membership,
+    membership::Heard,
     standing::{OwnState, Remembered},
 };
 use crate::identity::{
@@ -68,22 +74,29 @@ pub(crate) struct Courier {
     known: HashSet<StatementId>,
     asked: HashMap<StatementId, Instant>,
     greeted: Vec<Instant>,
+    /// The others that were there before this node started.
+    once_there: Vec<NodeId>,
+    /// Until this node has caught up.
+    catching_up: Option<CatchingUp>,
     compared: watch::Sender<bool>,
-    /// Is told of the first comparison, and of the next one after the store turned out to have gone back in time.
+    /// Is told when this node has caught up with others after its start, and again after its store turned out to have gone back in time.
     caught_up: Box<dyn Fn() + Send>,
     own: Arc<dyn OwnState>,
     /// How far the others had come.
     remembered: Remembered,
     /// What is known of the roots, as the others were last told.
     roots_told: roots::Standing,
+    /// What others keep from under an earlier root and this node's operator was told of.
+    open: HashSet<StatementId>,
 }
 
 impl Courier {
-    /// For this ledger, among these members. The receiver says whether it was compared with another's, since the node started or learned that its
-    /// store went back in time.
+    /// For this ledger, among these members, where those were there before that are `once_there`. The receiver says whether it was compared with those of
+    /// enough others, since the node started or learned that its store went back in time.
     pub(crate) fn new(
         ledger: Ledger,
         membership: Membership,
+        once_there: Vec<NodeId>,
         own: Arc<dyn OwnState>,
         caught_up: Box<dyn Fn() + Send>,
     ) -> (Self, watch::Receiver<bool>) {
@@ -97,23 +110,21 @@ impl Courier {
                 known,
                 asked: HashMap::new(),
                 greeted: Vec::new(),
+                once_there,
+                catching_up: Some(CatchingUp::default()),
                 compared,
                 caught_up,
                 own,
                 remembered: Remembered::default(),
                 roots_told,
+                open: HashSet::new(),
             },
             first,
         )
     }
 
     /// Works until membership stops.
-    pub(crate) async fn run(
-        mut self,
-        mut inbox: mpsc::Receiver<(NodeId, bytes::Bytes)>,
-        mut events: EventStream,
-        mut changes: Changes,
-    ) {
+    pub(crate) async fn run(mut self, mut inbox: mpsc::Receiver<Heard>, mut events: EventStream, mut changes: Changes) {
         self.expel();
         self.ledger.set_aside().await;
         let mut roots = self.ledger.roots().subscribe();
@@ -121,19 +132,24 @@ impl Courier {
         loop {
             tokio::select! {
                 received = inbox.recv() => match received {
-                    Some((from, bytes)) => self.receive(&from, &bytes).await,
+                    Some(Heard::Said { from, content }) => self.receive(&from, &content).await,
+                    Some(Heard::Unreachable(node_id)) => self.catching_up(|so_far| so_far.is_unreachable(&node_id)),
                     None => return,
                 },
                 () = changes.next() => self.changed(),
                 // The sender lives as long as the ledger, which lives as long as this.
                 _ = roots.changed() => self.roots_changed().await,
                 event = events.next() => match event {
-                    Some(MemberEvent::Joined(info) | MemberEvent::Recovered(info)) => self.greet(&info.node_id),
+                    Some(MemberEvent::Joined(info) | MemberEvent::Recovered(info)) => {
+                        self.greet(&info.node_id);
+                        self.show_stranded(&info);
+                    }
                     Some(_) => {}
                     None => return,
                 },
                 () = sleep_until(round) => round = Instant::now() + self.round().await,
             }
+            self.see_whether_caught_up();
         }
     }
 
@@ -155,32 +171,48 @@ impl Courier {
 
     fn greet(&mut self, node_id: &NodeId) {
         let now = Instant::now();
+        self.catching_up(|so_far| so_far.is_there(node_id));
         self.greeted.retain(|at| now < *at + GREETING_TIME);
-        if self.greeted.len() < GREETINGS {
+        let greetings = if self.catching_up.is_some() { ASKED_AT_START } else { GREETINGS };
+        if self.greeted.len() < greetings {
             self.greeted.push(now);
             self.compare(Audience::Node(node_id.clone()));
         }
     }
 
-    /// The first comparison wants an answer also where nothing differs.
+    /// The comparisons of a node that starts want an answer also where nothing differs.
     fn compare(&self, with: Audience) {
         let claim = self.own.claim();
         self.tell(
             with,
-            &Talk::Digest { digest: self.ledger.digest(), roots: self.roots_id(), ask: !*self.compared.borrow(), claim },
+            &Talk::Digest { digest: self.ledger.digest(), roots: self.roots_id(), ask: self.catching_up.is_some(), claim },
         );
     }
 
     async fn round(&mut self) -> Duration {
-        // Who starts asks many: one alone may not have heard of what happened last.
-        self.compare(Audience::Some(if *self.compared.borrow() { 1 } else { ASKED_AT_START }));
+        match &self.catching_up {
+            Some(so_far) => self.ask_those_missing(so_far),
+            None => self.compare(Audience::Some(1)),
+        }
+        self.show_stranded_to_any();
         if let Err(error) = self.ledger.forget_expired().await {
             tracing::warn!(%error, "revocations of expired tokens could not be forgotten");
         }
         let now = Instant::now();
         self.asked.retain(|_, at| now < *at + PATIENCE);
-        let pause = if *self.compared.borrow() { ROUND } else { FIRST_ROUND };
+        let pause = if self.catching_up.is_some() { FIRST_ROUND } else { ROUND };
         pause.mul_f64(rand::rng().random_range(0.8..1.2))
+    }
+
+    /// Who starts asks many, and the coordinators first: one alone may not have heard of what happened last, or be the one that was revoked.
+    fn ask_those_missing(&self, so_far: &CatchingUp) {
+        let members = self.membership.members();
+        let mut missing: Vec<_> = others(&members).filter(|info| !so_far.has_answered(&info.node_id)).collect();
+        missing.shuffle(&mut rand::rng());
+        missing.sort_by_key(|info| (!so_far.waits_for(&info.node_id), info.role != Role::Coordinator));
+        for info in missing.into_iter().take(ASKED_AT_START) {
+            self.compare(Audience::Node(info.node_id.clone()));
+        }
     }
 
     async fn receive(&mut self, from: &NodeId, bytes: &[u8]) {
@@ -206,11 +238,13 @@ impl Courier {
             Talk::Pull(ids) => {
                 self.give(from, &message::once_each(ids));
             }
-            Talk::News(ids) => drop(self.pull(from, ids)),
+            Talk::News(ids) => self.pull(from, ids),
             Talk::Statements(statements) => self.take(from, statements).await,
+            Talk::Stranded(statements) => self.take_up(from, statements).await,
             Talk::Told { told, ask } => self.take_roots(from, *told, ask).await,
             Talk::Remembered(claim) => {
                 if self.own.shown(claim).await {
+                    self.catching_up = Some(CatchingUp::default());
                     self.compared.send_replace(false);
                 }
             }
@@ -222,7 +256,7 @@ impl Courier {
             self.answer(from, &Talk::Ids(self.ledger.ids()));
             return;
         }
-        self.is_compared();
+        self.catching_up(|so_far| so_far.answered(from, Instant::now()));
         if ask {
             self.answer(from, &Talk::Digest { digest, roots: self.roots_id(), ask: false, claim: None });
         }
@@ -233,9 +267,9 @@ impl Courier {
         let there: HashSet<_> = theirs.iter().copied().collect();
         let lacking: Vec<_> = self.ledger.ids().into_iter().filter(|id| !there.contains(id)).collect();
         self.give(from, &lacking);
-        if !self.pull(from, theirs) {
-            self.is_compared();
-        }
+        let set = self.ledger.revocations().set();
+        self.catching_up(|so_far| so_far.owes(from, theirs.iter().copied().filter(|id| !set.contains(id)), Instant::now()));
+        self.pull(from, theirs);
     }
 
     fn give(&self, to: &NodeId, ids: &[StatementId]) {
@@ -244,11 +278,10 @@ impl Courier {
         }
     }
 
-    /// Asks for those of these statements that are not here, and says whether there are any.
-    fn pull(&mut self, from: &NodeId, ids: Vec<StatementId>) -> bool {
+    /// Asks for those of these statements that are not here.
+    fn pull(&mut self, from: &NodeId, ids: Vec<StatementId>) {
         let (set, now) = (self.ledger.revocations().set(), Instant::now());
         let lacking: Vec<_> = ids.into_iter().filter(|id| !set.contains(id)).collect();
-        let any = !lacking.is_empty();
         // Ids may be made up: no more are asked for at a time than there can be statements.
         let free = MAX_STATEMENTS.saturating_sub(self.asked.len());
         let wanted: Vec<_> =
@@ -257,7 +290,6 @@ impl Courier {
             self.asked.extend(ids.iter().map(|id| (*id, now)));
             self.answer(from, &Talk::Pull(ids.to_vec()));
         }
-        any
     }
 
     async fn take(&mut self, from: &NodeId, statements: Vec<SignedStatement>) {
@@ -273,21 +305,30 @@ impl Courier {
         if accepted.without_room > 0 {
             tracing::error!(%from, left_out = accepted.without_room, error = %SetFull, "revocations were not kept");
         }
-        let was_asked = !self.asked.is_empty();
-        for id in ids {
-            self.asked.remove(&id);
+        for id in &ids {
+            self.asked.remove(id);
         }
-        if was_asked && self.asked.is_empty() {
-            self.is_compared();
-        }
+        self.catching_up(|so_far| so_far.came(&ids, Instant::now()));
         if !accepted.fresh.is_empty() {
             self.known.extend(accepted.fresh.iter().copied());
             self.tell(Audience::Some(TOLD_ON), &Talk::News(accepted.fresh));
         }
     }
 
-    fn is_compared(&self) {
-        if self.compared.send_if_modified(|compared| !std::mem::replace(compared, true)) {
+    /// Lets this be noted, where it still matters.
+    fn catching_up(&mut self, note: impl FnOnce(&mut CatchingUp)) {
+        self.catching_up.as_mut().map(note);
+    }
+
+    fn see_whether_caught_up(&mut self) {
+        let Some(so_far) = &self.catching_up else { return };
+        let (members, set) = (self.membership.members(), self.ledger.revocations().set());
+        let is_told_of = |node_id: &NodeId| members.get(node_id).is_some() || set.revoked_at(node_id).is_some();
+        let once_there = self.once_there.iter().filter(|node_id| !is_told_of(node_id)).map(|node_id| (node_id, None));
+        let there = others(&members).map(|info| (&info.node_id, Some(info.role)));
+        if so_far.is_done(there.chain(once_there), Instant::now()) {
+            self.catching_up = None;
+            self.compared.send_replace(true);
             (self.caught_up)();
         }
     }
@@ -299,6 +340,11 @@ impl Courier {
     fn tell(&self, audience: Audience, talk: &Talk) {
         self.membership.carry(audience, talk.encode());
     }
+}
+
+/// The members but this node that are there.
+fn others(members: &Members) -> impl Iterator<Item = &Arc<NodeInfo>> {
+    members.iter().filter(|info| info.is_callable() && info.node_id != *members.me())
 }
 
 /// The audit log is told what other coordinators have revoked, and what was not believed.

@@ -97,7 +97,7 @@ impl Hub {
             (Arc::new(HashAttestor(me.node_id.clone())), Arc::new(HubLink { hub: self.clone(), me: me.node_id.clone() }));
         let seeds = vec![node_info(0).authority()];
         let membership = Membership::start(MembershipConfig::default(), me, 1, attestor, link, events, seeds, None).unwrap();
-        let (courier, _) = Courier::new(ledger.clone(), membership.clone(), Arc::new(Silent), Box::new(|| ()));
+        let (courier, _) = Courier::new(ledger.clone(), membership.clone(), Vec::new(), Arc::new(Silent), Box::new(|| ()));
         let changes = ledger.revocations().subscribe();
         tokio::spawn(courier.run(membership.listen(), membership.subscribe().1, changes));
         Part { identity, ledger, membership, _store: (store, folder) }
@@ -203,12 +203,13 @@ async fn a_revocation_is_in_force_on_a_hundred_nodes_within_two_seconds_and_thei
 async fn made_up_ids_are_asked_for_by_no_more_than_there_can_be_statements_and_leave_room_for_true_ones_after_a_while() {
     let (coordinator, _) = cluster();
     let part = Hub::default().start(0, coordinator);
-    let (mut courier, _) = Courier::new(part.ledger.clone(), part.membership.clone(), Arc::new(Silent), Box::new(|| ()));
+    let (mut courier, _) =
+        Courier::new(part.ledger.clone(), part.membership.clone(), Vec::new(), Arc::new(Silent), Box::new(|| ()));
     let liar: NodeId = "liar".parse().unwrap();
     let made_up =
         |from: usize| (from..from + MAX_STATEMENTS).map(|n| StatementId::from_bytes((n as u128).to_be_bytes())).collect();
     for round in 0..5 {
-        assert!(courier.pull(&liar, made_up(round * MAX_STATEMENTS)));
+        courier.pull(&liar, made_up(round * MAX_STATEMENTS));
         assert_eq!(courier.asked.len(), MAX_STATEMENTS, "round {round}");
     }
     let true_one = StatementId::from_bytes([0xff; 16]);
@@ -235,7 +236,8 @@ async fn who_hears_that_the_root_was_changed_hands_out_nothing_from_then_on_that
     let keys = RootKeys::new(vault, here.clone(), Arc::new(UnixMillis::now), first.peer().node_id.clone());
     keys.begin(false).await.unwrap();
     keys.complete().await.unwrap();
-    let (mut courier, _) = Courier::new(part.ledger.clone(), part.membership.clone(), Arc::new(Silent), Box::new(|| ()));
+    let (mut courier, _) =
+        Courier::new(part.ledger.clone(), part.membership.clone(), Vec::new(), Arc::new(Silent), Box::new(|| ()));
     assert_ne!(part.ledger.digest(), here.digest(), "the control");
     courier.take_roots(&first.peer().node_id, here.roots().known().told(), false).await;
     assert_eq!(here.accept(old.clone()).await.unwrap().refused.len(), 1, "the first coordinator would take it for a forgery");

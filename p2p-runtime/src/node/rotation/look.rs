@@ -35,6 +35,12 @@ pub(super) struct Look {
     pub(super) asked: Option<Instant>,
     /// The root of which no older join token is open any more.
     pub(super) tokens_of: Option<RootKeyHash>,
+    /// The roots of others of which the operator was told.
+    pub(super) told_roots: Vec<RootKeyHash>,
+    /// Before then, no further one is told of.
+    pub(super) next_told: Option<Instant>,
+    /// Whether it still has to be noted what members say of the root keys that they hold.
+    pub(super) holders_unnoted: bool,
     /// When it is to be looked for revocations that have to be said again.
     pub(super) settles: Option<Instant>,
 }
@@ -58,6 +64,8 @@ impl From<&Succession> for Standing {
 #[derive(Default, PartialEq, Eq)]
 pub(super) struct Said {
     pub(super) roots: String,
+    /// To whom it has given these, by their names.
+    pub(super) given: String,
     pub(super) authority: Option<KeyHash>,
 }
 
@@ -83,6 +91,9 @@ impl Look {
             counted: None,
             asked: None,
             tokens_of: None,
+            told_roots: Vec::new(),
+            next_told: None,
+            holders_unnoted: true,
             settles: None,
         }
     }

@@ -12,7 +12,6 @@ use p2p_client::{
     proxy::Peer,
     service::Trace,
     wire::{
-        http::RequestLimits,
         rpc::{self, Exchange},
         session::{
             InFlight, MAX_INLINE, Outcome,
@@ -111,8 +110,14 @@ impl NodeCaller {
 
     pub(super) async fn read_outcome(&self, head: &Head, to: &Peer, outcome: Outcome) -> Result<Bytes, Failure> {
         match outcome {
-            Outcome::Answered(Answer::Result(json)) => Ok(json),
-            Outcome::Answered(Answer::Error(error)) => Err(Failure::Answered(error)),
+            Outcome::Answered(Answer::Result(json)) => {
+                take_room(head, json.len())?;
+                Ok(json)
+            }
+            Outcome::Answered(Answer::Error(error)) => {
+                take_room(head, error.message.len() + error.data.as_ref().map_or(0, |data| data.get().len()))?;
+                Err(Failure::Answered(error))
+            }
             Outcome::Answered(Answer::Body { ticket, .. }) => Box::pin(self.fetch(head, to, ticket)).await,
             Outcome::Deadline => Err(Failure::Deadline(head.method.path().into_owned())),
             Outcome::Lost(ended) => Err(Failure::Lost(of(to, &ended))),
@@ -138,12 +143,14 @@ impl NodeCaller {
         let request = Request::get(format!("{BODY_PATH}/{ticket}")).body(Full::default());
         let request = request.map_err(|error| Failure::Lost(error.to_string()))?;
         let left = head.deadline.saturating_duration_since(Instant::now());
-        let response = self.pool.request(to, request, RequestLimits::within(left)).await;
+        let whom = Named(to);
+        let exchange = self.exchange(head, to, &whom);
+        let response = self.pool.request(to, request, exchange.limits(left)).await;
         // The call has run, whatever happens to its result.
         match response {
             Ok(response) if response.status() == StatusCode::OK => Ok(response.into_body()),
             Ok(response) => Err(Failure::Lost(of(to, &format_args!("the result could not be fetched ({})", response.status())))),
-            Err(failure) => match self.exchange(head, to, &Named(to)).failed(&failure, left) {
+            Err(failure) => match exchange.failed(&failure, left) {
                 Failure::NotSent(reason) => Err(Failure::Lost(reason)),
                 other => Err(other),
             },
@@ -182,6 +189,12 @@ impl Settle for NodeCaller {
             outcome => Box::pin(self.read_outcome(head, to, outcome)),
         }
     }
+}
+
+/// Takes the room that an answer on a session needs beside others, where it shares some. (What is read by HTTP takes it as it comes.)
+pub(in crate::service) fn take_room(head: &Head, bytes: usize) -> Result<(), Failure> {
+    let Some(room) = &head.room else { return Ok(()) };
+    room.take(bytes).map_err(|no_room| Failure::NotTaken(no_room.to_string()))
 }
 
 /// A call's message, its time limit aside.

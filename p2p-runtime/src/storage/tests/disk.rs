@@ -2,9 +2,10 @@
 //!
 //! It is harsher than real ones: of the writes and name changes that were not synced, any may be lost and any may stay,
 //! whatever their order; a write may stay in parts; after a failed sync the data is gone and the next sync reports success.
+//! Syncing a folder makes the names in that folder durable, and no others.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -30,8 +31,10 @@ struct Disk {
     files: Vec<Content>,
     names: BTreeMap<PathBuf, usize>,
     durable_names: BTreeMap<PathBuf, usize>,
-    /// Name changes since the folder was synced.
+    /// Name changes since their folder was synced.
     renames: Vec<NameChange>,
+    /// The folders that were made: durably, as [`Files::create_dir`] promises.
+    dirs: BTreeSet<PathBuf>,
     locked: HashSet<PathBuf>,
     steps: Vec<&'static str>,
     trouble: Trouble,
@@ -108,7 +111,8 @@ impl SimDisk {
     /// What is found where `stays` says of each thing that was not synced whether it stayed.
     fn cut(&self, mut stays: impl FnMut() -> bool) -> Self {
         let before = self.disk().clone();
-        let mut disk = Disk { no_links: before.no_links, names: before.durable_names.clone(), ..Disk::default() };
+        let mut disk =
+            Disk { no_links: before.no_links, names: before.durable_names.clone(), dirs: before.dirs.clone(), ..Disk::default() };
         for (from, to, file) in &before.renames {
             if stays() {
                 if let Some(from) = from {
@@ -211,18 +215,29 @@ impl Disk {
         self.renames.push((from.map(Path::to_path_buf), to.map(Path::to_path_buf), file));
     }
 
+    fn make_names_durable(&mut self, dir: &Path) {
+        let is_inside = |name: &PathBuf| name.parent() == Some(dir);
+        self.durable_names.retain(|name, _| !is_inside(name));
+        self.durable_names
+            .extend(self.names.iter().filter(|(name, _)| is_inside(name)).map(|(name, file)| (name.clone(), *file)));
+        // Nothing is renamed from one folder to another, so that a change is of the folder of either name.
+        self.renames.retain(|(from, to, _)| !from.iter().chain(to).any(is_inside));
+    }
+
     fn refuse_taken(&self, path: &Path) -> io::Result<()> {
         if self.names.contains_key(path) { Err(io::ErrorKind::AlreadyExists.into()) } else { Ok(()) }
     }
 }
 
 impl Files for SimDisk {
-    fn create_dir(&self, _: &Path) -> io::Result<()> {
-        self.step("create_dir").map(drop)
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        self.step("create_dir")?.dirs.insert(dir.to_path_buf());
+        Ok(())
     }
 
     fn exists(&self, path: &Path) -> io::Result<bool> {
-        Ok(self.step("exists")?.names.contains_key(path))
+        let disk = self.step("exists")?;
+        Ok(disk.names.contains_key(path) || disk.dirs.contains(path))
     }
 
     fn read(&self, path: &Path, limit: usize) -> io::Result<Vec<u8>> {
@@ -244,6 +259,7 @@ impl Files for SimDisk {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut disk = self.step("rename")?;
+        assert_eq!(from.parent(), to.parent(), "a rename from folder to folder is two changes, of which one may be lost");
         let file = disk.file(from)?;
         disk.change_name(Some(from), Some(to), file);
         Ok(())
@@ -272,11 +288,10 @@ impl Files for SimDisk {
         Ok(disk.names.keys().filter(|name| name.parent() == Some(dir)).cloned().collect())
     }
 
-    fn sync_dir(&self, _: &Path) -> io::Result<()> {
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         let mut disk = self.step("sync_dir")?;
         if !disk.idle_syncs.contains(&"sync_dir") {
-            disk.durable_names = disk.names.clone();
-            disk.renames.clear();
+            disk.make_names_durable(dir);
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Which connection frames for a node go to.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, VecDeque, hash_map::Entry},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -56,6 +56,8 @@ struct Lane {
     outbox: Arc<Outbox>,
     /// Opened by this node.
     own: bool,
+    /// Not dialled yet, as that has failed before.
+    waits: bool,
     /// Where the peer was to be reached when a frame was last sent to it.
     authority: Option<String>,
 }
@@ -106,7 +108,8 @@ impl Lanes {
         state.serial += 1;
         let serial = state.serial;
         state.make_room(self.max_own);
-        let lane = Lane { serial, outbox: outbox.clone(), own: true, authority: Some(target.authority().to_owned()) };
+        let lane =
+            Lane { serial, outbox: outbox.clone(), own: true, waits: true, authority: Some(target.authority().to_owned()) };
         match target {
             Target::Node(peer) => state.nodes.insert(peer.node_id.clone(), lane),
             Target::Seed(authority) => state.seeds.insert(authority.clone(), lane),
@@ -117,8 +120,20 @@ impl Lanes {
     /// A seed turned out to be this node: frames for the node may use the seed's lane.
     pub(super) fn learn(&self, node: &NodeId, serial: u64, outbox: &Arc<Outbox>) {
         let mut state = self.state();
-        let lane = Lane { serial, outbox: outbox.clone(), own: true, authority: None };
+        let lane = Lane { serial, outbox: outbox.clone(), own: true, waits: false, authority: None };
         state.nodes.entry(node.clone()).or_insert(lane);
+    }
+
+    /// A lane is dialled now. Says whether it is still wanted: the peer may have come by itself meanwhile.
+    pub(super) fn is_dialled(&self, target: &Target, serial: u64) -> bool {
+        let mut state = self.state();
+        let lane = match target {
+            Target::Node(peer) => state.nodes.get_mut(&peer.node_id),
+            Target::Seed(authority) => state.seeds.get_mut(authority),
+        };
+        let Some(lane) = lane.filter(|lane| lane.serial == serial) else { return false };
+        lane.waits = false;
+        true
     }
 
     /// Forgets a lane.
@@ -141,8 +156,19 @@ impl Lanes {
         let mut state = self.state();
         state.serial += 1;
         let serial = state.serial;
-        let lane = Lane { serial, outbox: outbox.clone(), own: false, authority: None };
-        state.nodes.entry(node.clone()).or_insert(lane);
+        let mut lane = Lane { serial, outbox: outbox.clone(), own: false, waits: false, authority: None };
+        match state.nodes.entry(node.clone()) {
+            Entry::Vacant(place) => drop(place.insert(lane)),
+            // What was held back for it need not wait any more.
+            Entry::Occupied(mut place) if place.get().waits => {
+                for frame in place.get().outbox.drain() {
+                    outbox.push(frame);
+                }
+                lane.authority = place.get_mut().authority.take();
+                place.insert(lane);
+            }
+            Entry::Occupied(_) => {}
+        }
         let connections = state.inbound.entry(node.clone()).or_default();
         connections.push_back((serial, stop.clone()));
         if connections.len() > max.max(1)

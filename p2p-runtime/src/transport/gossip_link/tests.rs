@@ -296,3 +296,63 @@ async fn a_peer_that_closes_every_connection_at_once_is_unreachable_and_not_trie
     assert!(a.dials() <= 4, "{} connections", a.dials());
     rude.abort();
 }
+
+/// A peer to which connecting hangs, and that has been tried in vain so often.
+async fn tried_in_vain(network: &MemoryNetwork, times: usize) -> (Node, Node) {
+    let (mut a, b) = (start(network, 1).await, start(network, 2).await);
+    network.partition(ip(1), ip(2));
+    for _ in 0..times {
+        a.link.send(&peer(2), "lost".into());
+        assert_eq!(a.next().await, unreachable(2, false));
+    }
+    assert_eq!(a.dials(), times);
+    (a, b)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_timed_out_is_dialled_again_after_a_pause_and_frames_for_it_wait_so_long() {
+    let network = MemoryNetwork::new();
+    let (a, mut b) = tried_in_vain(&network, 1).await;
+    network.heal(ip(1), ip(2));
+    let failed = Instant::now();
+    a.link.send(&peer(2), "held back".into());
+    a.link.send(&peer(2), "this too".into());
+    assert_eq!((b.next().await, b.next().await), (frame(1, "held back"), frame(1, "this too")));
+    let took = failed.elapsed();
+    assert!(took >= Duration::from_millis(250) && took <= Duration::from_millis(800), "{took:?}");
+    assert_eq!(a.dials(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_comes_by_itself_ends_the_pause_and_gets_what_was_held_back() {
+    let network = MemoryNetwork::new();
+    let (mut a, mut b) = tried_in_vain(&network, 4).await;
+    network.heal(ip(1), ip(2));
+    let failed = Instant::now();
+    a.link.send(&peer(2), "held back".into());
+    b.link.send(&peer(1), "here I am".into());
+    assert_eq!(a.next().await, frame(2, "here I am"));
+    assert_eq!(b.next().await, frame(1, "held back"));
+    assert!(failed.elapsed() < Duration::from_millis(100), "{:?}", failed.elapsed());
+    assert_eq!(a.dials(), 4, "it went over the peer's own connection");
+    // And that is gone by the time the pause is over: nobody dials for nothing.
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(a.dials(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_refuses_is_tried_with_every_frame_and_others_do_not_wait_for_one_that_is_silent() {
+    let network = MemoryNetwork::new();
+    let (mut a, b) = tried_in_vain(&network, 2).await;
+    let mut c = start(&network, 3).await;
+    let began = Instant::now();
+    a.link.send(&peer(3), "another".into());
+    assert_eq!(c.next().await, frame(1, "another"));
+    c.listening.abort();
+    drop(b);
+    for _ in 0..3 {
+        a.link.send(&peer(4), "nobody listens".into());
+        assert_eq!(a.next().await, unreachable(4, true));
+    }
+    assert!(began.elapsed() < Duration::from_millis(100), "{:?}", began.elapsed());
+}

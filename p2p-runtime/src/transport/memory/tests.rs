@@ -49,7 +49,12 @@ async fn ports_behave_as_those_of_tcp_do() {
     for there in ["10.0.0.2:8002", "b.example:8002"] {
         a.connect(there).await.unwrap();
     }
+    assert_eq!(
+        (a.resolve("b.example").await.unwrap(), error_kind(a.resolve("c.example").await)),
+        (vec![B.into()], io::ErrorKind::NotFound)
+    );
     b.connect("127.0.0.1:8002").await.unwrap();
+    b.connect("localhost:8002").await.unwrap();
     assert_eq!(error_kind(a.connect("127.0.0.1:8002").await), io::ErrorKind::ConnectionRefused);
     assert_eq!(error_kind(a.connect("c.example:1").await), io::ErrorKind::NotFound);
     assert_eq!(error_kind(a.connect("nonsense").await), io::ErrorKind::InvalidInput);

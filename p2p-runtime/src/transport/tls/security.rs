@@ -5,7 +5,7 @@
 //! |---|---|
 //! | 13 expired; 14 not yet valid; 22 clocks that are off | times |
 //! | 15 self-signed; 16 a foreign authority of the same name | trust |
-//! | 17 revoked, on a new connection; 18 on a resumed one | revocation; 19, 23 and 57 to 59 are the cluster's (`tests/revocation.rs`) |
+//! | 17 revoked, on a new connection; 18 on a resumed one; 19 on an open one | revocation; 19 with calls, 23 and 57 to 59 are the cluster's (`tests/revocation.rs`) |
 //! | 20 a worker's certificate used as a coordinator's | roles |
 //! | 24 TLS 1.2 | |
 
@@ -25,7 +25,7 @@ use rustls::{
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use x509_parser::{certificate::X509Certificate, prelude::FromDer};
 
@@ -33,9 +33,12 @@ use super::{
     tests::{material, meet, node, raw},
     *,
 };
-use crate::identity::{
-    IssuingCa, NodeIdentity, NodeKey, NodeNames, RootCa, Vault,
-    tests::{YEAR, cluster, forged, from_now, issuing, ledger, worker, worker_at},
+use crate::{
+    identity::{
+        IssuingCa, NodeIdentity, NodeKey, NodeNames, RootCa, Vault,
+        tests::{YEAR, cluster, forged, from_now, issuing, ledger, worker, worker_at},
+    },
+    transport::Handshake,
 };
 
 fn server(identity: &NodeIdentity) -> ServerTls {
@@ -303,6 +306,59 @@ async fn case_18_control_where_sessions_are_resumed_the_verifier_is_not_asked_ag
     let subject = Subject::Node { node_id: node("w") };
     ledger(&coordinator, &vault).revoke(vec![subject], Reason::default()).await.unwrap();
     assert_eq!(visit(&client, server).await.unwrap(), HandshakeKind::Resumed, "revoked, and in");
+}
+
+/// Says a word from each end to the other. Whether both were heard.
+async fn both_are_heard(
+    one: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    other: &mut (impl AsyncRead + AsyncWrite + Unpin),
+) -> bool {
+    async fn say(from: &mut (impl AsyncWrite + Unpin), to: &mut (impl AsyncRead + Unpin)) -> std::io::Result<()> {
+        from.write_all(b"word").await?;
+        from.flush().await?;
+        to.read_exact(&mut [0; 4]).await.map(drop)
+    }
+    say(one, other).await.is_ok() && say(other, one).await.is_ok()
+}
+
+#[tokio::test]
+async fn case_19_an_open_connection_of_a_revoked_node_breaks_at_once_in_both_directions() {
+    let (coordinator, vault) = cluster();
+    let (w, v) = (worker(&vault, "w"), worker(&vault, "v"));
+    let mut open = Vec::new();
+    for client in [&w, &v] {
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        let (client, server) = (client.client_tls(), server(&coordinator));
+        let (near, far) = tokio::join!(client.connect(Box::new(near), Expect::AnyNode, &[]), server.secure(Box::new(far)));
+        open.push((near.unwrap(), far.unwrap().stream));
+    }
+    for (near, far) in &mut open {
+        assert!(both_are_heard(near, far).await);
+    }
+    let subject = Subject::Node { node_id: node("w") };
+    ledger(&coordinator, &vault).revoke(vec![subject], Reason::default()).await.unwrap();
+    let (near, far) = &mut open[0];
+    assert!(far.write_all(b"word").await.is_err(), "nothing is said to it");
+    near.write_all(b"word").await.unwrap();
+    near.flush().await.unwrap();
+    assert!(far.read_exact(&mut [0; 4]).await.is_err(), "and what it says is not heard");
+    let (near, far) = &mut open[1];
+    assert!(both_are_heard(near, far).await, "the other one's goes on");
+}
+
+#[tokio::test]
+async fn case_19_control_a_connection_that_is_checked_in_its_handshake_only_serves_the_revoked_node_on() {
+    let (coordinator, vault) = cluster();
+    let w = worker(&vault, "w");
+    let (near, far) = tokio::io::duplex(64 * 1024);
+    let (client, acceptor) = (w.client_tls(), server(&coordinator));
+    // What TLS does by itself: the certificate is verified, and what was revoked is asked, before the first byte and never again.
+    let (near, far) = tokio::join!(client.connect(Box::new(near), Expect::AnyNode, &[]), acceptor.accept(Box::new(far)));
+    let (mut near, mut far) = (near.unwrap(), far.unwrap().stream);
+    let subject = Subject::Node { node_id: node("w") };
+    ledger(&coordinator, &vault).revoke(vec![subject], Reason::default()).await.unwrap();
+    assert!(matches!(outcome(&w, &coordinator).await.1, Err(TlsError::Revoked)), "a new connection is refused");
+    assert!(both_are_heard(&mut near, &mut far).await && both_are_heard(&mut far, &mut near).await, "the open one is not cut");
 }
 
 #[tokio::test]

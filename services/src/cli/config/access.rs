@@ -63,7 +63,7 @@ impl<'a> Access<'a> {
         let (dir, password) = (self.invocation.dir.clone(), self.password.to_secret());
         let done = spawn_blocking(move || -> Result<ConfigReply, CliError> {
             let store = Store::open(&dir, &Password::new(password.expose())?)?;
-            Ok(request.command.carry_out(&store)?)
+            Ok(request.command.carry_out_offline(&store)?)
         });
         Ok((done.await.map_err(|lost| CliError::Argument(lost.to_string()))??, By::Store))
     }

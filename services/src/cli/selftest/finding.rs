@@ -11,6 +11,8 @@ pub(super) enum Finding {
     Failed(String),
     /// This does not apply to the node, for this reason.
     Skipped(String),
+    /// This is tried on no node that is in use, for this reason.
+    LeftOut(&'static str),
 }
 
 /// A finding, unless the check could not be made.
@@ -59,8 +61,10 @@ impl Finding {
     }
 
     pub(super) fn text(&self) -> &str {
-        let (Self::Held(text) | Self::Failed(text) | Self::Skipped(text)) = self;
-        text
+        match self {
+            Self::Held(text) | Self::Failed(text) | Self::Skipped(text) => text,
+            Self::LeftOut(why) => why,
+        }
     }
 
     pub(super) fn result(&self) -> &'static str {
@@ -68,6 +72,7 @@ impl Finding {
             Self::Held(_) => "ok",
             Self::Failed(_) => "FAILED",
             Self::Skipped(_) => "skipped",
+            Self::LeftOut(_) => "not tried",
         }
     }
 }

@@ -14,7 +14,7 @@ use p2p_client::{
     protocol::{NodeId, NodeInfo, Role},
     wire::{
         net::{BoxStream, Network, TcpNetwork},
-        tls::{ALPN_HTTP1, ClientTls, Expect, TlsError, TlsMaterial, TrustedRoot},
+        tls::{ALPN_H2, ALPN_HTTP1, ClientTls, Expect, TlsError, TlsMaterial, TrustedRoot},
     },
 };
 use p2p_runtime::web::Health;
@@ -140,12 +140,21 @@ impl Target {
 
     /// A connection on which this certificate is shown, if any.
     pub(super) async fn tls(&self, shown: TlsMaterial) -> Result<TlsStream<BoxStream>, TlsError> {
-        ClientTls::new(shown).connect(self.tcp().await?, Expect::Node(self.node_id.clone()), &[ALPN_HTTP1]).await
+        self.connect(shown, ALPN_HTTP1).await
+    }
+
+    async fn connect(&self, shown: TlsMaterial, protocol: &[u8]) -> Result<TlsStream<BoxStream>, TlsError> {
+        ClientTls::new(shown).connect(self.tcp().await?, Expect::Node(self.node_id.clone()), &[protocol]).await
     }
 
     /// A connection as somebody without a name makes it.
     pub(super) async fn nameless(&self) -> Result<TlsStream<BoxStream>, TlsError> {
         self.tls(TlsMaterial::trusting(self.root.clone())).await
+    }
+
+    /// The same, for HTTP/2.
+    pub(super) async fn nameless_http2(&self) -> Result<TlsStream<BoxStream>, TlsError> {
+        self.connect(TlsMaterial::trusting(self.root.clone()), ALPN_H2).await
     }
 
     /// Makes a request, as somebody without a name.

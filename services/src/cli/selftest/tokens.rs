@@ -31,7 +31,13 @@ pub(super) fn checks(target: &Target) -> Vec<Check<'_>> {
         Check::case(36, "an access token without a signature (alg none)", no_algorithm(target)),
         Check::case(37, "an access token signed by HS256 with the published key", public_key_as_secret(target)),
         Check::case(38, "an access token with a key that nobody published", unknown_key(target)),
+        Check::left_out(
+            39,
+            "an access token without an audience",
+            "not tried here: a node reads what a token says only once its signature is good, and none but a coordinator can sign one",
+        ),
         Check::case(40, "an access token of another type", other_type(target)),
+        Check::case(41, "an access token with a critical extension", critical_extension(target)),
     ]
 }
 
@@ -143,4 +149,12 @@ async fn other_type(target: &Target) -> Found {
     let signed = unsigned(target, &json!({ "alg": "EdDSA", "typ": "JWT", "kid": kid }))?;
     let token = with_signature(&signed, Ed25519KeyPair::generate()?.sign(signed.as_bytes()).as_ref());
     refused(target, &token, BearerRefused::Type("jwt".to_owned())).await
+}
+
+async fn critical_extension(target: &Target) -> Found {
+    let Some((kid, _)) = published(target) else { return Ok(no_key()) };
+    let header = json!({ "alg": "EdDSA", "typ": "at+jwt", "kid": kid, "crit": ["selftest"], "selftest": true });
+    let signed = unsigned(target, &header)?;
+    let token = with_signature(&signed, Ed25519KeyPair::generate()?.sign(signed.as_bytes()).as_ref());
+    refused(target, &token, BearerRefused::Critical).await
 }

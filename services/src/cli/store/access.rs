@@ -56,8 +56,8 @@ async fn offline(command: StoreCommand, unlocked: Unlocked, invocation: &Invocat
     let done = spawn_blocking(move || match (command, unlocked.as_unlock()) {
         // A store that does not open can be checked all the same.
         (StoreCommand::Verify, unlock) => Ok(StoreReply::Verify { found: StoreOptions::new().verify(&dir, unlock)? }),
-        (command, Unlock::Password(password)) => command.carry_out(&Store::open(&dir, password)?),
-        (command, Unlock::Recovery(key)) => command.carry_out(&Store::open_with_recovery(&dir, key)?),
+        (command, Unlock::Password(password)) => command.carry_out_offline(&Store::open(&dir, password)?),
+        (command, Unlock::Recovery(key)) => command.carry_out_offline(&Store::open_with_recovery(&dir, key)?),
     });
     Ok(done.await.map_err(|lost| CliError::Argument(lost.to_string()))??)
 }

@@ -137,9 +137,10 @@ impl<W> Machine<W> {
 
     fn park(&mut self, id: u64, body: Bytes, until: Instant) {
         if self.parked_bytes + body.len() > self.limits.max_parked {
+            let (size, max, parked) = (body.len(), self.limits.max_parked, self.parked_bytes);
             let text = format!(
-                "{} bytes of large results wait to be fetched already; ask for fewer at a time, or for less",
-                self.parked_bytes
+                "the result has {size} bytes, and of the {max} for large results {parked} are taken until they are fetched; ask for fewer \
+                 at a time, or for less"
             );
             let error = RpcError::new(crate::protocol::ErrorCode::INTERNAL, text);
             return self.write(|out| write_answer(id, Err(&error), out));

@@ -134,8 +134,9 @@ async fn items_past_the_credit_end_the_session() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_never_reads_has_its_session_ended_and_memory_stays_bounded() {
+async fn a_peer_that_never_reads_has_its_session_ended_while_memory_stays_bounded_and_other_sessions_work() {
     let limits = SessionLimits { max_waiting: 100_000, ..SessionLimits::default() };
+    let other = Pair::new().await;
     let (session, _service, peer) = RawPeer::new(limits, 1_024).await;
     let big = format!("\"{}\"", "x".repeat(50_000));
     let began = Instant::now();
@@ -144,7 +145,14 @@ async fn a_peer_that_never_reads_has_its_session_ended_and_memory_stays_bounded(
     let waiting = session.shared.machine().waiting();
     assert!(waiting <= 100_000 + 51_000, "{waiting} bytes wait");
     assert!(session.shared.machine().in_flight() < 30, "the others wait for their turn");
+    for second in 1..30 {
+        crate::wire::paused::time_passes(Duration::from_secs(1)).await;
+        assert!(other.works().await, "after {second} s");
+        assert!(session.shared.machine().waiting() <= waiting, "after {second} s");
+        assert!(session.is_open() && calls.iter().all(|call| !call.is_finished()), "after {second} s");
+    }
     assert_eq!(soon(session.ended()).await, Ended::NotReading(Duration::from_secs(30)));
+    assert!(other.works().await);
     assert_eq!(began.elapsed().as_secs(), 30);
     let outcomes: Vec<_> = soon(join_all(calls)).await.into_iter().map(Result::unwrap).collect();
     let lost = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Lost(Ended::NotReading(_)))).count();

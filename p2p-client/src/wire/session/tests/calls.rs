@@ -1,5 +1,10 @@
 //! Calls and their answers.
 
+use std::{
+    sync::atomic::AtomicUsize,
+    task::{Context, Wake, Waker},
+};
+
 use super::*;
 
 #[tokio::test]
@@ -82,6 +87,152 @@ async fn calls_that_are_made_together_travel_together() {
     for (outcome, id) in outcomes.into_iter().zip(ids) {
         assert_eq!(result(outcome), id.to_string());
     }
+}
+
+/// Counts how often a driver asks for another turn.
+#[derive(Default)]
+struct Turns(AtomicUsize);
+
+impl Wake for Turns {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Relaxed);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn on_a_runtime_of_several_threads_callers_have_a_turn_to_add_their_calls_before_any_is_sent() {
+    let (session, mut driver, mut peer) = RawPeer::by_hand(1_024).await;
+    let turns = Arc::new(Turns::default());
+    let waker = turns.clone().into();
+    let turn = |driver: &mut Driver| driver.poll(&mut Context::from_waker(&waker)).unwrap();
+    let plain = call("a/b", "{}");
+    let start = || session.start(&plain, in_time()).unwrap();
+    assert_eq!(turn(&mut driver), Turn::Idle, "there is nothing to do");
+
+    let mut under_way = vec![start(), start()];
+    let before = turns.0.load(Relaxed);
+    assert_eq!(turn(&mut driver), Turn::Idle, "others may add theirs first");
+    assert!(turns.0.load(Relaxed) > before, "and then it comes again");
+    under_way.extend((0..10).map(|_| start()));
+    assert_eq!(turn(&mut driver), Turn::Sent);
+    for _ in &under_way {
+        peer.next_call().await;
+    }
+    assert_eq!(peer.frames, 1, "{} calls", under_way.len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn on_a_runtime_of_several_threads_the_next_calls_of_callers_answered_together_go_in_two_halves() {
+    const CALLERS: usize = 64;
+    let (session, mut driver, mut peer) = RawPeer::by_hand(1_024).await;
+    let in_flight = || session.shared.machine().in_flight() as usize;
+    let turn = |driver: &mut Driver| driver.poll(&mut Context::from_waker(Waker::noop())).unwrap();
+    let plain = call("a/b", "{}");
+    let start = |calls: usize| (0..calls).map(|_| session.start(&plain, in_time()).unwrap()).collect::<Vec<_>>();
+
+    let _first = start(CALLERS);
+    assert_eq!([turn(&mut driver), turn(&mut driver)], [Turn::Idle, Turn::Sent]);
+    let mut answers = bytes::BytesMut::new();
+    for _ in 0..CALLERS {
+        let answer = format!(r#"{{"jsonrpc":"2.0","id":{},"result":1}}"#, peer.next_call().await.id);
+        frame::write_frame(&mut answers, |out| out.extend_from_slice(answer.as_bytes()));
+    }
+    let before = peer.frames;
+    peer.send(answers);
+    let half_is_there = poll_fn(|cx| {
+        assert_eq!(driver.poll(cx).unwrap(), Turn::Idle);
+        if in_flight() == CALLERS { Poll::Pending } else { Poll::Ready(()) }
+    });
+    soon(half_is_there).await;
+    assert_eq!(in_flight(), CALLERS / 2, "the others have to wait for the next turn");
+
+    let _of_one_half = start(CALLERS / 2);
+    assert_eq!(turn(&mut driver), Turn::Sent, "while the answers to the other half are read");
+    assert_eq!(in_flight(), CALLERS / 2);
+    let _of_the_other = start(CALLERS / 2);
+    assert!((0..2).any(|_| turn(&mut driver) == Turn::Sent));
+    for _ in 0..CALLERS {
+        peer.next_call().await;
+    }
+    assert_eq!(peer.frames - before, 2);
+}
+
+#[tokio::test]
+async fn on_a_runtime_of_one_thread_calls_are_sent_in_the_drivers_first_turn() {
+    let (session, mut driver, mut peer) = RawPeer::by_hand(1_024).await;
+    let plain = call("a/b", "{}");
+    let _under_way = [(); 2].map(|()| session.start(&plain, in_time()).unwrap());
+    assert_eq!(driver.poll(&mut Context::from_waker(Waker::noop())).unwrap(), Turn::Sent, "nobody could add theirs meanwhile");
+    peer.next_call().await;
+    peer.next_call().await;
+    assert_eq!(peer.frames, 1);
+}
+
+/// How many frames it takes is the runtime's to say; here it is two for each round, of which the first has the first call.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn calls_that_tasks_make_at_the_same_time_travel_together_on_a_runtime_of_several_threads() {
+    const CALLERS: usize = 64;
+    const ROUNDS: usize = 20;
+    let (session, _service, mut peer) = RawPeer::new(SessionLimits::default(), 1_024).await;
+    let answering = tokio::spawn(async move {
+        for _ in 0..CALLERS * ROUNDS {
+            let id = peer.next_call().await.id;
+            peer.say(format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{id}}}"#));
+        }
+        // Kept until all answers have arrived.
+        peer
+    });
+    let together = Arc::new(Barrier::new(CALLERS + 1));
+    let callers = (0..CALLERS).map(|_| {
+        let (session, together) = (session.clone(), together.clone());
+        tokio::spawn(async move {
+            for _ in 0..ROUNDS {
+                together.wait().await;
+                result(session.call(&call("a/b", "{}"), in_time()).await);
+            }
+        })
+    });
+    let callers: Vec<_> = callers.collect();
+    let rounds = tokio::spawn(async move {
+        for _ in 0..ROUNDS {
+            // Each round begins when the one before it is over, and nothing is left to do for the driver.
+            let_others_run().await;
+            together.wait().await;
+        }
+    });
+    soon(rounds).await.unwrap();
+    let peer = soon(answering).await.unwrap();
+    for caller in soon(join_all(callers)).await {
+        caller.unwrap();
+    }
+    let (calls, frames) = (CALLERS * ROUNDS, peer.frames);
+    assert!(calls / frames >= 8, "{calls} calls came in {frames} frames");
+}
+
+#[tokio::test]
+async fn callers_that_are_answered_together_make_their_next_calls_in_two_halves() {
+    let (session, _service, mut peer) = RawPeer::new(SessionLimits::default(), 1_024).await;
+    for _ in 0..64 {
+        let session = session.clone();
+        tokio::spawn(async move {
+            for _ in 0..2 {
+                result(session.call(&call("a/b", "{}"), in_time()).await);
+            }
+        });
+    }
+    let mut answers = bytes::BytesMut::new();
+    for _ in 0..64 {
+        let id = peer.next_call().await.id;
+        let answer = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":1}}"#);
+        frame::write_frame(&mut answers, |out| out.extend_from_slice(answer.as_bytes()));
+    }
+    let before = peer.frames;
+    peer.send(answers);
+    for _ in 0..64 {
+        peer.next_call().await;
+    }
+    // The other end can serve the first half while this one still reads the answers to the second.
+    assert_eq!(peer.frames - before, 2);
 }
 
 #[tokio::test]

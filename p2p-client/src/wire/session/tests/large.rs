@@ -28,7 +28,11 @@ async fn results_past_what_may_wait_are_errors_until_some_are_fetched() {
     let (first, _) = body(large().await);
     body(large().await);
     let error = refusal(large().await);
-    assert_eq!(error.message, "200000 bytes of large results wait to be fetched already; ask for fewer at a time, or for less");
+    assert_eq!(
+        error.message,
+        "the result has 100000 bytes, and of the 250000 for large results 200000 are taken until they are fetched; ask for fewer at a time, or \
+         for less"
+    );
     pair.server.fetch(first).unwrap();
     body(large().await);
 }

@@ -242,7 +242,23 @@ impl RawPeer {
         (session, service, soon(accepted).await.unwrap())
     }
 
-    async fn accept(stream: DuplexStream, max_calls: u32) -> Self {
+    /// The same, of which the test gives the session's driver its turns.
+    pub(in crate::wire) async fn by_hand(max_calls: u32) -> (Session, Driver, Self) {
+        let (ours, theirs) = duplex(64 * 1024);
+        let accepted = tokio::spawn(Self::accept(theirs, max_calls));
+        let (requests, connection) = h2::client::handshake(ours).await.unwrap();
+        tokio::spawn(connection);
+        let request = Request::post(format!("https://worker-1{PATH}")).header(VERSION_HEADER, "1").body(()).unwrap();
+        let (response, send) = soon(requests.ready()).await.unwrap().send_request(request, false).unwrap();
+        let receive = soon(response).await.unwrap().into_body();
+        let serve = Arc::new(Serves(Service::new()));
+        let node_id = peer().node_id;
+        let (session, driver) = Session::new(node_id, SessionLimits::default(), max_calls, serve, send, receive);
+        (session, driver, soon(accepted).await.unwrap())
+    }
+
+    /// Takes the session that is opened on a stream, and says and reads nothing by itself.
+    pub(in crate::wire) async fn accept(stream: DuplexStream, max_calls: u32) -> Self {
         let mut connection = server::Builder::new().max_frame_size(FRAME).handshake::<_, Bytes>(stream).await.unwrap();
         let (request, mut respond) = connection.accept().await.unwrap().unwrap();
         let send = respond.send_response(agree_on(&request, max_calls), false).unwrap();

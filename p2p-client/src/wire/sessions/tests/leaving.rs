@@ -206,3 +206,32 @@ async fn a_large_result_is_given_to_the_peer_that_asked_for_it_and_to_no_other()
     assert_eq!(pool.fetch(&node("a"), ticket).unwrap().len(), 100_000);
     assert_eq!(pool.fetch(&node("a"), ticket), None);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_never_reads_costs_its_own_calls_only_and_is_tried_anew() {
+    let peers = Peers::new();
+    let pool = peers.pool(SessionsConfig::default());
+    let well = open(&pool, "well").await;
+    peers.are(Manner::NeverReads);
+    let deaf = open(&pool, "deaf").await;
+    let big = format!("\"{}\"", "x".repeat(60_000));
+    // More than its window and what may wait: all but a few wait at their callers.
+    let stuck: Vec<_> = (0..200)
+        .map(|_| {
+            let (deaf, big) = (deaf.clone(), big.clone());
+            tokio::spawn(async move { deaf.call(&call("echo", &big), in_time()).await })
+        })
+        .collect();
+    for second in 1..30 {
+        crate::wire::paused::time_passes(Duration::from_secs(1)).await;
+        assert!(pool.there(&node("well")).is_some() && echoes(&well).await, "after {second} s");
+        assert!(stuck.iter().all(|call| !call.is_finished()), "after {second} s");
+    }
+    assert_eq!(soon(deaf.ended()).await, Ended::NotReading(Duration::from_secs(30)));
+    for outcome in soon(join_all(stuck)).await {
+        assert!(matches!(outcome.unwrap(), Outcome::Lost(Ended::NotReading(_)) | Outcome::NotSent(Ended::NotReading(_))));
+    }
+    assert!(!well.is_over() && echoes(&well).await);
+    peers.are(Manner::Takes);
+    assert!(echoes(&open(&pool, "deaf").await).await);
+}

@@ -271,3 +271,13 @@ async fn no_damaged_token_is_believed_and_none_makes_the_node_fail() {
         assert!(world.verify(&BearerToken::new(text)).is_err(), "{text}");
     }
 }
+
+#[test]
+fn the_seeds_of_the_keys_that_sign_tokens_are_not_shown() {
+    let keys = SigningKeys::generate(UnixMillis::now()).unwrap();
+    let stored: Value = serde_json::from_slice(&keys.to_stored().unwrap()).unwrap();
+    let seed = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, stored["keys"][0]["seed"].as_str().unwrap());
+    let seed = seed.unwrap();
+    assert_eq!((seed.len(), crate::debug_of_secrets::shows(&keys, &seed)), (32, None));
+    assert!(format!("{keys:?}").contains("public half"), "{keys:?}");
+}

@@ -1,6 +1,7 @@
 //! After a change of the root: what was signed under the old one, and is not named by the completion, is believed by those alone who had it before. It is
 //! stranded: it stays in force here, and is not handed out. Coordinators say it again, under the new root; then the old statements go, so that all come
-//! to have the same.
+//! to have the same. What no coordinator knows is shown to the next one that is met: it says it again by what it knows itself of its author, or has its
+//! operator look at it.
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -9,11 +10,17 @@ use std::{
 
 use p2p_client::{
     audit::{Line, Outcome},
-    protocol::{NodeId, UnixMillis},
-    revocation::{MAX_STATEMENTS, Reason, RevocationSet, Room, Statement, StatementId, Subject},
+    protocol::{NodeId, Role, UnixMillis},
+    revocation::{Author, KeyHash, MAX_STATEMENTS, Reason, RevocationSet, Room, Statement, StatementId, Subject},
 };
 
-use super::{Change, Inner, Ledger, Prepared, RevokeError, path, revoked_line};
+use super::{
+    super::super::issuer::{IssuedNode, NODES},
+    Change, Inner, Ledger, Prepared, RevokeError, SignedStatement, VaultError, path, revoked_line,
+};
+
+/// So many statements are shown to another node at a time, and looked at.
+const SHOWN_AT_ONCE: usize = 16;
 
 /// The statements that nobody else would believe, as was last looked.
 #[derive(Default)]
@@ -91,7 +98,88 @@ impl Ledger {
     }
 }
 
+/// What became of statements that nobody else believes, and that another node has shown to this one.
+#[derive(Debug, Default)]
+pub(crate) struct TakenUp {
+    /// What was said again.
+    pub(crate) again: Vec<Statement>,
+    /// What is said by somebody of whom this node does not know whether he was a coordinator, and what it may not say itself: for its operator.
+    pub(crate) open: Vec<(StatementId, Statement)>,
+}
+
+impl Ledger {
+    /// The revocations that are in force here and that nobody else would believe any more: to be shown to coordinators.
+    pub(crate) fn to_be_said_again(&self) -> Vec<SignedStatement> {
+        let stranded = self.0.stranded();
+        let kept = self.0.kept.read().unwrap_or_else(PoisonError::into_inner);
+        stranded.ids().take(SHOWN_AT_ONCE).filter_map(|id| kept.get(id).cloned()).collect()
+    }
+
+    /// Says again, on a coordinator, what another node keeps from under an earlier root, where this one has a record by which its author was a coordinator
+    /// with the key that has signed it, and was not revoked. The earlier root is no witness: its key may be what was stolen. What is in force anyway is left,
+    /// and so is what was taken back: a node that was let in again is put out by an operator alone.
+    ///
+    /// # Errors
+    /// [`RevokeError`], as where this is a worker; then nothing was said.
+    pub(crate) async fn take_up(&self, statements: Vec<SignedStatement>) -> Result<TakenUp, RevokeError> {
+        let taken_up = self.blocking(|inner| inner.take_up(statements)).await.unwrap_or_else(|lost| Err(lost.into()))?;
+        for statement in &taken_up.again {
+            revoked_line(statement, "here").write();
+        }
+        Ok(taken_up)
+    }
+}
+
 impl Inner {
+    fn take_up(&self, statements: Vec<SignedStatement>) -> Result<TakenUp, RevokeError> {
+        self.author()?;
+        let now = (self.clock)();
+        let mut taken_up = TakenUp::default();
+        for signed in statements.into_iter().take(SHOWN_AT_ONCE) {
+            let Ok(statement) = signed.statement() else { continue };
+            let set = self.material.revocations().set();
+            // What lets somebody in is not said for another: an operator does that. And what is known here has had its time: a node that was let in again
+            // since stays in, whoever shows what was said before.
+            if set.contains(&signed.id())
+                || matches!(statement.subject, Subject::Readmission { .. })
+                || set.is_subject_revoked(&statement.subject)
+                || RevocationSet::is_over(&statement.subject, now)
+                || signed.verify_key(now).is_err()
+            {
+                continue;
+            }
+            let Author { node_id, key } = &statement.by;
+            let is_revoked = set.is_revoked(node_id, key) || set.is_key_revoked(key);
+            let was_let_in = match &statement.subject {
+                Subject::Node { node_id } => set.keys_let_in(node_id).is_some_and(|keys| !keys.is_empty()),
+                _ => false,
+            };
+            let said = if !is_revoked && !was_let_in && self.was_coordinator(node_id, key)? {
+                self.revoke(vec![statement.subject.clone()], &statement.reason)
+            } else {
+                Ok(Vec::new())
+            };
+            match said {
+                Ok(said) if !said.is_empty() => taken_up.again.extend(said),
+                Ok(_) => taken_up.open.push((signed.id(), statement)),
+                Err(error @ (RevokeError::Vault(_) | RevokeError::Full(_))) => return Err(error),
+                Err(error) => {
+                    tracing::debug!(%error, "a revocation from under an earlier root is not said again here");
+                    taken_up.open.push((signed.id(), statement));
+                }
+            }
+        }
+        Ok(taken_up)
+    }
+
+    /// Whether this coordinator knows by itself that this was a coordinator's key: it has issued its certificate, or has seen it under the root of now.
+    fn was_coordinator(&self, node_id: &NodeId, key: &KeyHash) -> Result<bool, VaultError> {
+        let record = self.vault.get(&format!("{NODES}{node_id}.json"))?;
+        let issued = record.and_then(|stored| serde_json::from_slice::<IssuedNode>(&stored).ok());
+        let is_it = |issued: &IssuedNode| issued.role == Role::Coordinator && KeyHash::from(issued.key) == *key;
+        Ok(issued.as_ref().is_some_and(is_it) || self.roots.coordinator_seen(node_id) == Some(*key))
+    }
+
     pub(super) fn stranded(&self) -> RwLockReadGuard<'_, Stranded> {
         self.stranded.read().unwrap_or_else(PoisonError::into_inner)
     }

@@ -169,7 +169,7 @@ async fn what_is_in_force_at_whoever_completes_the_next_change_is_believed_and_h
     let (c, d, _w) = revoked_unheard().await;
     d.ledger.set_aside().await;
     assert!(d.said().is_empty());
-    d.keys().take_over(c.keys().to_share().await.unwrap()).await.unwrap();
+    d.keys().take_over(c.keys().to_share("d".parse().unwrap()).await.unwrap()).await.unwrap();
     d.keys().begin(false).await.unwrap();
     let ca = d.issuing().await;
     c.hears(&d).await;
@@ -272,4 +272,95 @@ async fn the_audit_log_tells_that_a_readmission_was_said_again() {
     let [first, second, _forgotten] = &*lines.take() else { panic!("three lines") };
     assert!(first.contains("what=\"revoke\" whom=\"node lost\""), "{first}");
     assert!(second.contains("what=\"readmit\"") && second.contains("lost"), "{second}");
+}
+
+/// What is shown to coordinators by a worker that alone knows of the revocation.
+async fn shown_by(w: &Party) -> Vec<SignedStatement> {
+    assert_eq!(w.ledger.settle().await.unwrap(), 1, "it cannot say it itself");
+    w.ledger.to_be_said_again()
+}
+
+#[tokio::test]
+async fn what_a_worker_alone_knows_is_said_again_by_a_coordinator_that_knows_who_said_it_and_by_no_other() {
+    let (c, d, w) = revoked_unheard().await;
+    let shown = shown_by(&w).await;
+    let taken_up = c.ledger.take_up(shown.clone()).await.unwrap();
+    assert_eq!((taken_up.again.len(), taken_up.open.len()), (0, 1), "the control: its author may be anybody");
+    assert!(w.ledger.take_up(shown.clone()).await.is_err(), "a worker says nothing again");
+
+    let chain = d.shown();
+    c.roots().witness(&d.identity.peer().node_id, &chain[0], &chain[1..]);
+    let taken_up = c.ledger.take_up(shown.clone()).await.unwrap();
+    assert_eq!((taken_up.again.len(), taken_up.open.len()), (1, 0));
+    assert_eq!(
+        (taken_up.again[0].by.node_id.clone(), taken_up.again[0].reason.as_str()),
+        (c.identity.peer().node_id.clone(), "stolen")
+    );
+    assert_eq!(c.lets_in(), [false, false]);
+    let again = c.ledger.take_up(shown).await.unwrap();
+    assert!(again.again.is_empty() && again.open.is_empty(), "it is in force");
+    w.ledger.accept(c.said()).await.unwrap();
+    assert_eq!(w.ledger.settle().await.unwrap(), 0);
+    assert!(w.ledger.to_be_said_again().is_empty());
+}
+
+#[tokio::test]
+async fn a_node_that_was_let_in_again_is_not_put_out_by_what_was_said_before() {
+    let (c, d, w) = revoked_unheard().await;
+    let unheard = shown_by(&w).await;
+    for coordinator in [&c, &d] {
+        let chain = coordinator.shown();
+        c.roots().witness(&coordinator.identity.peer().node_id, &chain[0], &chain[1..]);
+    }
+    c.revokes().await;
+    let own = c.said();
+    c.readmits(NEW);
+    assert_eq!(c.lets_in(), [false, true]);
+    let taken_up = c.ledger.take_up(own).await.unwrap();
+    assert!(taken_up.again.is_empty() && taken_up.open.is_empty(), "it is known: {taken_up:?}");
+    let taken_up = c.ledger.take_up(unheard).await.unwrap();
+    assert_eq!((taken_up.again.len(), taken_up.open.len()), (0, 1), "for its operator");
+    assert_eq!(c.lets_in(), [false, true]);
+}
+
+#[tokio::test]
+async fn whom_only_the_dropped_root_has_certified_is_no_coordinator_whose_words_are_said_again() {
+    let parties = before_the_drop();
+    let (c, d, w) = &parties;
+    d.revokes().await;
+    w.ledger.accept(d.said()).await.unwrap();
+    let (name, chain) = (d.identity.peer().node_id.clone(), d.shown());
+    c.roots().witness(&name, &chain[0], &chain[1..]);
+    assert!(c.roots().coordinator_seen(&name).is_some(), "the control");
+    let (c, _d, w) = dropped(parties).await;
+    assert_eq!(c.roots().coordinator_seen(&name), None);
+    let taken_up = c.ledger.take_up(shown_by(&w).await).await.unwrap();
+    assert_eq!((taken_up.again.len(), taken_up.open.len()), (0, 1), "for its operator");
+}
+
+#[tokio::test]
+async fn what_somebody_else_signed_or_a_revoked_coordinator_said_is_not_said_again_by_itself() {
+    let (c, d, w) = revoked_unheard().await;
+    let shown = shown_by(&w).await;
+    let (name, chain) = (d.identity.peer().node_id.clone(), d.shown());
+    c.roots().witness(&name, &chain[0], &chain[1..]);
+    // Other words under the same signature.
+    let text = String::from_utf8(shown[0].text.to_vec()).unwrap().replace("lost", "good");
+    let changed = SignedStatement { text: text.into_bytes().into(), ..shown[0].clone() };
+    let taken_up = c.ledger.take_up(vec![changed]).await.unwrap();
+    assert!(taken_up.again.is_empty() && taken_up.open.is_empty(), "{taken_up:?}");
+    // By its author's name, with a key that whoever has the old root's key has certified.
+    let thief = another_coordinator(&c);
+    assert_eq!(thief.identity.peer().node_id, name);
+    let by = Author { node_id: name.clone(), key: thief.identity.key().public().thumbprint().into() };
+    assert_ne!(Some(by.key), c.roots().coordinator_seen(&name));
+    thief.revokes().await;
+    let forged = thief.said();
+    let taken_up = c.ledger.take_up(forged).await.unwrap();
+    assert_eq!((taken_up.again.len(), taken_up.open.len()), (0, 1));
+
+    c.ledger.revoke(vec![Subject::Node { node_id: name }], Reason::default()).await.unwrap();
+    let taken_up = c.ledger.take_up(shown).await.unwrap();
+    assert_eq!((taken_up.again.len(), taken_up.open.len()), (0, 1), "for its operator");
+    assert_eq!(c.lets_in(), [true, true]);
 }

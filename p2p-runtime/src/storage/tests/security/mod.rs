@@ -4,7 +4,7 @@
 //! | case | where |
 //! |---|---|
 //! | 1 killed while writing; 9 two processes | `kills`, `usage` |
-//! | 2 power cuts | `power_cuts` |
+//! | 2 power cuts | `power_cuts`, `cut_commands` |
 //! | 3 bits flipped; 4 cut short; 5 swapped and spliced; 7 wrong password; 8 hostile parameters | `tampering`, `log` |
 //! | 6 failing and full disks | `failures` |
 //! | 10 older files put back | `rollback` |
@@ -14,6 +14,7 @@
 
 mod canary;
 mod controls;
+mod cut_commands;
 mod failures;
 mod kills;
 mod log;

@@ -305,7 +305,9 @@ impl World {
                 match (answer, reply) {
                     (Answer::Result(json), Reply::Ok) => assert_eq!(json, &label.to_string()),
                     (Answer::Error(error), Reply::Error) => assert_eq!(error.message, label.to_string()),
-                    (Answer::Error(error), Reply::Large) => assert!(error.message.contains("wait to be fetched"), "{error:?}"),
+                    (Answer::Error(error), Reply::Large) => {
+                        assert!(error.message.contains("until they are fetched"), "{error:?}");
+                    }
                     (Answer::Body { ticket, size }, Reply::Large) => {
                         assert!(*size > MAX_INLINE as u64);
                         // It may be forgotten by now, but it is no other.
