@@ -9,6 +9,7 @@ use std::{
     fmt,
     future::{Future, ready},
     sync::Arc,
+    task::Waker,
 };
 
 use bytes::Bytes;
@@ -21,11 +22,12 @@ pub use self::named::NamedCall;
 
 use crate::{
     call::{
-        AskingAll, Begun, Call, CallError, Codec, Failure, Head, Here, MethodRef, Opening, Outgoing, Replies, Sending, Streaming,
-        at_hand, encoded,
+        AskingAll, Begun, Call, CallError, Codec, Failure, Head, Here, MethodRef, Opening, Outgoing, Replies, Sending, Started,
+        Streaming, at_hand, encoded,
     },
     protocol::{CallerId, Fingerprint, Many, NodeId, One, Target, compatibility::Fit},
     service::{Chain, Definition, HostedService, LazyDescriptor, MethodSpec, Metrics, Outcome, StreamOutcome},
+    wire::session,
 };
 
 /// What stands below every proxy: first resolve a target, then send.
@@ -98,6 +100,25 @@ pub trait Caller: Send + Sync + 'static {
         Box::pin(ready(false))
     }
 
+    /// Sends a call at once, where the way to its node is there and nothing has to be waited for. Whatever is said of it wakes `waker`; what
+    /// it ends with, other than a result, is [settled](Self::settle). `None` leaves it to [`send`](Self::send); unless it is written, all are.
+    fn start(&self, _head: &Head, _to: &Peer, _body: &[u8], _waker: &Waker) -> Option<Started> {
+        None
+    }
+
+    /// Goes on with a call that was [started](Self::start) and ended with anything but a result: sends it again where it was surely not served,
+    /// fetches a large result, or says how it failed.
+    fn settle<'a>(
+        &'a self,
+        _head: &'a Head,
+        to: &'a Peer,
+        _body: &'a [u8],
+        outcome: session::Outcome,
+    ) -> BoxFuture<'a, Result<Bytes, Failure>> {
+        let text = format!("{}: nobody goes on with a call that ended so: {outcome:?}", to.node_id);
+        Box::pin(ready(Err(Failure::Lost(text))))
+    }
+
     /// Sends a call and waits for its result's JSON, until the head's deadline at the latest. `body` is the params' JSON. Dropping the future
     /// cancels the call.
     fn send<'a>(&'a self, head: &'a Head, to: &'a Peer, body: &'a [u8]) -> Sending<'a>;
@@ -116,10 +137,10 @@ pub enum Route {
     /// To an object on this node.
     Here(Arc<dyn HostedService>),
     /// To another node.
-    Peer(Peer),
+    Peer(Arc<Peer>),
     /// To another node, whose version of the service has this fingerprint, and may not understand the call: it is
     /// fitted before it is sent.
-    Differing(Peer, Fingerprint),
+    Differing(Arc<Peer>, Fingerprint),
 }
 
 /// One node's part of a fan-out.
@@ -274,7 +295,7 @@ impl<T: OneTarget> ProxyCore<T> {
         F: Future<Output = Result<Streaming<O::Value, O::Err>, CallError<O::Err>>> + Send + 'static,
     {
         let (caller, chain, target) = (self.proxy.caller.clone(), self.proxy.chain.clone(), self.kind.one());
-        Call::new(move |options| {
+        Call::new(move |options, _| {
             Outgoing::new(caller, MethodRef::Known(method), Target::One(target), chain, std::mem::take(options))
                 .begin_stream::<S, P, K, O, L, F>(method, params, codec, local)
         })
@@ -364,13 +385,13 @@ macro_rules! one_result {
                 F: Future<Output = Result<R::Ok, CallError<R::Err>>> + Send + 'static,
             {
                 let (caller, chain, target) = ($core.proxy.caller.clone(), $core.proxy.chain.clone(), $target);
-                Call::new(move |options| match at_hand::<S>(&*caller, method, &target) {
+                Call::new(move |options, waker| match at_hand::<S>(&*caller, method, &target) {
                     Some(service) => match Here::begin(caller, service, method, chain, options.timeout) {
                         Ok(here) => Begun::Here(local(here, params)),
                         Err(failure) => Begun::Failed(CallError::from_failure(failure, &method.path)),
                     },
                     None => Outgoing::new(caller, MethodRef::Known(method), Target::One(target), chain, std::mem::take(options))
-                        .begin::<S, P, R, L, F>(method, params, codec, local),
+                        .begin::<S, P, R, L, F>(method, params, codec, local, waker),
                 })
             }
         }

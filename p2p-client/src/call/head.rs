@@ -108,7 +108,7 @@ impl Head {
     pub async fn elsewhere(
         &mut self,
         caller: &dyn Caller,
-        peer: Peer,
+        peer: Arc<Peer>,
         failure: Failure,
         failed: &mut Option<Failure>,
     ) -> Result<Result<Route, Failure>, Failure> {

@@ -18,6 +18,7 @@ mod outgoing;
 mod pause;
 mod quorum;
 mod sending;
+mod sent;
 mod serving;
 mod settling;
 mod single;
@@ -38,10 +39,10 @@ pub use options::{CallOptions, Headers};
 #[doc(hidden)]
 pub use outgoing::Codec;
 pub use outgoing::Outgoing;
-pub(crate) use outgoing::{Begun, encoded};
+pub(crate) use outgoing::{Begun, decoded, encoded};
 pub use quorum::{First, Quorum, TooFew};
-pub use sending::{Sending, Settle};
-pub use serving::{ended_by_stop, open_guarded, serve_guarded, unknown_method};
+pub use sending::{Sending, Started};
+pub use serving::{ended_by_stop, open_guarded, serve_guarded, serve_timed, unknown_method};
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use serving::{limit, unknown_method_of};
 pub use single::Call;

@@ -1,6 +1,6 @@
 //! A call on its way: resolving its target, and serving it here or sending it.
 
-use std::{any::TypeId, borrow::Cow, sync::Arc, time::Duration};
+use std::{any::TypeId, borrow::Cow, sync::Arc, task::Waker, time::Duration};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -56,27 +56,30 @@ impl Outgoing {
     }
 
     /// Settles where the call goes, and begins it: on the object `S` by `local` where that is hosted here, else by its encoded params.
+    /// `waker` is of whoever polls it.
     pub(crate) fn begin<S, P, R, L, F>(
         self,
         method: &'static MethodSpec,
         params: P,
         codec: Codec<P, R::Ok>,
         local: L,
+        waker: &Waker,
     ) -> Begun<F, R::Ok, R::Err>
     where
         S: Definition + ?Sized,
+        P: Send + 'static,
         R: Outcome + 'static,
         L: FnOnce(Here<S>, P) -> F,
     {
-        let Codec { encode, decode } = codec;
         match self.caller.resolve(&self.head) {
             Err(failure) if self.is_hopeless(&failure) => Begun::Failed(self.fail(failure)),
             Ok(Route::Here(service)) if runs_on::<S>(&*service, method) => match self.here(service, method) {
                 Ok(here) => Begun::Here(local(here, params)),
                 Err(failure) => Begun::Failed(CallError::from_failure(failure, &method.path)),
             },
-            route => match encoded(&params, encode) {
-                Ok(body) => Begun::Encoded(Box::pin(self.run_encoded(route, body, decode))),
+            Ok(Route::Peer(peer)) => self.send_off(peer, params, codec, waker),
+            route => match encoded(&params, codec.encode) {
+                Ok(body) => Begun::Encoded(Box::pin(self.run_encoded(route, body, codec.decode))),
                 Err(failure) => Begun::Failed(self.fail(failure)),
             },
         }
@@ -88,7 +91,7 @@ impl Outgoing {
         self.run_encoded(route, body, decode).await
     }
 
-    async fn run_encoded<T, E: ServiceError>(
+    pub(super) async fn run_encoded<T, E: ServiceError>(
         mut self,
         route: Result<Route, Failure>,
         body: impl AsRef<[u8]>,
@@ -162,7 +165,7 @@ impl Outgoing {
     /// Where a call goes that failed at `peer`, or how it failed, where it may go nowhere. `failed` is what its caller is told in the end.
     pub(super) async fn elsewhere(
         &mut self,
-        peer: Peer,
+        peer: Arc<Peer>,
         failure: Failure,
         failed: &mut Option<Failure>,
     ) -> Result<Result<Route, Failure>, Failure> {
@@ -233,13 +236,19 @@ pub(crate) type Decode<T> = fn(&[u8]) -> serde_json::Result<T>;
 
 pub(crate) fn encoded<P>(params: &P, encode: Encode<P>) -> Result<Vec<u8>, Failure> {
     let mut body = Vec::with_capacity(128);
-    let mut object = ObjectWriter::new(&mut body);
+    encode_into(params, encode, &mut body)?;
+    Ok(body)
+}
+
+/// Appends params as JSON.
+pub(super) fn encode_into<P>(params: &P, encode: Encode<P>, body: &mut Vec<u8>) -> Result<(), Failure> {
+    let mut object = ObjectWriter::new(body);
     // It never will: to try it again, or elsewhere, is of no use.
     let hopeless =
         |error| Failure::Answered(RpcError::new(ErrorCode::INVALID_PARAMS, format!("a parameter does not serialise: {error}")));
     encode(params, &mut object).map_err(hopeless)?;
     object.end();
-    Ok(body)
+    Ok(())
 }
 
 pub(crate) fn decoded<T, E: ServiceError>(

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 
 use crate::{
-    proxy::Peer,
+    proxy::{Caller, Peer},
     wire::session::{InFlight, Outcome, message::Answer},
 };
 
@@ -26,37 +26,40 @@ enum On<'a> {
     Boxed(BoxFuture<'a, Result<Bytes, Failure>>),
     /// On a session that was at hand: most calls are, and need no box.
     Session {
-        in_flight: InFlight,
-        settle: &'a dyn Settle,
+        started: Started,
+        caller: &'a dyn Caller,
         call: (&'a Head, &'a Peer, &'a [u8]),
-        under_way: Option<UnderWay>,
     },
 }
 
-/// What is done about a call on a session that ended with anything but a result on that very session.
-pub trait Settle: Send + Sync {
-    /// Goes on: sends the call again where it was surely not served, fetches a large result, or says how it failed.
-    fn settle<'a>(
-        &'a self,
-        head: &'a Head,
-        to: &'a Peer,
-        body: &'a [u8],
-        outcome: Outcome,
-    ) -> BoxFuture<'a, Result<Bytes, Failure>>;
+/// A call that was sent on a session: what [`Caller::start`] returns. Dropping it cancels the call.
+#[must_use = "a call that is not awaited is cancelled"]
+#[derive(Debug)]
+pub struct Started {
+    in_flight: InFlight,
+    under_way: Option<UnderWay>,
+}
+
+impl Started {
+    /// A call that is in flight, and counted as under way to its peer until it is answered.
+    pub fn new(in_flight: InFlight, under_way: UnderWay) -> Self {
+        Self { in_flight, under_way: Some(under_way) }
+    }
+
+    /// Its outcome. All but a result is for [`Caller::settle`].
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
+        let outcome = ready!(Pin::new(&mut self.in_flight).poll(cx));
+        if let Some(call) = self.under_way.take() {
+            call.ended(Verdict::of_outcome(&outcome));
+        }
+        Poll::Ready(outcome)
+    }
 }
 
 impl<'a> Sending<'a> {
-    /// A call that was sent on a session.
-    pub fn on_session(in_flight: InFlight, settle: &'a dyn Settle, head: &'a Head, to: &'a Peer, body: &'a [u8]) -> Self {
-        Self(On::Session { in_flight, settle, call: (head, to, body), under_way: None })
-    }
-
-    /// The same, counted as under way to its peer until it is answered. (What is boxed counts itself.)
-    pub fn counted(mut self, call: UnderWay) -> Self {
-        if let On::Session { under_way, .. } = &mut self.0 {
-            *under_way = Some(call);
-        }
-        self
+    /// A call that was sent on a session. (What is boxed counts itself.)
+    pub fn on_session(started: Started, caller: &'a dyn Caller, head: &'a Head, to: &'a Peer, body: &'a [u8]) -> Self {
+        Self(On::Session { started, caller, call: (head, to, body) })
     }
 }
 
@@ -73,19 +76,13 @@ impl Future for Sending<'_> {
         loop {
             match &mut self.0 {
                 On::Boxed(sending) => return sending.as_mut().poll(cx),
-                On::Session { in_flight, settle, call: (head, to, body), under_way } => {
-                    let outcome = ready!(Pin::new(in_flight).poll(cx));
-                    if let Some(call) = under_way.take() {
-                        call.ended(Verdict::of_outcome(&outcome));
+                On::Session { started, caller, call: (head, to, body) } => match ready!(started.poll(cx)) {
+                    Outcome::Answered(Answer::Result(json)) => return Poll::Ready(Ok(json)),
+                    outcome => {
+                        let settling = caller.settle(head, to, body, outcome);
+                        self.0 = On::Boxed(settling);
                     }
-                    match outcome {
-                        Outcome::Answered(Answer::Result(json)) => return Poll::Ready(Ok(json)),
-                        outcome => {
-                            let settling = settle.settle(head, to, body, outcome);
-                            self.0 = On::Boxed(settling);
-                        }
-                    }
-                }
+                },
             }
         }
     }

@@ -30,12 +30,28 @@ pub async fn serve_guarded(
     params: Params<'_>,
     began: Instant,
 ) -> Result<Vec<u8>, RpcError> {
+    serve_timed(service, method, cx, params, began, &mut None).await
+}
+
+/// The same, which says as well when the method ended, where it was looked at: most calls end here and now, and whoever serves many of them one
+/// after the other has to know the time after each.
+///
+/// # Errors
+/// As [`serve_guarded`].
+pub async fn serve_timed(
+    service: &Arc<dyn HostedService>,
+    method: &MethodSpec,
+    cx: &CallContext,
+    params: Params<'_>,
+    began: Instant,
+    ended: &mut Option<Instant>,
+) -> Result<Vec<u8>, RpcError> {
     if method.streams {
         let ended = Box::pin(serve_stream(&**service, method, cx, params, began)).await;
         return ended.map(|()| b"null".to_vec());
     }
     if !method.detached {
-        return serve_attached(&**service, method, cx, params, began).await;
+        return serve_attached(&**service, method, cx, params, began, ended).await;
     }
     Box::pin(serve_detached(service, method, cx, params, began)).await
 }
@@ -49,7 +65,10 @@ async fn serve_detached(
 ) -> Result<Vec<u8>, RpcError> {
     let (service, method, cx) = (service.clone(), method.clone(), awaited.clone());
     let json = params.json().map(str::to_owned);
-    let running = tokio::spawn(async move { serve_attached(&*service, &method, &cx, Params::new(json.as_deref()), began).await });
+    let running = tokio::spawn(async move {
+        let params = Params::new(json.as_deref());
+        serve_attached(&*service, &method, &cx, params, began, &mut None).await
+    });
     // The method runs on without its caller, and is to know.
     let mut waiting = UntilAnswered::of(awaited);
     let ended = running.await;
@@ -63,6 +82,7 @@ async fn serve_attached(
     cx: &CallContext,
     params: Params<'_>,
     began: Instant,
+    ended: &mut Option<Instant>,
 ) -> Result<Vec<u8>, RpcError> {
     let mut running = begin(service, method, began);
     let deadline = limit(cx.deadline(), Some(method), began);
@@ -73,6 +93,10 @@ async fn serve_attached(
     let outcome = Guarded::new(service.serve(method.index, cx, params), deadline).await;
     if outcome.is_ok() {
         serving.answered();
+    }
+    let now = *ended.insert(Instant::now());
+    if let Some(running) = &mut running {
+        running.ended_at(now);
     }
     match outcome {
         Ok(Ok(json)) => {

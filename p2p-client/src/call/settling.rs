@@ -68,12 +68,34 @@ impl Given for Opened {
 impl Outgoing {
     /// Goes where `route` says and, where that surely did not run or may run twice, to the next that fits; once nobody is left, around
     /// again as often as was asked for. All of it within the deadline.
-    pub(super) async fn until_settled<G: Given>(
+    pub(super) async fn until_settled<G: Given>(&mut self, route: Result<Route, Failure>, params: &[u8]) -> Result<G, Failure> {
+        self.on_from(route, None, params).await
+    }
+
+    /// The same, from what it ended with at the first node.
+    pub(super) async fn settled<G: Given>(
         &mut self,
-        mut route: Result<Route, Failure>,
+        peer: Arc<Peer>,
+        sent: Result<G, Failure>,
         params: &[u8],
     ) -> Result<G, Failure> {
-        let mut failed: Option<Failure> = None;
+        let mut failed = None;
+        match sent {
+            Ok(given) => Ok(given),
+            Err(failure) => {
+                let route = self.elsewhere(peer, failure, &mut failed).await?;
+                self.on_from(route, failed, params).await
+            }
+        }
+    }
+
+    /// Goes on where `route` says. `failed` is what its caller is told in the end.
+    async fn on_from<G: Given>(
+        &mut self,
+        mut route: Result<Route, Failure>,
+        mut failed: Option<Failure>,
+        params: &[u8],
+    ) -> Result<G, Failure> {
         loop {
             let (peer, sent) = match route {
                 // In boxes of their own: a call that is sent as it is is not to carry the room for one that is not.

@@ -4,7 +4,7 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -27,7 +27,7 @@ pub struct Call<T, E = NoError> {
 impl<T, E> Call<T, E> {
     pub(crate) fn new<S, F>(start: S) -> Self
     where
-        S: FnOnce(&mut CallOptions) -> Begun<F, T, E> + Send + 'static,
+        S: FnOnce(&mut CallOptions, &Waker) -> Begun<F, T, E> + Send + 'static,
         F: Future<Output = Result<T, CallError<E>>> + Send + 'static,
         T: 'static,
         E: 'static,
@@ -93,7 +93,7 @@ pin_project! {
 
 impl<S, F, T, E> Pending<T, E> for Lazy<S, F, T, E>
 where
-    S: FnOnce(&mut CallOptions) -> Begun<F, T, E> + Send,
+    S: FnOnce(&mut CallOptions, &Waker) -> Begun<F, T, E> + Send,
     F: Future<Output = Result<T, CallError<E>>> + Send,
 {
     fn poll(mut self: Pin<&mut Self>, options: &mut CallOptions, cx: &mut Context<'_>) -> Poll<Result<T, CallError<E>>> {
@@ -101,7 +101,7 @@ where
             let begun = match self.as_mut().project() {
                 LazyProjection::Here { future } => return future.poll(cx),
                 LazyProjection::Encoded { future } => return future.as_mut().poll(cx),
-                LazyProjection::Ready { start } => start.take().map(|start| start(options)),
+                LazyProjection::Ready { start } => start.take().map(|start| start(options, cx.waker())),
             };
             match begun {
                 Some(Begun::Here(future)) => self.set(Lazy::Here { future }),

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
 };
@@ -18,7 +18,7 @@ pub(super) struct Endpoint {
     /// As it was told, and as callers are told of it.
     url: String,
     /// Its place and its address. Which node it is, nobody knows before it answers: the id here only tells endpoints apart.
-    peer: Peer,
+    peer: Arc<Peer>,
     /// What was wrong when it did not take a call last.
     trouble: Mutex<String>,
 }
@@ -43,7 +43,7 @@ impl Endpoint {
         }
         let authority = format!("{}:{}", uri.host().unwrap_or_default(), authority.port_u16().unwrap_or(443));
         let peer = Peer { node_id: NodeId::known(&format!("endpoint-{}", place + 1)), authority: authority.into() };
-        Ok(Self { url: url.trim_end_matches('/').to_owned(), peer, trouble: Mutex::default() })
+        Ok(Self { url: url.trim_end_matches('/').to_owned(), peer: Arc::new(peer), trouble: Mutex::default() })
     }
 
     pub(super) fn url(&self) -> &str {
@@ -83,7 +83,7 @@ impl Endpoints {
     }
 
     /// Whom a call goes to: the one that took the last call, or the next that was not tried.
-    pub(super) fn next(&self, tried: &[NodeId]) -> Option<&Peer> {
+    pub(super) fn next(&self, tried: &[NodeId]) -> Option<&Arc<Peer>> {
         let (before, from) = self.all.split_at(self.first.load(Relaxed).min(self.all.len()));
         from.iter().chain(before).map(|endpoint| &endpoint.peer).find(|peer| !tried.contains(&peer.node_id))
     }
@@ -167,7 +167,7 @@ mod tests {
     #[test]
     fn once_nobody_is_left_the_trouble_with_each_is_told() {
         let endpoints = three();
-        let peers: Vec<Peer> = endpoints.all.iter().map(|endpoint| endpoint.peer.clone()).collect();
+        let peers: Vec<Arc<Peer>> = endpoints.all.iter().map(|endpoint| endpoint.peer.clone()).collect();
         let tried: Vec<NodeId> = peers.iter().map(|peer| peer.node_id.clone()).collect();
         assert_eq!(endpoints.refused(&peers[0], "no".into(), &[]), "no");
         assert_eq!(endpoints.refused(&peers[1], "never".into(), &tried[..1]), "never");

@@ -100,7 +100,7 @@ impl Request {
 
     fn into_one(self, target: One) -> Call<Box<RawValue>> {
         let path = self.path.clone();
-        Call::new(move |options| {
+        Call::new(move |options, _| {
             let options = std::mem::take(options);
             Begun::<Ready<_>, _, _>::Encoded(Box::pin(async move {
                 match self.outgoing(Target::One(target), options) {
@@ -113,7 +113,7 @@ impl Request {
 
     fn into_stream(self, target: One) -> Call<Streaming<Box<RawValue>>> {
         let path = self.path.clone();
-        Call::new(move |options| {
+        Call::new(move |options, _| {
             let options = std::mem::take(options);
             Begun::<Ready<_>, _, _>::Encoded(Box::pin(async move {
                 match self.outgoing(Target::One(target), options) {

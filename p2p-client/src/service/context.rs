@@ -61,6 +61,7 @@ const UNLIMITED: Duration = Duration::from_hours(30 * 365 * 24);
 
 impl CallContext {
     /// Used by what serves calls: the runtime, a mock, a test.
+    #[inline]
     pub fn new(node: Arc<dyn Caller>, caller: CallerId, deadline: Instant) -> Self {
         Self {
             node,
@@ -97,6 +98,7 @@ impl CallContext {
     }
 
     /// The same context, for a call to this service.
+    #[inline]
     #[must_use]
     pub fn for_service(mut self, service: Cow<'static, str>) -> Self {
         self.service = Some(service);
@@ -104,6 +106,7 @@ impl CallContext {
     }
 
     /// The same context, as part of a chain of calls that began elsewhere.
+    #[inline]
     #[must_use]
     pub fn within(mut self, trace: Option<Trace>, origin: Option<Arc<str>>) -> Self {
         self.trace = known(trace);
@@ -112,6 +115,7 @@ impl CallContext {
     }
 
     /// The same context, for a caller that takes a stream.
+    #[inline]
     #[must_use]
     pub fn with_items(mut self, items: Option<StreamSink>) -> Self {
         self.stream = items.map(|sink| StreamState::new(Some(sink)));

@@ -53,6 +53,11 @@ impl Due {
         };
         self.outer.map_or(own, |outer| own.min(outer))
     }
+
+    /// Whether it is worked out already, and so the same each time.
+    fn is_settled(&self) -> bool {
+        matches!(self.own, Own::Until(_))
+    }
 }
 
 impl From<Instant> for Due {
@@ -71,7 +76,7 @@ pub(super) struct Deadline {
 impl Deadline {
     /// The time of timers at which the call's time is over.
     pub(super) fn get(&self) -> Instant {
-        *self.settled.get_or_init(|| self.due.deadline())
+        if self.due.is_settled() { self.due.deadline() } else { *self.settled.get_or_init(|| self.due.deadline()) }
     }
 }
 
@@ -84,7 +89,7 @@ impl From<Due> for Deadline {
 /// It is settled before: else the two could come to say different times.
 impl Clone for Deadline {
     fn clone(&self) -> Self {
-        Self { due: self.due, settled: OnceLock::from(self.get()) }
+        Self::from(Due::from(self.get()))
     }
 }
 

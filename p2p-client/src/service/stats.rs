@@ -5,6 +5,8 @@ use std::{
     time::Duration,
 };
 
+use tokio::time::Instant;
+
 use super::{CallContext, Stopwatch};
 
 /// The counters of one method. Writing them takes no lock.
@@ -33,7 +35,7 @@ impl MethodStats {
     /// Counts a call that began then. Its end is counted when what is returned is dropped: as an error, unless it was told of success.
     pub(crate) fn begin(&self, began: Stopwatch) -> Running<'_> {
         self.started.fetch_add(1, Relaxed);
-        Running { stats: self, began, succeeded: false }
+        Running { stats: self, began, ended: None, succeeded: false }
     }
 
     /// The counters now.
@@ -84,10 +86,16 @@ impl Drop for RunningStream<'_> {
 pub struct Running<'a> {
     stats: &'a MethodStats,
     began: Stopwatch,
+    ended: Option<Instant>,
     succeeded: bool,
 }
 
 impl Running<'_> {
+    /// The call ended then: the clock need not be looked at again.
+    pub fn ended_at(&mut self, now: Instant) {
+        self.ended = Some(now);
+    }
+
     /// The call ended well.
     pub fn succeed(&mut self) {
         self.succeeded = true;
@@ -96,7 +104,8 @@ impl Running<'_> {
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        let nanos = u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let took = self.ended.map_or_else(|| self.began.elapsed(), |ended| self.began.elapsed_until(ended));
+        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         self.stats.nanos.fetch_add(nanos, Relaxed);
         if !self.succeeded {
             self.stats.errors.fetch_add(1, Relaxed);

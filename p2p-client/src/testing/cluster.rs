@@ -114,8 +114,8 @@ impl MockNode {
         }
     }
 
-    fn peer(&self) -> Peer {
-        Peer { node_id: self.id.clone(), authority: "mock".into() }
+    fn peer(&self) -> Arc<Peer> {
+        Arc::new(Peer { node_id: self.id.clone(), authority: "mock".into() })
     }
 }
 

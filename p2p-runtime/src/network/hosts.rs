@@ -14,7 +14,7 @@ pub(crate) struct HostingPeer {
     /// What is known of it.
     pub(crate) info: Arc<NodeInfo>,
     /// How it is called.
-    pub(crate) peer: PeerRef,
+    pub(crate) peer: Arc<PeerRef>,
     /// It is alive, and does not say of the service that it is unhealthy.
     pub(crate) is_well: bool,
 }
@@ -24,7 +24,7 @@ pub(crate) struct HostingPeer {
 pub(super) struct Hosts(FxHashMap<Box<str>, Vec<HostingPeer>>);
 
 impl Hosts {
-    pub(super) fn of<'a>(members: impl Iterator<Item = (&'a Arc<NodeInfo>, &'a PeerRef)>) -> Self {
+    pub(super) fn of<'a>(members: impl Iterator<Item = (&'a Arc<NodeInfo>, &'a Arc<PeerRef>)>) -> Self {
         let mut hosts: FxHashMap<Box<str>, Vec<HostingPeer>> = FxHashMap::default();
         for (info, peer) in members.filter(|(info, _)| info.is_callable()) {
             for (service, summary) in &info.services {

@@ -33,7 +33,7 @@ pub struct Members {
 struct Member {
     info: Arc<NodeInfo>,
     /// How it is called, made once: every call asks for it.
-    peer: PeerRef,
+    peer: Arc<PeerRef>,
     /// Shared by all snapshots, so that hearing from a node does not make a new one.
     heard: Arc<AtomicU64>,
 }
@@ -56,12 +56,12 @@ impl Members {
     }
 
     /// What is known of a node, and how it is called.
-    pub(crate) fn peer(&self, node_id: &NodeId) -> Option<(&Arc<NodeInfo>, &PeerRef)> {
+    pub(crate) fn peer(&self, node_id: &NodeId) -> Option<(&Arc<NodeInfo>, &Arc<PeerRef>)> {
         self.by_id.get(node_id).map(|member| (&member.info, &member.peer))
     }
 
     /// Everybody, with how they are called.
-    pub(crate) fn peers(&self) -> impl Iterator<Item = (&Arc<NodeInfo>, &PeerRef)> {
+    pub(crate) fn peers(&self) -> impl Iterator<Item = (&Arc<NodeInfo>, &Arc<PeerRef>)> {
         self.by_id.values().map(|member| (&member.info, &member.peer))
     }
 
@@ -123,7 +123,7 @@ impl Members {
     pub(super) fn put(&mut self, info: Arc<NodeInfo>) {
         self.hosts.take();
         let heard = self.by_id.get(&info.node_id).map_or_else(Arc::default, |member| Arc::clone(&member.heard));
-        let peer = PeerRef { node_id: info.node_id.clone(), authority: info.authority().into() };
+        let peer = Arc::new(PeerRef { node_id: info.node_id.clone(), authority: info.authority().into() });
         self.by_id.insert(info.node_id.clone(), Member { info, peer, heard });
     }
 

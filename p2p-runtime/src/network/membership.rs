@@ -8,6 +8,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use arc_swap::Guard;
 use bytes::Bytes;
 use p2p_client::protocol::{NodeId, NodeInfo};
 use rand::RngExt;
@@ -108,6 +109,11 @@ impl Membership {
     /// Who is in the cluster, at this moment.
     pub fn members(&self) -> Arc<Members> {
         self.board.members()
+    }
+
+    /// The same, for a short look, as every call takes one.
+    pub(crate) fn look(&self) -> Guard<Arc<Members>> {
+        self.board.look()
     }
 
     /// Who is in the cluster, and every change after that.

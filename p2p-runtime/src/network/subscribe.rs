@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use p2p_client::protocol::{NodeId, NodeInfo};
 use tokio::sync::broadcast;
 
@@ -33,6 +33,11 @@ impl Board {
 
     pub(super) fn members(&self) -> Arc<Members> {
         self.members.load_full()
+    }
+
+    /// The same, for a short look: nothing is counted.
+    pub(super) fn look(&self) -> Guard<Arc<Members>> {
+        self.members.load()
     }
 
     pub(super) fn publish(&self, events: Vec<MemberEvent>, forgotten: &[NodeId]) {

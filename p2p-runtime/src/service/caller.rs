@@ -15,15 +15,18 @@ pub(super) use send::take_room;
 use std::{
     cell::RefCell,
     sync::{Arc, atomic::AtomicU64},
+    task::Waker,
 };
 
+use arc_swap::Guard;
+use bytes::Bytes;
 use futures::future::BoxFuture;
 use p2p_client::{
-    call::{Failure, Head, Opening, Sending},
+    call::{Failure, Head, Opening, Sending, Started},
     protocol::{CallerId, Fingerprint, NodeId, One, Target, compatibility::Fit},
     proxy::{Caller, Leg, Peer, Route},
     service::{Chain, HostedService, LazyDescriptor, MethodSpec, Metrics},
-    wire::{pool::HttpPool, sessions::Sessions},
+    wire::{pool::HttpPool, session::Outcome, sessions::Sessions},
 };
 use rand::{RngExt, rngs::SmallRng};
 use tokio::sync::watch;
@@ -74,8 +77,8 @@ impl NodeCaller {
         self.stopping.send_replace(true);
     }
 
-    fn members(&self) -> Option<Arc<Members>> {
-        self.cx.membership().map(crate::network::Membership::members)
+    fn members(&self) -> Option<Guard<Arc<Members>>> {
+        self.cx.membership().map(crate::network::Membership::look)
     }
 }
 
@@ -143,9 +146,26 @@ impl Caller for NodeCaller {
         Box::pin(self.may_run_twice_at(head, lost_at, next))
     }
 
+    fn start(&self, head: &Head, to: &Peer, body: &[u8], waker: &Waker) -> Option<Started> {
+        self.start_on_session(head, to, body, Some(waker))
+    }
+
+    fn settle<'a>(
+        &'a self,
+        head: &'a Head,
+        to: &'a Peer,
+        body: &'a [u8],
+        outcome: Outcome,
+    ) -> BoxFuture<'a, Result<Bytes, Failure>> {
+        match outcome {
+            Outcome::NotSent(_) => Box::pin(self.send_for(&self.identity, head, to, body, true)),
+            outcome => Box::pin(self.read_outcome(head, to, outcome)),
+        }
+    }
+
     fn send<'a>(&'a self, head: &'a Head, to: &'a Peer, body: &'a [u8]) -> Sending<'a> {
-        if let Some(in_flight) = self.start(head, to, body) {
-            return Sending::on_session(in_flight, self, head, to, body).counted(self.count(head, to));
+        if let Some(started) = self.start_on_session(head, to, body, None) {
+            return Sending::on_session(started, self, head, to, body);
         }
         let sending: BoxFuture<'a, _> = Box::pin(self.send_for(&self.identity, head, to, body, true));
         sending.into()

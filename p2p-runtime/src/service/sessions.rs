@@ -88,12 +88,13 @@ struct PeerCalls {
 
 impl Serve for PeerCalls {
     fn serve(&self, call: Incoming, received: Instant, items: Option<ItemSink>) -> ServeCall {
-        let Some(dispatcher) = self.host.dispatcher.load_full() else {
+        let dispatcher = self.host.dispatcher.load();
+        let Some(dispatcher) = dispatcher.as_deref() else {
             let error = RpcError::new(ErrorCode::UNAVAILABLE, "this node is starting or stopping; try again in a second");
-            return Box::pin(std::future::ready(Served { outcome: Err(error), deadline: received }));
+            return Box::pin(std::future::ready(Served::refused(error, received)));
         };
         if let Err(over) = self.budget.draw(received) {
-            return Box::pin(std::future::ready(Served { outcome: Err(over.into()), deadline: received }));
+            return Box::pin(std::future::ready(Served::refused(over.into(), received)));
         }
         // A forwarder's certificate lends nothing to a caller without a name.
         let caller = if call.is_anonymous { CallerId::Anonymous } else { self.caller.clone() };
@@ -101,10 +102,10 @@ impl Serve for PeerCalls {
         match dispatcher.admit(&call, &self.peer, caller, received, items) {
             Ok(admitted) => Box::pin(async move {
                 let deadline = admitted.deadline();
-                let outcome = admitted.serve(Params::new(call.params()), received).await;
-                Served { outcome, deadline }
+                let (outcome, ended) = admitted.serve(Params::new(call.params()), received).await;
+                Served { outcome, deadline, ended }
             }),
-            Err(error) => Box::pin(std::future::ready(Served { outcome: Err(error), deadline: received })),
+            Err(error) => Box::pin(std::future::ready(Served::refused(error, received))),
         }
     }
 }

@@ -367,7 +367,7 @@ impl Caller for Outside {
             Target::Many(many) => self.alone.here_of_many(head, many).is_some(),
         };
         if is_meant {
-            return Ok(Route::Peer(Peer { node_id: self.node_id().clone(), authority: "tested".into() }));
+            return Ok(Route::Peer(Arc::new(Peer { node_id: self.node_id().clone(), authority: "tested".into() })));
         }
         Err(Failure::NoRoute(self.only_here(&head.target)))
     }

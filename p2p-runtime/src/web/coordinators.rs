@@ -46,7 +46,7 @@ fn others(state: &WebState) -> Vec<PeerRef> {
     let Some(membership) = state.cx.membership() else { return Vec::new() };
     let members = membership.members();
     let coordinators = members.peers().filter(|(info, _)| info.role == Role::Coordinator && info.is_callable());
-    coordinators.filter(|(info, _)| info.node_id != *state.cx.node_id()).map(|(_, peer)| peer.clone()).collect()
+    coordinators.filter(|(info, _)| info.node_id != *state.cx.node_id()).map(|(_, peer)| PeerRef::clone(peer)).collect()
 }
 
 async fn ask<A: DeserializeOwned>(state: &WebState, peer: &PeerRef, path: &str) -> Option<A> {

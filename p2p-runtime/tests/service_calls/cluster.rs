@@ -140,7 +140,7 @@ impl OnNode {
         let route = if *id == self.node_id {
             Route::Here(hosted)
         } else {
-            Route::Peer(Peer { node_id: id.clone(), authority: format!("{id}.test:1").into() })
+            Route::Peer(Arc::new(Peer { node_id: id.clone(), authority: format!("{id}.test:1").into() }))
         };
         Some(Leg { node_id: id.clone(), route: Ok(route) })
     }

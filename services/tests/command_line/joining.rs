@@ -52,5 +52,7 @@ fn a_node_is_in_the_cluster_within_a_second_of_the_command_beside_the_derivation
     let listed = middle("from the command until the coordinator lists it as alive", listed);
     let joined = listed.saturating_sub(store);
     println!("that is without the derivation: {joined:?}");
-    assert!(joined <= JOINED, "{joined:?}");
+    // Unoptimised, and beside other tests, it may take five times as long.
+    let slack = if cfg!(debug_assertions) { 5 } else { 1 };
+    assert!(joined <= slack * JOINED, "{joined:?}");
 }

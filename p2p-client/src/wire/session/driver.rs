@@ -45,10 +45,22 @@ pub struct Served {
     pub outcome: Result<Vec<u8>, RpcError>,
     /// When its caller stops waiting.
     pub deadline: Instant,
+    /// When it ended, where whoever served it has looked at the clock: once is enough for both.
+    pub ended: Option<Instant>,
+}
+
+impl Served {
+    /// With an error, without having been run.
+    pub fn refused(error: RpcError, deadline: Instant) -> Self {
+        Self { outcome: Err(error), deadline, ended: None }
+    }
 }
 
 /// How many messages are taken at most before anything else gets its turn.
-const LARGEST_BATCH: usize = 256;
+const MOST_IN_A_TURN: usize = 256;
+/// How many of them go from step to step together: few enough to stay in the processor's nearest memory from the first step to the last, and
+/// for the allocator to hand their pieces from one to the next; enough for a lock to be worth its price.
+const BATCH: usize = 8;
 /// So many answers are taken in any case, if they are there: fewer cost more than they bring.
 const FEW_ANSWERS: usize = 32;
 /// How long calls are polled right where they came in. After that they get tasks of their own until the next turn.
@@ -88,10 +100,27 @@ pub enum Turn {
     Sent,
 }
 
+/// What was taken in one turn.
+#[derive(Default)]
+struct Taken {
+    messages: usize,
+    answers: usize,
+    /// As many answers as one turn takes.
+    most_answers: usize,
+}
+
+impl Taken {
+    fn is_enough(&self) -> bool {
+        self.messages >= MOST_IN_A_TURN || self.answers >= self.most_answers
+    }
+}
+
 /// How much of what came in has its place in the batch.
 enum Gathered {
     /// All of it.
     All,
+    /// A batch; there may be more.
+    Batch,
     /// As much as one turn may take; the rest has to wait.
     Enough,
     /// All of it, and nothing will follow.
@@ -150,39 +179,46 @@ impl Driver {
     /// Takes what came in, at most a batch of messages a turn, however they were cut on their way. Says whether it took as much as one turn may, so
     /// that another follows at once.
     fn read(&mut self, cx: &mut Context<'_>) -> Result<bool, Ended> {
-        let gathered = self.gather(cx);
-        // What came before the end, or before a broken rule, still counts.
-        self.handle_batch()?;
-        match gathered? {
-            Gathered::All => Ok(false),
-            Gathered::Enough => {
-                cx.waker().wake_by_ref();
-                Ok(true)
-            }
-            // It has said its farewell, and fetches what it was told of.
-            Gathered::TheLast if self.shared.machine().waits_to_be_fetched() => {
-                self.frames.end()?;
-                Ok(false)
-            }
-            Gathered::TheLast => Err(self.stream_ended()?),
+        let most_answers = answers_at_once(self.shared.machine().in_flight());
+        let mut taken = Taken { most_answers, ..Taken::default() };
+        loop {
+            let gathered = self.gather(&mut taken, cx);
+            // What came before the end, or before a broken rule, still counts.
+            self.handle_batch()?;
+            return match gathered? {
+                Gathered::Batch => continue,
+                Gathered::All => Ok(false),
+                Gathered::Enough => {
+                    cx.waker().wake_by_ref();
+                    Ok(true)
+                }
+                // It has said its farewell, and fetches what it was told of.
+                Gathered::TheLast if self.shared.machine().waits_to_be_fetched() => {
+                    self.frames.end()?;
+                    Ok(false)
+                }
+                Gathered::TheLast => Err(self.stream_ended()?),
+            };
         }
     }
 
     /// Fills the batch from what came in.
-    fn gather(&mut self, cx: &mut Context<'_>) -> Result<Gathered, Ended> {
-        let most_answers = answers_at_once(self.shared.machine().in_flight());
-        let mut answers = 0;
-        let is_full = |batch: &[Message], answers| batch.len() >= LARGEST_BATCH || answers >= most_answers;
+    fn gather(&mut self, taken: &mut Taken, cx: &mut Context<'_>) -> Result<Gathered, Ended> {
         loop {
-            while !is_full(&self.batch, answers)
+            while self.batch.len() < BATCH
+                && !taken.is_enough()
                 && let Some(frame) = self.frames.next()?
             {
                 let message = Message::parse(frame)?;
-                answers += usize::from(matches!(message, Message::Answer { .. }));
+                taken.messages += 1;
+                taken.answers += usize::from(matches!(message, Message::Answer { .. }));
                 self.batch.push(message);
             }
-            if is_full(&self.batch, answers) {
+            if taken.is_enough() {
                 return Ok(Gathered::Enough);
+            }
+            if self.batch.len() >= BATCH {
+                return Ok(Gathered::Batch);
             }
             match self.receive.poll_data(cx) {
                 Poll::Pending => return Ok(Gathered::All),
@@ -270,7 +306,7 @@ impl Driver {
             let mut nobody = Context::from_waker(Waker::noop());
             // Never polled again after a panic, so nobody sees what it left half done.
             let polled = catch_unwind(AssertUnwindSafe(|| serving.as_mut().poll(&mut nobody)));
-            inline.tick();
+            inline.now = polled.as_ref().ok().and_then(ended).unwrap_or_else(Instant::now);
             match polled {
                 Ok(Poll::Ready(served)) => return self.answers.push((id, served)),
                 Ok(Poll::Pending) => {}
@@ -499,15 +535,19 @@ impl Inline {
     fn has_time(&self) -> bool {
         self.now - self.began < INLINE_BUDGET
     }
+}
 
-    fn tick(&mut self) {
-        self.now = Instant::now();
+/// When a call ended, where it did and that was looked at.
+fn ended(polled: &Poll<Served>) -> Option<Instant> {
+    match polled {
+        Poll::Ready(served) => served.ended,
+        Poll::Pending => None,
     }
 }
 
 fn panicked(deadline: Instant) -> Served {
     let error = RpcError::new(ErrorCode::INTERNAL, "the call failed inside the node; its log tells more");
-    Served { outcome: Err(error), deadline }
+    Served::refused(error, deadline)
 }
 
 fn broken(error: &h2::Error) -> Ended {

@@ -17,7 +17,7 @@
 
 use std::{ops::Range, sync::Arc, time::Duration};
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -160,7 +160,7 @@ impl Message {
     pub fn parse(frame: Bytes) -> Result<Self, MessageError> {
         let text = std::str::from_utf8(&frame).map_err(|_| MessageError::NotUtf8)?;
         match Fast::parse(text) {
-            Some(Fast::Answer { id, result }) => Ok(Self::Answer { id, answer: Answer::Result(frame.slice(result)) }),
+            Some(Fast::Answer { id, result }) => Ok(Self::Answer { id, answer: Answer::Result(part(frame, &result)) }),
             Some(Fast::Call { id, timeout, method, trace, params }) => Ok(Self::Call(Incoming {
                 id,
                 frame,
@@ -336,6 +336,13 @@ impl Note<'_> {
             _ => Message::Cancel { id },
         })
     }
+}
+
+/// A part of a message that is not needed as a whole any more.
+fn part(mut whole: Bytes, range: &Range<usize>) -> Bytes {
+    whole.truncate(range.end);
+    whole.advance(range.start);
+    whole
 }
 
 /// Where `part` lies in `whole`, of which it is a slice.

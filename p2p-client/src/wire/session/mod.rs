@@ -158,19 +158,19 @@ impl Session {
     }
 
     /// Makes a call at once; `None` where it would have to wait for its turn, or the session takes no calls. What is returned waits for its
-    /// outcome, and cancels it when it is dropped.
-    pub fn start(&self, call: &Outgoing<'_>, deadline: Instant) -> Option<InFlight> {
+    /// outcome, and cancels it when it is dropped. Its outcome wakes `waker`, until another one polls it.
+    pub fn start(self, call: &Outgoing<'_>, deadline: Instant, waker: Option<&Waker>) -> Option<InFlight> {
         let mut machine = self.shared.machine();
         if !self.shared.has_turn(&machine, None) {
             return None;
         }
         let needs_driver = needs_driver(&machine, deadline);
-        let key = machine.begin(call, deadline, None).ok()?;
+        let key = machine.begin(call, deadline, waker.cloned()).ok()?;
         drop(machine);
         if needs_driver {
             self.shared.driver.wake();
         }
-        Some(InFlight { shared: self.shared.clone(), key: Some(key) })
+        Some(InFlight { shared: self.shared, key: Some(key) })
     }
 
     async fn begin(&self, call: &Outgoing<'_>, deadline: Instant) -> Result<CallKey, Outcome> {
@@ -394,7 +394,7 @@ impl Shared {
     }
 
     fn answer_if_serving(&self, id: u64, error: RpcError) {
-        self.answer(id, Served { outcome: Err(error), deadline: Instant::now() });
+        self.answer(id, Served::refused(error, Instant::now()));
     }
 }
 
@@ -475,7 +475,7 @@ impl Serve for ServesNobody {
     fn serve(&self, call: message::Incoming, received: Instant, _: Option<ItemSink>) -> ServeCall {
         let text = format!("{} cannot be called here: this end of the session only calls", call.method());
         let error = RpcError::new(crate::protocol::ErrorCode::UNAVAILABLE, text);
-        Box::pin(std::future::ready(Served { outcome: Err(error), deadline: received }))
+        Box::pin(std::future::ready(Served::refused(error, received)))
     }
 }
 

@@ -36,7 +36,9 @@ struct Desk {
 
 fn desk() -> Desk {
     let (identity, vault) = cluster();
-    let (world, clock) = (Arc::new(World::default()), Arc::new(AtomicU64::new(UnixMillis::now().0)));
+    // A minute ahead of the clock by which tests date their certificates: what it issues is later than those, however long they took.
+    let clock = Arc::new(AtomicU64::new(UnixMillis::now().0 + 60_000));
+    let world = Arc::new(World::default());
     let seed = Seed { node_id: identity.peer().node_id.clone(), authority: "10.0.0.1:8001".into() };
     let mut options = IssuerOptions::new(seed, vec!["10.0.0.1".parse().unwrap()], world.clone());
     let time = clock.clone();

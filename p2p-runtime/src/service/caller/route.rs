@@ -1,6 +1,9 @@
 //! Where calls go: targets, resolved against what this node hosts and against the membership's view.
 
-use std::{collections::BTreeSet, sync::atomic::Ordering::Relaxed};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 
 use p2p_client::{
     call::{Failure, Head},
@@ -98,7 +101,7 @@ impl NodeCaller {
     }
 
     /// The way to a host: as it is where its version of the service is the caller's, or is known to understand the caller's calls.
-    fn way(&self, head: &Head, peer: &Peer, hosted: &ServiceSummary) -> Route {
+    fn way(&self, head: &Head, peer: &Arc<Peer>, hosted: &ServiceSummary) -> Route {
         match head.method.spec().and_then(|spec| spec.descriptor) {
             Some(own) if own.fingerprint() != hosted.fingerprint => {
                 if self.versions.is_as_it_is(own.fingerprint(), hosted.fingerprint, head.method.method()) {

@@ -1,20 +1,22 @@
 //! Sending calls: on the peer's session, or by HTTP.
 
-use std::fmt::{self, Display};
+use std::{
+    fmt::{self, Display},
+    task::Waker,
+};
 
 use bytes::Bytes;
-use futures::future::BoxFuture;
 use http::{HeaderValue, Request, StatusCode};
 use http_body_util::Full;
 use p2p_client::{
-    call::{Failure, Head, Settle, UnderWay, Verdict},
+    call::{Failure, Head, Started, UnderWay, Verdict},
     protocol::{CallerId, NodeId, headers},
     proxy::Peer,
     service::Trace,
     wire::{
         rpc::{self, Exchange},
         session::{
-            InFlight, MAX_INLINE, Outcome,
+            MAX_INLINE, Outcome,
             message::{Answer, Outgoing},
         },
         sessions::Way,
@@ -97,7 +99,7 @@ impl NodeCaller {
     }
 
     /// Makes a call at once, where there is a session at hand and nothing about the call is unusual.
-    pub(super) fn start(&self, head: &Head, to: &Peer, body: &[u8]) -> Option<InFlight> {
+    pub(super) fn start_on_session(&self, head: &Head, to: &Peer, body: &[u8], waker: Option<&Waker>) -> Option<Started> {
         if longest(head, body) > MAX_INLINE || !head.headers.is_empty() || !head.is_first_try {
             return None;
         }
@@ -105,7 +107,9 @@ impl NodeCaller {
         let path = head.method.path();
         // At its first try a call was begun just now.
         let timeout = Some(head.deadline.saturating_duration_since(head.began));
-        session.start(&Outgoing { timeout, ..message(head, &path, body, &self.identity) }, head.deadline)
+        let call = Outgoing { timeout, ..message(head, &path, body, &self.identity) };
+        let in_flight = session.start(&call, head.deadline, waker)?;
+        Some(Started::new(in_flight, self.count(head, to)))
     }
 
     pub(super) async fn read_outcome(&self, head: &Head, to: &Peer, outcome: Outcome) -> Result<Bytes, Failure> {
@@ -176,34 +180,20 @@ pub(super) fn request(caller: &CallerId, head: &Head, is_said: bool, body: &[u8]
     Ok(request)
 }
 
-impl Settle for NodeCaller {
-    fn settle<'a>(
-        &'a self,
-        head: &'a Head,
-        to: &'a Peer,
-        body: &'a [u8],
-        outcome: Outcome,
-    ) -> BoxFuture<'a, Result<Bytes, Failure>> {
-        match outcome {
-            Outcome::NotSent(_) => Box::pin(self.send_for(&self.identity, head, to, body, true)),
-            outcome => Box::pin(self.read_outcome(head, to, outcome)),
-        }
-    }
-}
-
 /// Takes the room that an answer on a session needs beside others, where it shares some. (What is read by HTTP takes it as it comes.)
 pub(in crate::service) fn take_room(head: &Head, bytes: usize) -> Result<(), Failure> {
     let Some(room) = &head.room else { return Ok(()) };
     room.take(bytes).map_err(|no_room| Failure::NotTaken(no_room.to_string()))
 }
 
-/// A call's message, its time limit aside.
+/// A call's message, its time limit aside. One that continues no trace names none: the node that serves it begins one, should it be asked for,
+/// and nobody between the two would have read it.
 pub(super) fn message<'a>(head: &'a Head, path: &'a str, body: &'a [u8], caller: &CallerId) -> Outgoing<'a> {
     Outgoing {
         method: path,
         params: body,
         timeout: None,
-        trace: Some(head.trace().unwrap_or_else(new_trace)),
+        trace: head.trace(),
         is_anonymous: *caller == CallerId::Anonymous,
         origin: head.origin().map(|origin| &**origin),
         credit: None,

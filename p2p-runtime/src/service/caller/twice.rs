@@ -15,9 +15,9 @@ impl NodeCaller {
         let Some(lost) = self.announced(head, &lost_at.node_id) else { return false };
         let (version, host) = match next {
             Route::Here(hosted) => (hosted.fingerprint(), None),
-            Route::Differing(peer, version) => (*version, Some(peer)),
+            Route::Differing(peer, version) => (*version, Some(&**peer)),
             Route::Peer(peer) => match self.announced(head, &peer.node_id) {
-                Some(version) => (version, Some(peer)),
+                Some(version) => (version, Some(&**peer)),
                 None => return false,
             },
         };

@@ -52,7 +52,9 @@ async fn connections(network: &MemoryNetwork, authority: &str, identity: &NodeId
     let host = network.host(address.ip());
     let (sender, events) = mpsc::channel(64);
     let dial = TlsGossipDial::new(Arc::new(host.clone()), identity.client_tls());
-    let link = GossipLink::new(Arc::new(dial), sender, GossipLinkConfig::default());
+    // A handshake may have to wait for a busy machine: what these tests wait for is not that it gives up.
+    let unhurried = GossipLinkConfig { connect_timeout: Duration::from_secs(30), ..GossipLinkConfig::default() };
+    let link = GossipLink::new(Arc::new(dial), sender, unhurried);
     let http = HttpHandler::default();
     let whoami = |Extension(peer): Extension<PeerIdentity>, _: Extension<ChannelBinding>| async move { peer.to_string() };
     http.set(Router::new().route("/whoami", get(whoami)));

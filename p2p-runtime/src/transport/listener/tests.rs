@@ -43,7 +43,7 @@ impl Handshake for FirstByte {
     fn secure(&self, mut stream: BoxStream) -> BoxFuture<'_, Result<Secured, HandshakeError>> {
         Box::pin(async move {
             let said = stream.read_u8().await.unwrap_or(0);
-            let expires = b"ehm".contains(&said).then(|| SystemTime::now() + Duration::from_secs(3));
+            let expires = b"ehm".contains(&said).then(|| SystemTime::now() + Duration::from_millis(3_500));
             let protocol = match said {
                 b'1' | b'h' => Protocol::Http1,
                 b'2' | b'e' | b'n' => Protocol::Http2,

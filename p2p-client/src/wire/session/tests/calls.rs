@@ -106,7 +106,7 @@ async fn on_a_runtime_of_several_threads_callers_have_a_turn_to_add_their_calls_
     let waker = turns.clone().into();
     let turn = |driver: &mut Driver| driver.poll(&mut Context::from_waker(&waker)).unwrap();
     let plain = call("a/b", "{}");
-    let start = || session.start(&plain, in_time()).unwrap();
+    let start = || session.clone().start(&plain, in_time(), None).unwrap();
     assert_eq!(turn(&mut driver), Turn::Idle, "there is nothing to do");
 
     let mut under_way = vec![start(), start()];
@@ -128,7 +128,7 @@ async fn on_a_runtime_of_several_threads_the_next_calls_of_callers_answered_toge
     let in_flight = || session.shared.machine().in_flight() as usize;
     let turn = |driver: &mut Driver| driver.poll(&mut Context::from_waker(Waker::noop())).unwrap();
     let plain = call("a/b", "{}");
-    let start = |calls: usize| (0..calls).map(|_| session.start(&plain, in_time()).unwrap()).collect::<Vec<_>>();
+    let start = |calls: usize| (0..calls).map(|_| session.clone().start(&plain, in_time(), None).unwrap()).collect::<Vec<_>>();
 
     let _first = start(CALLERS);
     assert_eq!([turn(&mut driver), turn(&mut driver)], [Turn::Idle, Turn::Sent]);
@@ -161,7 +161,7 @@ async fn on_a_runtime_of_several_threads_the_next_calls_of_callers_answered_toge
 async fn on_a_runtime_of_one_thread_calls_are_sent_in_the_drivers_first_turn() {
     let (session, mut driver, mut peer) = RawPeer::by_hand(1_024).await;
     let plain = call("a/b", "{}");
-    let _under_way = [(); 2].map(|()| session.start(&plain, in_time()).unwrap());
+    let _under_way = [(); 2].map(|()| session.clone().start(&plain, in_time(), None).unwrap());
     assert_eq!(driver.poll(&mut Context::from_waker(Waker::noop())).unwrap(), Turn::Sent, "nobody could add theirs meanwhile");
     peer.next_call().await;
     peer.next_call().await;

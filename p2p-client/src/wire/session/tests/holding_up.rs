@@ -141,7 +141,7 @@ async fn a_deadline_holds_behind_later_ones_while_the_other_end_does_not_read() 
     assert_eq!(began.elapsed().as_secs(), 1);
     // The same of a call that is begun without waiting for its turn.
     let third = call("a/b", "3");
-    let outcome = session.start(&third, began + Duration::from_secs(2)).unwrap().await;
+    let outcome = session.clone().start(&third, began + Duration::from_secs(2), None).unwrap().await;
     assert!(matches!(outcome, Outcome::Deadline), "{outcome:?}");
     assert_eq!(began.elapsed().as_secs(), 2);
     assert!(matches!(soon(patient).await.unwrap(), Outcome::Deadline));

@@ -131,7 +131,7 @@ impl Serve for Serves {
         assert_ne!(call.method(), "panic_at_once", "this panic is part of a test");
         let service = self.0.clone();
         let deadline = received + call.timeout.unwrap_or(Duration::from_mins(1));
-        Box::pin(async move { Served { outcome: service.run(&call, items).await, deadline } })
+        Box::pin(async move { Served { outcome: service.run(&call, items).await, deadline, ended: None } })
     }
 }
 

@@ -236,7 +236,7 @@ struct Echo;
 impl Serve for Echo {
     fn serve(&self, call: Incoming, received: tokio::time::Instant, _: Option<ItemSink>) -> ServeCall {
         let outcome = Ok(call.params().unwrap_or("null").as_bytes().to_vec());
-        Box::pin(std::future::ready(Served { outcome, deadline: received + Duration::from_secs(10) }))
+        Box::pin(std::future::ready(Served { outcome, deadline: received + Duration::from_secs(10), ended: None }))
     }
 }
 
