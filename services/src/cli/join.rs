@@ -27,7 +27,8 @@ use super::{
     running,
 };
 
-const VARIABLE: &str = "P2P_JOIN_TOKEN";
+/// The variable that may hold the join token.
+pub(super) const VARIABLE: &str = "P2P_JOIN_TOKEN";
 
 /// Enrols this node in a cluster, and then runs it as `start` does
 ///
