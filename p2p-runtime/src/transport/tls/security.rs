@@ -161,7 +161,7 @@ fn case_14_control_a_verifier_whose_clock_is_ahead_accepts_an_early_certificate(
 }
 
 /// Someone who signed his own certificate, with our coordinator's very names in it.
-fn self_signed(ours: &NodeIdentity) -> TlsMaterial {
+pub(in crate::transport) fn self_signed(ours: &NodeIdentity) -> TlsMaterial {
     let key = NodeKey::generate().unwrap();
     let mut params = CertificateParams::default();
     params.subject_alt_names = vec![SanType::URI(ours.peer().to_string().try_into().unwrap())];
@@ -189,7 +189,7 @@ async fn case_15_control_a_client_that_does_not_verify_talks_to_anybody() {
 }
 
 /// A node of another cluster that shows our root's certificate and our coordinator's names.
-fn pretender(ours: &NodeIdentity) -> TlsMaterial {
+pub(in crate::transport) fn pretender(ours: &NodeIdentity) -> TlsMaterial {
     let (_, their_vault) = cluster();
     let theirs = issuing(&their_vault);
     let (key, leaf) = forged(&[&ours.peer().to_string()], &[ServerAuth, ClientAuth], (theirs.certificate(), theirs.key()));
@@ -403,7 +403,7 @@ fn case_22_control_without_their_early_beginning_certificates_would_be_refused()
 }
 
 /// A client hello of TLS 1.2, with these extensions besides: one suite, named groups, point formats, signature algorithms.
-fn hello(more: &[u8]) -> Vec<u8> {
+pub(in crate::transport) fn hello(more: &[u8]) -> Vec<u8> {
     let extensions = [&[0, 10, 0, 4, 0, 2, 0, 23][..], &[0, 11, 0, 2, 1, 0], &[0, 13, 0, 4, 0, 2, 4, 3], more].concat();
     let length = |n: usize| u16::try_from(n).unwrap().to_be_bytes();
     let body = [&[3, 3][..], &[7; 32], &[0, 0, 2, 0xc0, 0x2b, 1, 0], &length(extensions.len()), &extensions].concat();
