@@ -36,6 +36,7 @@ use super::{
     descent::Search,
     large_buffers::expect_large_buffers,
     lives::Lives,
+    own_certificate::warn_if_not_valid,
     own_state::Own,
     renewer::{Renewer, RenewerParts},
     rotation::{Rotator, RotatorParts},
@@ -80,6 +81,7 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
     let ledger = enrolment.ledger()?;
     let issuer =
         enrolment.issuer(network.clone(), ledger.clone(), move || listening.shared::<ListeningPort>().map(|port| port.0))?;
+    warn_if_not_valid(&enrolment.identity, issuer.as_ref().is_some_and(|issuer| issuer.authority().is_some()));
     let client_tokens = tokens::load(&enrolment, ledger.clone())?;
     let following = tokens::Following::of(&client_tokens, ledger.revocations(), &enrolment.store);
     let leave = CancellationToken::new();

@@ -88,7 +88,7 @@ pub trait Handshake: Send + Sync + 'static {
 impl Handshake for ServerTls {
     fn secure(&self, stream: BoxStream) -> BoxFuture<'_, Result<Secured, HandshakeError>> {
         Box::pin(async move {
-            let accepted = match with_claim(self.accept(stream)).await {
+            let accepted = match with_claim(Box::pin(self.accept(stream))).await {
                 (Ok(accepted), _) => accepted,
                 (Err(source), Some(PeerIdentity { node_id, role, .. })) => {
                     return Err(HandshakeError::InName { node_id, role, source });

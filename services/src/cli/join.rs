@@ -236,6 +236,21 @@ mod tests {
     }
 
     #[test]
+    fn a_joiner_whose_clock_is_off_is_told_by_how_much_and_in_which_direction_and_what_to_do() {
+        for (ahead_s, said) in [(660, "660 s ahead of"), (-31_536_060, "31536060 s behind")] {
+            let (told, text) = step("p2p", &JoinEvent::ClockSkew { ahead_s });
+            assert_eq!(
+                text,
+                format!(
+                    "This machine's clock is {said} the coordinator's: set the wrong one right (NTP), or the two may refuse each other's \
+                     certificates."
+                )
+            );
+            assert_eq!(told, json!({ "event": "clock_skew", "ahead_seconds": ahead_s }));
+        }
+    }
+
+    #[test]
     fn who_waits_for_a_coordinator_that_is_away_is_told_that_the_request_is_kept_for_how_long_and_what_to_look_at() {
         let (wait, left) = (Duration::from_secs(30), Duration::from_secs(7 * 86_400 - 30));
         let (authority, reason) = ("10.0.0.2:8001".to_owned(), "no connection: connection refused".to_owned());
