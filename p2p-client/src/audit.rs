@@ -8,7 +8,7 @@
 //! | `token_id` | the id of the client's token, by which it can be revoked; only of clients |
 //! | `what` | the method, the route, or the administrative act |
 //! | `whom` | whom or what it was done to: the node that joins, the client that is removed, what is revoked |
-//! | `from` | where it came from: an IP address, `node ID`, `socket` for the operator's, `network`, `here` for this node itself, `offline` for what was done while the node did not run |
+//! | `from` | where it came from: an IP address, the address that this node dialled, `node ID`, `socket` for the operator's, `network`, `here` for this node itself, `offline` for what was done while the node did not run |
 //! | `outcome` | `denied`, `done`, `failed`, or `pending` where an operator has to decide |
 //! | `reason` | why, or what more there is to say |
 //! | `trace` | the id of the W3C trace |
@@ -52,7 +52,7 @@ impl fmt::Display for Outcome {
 /// ```
 /// use p2p_client::audit::{Line, Outcome};
 ///
-/// Line::new("node worker-3 (worker)", "handshake", Outcome::Denied).from("network").reason("its certificate was revoked").write();
+/// Line::new("node worker-3", "connection", Outcome::Denied).from("node worker-3").reason("it was revoked").write();
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[must_use = "a line is written by `write`"]

@@ -5,6 +5,7 @@
 //! second fills no disk: of the same denials some are written, the rest are counted, and the count is written. What was changed while the node
 //! did not run is [`offline`].
 
+mod dial;
 pub(crate) mod offline;
 
 use std::{
@@ -23,8 +24,12 @@ use p2p_client::{
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use dial::Audited;
+
 /// What the making of a join token is called, by a node and without one.
 pub(crate) const JOIN_TOKEN_CREATE: &str = "join token create";
+/// What a connection is called that came no further than its TLS handshake.
+pub(crate) const HANDSHAKE: &str = "handshake";
 
 /// The time over which repetitions are counted.
 const WINDOW: Duration = Duration::from_secs(10);
@@ -100,21 +105,34 @@ impl<'a> Subject<'a> {
     }
 }
 
-/// The audit log of a node. Clones are the same log.
+/// The audit log of a node: bounds what it writes of denials. Clones are the same log.
 #[derive(Clone, Default)]
-pub(crate) struct AuditLog(Arc<Mutex<Repetition>>);
+pub struct AuditLog(Arc<Mutex<Repetition>>);
 
 impl AuditLog {
     /// Writes that somebody was refused; where that is said too often, counts it.
     pub(crate) fn denied(&self, subject: Subject<'_>, why: Option<&dyn fmt::Display>) {
         let reason = why.map(ToString::to_string).unwrap_or_default();
         let kind = Line::new(subject.who, subject.what, Outcome::Denied).from(subject.from).reason(&reason);
-        let now = Instant::now();
-        let (said, is_written) = self.with(|repetition| (repetition.sweep(now), repetition.seen(&kind, now)));
-        said.iter().for_each(write_count);
-        if is_written {
+        if self.has_room(&kind) {
             subject.line(Outcome::Denied).reason(reason).write();
         }
+    }
+
+    /// The same of somebody who is no caller: a node that passed something on, or whoever answered where this node dialled.
+    pub(crate) fn refused(&self, who: impl fmt::Display, what: &str, from: impl fmt::Display, why: impl fmt::Display) {
+        let line = Line::new(who, what, Outcome::Denied).from(from).reason(why);
+        if self.has_room(&line) {
+            line.write();
+        }
+    }
+
+    /// Whether a denial is to be written. Where it is not, it was counted.
+    fn has_room(&self, kind: &Kind) -> bool {
+        let now = Instant::now();
+        let (said, is_written) = self.with(|repetition| (repetition.sweep(now), repetition.seen(kind, now)));
+        said.iter().for_each(write_count);
+        is_written
     }
 
     /// Writes that something was administered, with what more there is to say of it; or that it was tried.

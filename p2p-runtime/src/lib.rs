@@ -14,7 +14,7 @@
 // The attribute writes `::p2p_runtime::…`, here as well.
 extern crate self as p2p_runtime;
 
-mod audit;
+pub mod audit;
 pub mod cache;
 pub mod component;
 pub mod config;

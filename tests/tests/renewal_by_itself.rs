@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use common::{Cluster, Member, Plan, identity, password, probe::ProbeProxyExt, soon, worker_ip};
+use common::{Cluster, Member, Plan, identity, log::Log, password, probe::ProbeProxyExt, soon, worker_ip};
 use p2p_client::protocol::Role;
 use p2p_runtime::{
     identity::{Change, Host, IssuingCa, NodeIdentity, NodeKey, NodeNames, Vault, renewal::CertificateInfo},
@@ -51,15 +51,17 @@ async fn reaches(from: &Member, to: &'static str) {
     .await;
 }
 
-/// Gives a stopped worker a certificate that its coordinator made so long ago, and knows to be the last one.
-async fn age(cluster: &Cluster, coordinator: &Member, id: &str, days: u64) {
+/// Gives a stopped worker a certificate that its coordinator made so long ago (by a clock that was ahead, where that is negative), and
+/// knows to be the last one.
+async fn age(cluster: &Cluster, coordinator: &Member, id: &str, days: i64) {
     let off = Enrolment::open(cluster.dir(id), password()).await.unwrap();
     let authority = StoreVault::new(coordinator.store().clone());
     let of = |path: &str| authority.get(path).unwrap().unwrap();
     let key = NodeKey::from_pkcs8(&of("ca/issuing.key")).unwrap();
     let ca = IssuingCa::from_parts(key, of("ca/issuing.cert").to_vec().into(), off.identity.root().clone()).unwrap();
     let names = NodeNames { node_id: &off.identity.peer().node_id, role: Role::Worker, addresses: &[Host::Ip(worker_ip(1))] };
-    let then = UnixTime::since_unix_epoch(Duration::from_secs(UnixTime::now().as_secs() - days * DAY));
+    let then =
+        UnixTime::since_unix_epoch(Duration::from_secs(UnixTime::now().as_secs().strict_add_signed(-days * DAY.cast_signed())));
     let chain = ca.issue(&off.identity.key().public(), &names, then).unwrap();
     let aged = NodeIdentity::new(off.identity.key().clone(), chain, off.identity.root().clone()).unwrap();
     aged.save(&StoreVault::new(off.store.clone())).unwrap();
@@ -87,7 +89,10 @@ async fn a_node_whose_certificate_ends_within_a_month_renews_it_by_itself_and_on
         age(&cluster, &coordinator, "worker-1", age_in_days).await;
         let worker = cluster.restart(Plan::worker(1)).await;
         let before = certificate(&worker);
-        assert!((364..=365).contains(&(days_left(&before) + age_in_days)), "it has been used for {age_in_days} days: {before:?}");
+        assert!(
+            (364..=365).contains(&(days_left(&before).cast_signed() + age_in_days)),
+            "it has been used for {age_in_days} days: {before:?}"
+        );
         reaches(&coordinator, "worker-1").await;
         if renews {
             let after = gets(&worker, |shown| shown.hash != before.hash).await;
@@ -99,6 +104,33 @@ async fn a_node_whose_certificate_ends_within_a_month_renews_it_by_itself_and_on
             assert_eq!(certificate(&worker).hash, before.hash);
         }
         reaches(&coordinator, "worker-1").await;
+        worker.node.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_whose_own_certificate_is_not_valid_by_its_clock_says_so_as_it_starts_with_what_to_do() {
+    let (cluster, coordinator, mut workers) = Cluster::of(1).await;
+    workers.pop().unwrap().node.stop().await;
+    let all_say = "the node's own certificate ";
+    for (age_in_days, said) in [
+        (180, None),
+        (-30, Some(["becomes valid only on ", "set the clock right (NTP)"])),
+        (400, Some(["ran out on ", "stop the node and join again in this folder with a fresh token"])),
+    ] {
+        age(&cluster, &coordinator, "worker-1", age_in_days).await;
+        let log = Log::capture();
+        let worker = cluster.restart(Plan::worker(1)).await;
+        let text = log.text();
+        let told: Vec<_> = text.lines().filter(|line| line.contains(all_say)).collect();
+        match said {
+            None => assert!(told.is_empty(), "{told:?}"),
+            Some(parts) => {
+                assert!(told.len() == 1 && told[0].contains("WARN"), "{told:?}");
+                assert!(parts.iter().all(|part| told[0].contains(part)), "{parts:?} in {told:?}");
+            }
+        }
+        drop(log);
         worker.node.stop().await;
     }
 }

@@ -35,8 +35,10 @@ const PATIENCE: Duration = Duration::from_mins(3);
 
 /// From the command until a node refuses: for 99 of 100, and for the last of each round.
 const REFUSED: Duration = Duration::from_secs(2);
-/// From the arrival at a node until its open session has ended.
+/// From the arrival at a node until its open session has ended: for 99 of 100, and for the last of all where the code is optimised. Where
+/// it is not, the hundred nodes keep two processors busy with what is no part of it; then the last has no more than the refusal leaves it.
 const CLOSED: Duration = Duration::from_secs(1);
+const LAST_CLOSED: Duration = if cfg!(debug_assertions) { REFUSED } else { CLOSED };
 
 /// Nodes that share two processors probe each other less often than on machines of their own.
 fn unhurried(builder: NodeBuilder) -> NodeBuilder {
@@ -258,6 +260,7 @@ async fn a_revocation_is_everywhere_within_two_seconds_and_open_sessions_end_wit
     // The slowest of each round are the hundredth that the line above leaves out.
     assert!(at(&figures.last, 100) <= REFUSED, "{:?}", at(&figures.last, 100));
     assert!(at(&figures.closed, 99) <= CLOSED, "{:?}", at(&figures.closed, 99));
+    assert!(at(&figures.closed, 100) <= LAST_CLOSED, "{:?}", at(&figures.closed, 100));
 
     // Whoever was away knows when its routes open.
     let enrolment = Enrolment::open(cluster.dir(id.as_str()), password()).await.unwrap();

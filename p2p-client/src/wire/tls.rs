@@ -7,6 +7,7 @@
 //! A node's certificate carries one URI name, `p2p://CLUSTER/ROLE/NODE_ID`. Addresses in it are for other people's
 //! clients; nodes verify the node id, so that a changed address locks nobody out.
 
+mod claim;
 mod error;
 mod other_roots;
 mod remembered;
@@ -25,6 +26,7 @@ use rustls::{
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, TrustAnchor, UnixTime};
 
 pub use self::{
+    claim::with_claim,
     error::TlsError,
     other_roots::OtherRoot,
     validity::expires_at,

@@ -18,8 +18,8 @@ use super::{
     Host, IssuingCa, Ledger, NodeIdentity, NodeKey, NodeNames, RootKeys, Vault,
     error::IdentityError,
     issuer::{ISSUING_CERT, ISSUING_KEY},
-    vault::tests::MemoryVault,
 };
+pub(crate) use crate::identity::vault::tests::MemoryVault;
 
 pub(crate) const YEAR: u64 = 365 * 86_400;
 

@@ -98,7 +98,9 @@ impl Component for NetworkComponent {
         let inbox = membership.listen();
         let (_, events) = membership.subscribe();
         cx.set_membership(membership.clone());
-        let (courier, compared) = Courier::new(parts.ledger.clone(), membership.clone(), once_there, parts.own, parts.caught_up);
+        let audit = cx.audit().clone();
+        let (courier, compared) =
+            Courier::new(parts.ledger.clone(), membership.clone(), once_there, parts.own, parts.caught_up, audit);
         let carrying = courier.run(inbox, membership.subscribe().1, parts.ledger.revocations().subscribe());
         tokio::spawn(self.following.clone().run_until_cancelled_owned(carrying));
         if knows_others {

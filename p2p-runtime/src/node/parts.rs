@@ -11,7 +11,7 @@ use tokio::{sync::mpsc, task::spawn_blocking};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    audit::offline,
+    audit::{Audited, offline},
     cache::CacheComponent,
     component::{AnyComponent, Components},
     config::{ConfigDocument, NodeConfig, Overrides, RunningConfig},
@@ -36,6 +36,7 @@ use super::{
     descent::Search,
     large_buffers::expect_large_buffers,
     lives::Lives,
+    own_certificate::warn_if_not_valid,
     own_state::Own,
     renewer::{Renewer, RenewerParts},
     rotation::{Rotator, RotatorParts},
@@ -66,12 +67,13 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
     let listen = builder.listen.unwrap_or(config.listen);
 
     let tls = enrolment.identity.client_tls();
-    let dial = Arc::new(TlsDial::new(network.clone(), tls.clone()));
+    let dial = Arc::new(Audited::new(TlsDial::new(network.clone(), tls.clone()), cx.audit().clone()));
     let pool = HttpPool::new(dial.clone());
     let calls = SessionHost::new(running.limits().clone());
     let sessions = Sessions::new(dial, Arc::new(calls.clone()), builder.sessions.unwrap_or_else(|| (&config.sessions).into()));
     let (frames, events) = mpsc::channel(WAITING_FRAMES);
-    let gossip = GossipLink::new(Arc::new(TlsGossipDial::new(network.clone(), tls)), frames, GossipLinkConfig::default());
+    let gossip_dial = Audited::new(TlsGossipDial::new(network.clone(), tls), cx.audit().clone());
+    let gossip = GossipLink::new(Arc::new(gossip_dial), frames, GossipLinkConfig::default());
     let descriptors = Descriptors::new(pool.clone());
     let caller = Arc::new(NodeCaller::new(cx.clone(), pool.clone(), sessions.clone(), descriptors.clone()));
     cx.set_caller(&(caller.clone() as Arc<dyn Caller>));
@@ -79,6 +81,7 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
     let ledger = enrolment.ledger()?;
     let issuer =
         enrolment.issuer(network.clone(), ledger.clone(), move || listening.shared::<ListeningPort>().map(|port| port.0))?;
+    warn_if_not_valid(&enrolment.identity, issuer.as_ref().is_some_and(|issuer| issuer.authority().is_some()));
     let client_tokens = tokens::load(&enrolment, ledger.clone())?;
     let following = tokens::Following::of(&client_tokens, ledger.revocations(), &enrolment.store);
     let leave = CancellationToken::new();
@@ -120,6 +123,7 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
             gossip: Arc::new(gossip.clone()),
             sessions: Arc::new(AcceptSessions { host: calls.clone(), sessions: sessions.clone() }),
             limits: limits.clone(),
+            audit: cx.audit().clone(),
         },
         pool: pool.clone(),
         sessions: sessions.clone(),

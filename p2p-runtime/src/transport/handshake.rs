@@ -3,9 +3,12 @@
 use std::time::SystemTime;
 
 use futures::future::BoxFuture;
-use p2p_client::wire::{
-    net::BoxStream,
-    tls::{ALPN_GOSSIP, ALPN_H2, ALPN_HTTP1, ChannelBinding, PeerIdentity, TlsError, Usage},
+use p2p_client::{
+    protocol::{NodeId, Role},
+    wire::{
+        net::BoxStream,
+        tls::{ALPN_GOSSIP, ALPN_H2, ALPN_HTTP1, ChannelBinding, PeerIdentity, TlsError, Usage, with_claim},
+    },
 };
 use rustls_pki_types::CertificateDer;
 
@@ -45,12 +48,32 @@ pub enum HandshakeError {
     /// TLS did not come about.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// TLS did not come about with a client that has shown a node's certificate.
+    #[error("in the name of node {node_id} ({role}): {source}")]
+    InName {
+        /// The node that the certificate names; that it is this node was not proved.
+        node_id: NodeId,
+        /// As what it names it.
+        role: Role,
+        /// What was wrong.
+        source: TlsError,
+    },
     /// The client settled on a protocol that is not spoken here.
     #[error("the client wants to speak {protocol:?}, which this node does not know; it may be of a later version")]
     UnknownProtocol {
         /// The protocol's ALPN name.
         protocol: String,
     },
+}
+
+impl HandshakeError {
+    /// Whether somebody was refused, and did not merely hang up or mean another protocol.
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::Tls(error) | Self::InName { source: error, .. } => error.is_refusal(),
+            Self::UnknownProtocol { .. } => false,
+        }
+    }
 }
 
 /// Secures accepted streams. Its time limit is [`super::ListenerLimits::handshake_timeout`].
@@ -65,7 +88,13 @@ pub trait Handshake: Send + Sync + 'static {
 impl Handshake for ServerTls {
     fn secure(&self, stream: BoxStream) -> BoxFuture<'_, Result<Secured, HandshakeError>> {
         Box::pin(async move {
-            let accepted = self.accept(stream).await?;
+            let accepted = match with_claim(Box::pin(self.accept(stream))).await {
+                (Ok(accepted), _) => accepted,
+                (Err(source), Some(PeerIdentity { node_id, role, .. })) => {
+                    return Err(HandshakeError::InName { node_id, role, source });
+                }
+                (Err(error), None) => return Err(error.into()),
+            };
             let protocol = match accepted.alpn() {
                 Some(ALPN_H2) => Protocol::Http2,
                 // Plain clients agree on no protocol; they mean HTTP/1.1.
@@ -88,5 +117,7 @@ impl Handshake for ServerTls {
     }
 }
 
+#[cfg(test)]
+mod refusals;
 #[cfg(test)]
 mod tests;

@@ -8,10 +8,13 @@ use std::{
 };
 
 use futures::future::BoxFuture;
-use p2p_client::wire::{
-    net::{BoxStream, Listener},
-    session::connect::until,
-    tls::PeerIdentity,
+use p2p_client::{
+    protocol::CallerId,
+    wire::{
+        net::{BoxStream, Listener},
+        session::connect::until,
+        tls::{PeerIdentity, TlsError},
+    },
 };
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -24,6 +27,7 @@ use super::{
     limits::ListenerLimits,
     node_http2::{NodeConnection, SessionAcceptor, serve_node},
 };
+use crate::audit::{AuditLog, HANDSHAKE, Subject, Whence};
 
 /// The wait after an accept error of the system (too many open files), doubled up to a second with each further one.
 const FIRST_BACK_OFF: Duration = Duration::from_millis(10);
@@ -48,6 +52,8 @@ pub struct Server {
     pub sessions: Arc<dyn SessionAcceptor>,
     /// Bounds all of it.
     pub limits: ListenerLimits,
+    /// Is told who was refused.
+    pub audit: AuditLog,
 }
 
 impl fmt::Debug for Server {
@@ -63,13 +69,14 @@ impl fmt::Debug for Server {
 /// ```no_run
 /// # use std::sync::Arc;
 /// # use p2p_client::wire::net::{Network, TcpNetwork};
-/// # use p2p_runtime::transport::{Handshake, GossipAcceptor, SessionAcceptor};
+/// # use p2p_runtime::{audit::AuditLog, transport::{Handshake, GossipAcceptor, SessionAcceptor}};
 /// # async fn example(handshake: Arc<dyn Handshake>, gossip: Arc<dyn GossipAcceptor>, sessions: Arc<dyn SessionAcceptor>) -> std::io::Result<()> {
 /// use p2p_runtime::transport::{HttpHandler, ListenerLimits, Server, serve};
 /// use tokio_util::sync::CancellationToken;
 ///
 /// let listener = TcpNetwork.listen(([0, 0, 0, 0], 8001).into()).await?;
-/// let server = Server { handshake, http: HttpHandler::default(), gossip, sessions, limits: ListenerLimits::default() };
+/// let (http, limits, audit) = (HttpHandler::default(), ListenerLimits::default(), AuditLog::default());
+/// let server = Server { handshake, http, gossip, sessions, limits, audit };
 /// let shutdown = CancellationToken::new();
 /// serve(listener, server, shutdown).await;
 /// # Ok(())
@@ -134,7 +141,9 @@ async fn serve_one(stream: BoxStream, remote: SocketAddr, server: Server, shutdo
     };
     let Secured { stream, protocol, peer, expires, chain, binding } = match secured {
         Ok(Ok(secured)) => secured,
-        Ok(Err(error)) => return tracing::info!(%remote, %error, "connection refused"),
+        Ok(Err(error)) if error.is_refusal() => return refused(&server.audit, remote, &error),
+        // A port scan and a health check come and go, and were refused nothing.
+        Ok(Err(error)) => return tracing::info!(%remote, %error, "no connection"),
         Err(_) => return tracing::info!(%remote, limit = ?limits.handshake_timeout, "handshake not finished in time"),
     };
     let shown = (!chain.is_empty()).then(|| ShownCertificate(chain.into()));
@@ -144,7 +153,7 @@ async fn serve_one(stream: BoxStream, remote: SocketAddr, server: Server, shutdo
             () = expired(expires) => tracing::debug!(%remote, "the certificate of a membership connection has run out"),
             () = server.gossip.accept(peer, stream) => {}
         },
-        (Protocol::Gossip, None) => tracing::info!(%remote, "membership connection without a certificate refused"),
+        (Protocol::Gossip, None) => refused(&server.audit, remote, &TlsError::NoCertificate),
         (Protocol::Http2, Some(peer)) => {
             let origin = Origin { ingress: Ingress::Tls, remote: Some(remote), peer: Some(peer.clone()), shown, binding };
             let connection =
@@ -160,6 +169,14 @@ async fn serve_one(stream: BoxStream, remote: SocketAddr, server: Server, shutdo
             }
         }
     }
+}
+
+/// The audit log is told that somebody's handshake was refused. Who it was is not known: what he has shown was not believed.
+fn refused(audit: &AuditLog, remote: SocketAddr, why: &dyn fmt::Display) {
+    tracing::debug!(%remote, error = %why, "connection refused");
+    let from = Whence::Address(remote.ip().to_canonical());
+    let (who, what) = (&CallerId::Anonymous, HANDSHAKE);
+    audit.denied(Subject { who, what, whom: None, from: &from, trace: None, origin: None }, Some(why));
 }
 
 /// Waits until a certificate ends; for ever where there is none.

@@ -170,7 +170,6 @@ impl fmt::Debug for Accepted {
 }
 
 #[cfg(test)]
+pub(in crate::transport) mod security;
 #[cfg(test)]
-mod security;
-#[cfg(test)]
-mod tests;
+pub(in crate::transport) mod tests;

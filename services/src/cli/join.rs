@@ -27,7 +27,8 @@ use super::{
     running,
 };
 
-const VARIABLE: &str = "P2P_JOIN_TOKEN";
+/// The variable that may hold the join token.
+pub(super) const VARIABLE: &str = "P2P_JOIN_TOKEN";
 
 /// Enrols this node in a cluster, and then runs it as `start` does
 ///
@@ -232,6 +233,21 @@ mod tests {
         let (told, text) = step("p2p", &JoinEvent::SentOn { coordinator });
         assert_eq!(text, "the token was made by coordinator-2: joining there, at 10.0.0.2:8001");
         assert_eq!(told, json!({ "event": "sent_on", "coordinator": "coordinator-2", "authority": "10.0.0.2:8001" }));
+    }
+
+    #[test]
+    fn a_joiner_whose_clock_is_off_is_told_by_how_much_and_in_which_direction_and_what_to_do() {
+        for (ahead_s, said) in [(660, "660 s ahead of"), (-31_536_060, "31536060 s behind")] {
+            let (told, text) = step("p2p", &JoinEvent::ClockSkew { ahead_s });
+            assert_eq!(
+                text,
+                format!(
+                    "This machine's clock is {said} the coordinator's: set the wrong one right (NTP), or the two may refuse each other's \
+                     certificates."
+                )
+            );
+            assert_eq!(told, json!({ "event": "clock_skew", "ahead_seconds": ahead_s }));
+        }
     }
 
     #[test]

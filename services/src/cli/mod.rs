@@ -15,6 +15,7 @@ mod args;
 mod ca;
 mod call;
 mod cert;
+mod child;
 mod client;
 mod config;
 mod consent;

@@ -17,7 +17,10 @@ use super::error::CliError;
 
 /// The name under which systemd hands the password over (`LoadCredential=`, `SetCredentialEncrypted=`).
 pub(super) const CREDENTIAL: &str = "p2p-store-password";
-const VARIABLE: &str = "P2P_STORE_PASSWORD";
+/// The folder in which systemd does so.
+pub(super) const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
+/// The variable that may hold the password.
+pub(super) const VARIABLE: &str = "P2P_STORE_PASSWORD";
 /// The longest secret that is read: more is another file than the one that was meant.
 const LIMIT: u64 = 64 * 1024;
 
@@ -57,7 +60,7 @@ impl PasswordArgs {
         if let Some(number) = self.password_fd {
             return from_descriptor(number);
         }
-        let credential = std::env::var_os("CREDENTIALS_DIRECTORY").map(|dir| PathBuf::from(dir).join(CREDENTIAL));
+        let credential = std::env::var_os(CREDENTIALS).map(|dir| PathBuf::from(dir).join(CREDENTIAL));
         if let Some(path) = credential.filter(|path| path.exists()) {
             return from_file(path);
         }

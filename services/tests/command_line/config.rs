@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::harness::{Ended, Folders, mode, run};
+use crate::harness::{Ended, Folders, PASSWORD, mode, run};
 
 /// `p2p config …`, with the usual password.
 fn config(folders: &Folders, words: &[&str]) -> Ended {
@@ -155,11 +155,33 @@ fn the_text_in_the_editor_can_be_read_by_its_user_only() {
 }
 
 #[test]
+fn the_editor_does_not_get_the_secrets_of_the_environment() {
+    let folders = Folders::new();
+    folders.init("head");
+    let seen = folders.of("seen");
+    let mut command = folders.command("head", &["config", "edit"]);
+    command.env("EDITOR", format!("env > '{}'; true", seen.display())).env("XDG_RUNTIME_DIR", folders.of(""));
+    for (name, value) in [("P2P_JOIN_TOKEN", "P2PJ1.secret"), ("CREDENTIALS_DIRECTORY", "/nowhere"), ("P2P_OTHER", "is kept")] {
+        command.env(name, value);
+    }
+    assert_eq!(run(command).ok(), "Nothing was changed.\n");
+    let seen = fs::read_to_string(seen).unwrap();
+    let names: Vec<_> = seen.lines().filter_map(|line| Some(line.split_once('=')?.0)).collect();
+    for secret in ["P2P_STORE_PASSWORD", "P2P_JOIN_TOKEN", "CREDENTIALS_DIRECTORY"] {
+        assert!(!names.contains(&secret), "{secret} in {seen}");
+    }
+    assert!(!seen.contains(PASSWORD) && !seen.contains("P2PJ1.secret"), "{seen}");
+    assert!(seen.contains("P2P_OTHER=is kept\n"), "control: all else is handed on: {seen}");
+}
+
+#[test]
 fn a_change_meanwhile_is_not_undone_by_an_editor_that_was_open() {
     let folders = Folders::new();
     folders.init("head");
     let p2p = env!("CARGO_BIN_EXE_p2p");
-    let other = format!("{p2p} config set log_level warn --dir '{}'", folders.of("head").display());
+    // What the editor starts is not given the password: it brings its own.
+    let (folder, password) = (folders.of("head"), folders.file("password", PASSWORD));
+    let other = format!("{p2p} config set log_level warn --dir '{}' --password-file '{}'", folder.display(), password.display());
     let error =
         edit(&folders, &[], &format!("f() {{ sed -i 's/^# log_level: .*/log_level: debug/' \"$1\"; {other}; }}; f")).error(1);
     assert!(error.contains("was changed by somebody else meanwhile") && error.contains("config edit --from"), "{error}");

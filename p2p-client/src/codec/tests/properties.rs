@@ -18,7 +18,7 @@ use crate::codec::{
     },
     read_whole, to_json,
 };
-use crate::{protocol::Role, service::Blob};
+use crate::{fuzzing::run, protocol::Role, service::Blob};
 
 use super::mutations::mutated;
 
@@ -214,6 +214,13 @@ properties! {
     tuples_agree_with_serde_json: pair();
     newtypes_agree_with_serde_json: prop::option::of(text()).prop_map(Newtype);
     generics_agree_with_serde_json: (vec(shape(), 0..3), prop::option::of(shape())).prop_map(|(items, one)| Generic { items, one });
+}
+
+#[test]
+fn the_corpus_of_the_fuzzer_and_changes_of_it_are_judged_as_serde_json_judges_them() {
+    let tokens = ["{", "}", "[", "]", ",", ":", "\"", "\\u0041", "null", "true", "1e9", "-0", " ", "256", "\u{e9}"];
+    // It is written by hand, a file for each shape of type.
+    run("codec", 2_000, &tokens, Vec::new, codec);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! A session's incoming bytes under fuzzing. `cargo test` runs the same with inputs of its own.
+//! A session's incoming bytes under fuzzing. `cargo test` runs the same, with the fuzzer's corpus and with inputs of its own.
 
 use bytes::Bytes;
 use serde_json::value::RawValue;

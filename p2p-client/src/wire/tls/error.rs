@@ -163,6 +163,36 @@ fn since(later: UnixTime, earlier: UnixTime) -> Duration {
 }
 
 impl TlsError {
+    /// Whether this end refused the other one for what it is or shows, such as its certificate or its version of TLS. All else is a
+    /// connection that did not come about: somebody hung up, or means another protocol, or refused this end.
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::ForeignCa { .. }
+            | Self::WrongRoot { .. }
+            | Self::OtherRoot { .. }
+            | Self::Expired { .. }
+            | Self::NotYetValid { .. }
+            | Self::Revoked
+            | Self::WrongNode { .. }
+            | Self::NotCoordinator { .. }
+            | Self::WrongCluster { .. }
+            | Self::NotANode { .. }
+            | Self::BadCertificate { .. }
+            | Self::NoCertificate
+            | Self::OldTls => true,
+            Self::NoRoot
+            | Self::NoOwnCertificate
+            | Self::OwnCertificate { .. }
+            | Self::Refused { .. }
+            | Self::NotTls
+            | Self::NoCommonProtocol
+            | Self::Closed
+            | Self::Timeout { .. }
+            | Self::Protocol(_)
+            | Self::Io(_) => false,
+        }
+    }
+
     /// Explains an error that a read or write on an established connection gave.
     ///
     /// In TLS 1.3 a client has finished its handshake before the server looks at the client's certificate, so that a

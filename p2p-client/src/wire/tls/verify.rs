@@ -14,9 +14,8 @@ use rustls::{
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use webpki::{EndEntityCert, KeyUsage};
 
-use super::{Expect, PeerIdentity, RootKeyHash, TlsError, TlsMaterial, TrustedRoot, validity::nearest_valid};
+use super::{Expect, PeerIdentity, RootKeyHash, TlsError, TlsMaterial, TrustedRoot, claim, validity::nearest_valid};
 use crate::{
-    audit::{Line, Outcome},
     protocol::{ClusterId, NodeId, Role},
     revocation::{ChainKeys, Revocations},
 };
@@ -159,8 +158,6 @@ pub fn verify_not_revoked(
     let unreadable = || TlsError::BadCertificate { reason: "its key cannot be read".into() };
     let keys = ChainKeys::of(leaf, others).ok_or_else(unreadable)?;
     if revocations.set().is_chain_revoked(&peer.node_id, &keys) {
-        let who = format_args!("node {} ({})", peer.node_id, peer.role);
-        Line::new(who, "handshake", Outcome::Denied).from("network").reason("its certificate was revoked").write();
         return Err(TlsError::Revoked);
     }
     Ok(())
@@ -268,6 +265,7 @@ impl ClientCertVerifier for ClusterClients {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
+        claim::note(end_entity);
         self.verify(end_entity, intermediates, now).map_err(|e| e.into_rustls(now))?;
         Ok(ClientCertVerified::assertion())
     }

@@ -1,8 +1,11 @@
 //! Case 28: a million guesses at a token.
 //!
 //! A token's id is no secret; its seed has 128 bits, so that a million guesses find it with a probability below 2⁻¹⁰⁸. And nobody gets as
-//! many: each costs two requests, of which an address has 100 a minute, and a token lives for a day. Every run of the tests makes 10,000; the
-//! million takes minutes of computing, and is made by `cargo test -p p2p-runtime --lib -- --ignored case_28`.
+//! many: each costs two requests, of which an address has 100 a minute, and a token lives for a day.
+//!
+//! A guess is a signature that is made and one that is checked, some 80 µs of a processor; nothing else of it costs as much, and neither
+//! can be left out where the coordinator's own check is to be asked. So every run of the tests makes 100,000 on all processors, and the
+//! million, over a minute of computing, is made by `cargo test -p p2p-runtime --lib -- --ignored case_28`.
 
 use std::{sync::atomic::Ordering, thread, time::Duration};
 
@@ -22,7 +25,7 @@ use crate::{
 };
 
 const NOW: UnixMillis = UnixMillis(1_000_000_000_000);
-const GUESSES: u32 = 10_000;
+const GUESSES: u32 = 100_000;
 const MILLION: u32 = 1_000_000;
 
 /// A coordinator's side of joining without its limits, with a token that is known but for its seed.
@@ -75,10 +78,9 @@ fn seed_of(token: &JoinToken) -> [u8; 16] {
 }
 
 #[tokio::test]
-async fn case_28_no_guess_of_many_and_none_that_is_off_by_one_bit_opens() {
+async fn case_28_no_guess_that_is_off_by_one_bit_opens() {
     let mut lock = lock(None).await;
     let right = seed_of(&lock.token);
-    assert!((0..GUESSES).all(|number| !lock.opens_with(digits(number))));
     for bit in 0..128 {
         assert!(!lock.opens_with((u128::from_be_bytes(right) ^ 1 << bit).to_be_bytes()), "bit {bit}");
     }
@@ -86,22 +88,31 @@ async fn case_28_no_guess_of_many_and_none_that_is_off_by_one_bit_opens() {
     assert!(lock.opens_with(right), "and do not lock out who has the token");
 }
 
-#[tokio::test]
-#[ignore = "it takes minutes of computing; the same with 10,000 is run each time"]
-async fn case_28_a_million_guesses_open_nothing_and_the_token_opens_afterwards() {
-    let lock = lock(None).await;
+/// Makes this many guesses, on all processors, none of which opens; the token opens afterwards.
+fn all_guess_in_vain(lock: &Lock, guesses: u32) {
     let threads = u32::try_from(thread::available_parallelism().unwrap().get()).unwrap();
     let guessing = (0..threads).map(|thread| {
         let mut own = lock.beside();
         thread::spawn(move || {
             let made =
-                (thread..MILLION).step_by(threads as usize).inspect(|number| assert!(!own.opens_with(digits(*number)))).count();
+                (thread..guesses).step_by(threads as usize).inspect(|number| assert!(!own.opens_with(digits(*number)))).count();
             assert!(own.opens_with(seed_of(&own.token)));
             made
         })
     });
     let made: usize = guessing.collect::<Vec<_>>().into_iter().map(|guessing| guessing.join().unwrap()).sum();
-    assert_eq!(made, 1_000_000);
+    assert_eq!(u32::try_from(made), Ok(guesses));
+}
+
+#[tokio::test]
+async fn case_28_a_hundred_thousand_guesses_open_nothing_and_the_token_opens_afterwards() {
+    all_guess_in_vain(&lock(None).await, GUESSES);
+}
+
+#[tokio::test]
+#[ignore = "over a minute of computing; the same with 100,000 is run each time"]
+async fn case_28_a_million_guesses_open_nothing_and_the_token_opens_afterwards() {
+    all_guess_in_vain(&lock(None).await, MILLION);
 }
 
 #[tokio::test]

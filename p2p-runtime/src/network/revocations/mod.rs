@@ -26,7 +26,6 @@ use std::{
 };
 
 use p2p_client::{
-    audit::{Line, Outcome},
     protocol::{NodeId, NodeInfo, Role},
     revocation::{Changes, Digest, MAX_STATEMENTS, SetFull, StatementId},
 };
@@ -45,9 +44,12 @@ use super::{
     membership::Heard,
     standing::{OwnState, Remembered},
 };
-use crate::identity::{
-    Ledger,
-    revocation::{Accepted, SignedStatement, revoked_line},
+use crate::{
+    audit::AuditLog,
+    identity::{
+        Ledger,
+        revocation::{Accepted, SignedStatement, revoked_line},
+    },
 };
 
 /// How many members are told at once what this node revokes; in a larger cluster they tell the others.
@@ -88,6 +90,7 @@ pub(crate) struct Courier {
     roots_told: roots::Standing,
     /// What others keep from under an earlier root and this node's operator was told of.
     open: HashSet<StatementId>,
+    audit: AuditLog,
 }
 
 impl Courier {
@@ -99,6 +102,7 @@ impl Courier {
         once_there: Vec<NodeId>,
         own: Arc<dyn OwnState>,
         caught_up: Box<dyn Fn() + Send>,
+        audit: AuditLog,
     ) -> (Self, watch::Receiver<bool>) {
         let (compared, first) = watch::channel(false);
         let known = ledger.ids().into_iter().collect();
@@ -118,6 +122,7 @@ impl Courier {
                 remembered: Remembered::default(),
                 roots_told,
                 open: HashSet::new(),
+                audit,
             },
             first,
         )
@@ -301,7 +306,7 @@ impl Courier {
                 return;
             }
         };
-        tell(from, &accepted);
+        write_down(&self.audit, from, &accepted);
         if accepted.without_room > 0 {
             tracing::error!(%from, left_out = accepted.without_room, error = %SetFull, "revocations were not kept");
         }
@@ -348,12 +353,12 @@ fn others(members: &Members) -> impl Iterator<Item = &Arc<NodeInfo>> {
 }
 
 /// The audit log is told what other coordinators have revoked, and what was not believed.
-fn tell(from: &NodeId, accepted: &Accepted) {
+fn write_down(audit: &AuditLog, from: &NodeId, accepted: &Accepted) {
     let carrier = format!("node {from}");
     for statement in &accepted.statements {
         revoked_line(statement, &carrier).write();
     }
     for refused in &accepted.refused {
-        Line::new(&carrier, "revoke", Outcome::Denied).from(&carrier).reason(refused).write();
+        audit.refused(&carrier, "revoke", &carrier, refused);
     }
 }

@@ -7,7 +7,6 @@
 //! ```
 
 use p2p_client::{
-    audit::{Line, Outcome},
     protocol::NodeId,
     revocation::StatementId,
     wire::tls::{RootKeyHash, TrustedRoot},
@@ -71,7 +70,7 @@ impl Courier {
             }
             Err(error) => {
                 let carrier = format!("node {from}");
-                Line::new(&carrier, "change the root", Outcome::Denied).from(&carrier).reason(error).write();
+                self.audit.refused(&carrier, "change the root", &carrier, error);
             }
         }
     }

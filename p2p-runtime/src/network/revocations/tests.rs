@@ -21,6 +21,7 @@ use tokio::{
     sync::mpsc,
     time::timeout,
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{
     super::{
@@ -33,7 +34,7 @@ use super::{
 use crate::{
     identity::{
         NodeIdentity, RootKeys,
-        tests::{cluster, coordinator as another_coordinator, ledger, worker},
+        tests::{AuditLines, cluster, coordinator as another_coordinator, ledger, worker},
     },
     node::StoreVault,
     storage::{Password, Store},
@@ -97,7 +98,8 @@ impl Hub {
             (Arc::new(HashAttestor(me.node_id.clone())), Arc::new(HubLink { hub: self.clone(), me: me.node_id.clone() }));
         let seeds = vec![node_info(0).authority()];
         let membership = Membership::start(MembershipConfig::default(), me, 1, attestor, link, events, seeds, None).unwrap();
-        let (courier, _) = Courier::new(ledger.clone(), membership.clone(), Vec::new(), Arc::new(Silent), Box::new(|| ()));
+        let (courier, _) =
+            Courier::new(ledger.clone(), membership.clone(), Vec::new(), Arc::new(Silent), Box::new(|| ()), AuditLog::default());
         let changes = ledger.revocations().subscribe();
         tokio::spawn(courier.run(membership.listen(), membership.subscribe().1, changes));
         Part { identity, ledger, membership, _store: (store, folder) }
@@ -205,8 +207,14 @@ async fn a_revocation_is_in_force_on_a_hundred_nodes_within_two_seconds_and_thei
 async fn made_up_ids_are_asked_for_by_no_more_than_there_can_be_statements_and_leave_room_for_true_ones_after_a_while() {
     let (coordinator, _) = cluster();
     let part = Hub::default().start(0, coordinator);
-    let (mut courier, _) =
-        Courier::new(part.ledger.clone(), part.membership.clone(), Vec::new(), Arc::new(Silent), Box::new(|| ()));
+    let (mut courier, _) = Courier::new(
+        part.ledger.clone(),
+        part.membership.clone(),
+        Vec::new(),
+        Arc::new(Silent),
+        Box::new(|| ()),
+        AuditLog::default(),
+    );
     let liar: NodeId = "liar".parse().unwrap();
     let made_up =
         |from: usize| (from..from + MAX_STATEMENTS).map(|n| StatementId::from_bytes((n as u128).to_be_bytes())).collect();
@@ -238,12 +246,53 @@ async fn who_hears_that_the_root_was_changed_hands_out_nothing_from_then_on_that
     let keys = RootKeys::new(vault, here.clone(), Arc::new(UnixMillis::now), first.peer().node_id.clone());
     keys.begin(false).await.unwrap();
     keys.complete().await.unwrap();
-    let (mut courier, _) =
-        Courier::new(part.ledger.clone(), part.membership.clone(), Vec::new(), Arc::new(Silent), Box::new(|| ()));
+    let (mut courier, _) = Courier::new(
+        part.ledger.clone(),
+        part.membership.clone(),
+        Vec::new(),
+        Arc::new(Silent),
+        Box::new(|| ()),
+        AuditLog::default(),
+    );
     assert_ne!(part.ledger.digest(), here.digest(), "the control");
     courier.take_roots(&first.peer().node_id, here.roots().known().told(), false).await;
     assert_eq!(here.accept(old.clone()).await.unwrap().refused.len(), 1, "the first coordinator would take it for a forgery");
     assert_eq!(part.ledger.digest(), here.digest());
     assert!(part.ledger.get(&[old[0].id()]).is_empty());
     assert!(part.ledger.revocations().set().contains(&old[0].id()), "it stays in force");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hundred_forgeries_of_a_node_are_a_few_lines_of_the_audit_log_and_all_are_counted() {
+    let (coordinator, _) = cluster();
+    let (foreign, foreign_vault) = cluster();
+    let theirs = ledger(&foreign, &foreign_vault);
+    theirs.revoke(vec![Subject::Node { node_id: "w".parse().unwrap() }], Reason::default()).await.unwrap();
+    let statements = theirs.get(&theirs.ids());
+    let keys = RootKeys::new(foreign_vault, theirs.clone(), Arc::new(UnixMillis::now), foreign.peer().node_id.clone());
+    keys.begin(false).await.unwrap();
+    keys.complete().await.unwrap();
+    let part = Hub::default().start(0, coordinator);
+    let (own, audit) = (Arc::new(Silent), AuditLog::default());
+    let (mut courier, _) =
+        Courier::new(part.ledger.clone(), part.membership.clone(), Vec::new(), own, Box::new(|| ()), audit.clone());
+    let liar: NodeId = "liar".parse().unwrap();
+    let lines = AuditLines::capture();
+    for _ in 0..100 {
+        courier.take(&liar, statements.clone()).await;
+        courier.take_roots(&liar, theirs.roots().known().told(), false).await;
+    }
+    let written = lines.take();
+    for what in ["what=\"revoke\"", "what=\"change the root\""] {
+        let of_it: Vec<_> = written.iter().filter(|line| line.contains(what)).collect();
+        assert_eq!(of_it.len(), 5, "{what} in {written:#?}");
+        for part in ["who=\"node liar\"", "from=\"node liar\"", "outcome=\"denied\""] {
+            assert!(of_it.iter().all(|line| line.contains(part)), "{part} in {of_it:#?}");
+        }
+    }
+    let stopped = CancellationToken::new();
+    stopped.cancel();
+    audit.keep(stopped).await;
+    let counted = lines.take();
+    assert!(counted.len() == 2 && counted.iter().all(|line| line.contains("repeated=95")), "{counted:#?}");
 }

@@ -21,6 +21,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use super::*;
 use crate::{
+    audit::AuditLog,
     identity::{
         NodeIdentity,
         tests::{cluster, worker},
@@ -65,6 +66,7 @@ async fn connections(network: &MemoryNetwork, authority: &str, identity: &NodeId
         gossip: Arc::new(link.clone()),
         sessions: Arc::new(NoSessions),
         limits: ListenerLimits::default(),
+        audit: AuditLog::default(),
     };
     let listener = host.listen(address).await.unwrap();
     let serving = AbortOnDropHandle::new(tokio::spawn(serve(listener, server, CancellationToken::new())));

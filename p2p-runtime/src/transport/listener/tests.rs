@@ -29,10 +29,13 @@ use tokio::{
 };
 
 use super::*;
-use crate::transport::{HandshakeError, MemoryHost, MemoryNetwork, NoSessions, RemoteAddr};
+use crate::{
+    identity::tests::AuditLines,
+    transport::{HandshakeError, MemoryHost, MemoryNetwork, NoSessions, RemoteAddr},
+};
 
 /// Takes the first byte for the protocol: `1`, `2` or `g`; `n` is HTTP/2 by a client without a certificate; `e`, `h` and `m` are HTTP/2, HTTP/1
-/// and membership by a node whose certificate ends in three seconds. So tests need no certificates.
+/// and membership by a node whose certificate ends in three seconds; `x` is refused. So tests need no certificates.
 struct FirstByte;
 
 fn node() -> PeerIdentity {
@@ -48,6 +51,7 @@ impl Handshake for FirstByte {
                 b'1' | b'h' => Protocol::Http1,
                 b'2' | b'e' | b'n' => Protocol::Http2,
                 b'g' | b'm' => Protocol::Gossip,
+                b'x' => return Err(TlsError::Revoked.into()),
                 _ => return Err(HandshakeError::UnknownProtocol { protocol: "?".into() }),
             };
             let peer = (said != b'n').then(node);
@@ -77,6 +81,7 @@ struct Fixture {
     http: HttpHandler,
     gossip: Arc<Greets>,
     shutdown: CancellationToken,
+    audit: AuditLog,
     serving: tokio::task::JoinHandle<()>,
 }
 
@@ -86,15 +91,17 @@ async fn start(limits: ListenerLimits) -> Fixture {
     let network = MemoryNetwork::new();
     let listener = network.host([10, 0, 0, 1]).listen(SERVER.parse().unwrap()).await.unwrap();
     let (http, gossip, shutdown) = (HttpHandler::default(), Arc::new(Greets::default()), CancellationToken::new());
+    let audit = AuditLog::default();
     let server = Server {
         handshake: Arc::new(FirstByte),
         http: http.clone(),
         gossip: gossip.clone(),
         sessions: Arc::new(NoSessions),
         limits,
+        audit: audit.clone(),
     };
     let serving = tokio::spawn(serve(listener, server, shutdown.clone()));
-    Fixture { client: network.host([10, 0, 0, 2]), network, http, gossip, shutdown, serving }
+    Fixture { client: network.host([10, 0, 0, 2]), network, http, gossip, shutdown, audit, serving }
 }
 
 impl Fixture {
@@ -353,6 +360,41 @@ async fn what_is_still_running_after_the_grace_period_is_ended() {
     assert_eq!(until_closed(stream).await.1, b"");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_thousand_refused_handshakes_are_a_few_lines_of_the_audit_log_and_all_are_counted() {
+    let lines = AuditLines::capture();
+    let fixture = start(ListenerLimits::default()).await;
+    for _ in 0..1_000 {
+        fixture.connect(b'x').await.read_to_end(&mut Vec::new()).await.unwrap();
+    }
+    fixture.shutdown.cancel();
+    fixture.serving.await.unwrap();
+    let written = lines.take();
+    assert_eq!(written.len(), 5, "{written:#?}");
+    for part in
+        ["what=\"handshake\" ", "from=\"10.0.0.2\" ", "outcome=\"denied\" ", "reason=\"the other end's certificate was revoked"]
+    {
+        assert!(written.iter().all(|line| line.contains(part)), "{part} in {written:#?}");
+    }
+    let stopped = CancellationToken::new();
+    stopped.cancel();
+    fixture.audit.keep(stopped).await;
+    let counted = lines.take();
+    assert!(matches!(&*counted, [line] if line.contains("repeated=995")), "{counted:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_comes_and_goes_without_a_handshake_is_no_line_of_the_audit_log() {
+    let lines = AuditLines::capture();
+    let fixture = start(ListenerLimits::default()).await;
+    drop(fixture.client.connect(SERVER).await.unwrap());
+    fixture.connect(b'?').await.read_to_end(&mut Vec::new()).await.unwrap();
+    assert_eq!(fixture.get().await.status(), http::StatusCode::SERVICE_UNAVAILABLE, "the next one is served");
+    fixture.shutdown.cancel();
+    fixture.serving.await.unwrap();
+    assert_eq!(lines.take(), [""; 0]);
+}
+
 /// Fails a few times as a system out of file descriptors does, then says nothing.
 struct OutOfFiles(Arc<AtomicUsize>);
 
@@ -376,6 +418,7 @@ async fn out_of_file_descriptors_the_loop_waits_instead_of_spinning() {
         gossip: Arc::new(Greets::default()),
         sessions: Arc::new(NoSessions),
         limits: ListenerLimits::default(),
+        audit: AuditLog::default(),
     };
     let shutdown = CancellationToken::new();
     let serving = tokio::spawn(serve(Box::new(OutOfFiles(tries.clone())), server, shutdown.clone()));

@@ -21,7 +21,7 @@ use rcgen::{
     SanType,
 };
 use rustls::{
-    ClientConfig, DigitallySignedStruct, HandshakeKind, SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, HandshakeKind, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
@@ -56,19 +56,25 @@ fn checked(of: &NodeIdentity, by: &TrustedRoot, now: UnixTime) -> Result<(), Tls
     verify_chain(by, leaf, others, Usage::Client, now, &TlsMaterial::empty().algorithms()).map(drop)
 }
 
-/// Believes any server: what must not be written.
+/// Believes any server, or any whose certificate names this authority as the one that made it: what must not be written.
 #[derive(Debug)]
-struct Gullible(TlsMaterial);
+struct Gullible {
+    material: TlsMaterial,
+    authority: Option<String>,
+}
 
 impl ServerCertVerifier for Gullible {
     fn verify_server_cert(
         &self,
-        _end_entity: &CertificateDer<'_>,
+        end_entity: &CertificateDer<'_>,
         _intermediates: &[CertificateDer<'_>],
         _server_name: &ServerName<'_>,
         _ocsp_response: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
+        if self.authority.as_ref().is_some_and(|authority| *authority != issuer_of(end_entity)) {
+            return Err(CertificateError::UnknownIssuer.into());
+        }
         Ok(ServerCertVerified::assertion())
     }
 
@@ -91,17 +97,27 @@ impl ServerCertVerifier for Gullible {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.algorithms().supported_schemes()
+        self.material.algorithms().supported_schemes()
     }
+}
+
+/// The name of the authority that made a certificate, as that says.
+fn issuer_of(cert: &CertificateDer<'_>) -> String {
+    X509Certificate::from_der(cert).unwrap().1.issuer().to_string()
 }
 
 /// A client that shows this identity, believes any server, and resumes sessions where it can.
 fn gullible(shows: &TlsMaterial) -> Arc<ClientConfig> {
+    believing(shows, None)
+}
+
+/// The same, that looks at the name of the authority, where one is given.
+fn believing(shows: &TlsMaterial, authority: Option<String>) -> Arc<ClientConfig> {
     let config = ClientConfig::builder_with_provider(shows.provider().clone())
         .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Gullible(shows.clone())))
+        .with_custom_certificate_verifier(Arc::new(Gullible { material: shows.clone(), authority }))
         .with_client_cert_resolver(Arc::new(shows.clone()));
     Arc::new(config)
 }
@@ -161,7 +177,7 @@ fn case_14_control_a_verifier_whose_clock_is_ahead_accepts_an_early_certificate(
 }
 
 /// Someone who signed his own certificate, with our coordinator's very names in it.
-fn self_signed(ours: &NodeIdentity) -> TlsMaterial {
+pub(in crate::transport) fn self_signed(ours: &NodeIdentity) -> TlsMaterial {
     let key = NodeKey::generate().unwrap();
     let mut params = CertificateParams::default();
     params.subject_alt_names = vec![SanType::URI(ours.peer().to_string().try_into().unwrap())];
@@ -189,7 +205,7 @@ async fn case_15_control_a_client_that_does_not_verify_talks_to_anybody() {
 }
 
 /// A node of another cluster that shows our root's certificate and our coordinator's names.
-fn pretender(ours: &NodeIdentity) -> TlsMaterial {
+pub(in crate::transport) fn pretender(ours: &NodeIdentity) -> TlsMaterial {
     let (_, their_vault) = cluster();
     let theirs = issuing(&their_vault);
     let (key, leaf) = forged(&[&ours.peer().to_string()], &[ServerAuth, ClientAuth], (theirs.certificate(), theirs.key()));
@@ -214,13 +230,18 @@ async fn case_16_a_foreign_authority_of_the_same_name_is_still_foreign() {
     assert!(matches!(accepted, Err(TlsError::ForeignCa { .. })), "{accepted:?}");
 }
 
-#[test]
-fn case_16_control_by_their_names_alone_the_two_authorities_are_one() {
+#[tokio::test]
+async fn case_16_control_a_client_that_knows_the_authority_by_its_name_takes_the_pretender() {
     let (ours, our_vault) = cluster();
-    let shown = pretender(&ours).own().unwrap();
-    let issuer_of = |cert: &CertificateDer<'_>| X509Certificate::from_der(cert).unwrap().1.issuer().to_string();
+    let pretender = pretender(&ours);
     let ours_is_called = X509Certificate::from_der(issuing(&our_vault).certificate()).unwrap().1.subject().to_string();
-    assert_eq!(issuer_of(&shown.cert[0]), ours_is_called);
+    let client = believing(&TlsMaterial::trusting(ours.root().clone()), Some(ours_is_called));
+    for (shown, is_taken) in [(ours.material().clone(), true), (self_signed(&ours), false), (pretender.clone(), true)] {
+        let visited = visit(&client, ServerTls::new(shown).unwrap().acceptor).await;
+        assert_eq!(visited.is_ok(), is_taken, "{visited:?}");
+    }
+    // And it goes by the name of the node that was meant.
+    let shown = pretender.own().unwrap();
     assert_eq!(p2p_client::wire::tls::peer_identity(&shown.cert[0]).unwrap(), *ours.peer());
 }
 
@@ -383,9 +404,14 @@ async fn case_20_control_whoever_asks_for_the_root_only_takes_the_worker() {
 async fn case_22_a_clock_that_is_off_by_ten_minutes_does_no_harm_and_one_off_by_a_year_is_told() {
     let (coordinator, vault) = cluster();
     let year = i64::try_from(YEAR).unwrap();
-    for off in [-590, 590] {
+    for off in [-600, 600] {
         outcome(&worker_at(&vault, "w", from_now(off)), &coordinator).await.1.unwrap();
     }
+    let now = UnixTime::now();
+    let ahead_by = |seconds| worker_at(&vault, "w", UnixTime::since_unix_epoch(Duration::from_secs(now.as_secs() + seconds)));
+    checked(&ahead_by(600), coordinator.root(), now).unwrap();
+    let a_second_more = checked(&ahead_by(601), coordinator.root(), now);
+    assert!(matches!(a_second_more, Err(TlsError::NotYetValid { .. })), "{a_second_more:?}");
     let (_, accepted) = outcome(&worker_at(&vault, "w", from_now(year)), &coordinator).await;
     let said = accepted.unwrap_err().to_string();
     assert!(said.contains("becomes valid only in 36") && said.contains("check both clocks"), "{said}");
@@ -398,12 +424,12 @@ async fn case_22_a_clock_that_is_off_by_ten_minutes_does_no_harm_and_one_off_by_
 fn case_22_control_without_their_early_beginning_certificates_would_be_refused() {
     let (coordinator, vault) = cluster();
     let backdated = i64::try_from(crate::identity::BACKDATED.as_secs()).unwrap();
-    let exact = worker_at(&vault, "w", from_now(590 + backdated));
+    let exact = worker_at(&vault, "w", from_now(600 + backdated));
     assert!(matches!(checked(&exact, coordinator.root(), UnixTime::now()), Err(TlsError::NotYetValid { .. })));
 }
 
 /// A client hello of TLS 1.2, with these extensions besides: one suite, named groups, point formats, signature algorithms.
-fn hello(more: &[u8]) -> Vec<u8> {
+pub(in crate::transport) fn hello(more: &[u8]) -> Vec<u8> {
     let extensions = [&[0, 10, 0, 4, 0, 2, 0, 23][..], &[0, 11, 0, 2, 1, 0], &[0, 13, 0, 4, 0, 2, 4, 3], more].concat();
     let length = |n: usize| u16::try_from(n).unwrap().to_be_bytes();
     let body = [&[3, 3][..], &[7; 32], &[0, 0, 2, 0xc0, 0x2b, 1, 0], &length(extensions.len()), &extensions].concat();
@@ -416,6 +442,42 @@ async fn case_24_tls_1_2_is_refused_by_its_name() {
     let (error, answer) = raw(&hello(&[])).await;
     assert!(matches!(error, TlsError::OldTls), "{error:?}");
     assert_eq!(answer, [21, 3, 3, 0, 2, 2, 70], "a fatal protocol_version alert");
+}
+
+/// What a server does that goes on with TLS 1.2 where a client offers nothing later: the beginning of its hello (RFC 5246, section
+/// 7.4.1.3). The library is built without TLS 1.2, so that no configuration of it can be such a server; this one is made by hand, and is as
+/// good as its word, no more.
+fn goes_on_with_tls_1_2(said: &[u8]) -> Option<Vec<u8>> {
+    // Headers of the record and the message, the version, and 32 random bytes.
+    let (head, rest) = said.split_at_checked(5 + 4 + 2 + 32)?;
+    let part = |rest: &mut &[u8], width: usize| {
+        let (length, after) = rest.split_at_checked(width)?;
+        let length = length.iter().fold(0, |length, byte| length << 8 | usize::from(*byte));
+        let (part, after) = after.split_at_checked(length)?;
+        *rest = after;
+        Some(part.to_vec())
+    };
+    let mut rest = rest;
+    let (_session, suites, _compressions, extensions) =
+        (part(&mut rest, 1)?, part(&mut rest, 2)?, part(&mut rest, 1)?, part(&mut rest, 2)?);
+    let mut extensions = &*extensions;
+    let mut offers_later = false;
+    while let Some((kind, after)) = extensions.split_at_checked(2) {
+        extensions = after;
+        part(&mut extensions, 2)?;
+        offers_later |= kind == [0, 43];
+    }
+    let is_hello = head[0] == 22 && head[5] == 1 && head[9..11] == [3, 3] && rest.is_empty();
+    let suite = suites.chunks(2).find(|suite| **suite == [0xc0, 0x2b])?;
+    let hello = [&[2, 0, 0, 38, 3, 3][..], &[9; 32], &[0], suite, &[0]].concat();
+    (is_hello && !offers_later).then(|| [&[22, 3, 3, 0, 42][..], &hello].concat())
+}
+
+#[test]
+fn case_24_control_a_server_that_goes_on_with_tls_1_2_answers_the_same_words_with_its_hello() {
+    let answer = goes_on_with_tls_1_2(&hello(&[])).expect("nothing is wrong with the words but their version");
+    assert_eq!((answer[0], &answer[9..11]), (22, &[3, 3][..]), "no alert, but a hello of TLS 1.2");
+    assert_eq!(goes_on_with_tls_1_2(&hello(&[0, 43, 0, 3, 2, 3, 4])), None, "it takes TLS 1.3 where that is offered");
 }
 
 #[tokio::test]

@@ -13,11 +13,11 @@ use crate::identity::{
     tests::{cluster, forged, issuing, worker},
 };
 
-pub(super) fn node(name: &str) -> NodeId {
+pub(in crate::transport) fn node(name: &str) -> NodeId {
     name.parse().unwrap()
 }
 
-pub(super) fn material(root: &NodeIdentity, chain: Vec<CertificateDer<'static>>, key: &NodeKey) -> TlsMaterial {
+pub(in crate::transport) fn material(root: &NodeIdentity, chain: Vec<CertificateDer<'static>>, key: &NodeKey) -> TlsMaterial {
     let material = TlsMaterial::empty();
     material.replace(root.root().clone(), chain, &key.as_rustls()).unwrap();
     material

@@ -4,7 +4,6 @@ use std::{
     env, fs,
     io::{self, Write},
     path::{Path, PathBuf},
-    process::Command,
 };
 
 use clap::Args;
@@ -14,7 +13,7 @@ use tokio::task::spawn_blocking;
 
 use super::{
     super::{
-        Invocation,
+        Invocation, child,
         error::CliError,
         output::{self, Format},
         password::PasswordArgs,
@@ -24,8 +23,9 @@ use super::{
 
 /// Opens the configuration in an editor: $VISUAL, $EDITOR or vi
 ///
-/// What comes back is checked, and what has changed is shown. Where it cannot be used, nothing is stored, and the text is kept in a file that
-/// only you can read, to go on with. While it is edited, the text lies in memory ($XDG_RUNTIME_DIR or /dev/shm) where the system has such a folder.
+/// What comes back is checked, and what has changed is shown. Where it cannot be used, nothing is stored, and the text is kept in a file
+/// that only you can read, to go on with. While it is edited, the text lies in memory ($XDG_RUNTIME_DIR or /dev/shm) where the system has
+/// such a folder. The editor does not get the store's password, or a join token, by its environment.
 #[derive(Args)]
 #[command(after_help = "\
 Example:
@@ -145,7 +145,7 @@ fn keep(file: NamedTempFile) -> Result<PathBuf, CliError> {
 fn open_editor(path: &Path) -> Result<(), CliError> {
     let named = |name: &str| env::var(name).ok().filter(|editor| !editor.trim().is_empty());
     let editor = named("VISUAL").or_else(|| named("EDITOR")).unwrap_or_else(|| "vi".to_owned());
-    let status = Command::new("sh").arg("-c").arg(format!("{editor} \"$1\"")).arg("sh").arg(path).status();
+    let status = child::command("sh").arg("-c").arg(format!("{editor} \"$1\"")).arg("sh").arg(path).status();
     match status {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(CliError::Editor { editor, why: status.to_string() }),

@@ -2,7 +2,7 @@ use bytes::{BufMut, BytesMut};
 
 use super::*;
 use crate::{
-    fuzzing::{Numbers, mutate},
+    fuzzing::{Numbers, mutate, run},
     wire::session::frame::write_frame,
 };
 
@@ -40,17 +40,33 @@ const MESSAGES: [&str; 22] = [
 const TOKENS: [&str; 14] =
     ["\"", "\\", "{", "}", ",", ":", "null", "-1", "1e9", "0", "99999999999999999999", "\u{7f}", "[", r#","origin":"x""#];
 
+/// The corpus that the fuzzer begins with: every message, in streams that are each cut in two lengths.
+fn corpus() -> Vec<(&'static str, Vec<u8>)> {
+    let named = [("answers.bin", 0..5), ("notes.bin", 5..13), ("call.bin", 13..21), ("loose.bin", 21..MESSAGES.len())];
+    named
+        .map(|(name, which)| {
+            (name, [&[2, 5, 17][..], &stream(MESSAGES[which].iter().map(|text| text.as_bytes().to_vec()))].concat())
+        })
+        .into()
+}
+
+/// Messages in their frames.
+fn stream(messages: impl Iterator<Item = Vec<u8>>) -> Vec<u8> {
+    let mut stream = BytesMut::new();
+    messages.for_each(|message| write_frame(&mut stream, |out| out.put_slice(&message)));
+    stream.to_vec()
+}
+
 /// One input: valid messages, most of them then spoilt, in the message or in the stream.
 fn input(numbers: &mut Numbers) -> Vec<u8> {
-    let mut stream = BytesMut::new();
-    for _ in 0..=numbers.below(10) {
+    let count = numbers.below(10);
+    let mut stream = stream((0..=count).map(|_| {
         let mut message = MESSAGES[numbers.below(MESSAGES.len())].as_bytes().to_vec();
         for _ in 0..[0, 0, 1, 3][numbers.below(4)] {
             mutate(&mut message, &TOKENS, numbers);
         }
-        write_frame(&mut stream, |out| out.put_slice(&message));
-    }
-    let mut stream = stream.to_vec();
+        message
+    }));
     for _ in 0..[0, 0, 0, 2][numbers.below(4)] {
         mutate(&mut stream, &TOKENS, numbers);
     }
@@ -62,6 +78,12 @@ fn input(numbers: &mut Numbers) -> Vec<u8> {
     head.collect::<Vec<_>>().into_iter().chain(stream).collect()
 }
 
+#[test]
+fn an_end_of_a_session_keeps_its_rules_with_the_corpus_of_the_fuzzer_and_changes_of_it() {
+    run("session", 20_000, &TOKENS, corpus, frames);
+}
+
+/// Changes of the corpus mostly spoil its frames. Here they are made around what was changed.
 #[test]
 fn an_end_of_a_session_keeps_its_rules_whatever_comes_in() {
     println!("seed {SEED}");

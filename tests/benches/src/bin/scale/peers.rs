@@ -28,6 +28,7 @@ use p2p_client::{
     },
 };
 use p2p_runtime::{
+    audit::AuditLog,
     identity::{IssuingCa, NodeIdentity, NodeKey, NodeNames, RootCa},
     transport::{GossipAcceptor, HttpHandler, ListenerLimits, Server, SessionAcceptor, serve},
 };
@@ -210,6 +211,7 @@ async fn listen(identity: &NodeIdentity, serving: &mut JoinSet<()>) -> Result<Pe
         gossip: Arc::new(NoGossip),
         sessions: Arc::new(EchoAcceptor),
         limits: ListenerLimits::default(),
+        audit: AuditLog::default(),
     };
     serving.spawn(serve(listener, server, CancellationToken::new()));
     Ok(peer)
