@@ -12,6 +12,7 @@ mod authority;
 mod records;
 mod renewing;
 mod searched;
+mod seen;
 
 pub(crate) use self::authority::{Voided, VoidedOne};
 pub use self::{

@@ -89,6 +89,22 @@ async fn case_33_the_id_of_a_node_that_only_another_coordinator_knows_is_not_giv
 }
 
 #[tokio::test(start_paused = true)]
+async fn case_33_an_id_that_a_coordinator_has_seen_stays_bound_after_its_restart_also_where_nobody_can_be_asked() {
+    let (cluster, first, mut workers) = Cluster::of(1).await;
+    let two = second(&cluster, &first).await;
+    until("it is noted", || StoreVault::new(two.store().clone()).get("ca/seen/worker-1.json").unwrap().is_some()).await;
+    workers.pop().unwrap().node.stop().await;
+    cluster.network.kill(first.ip);
+    first.node.stop().await;
+    two.node.stop().await;
+    let two = cluster.restart(Plan::second_coordinator()).await;
+    let said = thief_is_refused(&cluster, 1, &two).await;
+    assert_eq!(said, Refused::NodeBound { node_id: "worker-1".parse().unwrap() });
+    // The control: an id that was never there.
+    cluster.worker(Plan::worker(2), &two).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn while_another_coordinator_is_dead_nodes_join_and_are_renewed_and_the_log_says_that_it_was_not_asked() {
     let log = Log::capture();
     let (cluster, first, workers) = Cluster::of(1).await;

@@ -52,8 +52,8 @@ impl Inner {
         let bound = self.bound(node_id)?;
         let again = bound.as_ref().is_some_and(|node| node.token == Some(candidate.token) && node.role == candidate.role);
         // Another coordinator may have let a node of this name in; then it is known by what it says of itself.
-        let is_seen = || self.ledger.roots().key_seen(node_id).map(|seen| seen == key.into());
-        match bound.map(|node| node.key == key).or_else(is_seen) {
+        let seen = self.ledger.roots().key_seen(node_id).or(self.seen(node_id)?);
+        match bound.map(|node| node.key == key).or(seen.map(|seen| seen == key.into())) {
             Some(true) if readmits => return Err(Refused::KeyRevoked { node_id: node_id.clone() }),
             Some(false) if !readmits => return Err(Refused::NodeBound { node_id: node_id.clone() }),
             _ => {}

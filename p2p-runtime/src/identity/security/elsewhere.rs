@@ -279,6 +279,32 @@ async fn case_33_control_a_coordinator_that_asks_nobody_gives_the_thief_the_id()
 }
 
 #[tokio::test]
+async fn case_33_an_id_that_was_seen_is_bound_to_the_first_key_that_was_seen_until_that_is_revoked() {
+    let two = Two::new().await;
+    two.part();
+    let [old, new, thief] = [(); 3].map(|()| NodeKey::generate().unwrap());
+    let node_id: NodeId = "w".parse().unwrap();
+    let sees = async |key: &NodeKey| {
+        let seen = vec![(node_id.clone(), key.public().thumbprint().into())];
+        two.second.issuer.note_seen(seen).await.unwrap();
+    };
+    let token = two.second.token().await;
+    let is_refused = async || matches!(two.join(&two.second, &token, "w", &thief).await, Err(Refused::NodeBound { .. }));
+    sees(&old).await;
+    sees(&thief).await;
+    assert!(is_refused().await);
+    // The other coordinator lets it in again.
+    two.ledger.revoke(vec![Subject::Node { node_id: node_id.clone() }], Reason::default()).await.unwrap();
+    two.pass(Duration::from_secs(1));
+    let by_name = TokenOptions { node_id: Some(node_id.clone()), ..TokenOptions::default() };
+    let named = two.first.issuer.create_token(by_name).await.unwrap();
+    two.join(&two.first, &named, "w", &new).await.unwrap();
+    sees(&new).await;
+    assert!(is_refused().await);
+    two.join(&two.second, &token, "w", &new).await.expect("its key");
+}
+
+#[tokio::test]
 async fn a_node_that_was_let_in_again_with_another_key_is_renewed_also_where_the_old_one_is_noted() {
     let two = Two::new().await;
     let (old, new) = (NodeKey::generate().unwrap(), NodeKey::generate().unwrap());
