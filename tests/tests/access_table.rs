@@ -362,7 +362,7 @@ impl Route {
 }
 
 /// All routes; and, as calls by `POST /rpc`, some methods.
-const ROUTES: [Route; 42] = [
+const ROUTES: [Route; 43] = [
     get("/health", ANYONE),
     get("/.well-known/jwks.json", ANYONE),
     get("/internal/ca-cert", ANYONE),
@@ -385,6 +385,7 @@ const ROUTES: [Route; 42] = [
     post("/internal/ca/authority", "{}", COORDINATORS).answers(400),
     post("/internal/ca/root", "no keys", COORDINATORS).answers(400),
     post("/internal/ca/issued", "", COORDINATORS),
+    get("/internal/ca/node/worker-7", COORDINATORS),
     get("/internal/ca/token/0000000000000001", COORDINATORS),
     get("/admin/ca", OPERATOR),
     post("/admin/ca/rotate", r#"{"finish":true}"#, OPERATOR).answers(409),

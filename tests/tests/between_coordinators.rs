@@ -1,4 +1,4 @@
-//! What coordinators ask of each other, and nobody else gets: issuing authorities, root keys, and the list of what was issued.
+//! What coordinators ask of each other, and nobody else gets: issuing authorities, root keys, and what was issued to whom.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod common;
@@ -22,6 +22,8 @@ use serde_json::json;
 const AUTHORITY: &str = "/internal/ca/authority";
 const ROOT: &str = "/internal/ca/root";
 const ISSUED: &str = "/internal/ca/issued";
+/// The record of the worker.
+const RECORD: &str = "/internal/ca/node/worker-1";
 /// Where the root key stands in a store.
 const ROOT_KEY: &str = "ca/root.key";
 /// Where it is noted which authorities were given.
@@ -74,9 +76,13 @@ impl Three {
 
     /// Sees to it that everybody else is refused this, and that the audit log is told.
     async fn refused_to_others(&self, at: &Member, path: &str, body: &[u8], what: &str) {
+        self.refused(at, what, async |web| web.post(path, body.to_vec()).await).await;
+    }
+
+    async fn refused(&self, at: &Member, what: &str, ask: impl AsyncFn(&Web) -> Answer) {
         for (who, web) in self.others(at) {
             let before = self.denials(who, what);
-            let answer = web.post(path, body.to_vec()).await;
+            let answer = ask(&web).await;
             assert_eq!(answer.status, 403, "{who}: {answer:?}");
             let (code, message) = answer.error();
             let said =
@@ -184,4 +190,14 @@ async fn only_coordinators_are_told_what_was_issued() {
     let answer = three.served_to_a_coordinator(&three.first, ISSUED, b"").await.json();
     let names: Vec<_> = answer["nodes"].as_array().unwrap().iter().map(|node| node["node_id"].as_str().unwrap()).collect();
     assert!(names.contains(&"worker-1") && names.contains(&"coordinator-2"), "{names:?}");
+}
+
+#[tokio::test]
+async fn only_coordinators_are_told_what_is_noted_of_a_node() {
+    let three = Three::new().await;
+    three.refused(&three.first, "ca record", async |web| web.get(RECORD).await).await;
+    let answer = three.as_coordinator(&three.first).get(RECORD).await.json();
+    assert_eq!(answer["node_id"], "worker-1", "{answer}");
+    let nobody = three.as_coordinator(&three.first).get("/internal/ca/node/worker-9").await;
+    assert!(nobody.status == 200 && nobody.json().is_null(), "{nobody:?}");
 }

@@ -1,7 +1,7 @@
 //! The coordinator's end of joining: makes tokens, answers join requests, and keeps what it gave out.
 //!
-//! Data flows so: request → [`Desk`] (who proved what) → limits of the token, binding of the node id → challenge of every
-//! address → certificate, with the token's use and the node's binding as one durable write. The limits are looked at
+//! Data flows so: request → [`Desk`] (who proved what) → limits of the token, binding of the node id here and at the other coordinators (`records`) →
+//! challenge of every address → certificate, with the token's use and the node's binding as one durable write. The limits are looked at
 //! twice, before anybody is called and again at the write, where one lock makes sure that a token used twice at once
 //! lets in one. Where the token asks for an operator's approval, the write notes a request instead (`approving`), until the node of an
 //! approved one asks again.
@@ -9,11 +9,16 @@
 mod admitting;
 mod approving;
 mod authority;
+mod records;
 mod renewing;
 mod searched;
+mod seen;
 
-pub use self::authority::Authority;
 pub(crate) use self::authority::{Voided, VoidedOne};
+pub use self::{
+    authority::Authority,
+    records::{NoOthers, OtherCoordinators},
+};
 
 use std::{
     collections::BTreeSet,
@@ -31,6 +36,7 @@ use rustls_pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+use self::records::Records;
 use super::{
     address::Host,
     approval::Approvals,
@@ -70,6 +76,8 @@ pub struct IssuerOptions {
     pub advertised: Vec<Host>,
     /// How it calls joining nodes.
     pub fetcher: Arc<dyn ChallengeFetcher>,
+    /// How it asks the other coordinators of the cluster.
+    pub others: Arc<dyn OtherCoordinators>,
     /// The port on which it calls them.
     pub challenge_port: u16,
     /// The time.
@@ -77,10 +85,11 @@ pub struct IssuerOptions {
 }
 
 impl IssuerOptions {
-    /// The usual options: port 8802, this machine's clock.
+    /// The usual options: port 8802, this machine's clock, no other coordinators.
     pub fn new(seed: Seed, advertised: Vec<Host>, fetcher: Arc<dyn ChallengeFetcher>) -> Self {
         let seed: SeedSource = Arc::new(move || seed.clone());
-        Self { seed, advertised, fetcher, challenge_port: CHALLENGE_PORT, clock: Arc::new(UnixMillis::now) }
+        let (others, clock) = (Arc::new(NoOthers), Arc::new(UnixMillis::now));
+        Self { seed, advertised, fetcher, others, challenge_port: CHALLENGE_PORT, clock }
     }
 
     /// The same options, with a seed that is asked for at each join.
@@ -312,6 +321,9 @@ impl Issuer {
         if admission.approving == admitting::Approving::Waits {
             return Ok(self.0.on_hold(&candidate.key.thumbprint().into()));
         }
+        // Only who has proved that it has a token makes this coordinator ask the others.
+        let elsewhere = self.0.options.others.records_of(&candidate.node_id).await?;
+        self.0.is_free(&candidate, &admission, &elsewhere)?;
 
         let options = &self.0.options;
         let question = Question {
@@ -324,7 +336,7 @@ impl Issuer {
         if proved.is_empty() {
             return Err(Refused::NoAddressProved { port: options.challenge_port, tried: left_out });
         }
-        self.blocking(move |inner| inner.issue(&candidate, proved, left_out)).await.unwrap_or_else(|e| Err(e.into()))
+        self.blocking(move |inner| inner.issue(&candidate, &elsewhere, proved, left_out)).await.unwrap_or_else(|e| Err(e.into()))
     }
 
     /// Runs what blocks on the disk where it may. It runs to its end even if the caller goes away.
@@ -351,8 +363,13 @@ impl Inner {
         UnixMillis((self.options.clock)().0.max(after))
     }
 
+    /// All records of a node: this coordinator's own, and those of others.
+    fn records<'a>(&self, own: Option<&'a IssuedNode>, elsewhere: &'a [IssuedNode]) -> Records<'a> {
+        Records::of(own, elsewhere, &self.ledger.revocations().set())
+    }
+
     fn bound(&self, node_id: &NodeId) -> Result<Option<IssuedNode>, Refused> {
-        let Some(stored) = self.vault.get(&format!("{NODES}{node_id}.json"))? else { return Ok(None) };
+        let Some(stored) = self.vault.get(&record_path(node_id))? else { return Ok(None) };
         serde_json::from_slice(&stored).map(Some).map_err(|e| {
             tracing::error!(%node_id, error = %e, "the record of this node is damaged");
             Refused::Unavailable { reason: "a damaged record".into() }
@@ -414,5 +431,9 @@ fn unreadable_tokens(error: &serde_json::Error) -> IdentityError {
 }
 
 pub(super) fn node_change(node: &IssuedNode) -> Result<Change, VaultError> {
-    Ok(Change::Put(format!("{NODES}{}.json", node.node_id), json(node)?))
+    Ok(Change::Put(record_path(&node.node_id), json(node)?))
+}
+
+fn record_path(node_id: &NodeId) -> String {
+    format!("{NODES}{node_id}.json")
 }

@@ -23,8 +23,8 @@ use crate::{
     },
     config::NodeConfig,
     identity::{
-        self, ChallengeResponder, Host, HttpFetcher, Issuer, IssuerOptions, JoinEvent, JoinOptions, JoinToken, Ledger,
-        NodeIdentity, NodeKey, RootKeys, TokenOptions, Vault,
+        self, ChallengeResponder, Host, HttpFetcher, Issuer, IssuerOptions, JoinEvent, JoinOptions, JoinToken, Ledger, NoOthers,
+        NodeIdentity, NodeKey, OtherCoordinators, RootKeys, TokenOptions, Vault,
         join::{LeftOut, Seed},
         rotation::begin_anew,
     },
@@ -292,11 +292,12 @@ impl Enrolment {
         (peer.role == Role::Coordinator).then(|| RootKeys::new(vault, ledger, Arc::new(UnixMillis::now), peer.node_id.clone()))
     }
 
-    /// What lets new nodes in, on a coordinator. `port` is where it listens, once it does.
+    /// What lets new nodes in, on a coordinator, which asks the `others`. `port` is where it listens, once it does.
     pub(crate) fn issuer(
         &self,
         network: Arc<dyn Network>,
         ledger: Ledger,
+        others: impl OtherCoordinators,
         port: impl Fn() -> Option<u16> + Send + Sync + 'static,
     ) -> Result<Option<Issuer>, NodeError> {
         let (node_id, advertise, usual) =
@@ -305,8 +306,8 @@ impl Enrolment {
             return Ok(None);
         }
         let seed = move || Seed { node_id: node_id.clone(), authority: advertise.with_port(port().unwrap_or(usual)) };
-        let options =
-            IssuerOptions::new(seed(), vec![self.config.advertise.clone()], Arc::new(HttpFetcher::new(network))).with_seed(seed);
+        let usual = IssuerOptions::new(seed(), vec![self.config.advertise.clone()], Arc::new(HttpFetcher::new(network)));
+        let options = IssuerOptions { others: Arc::new(others), ..usual.with_seed(seed) };
         Ok(Some(Issuer::open(Arc::new(StoreVault::new(self.store.clone())), ledger, options)?))
     }
 }
@@ -316,7 +317,7 @@ impl Enrolment {
 /// # Errors
 /// [`NodeError::NotEnrolled`] where the node issues no tokens.
 pub async fn create_token_offline(enrolment: &Enrolment, options: TokenOptions) -> Result<JoinToken, NodeError> {
-    match enrolment.issuer(Arc::new(TcpNetwork), enrolment.ledger()?, || None)? {
+    match enrolment.issuer(Arc::new(TcpNetwork), enrolment.ledger()?, NoOthers, || None)? {
         Some(issuer) => {
             let act = Act::now(audit::JOIN_TOKEN_CREATE).saying(options.in_audit());
             let token = issuer.create_token(options).await?;

@@ -15,6 +15,7 @@ mod enrol;
 mod error;
 mod large_buffers;
 mod lives;
+mod others;
 mod own_certificate;
 mod own_state;
 mod parts;

@@ -36,6 +36,7 @@ use super::{
     descent::Search,
     large_buffers::expect_large_buffers,
     lives::Lives,
+    others::Others,
     own_certificate::warn_if_not_valid,
     own_state::Own,
     renewer::{Renewer, RenewerParts},
@@ -79,8 +80,9 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
     cx.set_caller(&(caller.clone() as Arc<dyn Caller>));
     let listening = cx.clone();
     let ledger = enrolment.ledger()?;
-    let issuer =
-        enrolment.issuer(network.clone(), ledger.clone(), move || listening.shared::<ListeningPort>().map(|port| port.0))?;
+    let others = Others::new(cx.clone(), enrolment.identity.clone(), network.clone());
+    let port = move || listening.shared::<ListeningPort>().map(|port| port.0);
+    let issuer = enrolment.issuer(network.clone(), ledger.clone(), others, port)?;
     warn_if_not_valid(&enrolment.identity, issuer.as_ref().is_some_and(|issuer| issuer.authority().is_some()));
     let client_tokens = tokens::load(&enrolment, ledger.clone())?;
     let following = tokens::Following::of(&client_tokens, ledger.revocations(), &enrolment.store);

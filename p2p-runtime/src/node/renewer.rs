@@ -118,7 +118,7 @@ impl Renewer {
         Ok(Renewed { chain: answer.chain(), left_out: Vec::new() })
     }
 
-    /// The first coordinator that answers, and can.
+    /// The first coordinator that answers, and can. What it refuses for good, no other one is asked for: that might not know of it.
     async fn by_a_coordinator(&self, under: Option<KeyHash>) -> Result<Renewed, RenewError> {
         let parts = &self.0.parts;
         let mut last = RenewError::NoCoordinator;
@@ -126,6 +126,10 @@ impl Renewer {
             let addresses = parts.addresses.clone();
             match renewal::renew(&parts.network, &parts.identity, &coordinator, addresses, under, &parts.responder).await {
                 Ok(renewed) => return Ok(renewed),
+                Err(error) if error.is_final() => {
+                    tracing::error!(coordinator = %coordinator.node_id, %error, "no other coordinator is asked");
+                    return Err(error);
+                }
                 Err(error) => last = error,
             }
         }

@@ -156,6 +156,7 @@ impl Rotator {
         let (members, mut events) = membership.subscribe();
         let mut look = Look::new((&*roots.known()).into(), members.iter().map(|info| &**info));
         look.settles = roots.known().completed().map(|_| Instant::now() + SETTLES);
+        self.note_seen(members.iter()).await;
         loop {
             let again = self.look(&mut look).await;
             let timer = async {
@@ -210,11 +211,25 @@ impl Rotator {
     }
 
     async fn note(&self, event: &MemberEvent) {
-        let (MemberEvent::Left(info), Some(issuer)) = (event, &self.0.issuer) else { return };
-        if info.status == NodeStatus::Left
-            && let Err(error) = issuer.note_left(info.node_id.clone()).await
-        {
-            tracing::warn!(node = %info.node_id, %error, "that a node has left could not be noted");
+        let Some(issuer) = &self.0.issuer else { return };
+        match event {
+            MemberEvent::Joined(info) => self.note_seen(std::iter::once(info)).await,
+            MemberEvent::Left(info) if info.status == NodeStatus::Left => {
+                if let Err(error) = issuer.note_left(info.node_id.clone()).await {
+                    tracing::warn!(node = %info.node_id, %error, "that a node has left could not be noted");
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Notes, on a coordinator, to which keys the ids of these nodes are bound, whoever has let them in.
+    async fn note_seen(&self, members: impl Iterator<Item = &Arc<NodeInfo>> + Send) {
+        let Some(issuer) = &self.0.issuer else { return };
+        let roots = self.0.ledger.roots();
+        let seen = members.filter_map(|info| Some((info.node_id.clone(), roots.key_seen(&info.node_id)?)));
+        if let Err(error) = issuer.note_seen(seen.collect()).await {
+            tracing::warn!(%error, "to which keys the ids of nodes are bound that others have let in was not noted; the others are asked when it matters");
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{
     Extension, Json,
     body::{Body, to_bytes},
-    extract::{Request, State},
+    extract::{Path, Request, State},
 };
 use http::StatusCode;
 use http_body_util::BodyExt;
@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     identity::{
-        Authority, Issuer, RotateError,
+        Authority, IssuedNode, Issuer, RotateError,
         rotation::{
             AllIssued, AuthorityReply, AuthorityRequest, BadAuthorityRequest, NotShared, Progress, RootHandover, Rotation,
         },
@@ -286,6 +286,20 @@ pub(super) async fn issued(
     coordinator(&state, &requester, shown, "ca issued")?;
     let Some(issuer) = state.issuer.clone() else { return Ok(Json(AllIssued::default())) };
     let read = tokio::task::spawn_blocking(move || issuer.all_issued(UnixMillis::now())).await;
+    let records = |error: &dyn std::fmt::Display| refusal(&RotateError::Records(error.to_string()));
+    read.map_err(|lost| records(&lost))?.map(Json).map_err(|error| records(&error))
+}
+
+/// Tells another coordinator what this one has noted of a node: that is not to get there what it would not get here.
+pub(super) async fn record(
+    State(state): State<Arc<WebState>>,
+    requester: Requester,
+    shown: Option<Extension<ShownCertificate>>,
+    Path(node_id): Path<NodeId>,
+) -> Result<Json<Option<IssuedNode>>, Refusal> {
+    coordinator(&state, &requester, shown, "ca record")?;
+    let Some(issuer) = state.issuer.clone() else { return Ok(Json(None)) };
+    let read = tokio::task::spawn_blocking(move || issuer.issued(&node_id)).await;
     let records = |error: &dyn std::fmt::Display| refusal(&RotateError::Records(error.to_string()));
     read.map_err(|lost| records(&lost))?.map(Json).map_err(|error| records(&error))
 }

@@ -11,7 +11,7 @@
 //! | `GET /internal/descriptor/{service}`, `GET /internal/pending/{node}` | nodes |
 //! | `GET /internal/ca-cert`, `POST /internal/cert-request` | anyone: joining proves itself |
 //! | `POST /internal/cert-renew` | nodes, each for itself |
-//! | `POST /internal/ca/authority`, `POST /internal/ca/root`, `POST /internal/ca/issued`, `GET /internal/ca/token/{id}` | coordinators, by their certificates |
+//! | `POST /internal/ca/authority`, `POST /internal/ca/root`, `POST /internal/ca/issued`, `GET /internal/ca/node/{id}`, `GET /internal/ca/token/{id}` | coordinators, by their certificates |
 //! | `POST /internal/session` | nodes: a session of two of them. It is no route of the router's, but the transport's own |
 //! | `GET /internal/session/body/{ticket}` | the node whose call the result answers |
 //! | `/admin/…` | the operator, on the node's own socket |
@@ -117,6 +117,7 @@ fn for_others() -> Served {
         .post(rotation::AUTHORITY_PATH, ca::authority)
         .post(rotation::ROOT_PATH, ca::take_root_key)
         .post(rotation::ISSUED_PATH, ca::issued)
+        .get(&format!("{}/{{id}}", rotation::RECORD_PATH), ca::record)
         .get(&format!("{}/{{id}}", elsewhere::TOKEN_PATH), elsewhere::is_mine)
 }
 

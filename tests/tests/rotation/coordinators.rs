@@ -1,6 +1,10 @@
 //! Several coordinators: each issues by an authority of its own, and whoever holds the root key gives the others theirs.
 
-use super::*;
+use p2p_client::protocol::NodeId;
+use p2p_runtime::identity::renewal::{RENEW_VERSION, RenewError, RenewRequest};
+use serde_json::Value;
+
+use super::{common::web::Web, *};
 
 #[tokio::test(start_paused = true)]
 async fn each_coordinator_issues_by_its_own_authority_also_when_the_first_one_is_gone() {
@@ -56,6 +60,156 @@ async fn case_33_the_id_of_a_node_is_not_given_away_by_another_coordinator() {
     soon(Cluster { network: cluster.network.clone(), folder: tempfile::tempdir().unwrap() }.join(&plan, &two.authority(), token))
         .await
         .unwrap();
+}
+
+/// Why somebody who wants to be this worker, with another key, is refused at this coordinator.
+async fn thief_is_refused(cluster: &Cluster, number: u8, at: &Member) -> Refused {
+    let token = token(at, TokenOptions::default()).await;
+    let thief = Cluster { network: cluster.network.clone(), folder: tempfile::tempdir().unwrap() };
+    let plan = Plan { id: Plan::worker(number).id, ..Plan::worker(9) };
+    match soon(thief.join(&plan, &at.authority(), token)).await.err().unwrap() {
+        NodeError::Join(JoinError::Refused(refused)) => refused,
+        other => panic!("{other}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn case_33_the_id_of_a_node_that_only_another_coordinator_knows_is_not_given_away() {
+    let (cluster, first, _workers) = Cluster::of(0).await;
+    let two = second(&cluster, &first).await;
+    // It has never been seen in the cluster.
+    let token = token(&first, TokenOptions::default()).await;
+    let enrolment = soon(cluster.join(&Plan::worker(1), &first.authority(), token)).await.unwrap();
+    let said = thief_is_refused(&cluster, 1, &two).await;
+    assert_eq!(said, Refused::NodeBound { node_id: enrolment.identity.peer().node_id.clone() });
+    // Also by one that has just started.
+    two.node.stop().await;
+    let two = cluster.restart(Plan::second_coordinator()).await;
+    assert!(matches!(thief_is_refused(&cluster, 1, &two).await, Refused::NodeBound { .. }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn case_33_an_id_that_a_coordinator_has_seen_stays_bound_after_its_restart_also_where_nobody_can_be_asked() {
+    let (cluster, first, mut workers) = Cluster::of(1).await;
+    let two = second(&cluster, &first).await;
+    until("it is noted", || StoreVault::new(two.store().clone()).get("ca/seen/worker-1.json").unwrap().is_some()).await;
+    workers.pop().unwrap().node.stop().await;
+    cluster.network.kill(first.ip);
+    first.node.stop().await;
+    two.node.stop().await;
+    let two = cluster.restart(Plan::second_coordinator()).await;
+    let said = thief_is_refused(&cluster, 1, &two).await;
+    assert_eq!(said, Refused::NodeBound { node_id: "worker-1".parse().unwrap() });
+    // The control: an id that was never there.
+    cluster.worker(Plan::worker(2), &two).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_another_coordinator_is_dead_nodes_join_and_are_renewed_and_the_log_says_that_it_was_not_asked() {
+    let log = Log::capture();
+    let (cluster, first, workers) = Cluster::of(1).await;
+    let two = second(&cluster, &first).await;
+    // Nobody has noticed yet when it is asked.
+    cluster.network.kill(first.ip);
+    let joined = cluster.worker(Plan::worker(2), &two).await;
+    assert!(log.text().contains("this coordinator is dead, and was not asked what it knows of a node"), "{}", log.text());
+    soon(workers[0].renew_certificate()).await.unwrap();
+    reaches(&workers[0], "worker-2").await;
+    reaches(&joined, "worker-1").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_coordinator_that_is_there_and_does_not_answer_lets_nobody_join_elsewhere_and_is_named() {
+    let (cluster, first, _workers) = Cluster::of(0).await;
+    let two = second(&cluster, &first).await;
+    for node in [&first, &two] {
+        sees(node, |members| members.alive().count() == 2).await;
+    }
+    // What is noted there cannot be read.
+    let damaged = vec![Change::Put("ca/nodes/worker-1.json".to_owned(), b"no record".to_vec().into())];
+    StoreVault::new(first.store().clone()).update(damaged).unwrap();
+    let said = thief_is_refused(&cluster, 1, &two).await;
+    assert_eq!(said, Refused::Unanswered { coordinator: first.id().clone(), node_id: "worker-1".parse().unwrap() });
+    // The control: of another node it says what it knows.
+    cluster.worker(Plan::worker(2), &two).await;
+}
+
+/// Asks a coordinator for another certificate, as whoever has a copy of a node's folder can. Gives the status, and what was said.
+async fn renew_by(copy: &NodeIdentity, cluster: &Cluster, at: &Member) -> (u16, String) {
+    let csr = copy.key().request().unwrap();
+    let request = RenewRequest { version: RENEW_VERSION, csr, addresses: Vec::new(), nonce: None, under: None };
+    let web = Web::with_tls(cluster.host(common::worker_ip(99)), at, copy.client_tls());
+    let answer = web.post("/internal/cert-renew", serde_json::to_vec(&request).unwrap()).await;
+    (answer.status.as_u16(), answer.json()["error"]["code"].as_str().unwrap_or_default().to_owned())
+}
+
+#[tokio::test(start_paused = true)]
+async fn case_34_a_copy_of_a_nodes_folder_is_renewed_by_no_coordinator_and_the_node_itself_by_each() {
+    let (cluster, first, workers) = Cluster::of(1).await;
+    let two = second(&cluster, &first).await;
+    let worker = &workers[0];
+    for node in [&first, &two] {
+        sees(node, |members| members.alive().count() == 3).await;
+    }
+    let copy = identity(worker);
+    for _ in 0..2 {
+        soon(worker.renew_certificate()).await.unwrap();
+    }
+    for at in [&two, &first] {
+        assert_eq!(renew_by(&copy, &cluster, at).await, (409, "superseded".to_owned()), "at {}", at.id());
+    }
+    // What one has renewed, the other one goes on with.
+    for at in [&two, &first] {
+        let shown = identity(worker);
+        assert_eq!(renew_by(&shown, &cluster, at).await.0, 200, "at {}", at.id());
+        soon(worker.renew_certificate()).await.expect("its answer may have been lost");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_was_renewed_elsewhere_while_its_coordinator_was_away_is_no_copy_to_that_one_when_it_is_back() {
+    let (cluster, first, workers) = Cluster::of(1).await;
+    let (_two, worker) = (second(&cluster, &first).await, &workers[0]);
+    let authority = || identity(worker).chain()[1].clone();
+    let firsts = authority();
+    cluster.network.kill(first.ip);
+    first.node.stop().await;
+    sees(worker, |members| members.alive().count() == 2).await;
+    soon(worker.renew_certificate()).await.unwrap();
+    assert_ne!(authority(), firsts);
+    let first = cluster.restart(Plan::coordinator()).await;
+    for node in [&first, worker] {
+        sees(node, |members| members.alive().count() == 3).await;
+    }
+    soon(worker.renew_certificate()).await.unwrap();
+    assert_eq!(authority(), firsts);
+}
+
+/// Has a coordinator's record of a node say that another certificate was made since.
+fn renewed_since(at: &Member, node_id: &NodeId) {
+    let (vault, path) = (StoreVault::new(at.store().clone()), format!("ca/nodes/{node_id}.json"));
+    let mut record: Value = serde_json::from_slice(&vault.get(&path).unwrap().unwrap()).unwrap();
+    record["previous"] = Value::Null;
+    record["certificate"] = serde_json::to_value(at.issuer().unwrap().issued(at.id()).unwrap().unwrap().certificate).unwrap();
+    record["issued"] = (record["issued"].as_u64().unwrap() + 60_000).into();
+    vault.update(vec![Change::Put(path, record.to_string().into_bytes().into())]).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn case_34_what_one_coordinator_refuses_for_good_the_node_asks_no_other_one_for_and_says_so() {
+    let log = Log::capture();
+    let (cluster, first, workers) = Cluster::of(1).await;
+    let two = second(&cluster, &first).await;
+    let worker = &workers[0];
+    sees(worker, |members| members.alive().count() == 3).await;
+    renewed_since(&first, worker.id());
+    let said = soon(worker.renew_certificate()).await.unwrap_err();
+    assert!(matches!(said, RenewError::Refused(Refused::Superseded { .. })), "{said}");
+    assert!(said.to_string().contains("stop the copy, and join again with a fresh token"), "{said}");
+    log.one(&["what=\"cert renew\"", "outcome=\"denied\"", "whom=\"worker-1\""]);
+    assert!(log.text().contains("no other coordinator is asked"), "{}", log.text());
+    // Each would have said the same.
+    assert_eq!(renew_by(&identity(worker), &cluster, &two).await, (409, "superseded".to_owned()));
 }
 
 #[tokio::test(start_paused = true)]

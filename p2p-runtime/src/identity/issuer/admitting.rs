@@ -52,8 +52,8 @@ impl Inner {
         let bound = self.bound(node_id)?;
         let again = bound.as_ref().is_some_and(|node| node.token == Some(candidate.token) && node.role == candidate.role);
         // Another coordinator may have let a node of this name in; then it is known by what it says of itself.
-        let is_seen = || self.ledger.roots().key_seen(node_id).map(|seen| seen == key.into());
-        match bound.map(|node| node.key == key).or_else(is_seen) {
+        let seen = self.ledger.roots().key_seen(node_id).or(self.seen(node_id)?);
+        match bound.map(|node| node.key == key).or(seen.map(|seen| seen == key.into())) {
             Some(true) if readmits => return Err(Refused::KeyRevoked { node_id: node_id.clone() }),
             Some(false) if !readmits => return Err(Refused::NodeBound { node_id: node_id.clone() }),
             _ => {}
@@ -76,6 +76,16 @@ impl Inner {
             Standing::Approved(addresses) => Approving::Given(addresses),
         };
         Ok(Admission { spends, readmits, approving })
+    }
+
+    /// Whether no other coordinator has bound the name of this candidate to another key. Where an operator lets it in again, what was bound before was
+    /// taken back.
+    pub(super) fn is_free(&self, candidate: &Candidate, admission: &Admission, elsewhere: &[IssuedNode]) -> Result<(), Refused> {
+        let is_bound = self.records(None, elsewhere).is_of_another(&candidate.key.thumbprint().into());
+        if is_bound && !admission.readmits {
+            return Err(Refused::NodeBound { node_id: candidate.node_id.clone() });
+        }
+        Ok(())
     }
 
     /// Whether nothing was taken back that this node needs to join; and whether it was revoked itself, and is let in again by this token.
@@ -105,6 +115,7 @@ impl Inner {
     pub(super) fn issue(
         &self,
         candidate: &Candidate,
+        elsewhere: &[IssuedNode],
         mut proved: Vec<Host>,
         mut left_out: Vec<LeftOut>,
     ) -> Result<CertReply, Refused> {
@@ -123,7 +134,7 @@ impl Inner {
             Approving::Waits => Ok(self.on_hold(&candidate.key.thumbprint().into())),
             Approving::ToBeAsked => self.note(candidate, &proved, admission.spends),
             Approving::NotNeeded | Approving::Given(_) => {
-                self.let_in(candidate, &proved, left_out, &admission).map(CertReply::Issued)
+                self.let_in(candidate, elsewhere, &proved, left_out, &admission).map(CertReply::Issued)
             }
         }
     }
@@ -143,6 +154,7 @@ impl Inner {
     fn let_in(
         &self,
         candidate: &Candidate,
+        elsewhere: &[IssuedNode],
         proved: &[Host],
         left_out: Vec<LeftOut>,
         admission: &Admission,
@@ -156,7 +168,7 @@ impl Inner {
             role: candidate.role,
             key: candidate.key.thumbprint(),
             token: Some(candidate.token),
-            issued: clock,
+            issued: self.records(None, elsewhere).after(clock),
             certificate: chain.first().map(CertificateHash::of),
             previous: None,
             root: Some(root),

@@ -14,24 +14,22 @@ use rustls_pki_types::{CertificateDer, UnixTime};
 use super::{
     super::{
         address::Host,
-        ca::{BACKDATED, CertificateHash, NodeNames},
+        ca::{CertificateHash, NodeNames},
         challenge::{self, Question},
         codec,
         join::{Issued, LeftOut, Nonce, Refused, challenge_answer},
         key::PublicKey,
-        renewal::{CertificateInfo, LONGEST_RETRY, RenewReply, RenewRequest},
+        renewal::{RenewReply, RenewRequest},
         shown::{Shown, TakenBack},
     },
     Inner, IssuedNode, Issuer, lock, node_change,
+    records::after_certificate,
 };
 
 /// How many challenges wait at once, each of another node.
 const MAX_WAITING: usize = 1024;
 /// How long one waits, in milliseconds.
 const WAITS: u64 = 60_000;
-/// How long a certificate that was renewed may still be used to renew: the answer may have been lost, and a node may have failed so often that it
-/// waits long before it asks again.
-const LOST_ANSWER: Duration = LONGEST_RETRY.saturating_mul(2);
 
 /// The challenges of nodes with new addresses, one for each.
 #[derive(Debug, Default)]
@@ -77,6 +75,18 @@ struct Renewal {
     under: Option<KeyHash>,
 }
 
+/// What this coordinator has noted of a node that is to be renewed, and at which time that is.
+struct Noted {
+    own: Option<IssuedNode>,
+    at: UnixMillis,
+}
+
+impl Noted {
+    fn stood_on(&self) -> BTreeSet<KeyHash> {
+        self.own.as_ref().map(|own| own.stood_on.clone()).unwrap_or_default()
+    }
+}
+
 impl Issuer {
     /// Answers a request to renew, of the node that has shown these certificates on the connection, its own first.
     ///
@@ -84,6 +94,10 @@ impl Issuer {
     /// Why it is not renewed.
     pub async fn renew(&self, request: RenewRequest, shown: &[CertificateDer<'_>]) -> Result<RenewReply, Refused> {
         let renewal = check(&request, shown)?;
+        self.0.is_good(&renewal.shown)?;
+        // Where nothing can be issued, nobody is asked in vain.
+        self.0.ca(request.under)?;
+        let elsewhere = self.0.options.others.records_of(renewal.shown.node_id()).await?;
         let known = |host: &Host| renewal.shown.certificate.addresses.contains(host);
         let (mut addresses, new): (Vec<_>, Vec<_>) = request.addresses.into_iter().partition(known);
         let mut left_out = Vec::new();
@@ -92,7 +106,9 @@ impl Issuer {
             let node_id = renewal.shown.node_id();
             let Some(nonce) = request.nonce else {
                 let first = renewal.shown.clone();
-                self.blocking(move |inner| inner.may_renew(&first).map(drop)).await.unwrap_or_else(|lost| Err(lost.into()))?;
+                self.blocking(move |inner| inner.may_renew(&first, &elsewhere).map(drop))
+                    .await
+                    .unwrap_or_else(|lost| Err(lost.into()))?;
                 let (nonce, challenge) = lock(&self.0.renewals).begin(node_id, now)?;
                 return Ok(RenewReply::Challenge { nonce, challenge, port: self.0.options.challenge_port });
             };
@@ -102,7 +118,7 @@ impl Issuer {
             left_out = not;
         }
         let renewal = Renewal { addresses, left_out, ..renewal };
-        let renewed = self.blocking(move |inner| inner.renew_for(renewal)).await;
+        let renewed = self.blocking(move |inner| inner.renew_for(renewal, &elsewhere)).await;
         renewed.unwrap_or_else(|lost| Err(lost.into())).map(RenewReply::Issued)
     }
 
@@ -150,46 +166,24 @@ impl Inner {
         self.taken_back(shown).map_or(Ok(()), |what| Err(refused(shown, what)))
     }
 
-    /// What is known of the node of this certificate, if that belongs together.
-    fn is_bound(&self, shown: &CertificateInfo) -> Result<Option<IssuedNode>, Refused> {
-        let node_id = &shown.peer.node_id;
-        // Another coordinator may have let it in; then its certificate is all that is known.
-        let Some(known) = self.bound(node_id)? else { return Ok(None) };
-        if shown.key != known.key.into() || shown.peer.role != known.role {
-            return Err(Refused::NodeBound { node_id: node_id.clone() });
-        }
-        Ok(Some(known))
-    }
-
-    /// Whether a node may have another certificate, and what is known of it. The one that it shows has to be its last: two machines with one key would
-    /// be renewed for ever.
-    fn may_renew(&self, shown: &Shown) -> Result<Option<IssuedNode>, Refused> {
+    /// Whether a node may have another certificate, and what is noted of it.
+    fn may_renew(&self, shown: &Shown, elsewhere: &[IssuedNode]) -> Result<Noted, Refused> {
         self.is_good(shown)?;
-        let shown = &shown.certificate;
-        let Some(known) = self.is_bound(shown)? else { return Ok(None) };
-        let node_id = &shown.peer.node_id;
-        let is_last = known.certificate.is_none_or(|last| last == shown.hash);
-        let ago = Duration::from_millis((self.options.clock)().0.saturating_sub(known.issued.0));
-        let was_lost = known.previous == Some(shown.hash) && ago < LOST_ANSWER;
-        // A coordinator that was set back to a backup knows an older one than the node has; a copy of the folder has none that is newer.
-        let is_newer =
-            shown.from.as_secs().saturating_add(BACKDATED.as_secs()).saturating_mul(1000) > known.issued.0.saturating_add(1000);
-        if !is_last && !was_lost && !is_newer {
-            tracing::error!(%node_id, "a certificate was used to renew that was renewed before; is the node's folder in use twice?");
-            return Err(Refused::Superseded { node_id: node_id.clone() });
-        }
-        Ok(Some(known))
+        let (own, clock) = (self.bound(shown.node_id())?, (self.options.clock)());
+        let records = self.records(own.as_ref(), elsewhere);
+        records.may_renew(&shown.certificate, clock)?;
+        Ok(Noted { at: records.after(clock), own })
     }
 
     /// Renews the certificate of another node. On which authority that stood is durable before it gets the new one: by it, it is found when that
     /// authority turns out to be somebody else's.
-    fn renew_for(&self, renewal: Renewal) -> Result<Issued, Refused> {
+    fn renew_for(&self, renewal: Renewal, elsewhere: &[IssuedNode]) -> Result<Issued, Refused> {
         let _writing = lock(&self.writing);
-        let known = self.may_renew(&renewal.shown)?;
-        let mut stood_on = known.as_ref().map(|known| known.stood_on.clone()).unwrap_or_default();
+        let noted = self.may_renew(&renewal.shown, elsewhere)?;
+        let mut stood_on = noted.stood_on();
         stood_on.extend(&renewal.shown.authorities);
         let shown = renewal.shown.clone();
-        let issued = self.renew(renewal, known, stood_on)?;
+        let issued = self.renew(renewal, noted, stood_on)?;
         // Once more: whoever revoked that authority meanwhile looked for what descends from it either before this was written, and then it is seen here, or
         // after that, and has found it.
         self.is_good(&shown)?;
@@ -203,13 +197,16 @@ impl Inner {
             None | Some(TakenBack::Authority) => {}
             Some(what) => return Err(refused(&renewal.shown, what)),
         }
-        let known = self.is_bound(&renewal.shown.certificate)?;
-        let stood_on = known.as_ref().map(|known| known.stood_on.clone()).unwrap_or_default();
-        self.renew(renewal, known, stood_on)
+        let (own, clock) = (self.bound(renewal.shown.node_id())?, (self.options.clock)());
+        let records = self.records(own.as_ref(), &[]);
+        records.is_bound(&renewal.shown.certificate)?;
+        let noted = Noted { at: records.after(clock), own };
+        let stood_on = noted.stood_on();
+        self.renew(renewal, noted, stood_on)
     }
 
     /// The caller holds `writing`.
-    fn renew(&self, renewal: Renewal, known: Option<IssuedNode>, stood_on: BTreeSet<KeyHash>) -> Result<Issued, Refused> {
+    fn renew(&self, renewal: Renewal, noted: Noted, stood_on: BTreeSet<KeyHash>) -> Result<Issued, Refused> {
         let Renewal { shown: Shown { certificate: shown, .. }, key, addresses, left_out, under } = renewal;
         let clock = (self.options.clock)();
         let now = UnixTime::since_unix_epoch(Duration::from_millis(clock.0));
@@ -219,8 +216,8 @@ impl Inner {
             node_id: shown.peer.node_id.clone(),
             role: shown.peer.role,
             key: key.thumbprint(),
-            token: known.and_then(|known| known.token),
-            issued: clock,
+            token: noted.own.and_then(|own| own.token),
+            issued: noted.at.max(after_certificate(&shown)),
             certificate: chain.first().map(CertificateHash::of),
             previous: Some(shown.hash),
             root: Some(root),

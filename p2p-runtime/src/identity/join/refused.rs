@@ -120,6 +120,17 @@ pub enum Refused {
         /// The node id.
         node_id: NodeId,
     },
+    /// Another coordinator could not be asked what it knows of the node.
+    #[error(
+        "the coordinator {coordinator} did not say whether {node_id} has another key or a newer certificate; nothing was used up, so try again in a minute; \
+         if it still does not answer then, see its log, and stop it until it is well: nobody waits for the answer of a coordinator that is dead"
+    )]
+    Unanswered {
+        /// Who did not answer.
+        coordinator: NodeId,
+        /// Of whom it was asked.
+        node_id: NodeId,
+    },
     /// Not one claimed address was proved.
     #[error(
         "none of the claimed addresses answered on port {port}: {}; open that port towards the coordinator while joining, \
@@ -175,8 +186,20 @@ impl Refused {
             Self::Elsewhere { .. } => 421,
             Self::NoAddressProved { .. } => 422,
             Self::Unavailable { .. } => 500,
-            Self::Busy | Self::TooManyWait { .. } | Self::NoAuthority => 503,
+            Self::Busy | Self::TooManyWait { .. } | Self::Unanswered { .. } | Self::NoAuthority => 503,
         }
+    }
+
+    /// Whether every coordinator has to say the same to a node that asks for another certificate: it is not to go on to one that knows less.
+    pub fn is_final(&self) -> bool {
+        matches!(
+            self,
+            Self::NodeBound { .. }
+                | Self::NodeRevoked { .. }
+                | Self::KeyRevoked { .. }
+                | Self::AuthorityRevoked { .. }
+                | Self::Superseded { .. }
+        )
     }
 
     /// The JSON body: `{"error": {"code": …, "message": …, …}}`.
@@ -219,6 +242,7 @@ mod tests {
             Refused::Denied { node_id: "a".parse().unwrap(), reason: Reason::try_from("not ours".to_owned()).unwrap() },
             Refused::NotApproved { node_id: "a".parse().unwrap() },
             Refused::TooManyWait { max: 256 },
+            Refused::Unanswered { coordinator: "c".parse().unwrap(), node_id: "a".parse().unwrap() },
             Refused::NoAddressProved { port: 8802, tried },
             Refused::Elsewhere { coordinator: Seed { node_id: "c".parse().unwrap(), authority: "10.0.0.2:8001".into() } },
         ] {

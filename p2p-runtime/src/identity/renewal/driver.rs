@@ -63,6 +63,13 @@ pub enum RenewError {
     Identity(#[from] IdentityError),
 }
 
+impl RenewError {
+    /// Whether no other coordinator is to be asked after this.
+    pub(crate) fn is_final(&self) -> bool {
+        matches!(self, Self::Refused(refused) if refused.is_final())
+    }
+}
+
 /// A certificate that a coordinator has given.
 #[derive(Debug)]
 pub struct Renewed {

@@ -1,4 +1,4 @@
-//! Between coordinators: one asks for its issuing authority, one hands the root key on. Both over mutual TLS, on a connection of their own.
+//! Between coordinators: one asks for its issuing authority or for what another has issued, one hands the root key on. All over mutual TLS, on a connection of their own.
 
 use std::{sync::Arc, time::Duration};
 
@@ -28,6 +28,8 @@ pub(crate) const ROOT_PATH: &str = "/internal/ca/root";
 pub(crate) const ISSUED_PATH: &str = "/internal/ca/issued";
 /// The largest answer to that, in bytes: some hundred for each node.
 const MAX_ISSUED: usize = 64 * 1024 * 1024;
+/// Where a coordinator asks another for its record of a node: `GET`, the node's id follows; an [`IssuedNode`], or `null`.
+pub(crate) const RECORD_PATH: &str = "/internal/ca/node";
 /// How long one exchange may take.
 const STEP_TIME: Duration = Duration::from_secs(15);
 
@@ -193,7 +195,7 @@ pub(crate) async fn ask_for_authority(
         let http::ToNode { mut http, channel, .. } = http::to_node(network, identity, coordinator).await?;
         let request = AuthorityRequest::new(key, &identity.peer().node_id, &channel).map_err(|error| error.to_string())?;
         let body = serde_json::to_vec(&request).map_err(|error| error.to_string())?;
-        post::<AuthorityReply>(&mut http, AUTHORITY_PATH, body.into(), MAX_REPLY).await
+        send::<AuthorityReply>(&mut http, Method::POST, AUTHORITY_PATH, body.into(), MAX_REPLY).await
     };
     let reply = within(exchange).await.map_err(failed)?;
     Ok(CertificateDer::from(reply.certificate))
@@ -207,9 +209,28 @@ pub(crate) async fn ask_for_issued(
 ) -> Result<AllIssued, String> {
     let exchange = async {
         let http::ToNode { mut http, .. } = http::to_node(network, identity, coordinator).await?;
-        post::<AllIssued>(&mut http, ISSUED_PATH, Bytes::new(), MAX_ISSUED).await
+        send::<AllIssued>(&mut http, Method::POST, ISSUED_PATH, Bytes::new(), MAX_ISSUED).await
     };
     within(exchange).await
+}
+
+/// Asks a coordinator for its record of a node.
+pub(crate) async fn ask_for_record(
+    network: &Arc<dyn Network>,
+    identity: &NodeIdentity,
+    coordinator: &PeerRef,
+    node_id: &NodeId,
+) -> Result<Option<IssuedNode>, String> {
+    let exchange = async {
+        let http::ToNode { mut http, peer, .. } = http::to_node(network, identity, coordinator).await?;
+        if peer.role != Role::Coordinator {
+            return Err("it is no coordinator".into());
+        }
+        let path = format!("{RECORD_PATH}/{node_id}");
+        send::<Option<IssuedNode>>(&mut http, Method::GET, &path, Bytes::new(), MAX_REPLY).await
+    };
+    // What it says of others than the one that was asked about is of no account.
+    Ok(within(exchange).await?.filter(|record| record.node_id == *node_id))
 }
 
 /// Hands these root keys to another coordinator, which has to show a coordinator's certificate.
@@ -227,7 +248,7 @@ pub(crate) async fn hand_over(
         }
         // Wiped when it has been sent.
         let body = Bytes::from_owner(RootHandover(keys).encode());
-        post::<serde_json::Value>(&mut http, ROOT_PATH, body, MAX_REPLY).await.map(|_| true)
+        send::<serde_json::Value>(&mut http, Method::POST, ROOT_PATH, body, MAX_REPLY).await.map(|_| true)
     };
     match within(exchange).await {
         Ok(true) => Ok(()),
@@ -240,8 +261,14 @@ async fn within<T>(exchange: impl Future<Output = Result<T, String>>) -> Result<
     tokio::time::timeout(STEP_TIME, exchange).await.unwrap_or_else(|_| Err("it did not answer".into()))
 }
 
-async fn post<T: DeserializeOwned>(http: &mut HttpConnection, path: &str, body: Bytes, limit: usize) -> Result<T, String> {
-    let response = http.request(Method::POST, path, body, limit).await.map_err(|error| error.to_string())?;
+async fn send<T: DeserializeOwned>(
+    http: &mut HttpConnection,
+    method: Method,
+    path: &str,
+    body: Bytes,
+    limit: usize,
+) -> Result<T, String> {
+    let response = http.request(method, path, body, limit).await.map_err(|error| error.to_string())?;
     if response.status.is_success() {
         return serde_json::from_slice(&response.body).map_err(|error| error.to_string());
     }

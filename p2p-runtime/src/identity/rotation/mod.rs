@@ -21,8 +21,8 @@ mod succession;
 mod tests;
 
 pub(crate) use authority::{
-    AUTHORITY_PATH, AllIssued, AuthorityReply, BadAuthorityRequest, ISSUED_PATH, ROOT_PATH, RootHandover, ask_for_authority,
-    ask_for_issued, hand_over,
+    AUTHORITY_PATH, AllIssued, AuthorityReply, BadAuthorityRequest, ISSUED_PATH, RECORD_PATH, ROOT_PATH, RootHandover,
+    ask_for_authority, ask_for_issued, ask_for_record, hand_over,
 };
 pub use authority::{AuthorityRequest, NoAuthority, NotShared};
 pub use granted::GrantedAuthority;

@@ -1,0 +1,323 @@
+//! More than one coordinator: what one knows of a node holds at all of them.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use futures::future::{BoxFuture, ready};
+use p2p_client::{
+    protocol::{NodeId, Role, UnixMillis},
+    revocation::{Reason, Subject},
+};
+use rustls_pki_types::CertificateDer;
+
+use crate::identity::{
+    Change, IssuedNode, Issuer, IssuerOptions, JoinToken, Ledger, NodeKey, OtherCoordinators, Refused, TokenOptions, Vault,
+    challenge::tests::World,
+    coordinators::{attempt, joiner_in},
+    issuer::{ISSUING_CERT, ISSUING_KEY},
+    join::{Issued, Seed},
+    renewal::{RENEW_VERSION, RenewReply, RenewRequest},
+    tests::{another_authority, cluster, ledger, worker},
+    vault::tests::MemoryVault,
+};
+
+/// Whoever asks after this has not lost an answer.
+const MORE_THAN_LOST: Duration = Duration::from_hours(13);
+
+/// Asks the others by looking into their stores.
+#[derive(Default)]
+struct ByStore {
+    stores: Mutex<Vec<Arc<MemoryVault>>>,
+    is_silent: AtomicBool,
+}
+
+impl OtherCoordinators for ByStore {
+    fn records_of<'a>(&'a self, node_id: &'a NodeId) -> BoxFuture<'a, Result<Vec<IssuedNode>, Refused>> {
+        if self.is_silent.load(Ordering::SeqCst) {
+            let coordinator = "coordinator-3".parse().unwrap();
+            return Box::pin(ready(Err(Refused::Unanswered { coordinator, node_id: node_id.clone() })));
+        }
+        let path = format!("ca/nodes/{node_id}.json");
+        let stores = self.stores.lock().unwrap();
+        let found = stores.iter().filter_map(|store| store.get(&path).unwrap());
+        Box::pin(ready(Ok(found.map(|record| serde_json::from_slice(&record).unwrap()).collect())))
+    }
+}
+
+struct Coordinator {
+    issuer: Issuer,
+    vault: Arc<MemoryVault>,
+    others: Arc<ByStore>,
+    clock: Arc<AtomicU64>,
+}
+
+/// Two coordinators, each with an authority of its own, which ask each other; what is revoked both know at once.
+struct Two {
+    first: Coordinator,
+    second: Coordinator,
+    ledger: Ledger,
+    world: Arc<World>,
+}
+
+impl Two {
+    async fn new() -> Self {
+        let (identity, store) = cluster();
+        let (ledger, world) = (ledger(&identity, &store), Arc::new(World::default()));
+        let ca = another_authority(&store, &ledger).await;
+        let theirs = Arc::new(MemoryVault::default());
+        let certificate = ca.certificate().to_vec();
+        let authority =
+            vec![Change::Put(ISSUING_KEY.into(), ca.key().to_pkcs8()), Change::Put(ISSUING_CERT.into(), certificate.into())];
+        theirs.update(authority).unwrap();
+        let first = Coordinator::open("coordinator", store.clone(), &ledger, &world);
+        let second = Coordinator::open("coordinator-2", theirs.clone(), &ledger, &world);
+        let two = Self { first, second, ledger, world };
+        two.meet();
+        two
+    }
+
+    fn meet(&self) {
+        *self.first.others.stores.lock().unwrap() = vec![self.second.vault.clone()];
+        *self.second.others.stores.lock().unwrap() = vec![self.first.vault.clone()];
+    }
+
+    /// Each takes the other one for dead.
+    fn part(&self) {
+        for coordinator in [&self.first, &self.second] {
+            coordinator.others.stores.lock().unwrap().clear();
+        }
+    }
+
+    fn pass(&self, time: Duration) {
+        for coordinator in [&self.first, &self.second] {
+            coordinator.clock.fetch_add(u64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
+        }
+    }
+
+    /// A worker of this name joins.
+    async fn join(&self, at: &Coordinator, token: &JoinToken, name: &str, key: &NodeKey) -> Result<Issued, Refused> {
+        let joiner = joiner_in(&self.world, token, name, Role::Worker, &["10.0.0.9"], key.clone());
+        attempt(&at.issuer, &joiner).await
+    }
+}
+
+impl Coordinator {
+    fn open(name: &str, vault: Arc<MemoryVault>, ledger: &Ledger, world: &Arc<World>) -> Self {
+        let (others, clock) = (Arc::new(ByStore::default()), Arc::new(AtomicU64::new(UnixMillis::now().0)));
+        let seed = Seed { node_id: name.parse().unwrap(), authority: "10.0.0.1:8001".into() };
+        let usual = IssuerOptions::new(seed, vec!["10.0.0.1".parse().unwrap()], world.clone());
+        let time = clock.clone();
+        let now = Arc::new(move || UnixMillis(time.load(Ordering::SeqCst)));
+        let options = IssuerOptions { others: others.clone(), clock: now, ..usual };
+        let issuer = Issuer::load(vault.clone(), ledger.clone(), options).unwrap().unwrap();
+        Self { issuer, vault, others, clock }
+    }
+
+    async fn token(&self) -> JoinToken {
+        let options = TokenOptions { uses: 9.try_into().unwrap(), ..TokenOptions::default() };
+        self.issuer.create_token(options).await.unwrap()
+    }
+
+    async fn renew(&self, key: &NodeKey, shown: &[CertificateDer<'_>]) -> Result<Vec<CertificateDer<'static>>, Refused> {
+        let csr = key.request().unwrap();
+        let request = RenewRequest { version: RENEW_VERSION, csr, addresses: Vec::new(), nonce: None, under: None };
+        match self.issuer.renew(request, shown).await? {
+            RenewReply::Issued(issued) => Ok(issued.chain()),
+            RenewReply::Challenge { .. } => panic!("nothing is new"),
+        }
+    }
+
+    async fn refuses_the_clone(&self, key: &NodeKey, shown: &[CertificateDer<'_>]) {
+        let said = self.renew(key, shown).await.unwrap_err();
+        assert!(matches!(said, Refused::Superseded { .. }) && said.is_final(), "{said}");
+        assert!(said.to_string().contains("stop the copy"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn case_34_what_one_coordinator_has_renewed_no_other_one_renews_and_the_original_goes_on_at_either() {
+    let two = Two::new().await;
+    let w = worker(&two.first.vault, "w");
+    let cloned = w.chain().to_vec();
+    let once = two.first.renew(w.key(), &cloned).await.unwrap();
+    two.pass(MORE_THAN_LOST);
+    two.second.refuses_the_clone(w.key(), &cloned).await;
+    two.first.refuses_the_clone(w.key(), &cloned).await;
+    // By turns, at each after the other.
+    let twice = two.second.renew(w.key(), &once).await.expect("its last certificate");
+    two.pass(MORE_THAN_LOST);
+    let thrice = two.first.renew(w.key(), &twice).await.expect("the other one has made it");
+    two.pass(MORE_THAN_LOST);
+    for copy in [&cloned, &once, &twice] {
+        two.first.refuses_the_clone(w.key(), copy).await;
+        two.second.refuses_the_clone(w.key(), copy).await;
+    }
+    two.second.renew(w.key(), &thrice).await.expect("the last one is good");
+}
+
+#[tokio::test]
+async fn case_34_where_the_copy_is_renewed_first_the_other_is_refused_also_where_its_last_certificate_was_made() {
+    let two = Two::new().await;
+    let w = worker(&two.first.vault, "w");
+    let first = two.first.renew(w.key(), w.chain()).await.unwrap();
+    two.pass(MORE_THAN_LOST);
+    two.second.renew(w.key(), &first).await.expect("the copy comes first");
+    two.pass(MORE_THAN_LOST);
+    two.first.refuses_the_clone(w.key(), &first).await;
+}
+
+#[tokio::test]
+async fn case_34_control_coordinators_that_do_not_ask_each_other_renew_both_for_ever() {
+    let two = Two::new().await;
+    two.part();
+    let w = worker(&two.first.vault, "w");
+    let (mut original, mut copy) = (w.chain().to_vec(), w.chain().to_vec());
+    for _ in 0..3 {
+        original = two.first.renew(w.key(), &original).await.unwrap();
+        copy = two.second.renew(w.key(), &copy).await.unwrap();
+        two.pass(MORE_THAN_LOST);
+    }
+}
+
+#[tokio::test]
+async fn case_34_what_was_renewed_on_both_sides_of_a_split_goes_on_for_one_of_them_only() {
+    let two = Two::new().await;
+    let w = worker(&two.first.vault, "w");
+    two.part();
+    let earlier = two.first.renew(w.key(), w.chain()).await.unwrap();
+    two.pass(MORE_THAN_LOST);
+    let later = two.second.renew(w.key(), w.chain()).await.expect("nobody could be asked");
+    two.pass(MORE_THAN_LOST);
+    two.meet();
+    two.first.refuses_the_clone(w.key(), &earlier).await;
+    two.second.refuses_the_clone(w.key(), &earlier).await;
+    two.first.renew(w.key(), &later).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_node_whose_answer_was_lost_is_renewed_by_another_coordinator() {
+    let two = Two::new().await;
+    let w = worker(&two.first.vault, "w");
+    two.first.renew(w.key(), w.chain()).await.expect("the answer is lost");
+    let renewed = two.second.renew(w.key(), w.chain()).await.unwrap();
+    two.pass(MORE_THAN_LOST);
+    two.first.renew(w.key(), &renewed).await.unwrap();
+}
+
+#[tokio::test]
+async fn clocks_of_coordinators_that_differ_make_no_node_a_copy_of_itself() {
+    let two = Two::new().await;
+    two.first.clock.fetch_add(5 * 60_000, Ordering::SeqCst);
+    let w = worker(&two.first.vault, "w");
+    let mut last = two.first.renew(w.key(), w.chain()).await.unwrap();
+    // Also where the one whose clock is behind did not hear of the other one's record.
+    two.part();
+    last = two.second.renew(w.key(), &last).await.unwrap();
+    two.meet();
+    for _ in 0..3 {
+        last = two.second.renew(w.key(), &last).await.unwrap();
+    }
+    last = two.first.renew(w.key(), &last).await.unwrap();
+    two.second.renew(w.key(), &last).await.unwrap();
+}
+
+#[tokio::test]
+async fn where_another_coordinator_does_not_answer_nobody_is_certified_and_the_refusal_names_it() {
+    let two = Two::new().await;
+    let w = worker(&two.first.vault, "w");
+    let token = two.first.token().await;
+    two.first.others.is_silent.store(true, Ordering::SeqCst);
+    let key = NodeKey::generate().unwrap();
+    let renewal = two.first.renew(w.key(), w.chain()).await.unwrap_err();
+    let join = two.join(&two.first, &token, "v", &key).await.unwrap_err();
+    for (said, name) in [(&renewal, "w"), (&join, "v")] {
+        let text = said.to_string();
+        assert!(
+            text.contains(&format!("coordinator-3 did not say whether {name} has another key or a newer certificate")),
+            "{text}"
+        );
+        assert!(text.contains("try again in a minute") && text.contains("stop it"), "{text}");
+        assert!(!said.is_final(), "another coordinator may be able to ask it");
+        assert!(two.first.issuer.issued(&name.parse().unwrap()).unwrap().is_none());
+    }
+    two.first.others.is_silent.store(false, Ordering::SeqCst);
+    two.first.renew(w.key(), w.chain()).await.unwrap();
+    two.join(&two.first, &token, "v", &key).await.expect("no use of the token was taken");
+}
+
+#[tokio::test]
+async fn case_33_an_id_that_one_coordinator_has_bound_no_other_one_gives_away() {
+    let two = Two::new().await;
+    let (key, thief) = (NodeKey::generate().unwrap(), NodeKey::generate().unwrap());
+    two.join(&two.first, &two.first.token().await, "w", &key).await.unwrap();
+    let token = two.second.token().await;
+    let said = two.join(&two.second, &token, "w", &thief).await.unwrap_err();
+    assert!(matches!(said, Refused::NodeBound { .. }) && said.to_string().contains("already belongs to another key"), "{said}");
+    assert!(two.second.issuer.issued(&"w".parse().unwrap()).unwrap().is_none());
+    two.join(&two.second, &token, "w", &key).await.expect("its own key");
+    two.join(&two.second, &token, "v", &thief).await.expect("an id that nobody has");
+}
+
+#[tokio::test]
+async fn case_33_control_a_coordinator_that_asks_nobody_gives_the_thief_the_id() {
+    let two = Two::new().await;
+    two.join(&two.first, &two.first.token().await, "w", &NodeKey::generate().unwrap()).await.unwrap();
+    two.part();
+    let thief = NodeKey::generate().unwrap();
+    let stolen = two.join(&two.second, &two.second.token().await, "w", &thief).await.unwrap();
+    // When the first one is back, what it knows counts again.
+    two.meet();
+    for coordinator in [&two.first, &two.second] {
+        let said = coordinator.renew(&thief, &stolen.chain()).await.unwrap_err();
+        assert!(matches!(said, Refused::NodeBound { .. }) && said.is_final(), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn case_33_an_id_that_was_seen_is_bound_to_the_first_key_that_was_seen_until_that_is_revoked() {
+    let two = Two::new().await;
+    two.part();
+    let [old, new, thief] = [(); 3].map(|()| NodeKey::generate().unwrap());
+    let node_id: NodeId = "w".parse().unwrap();
+    let sees = async |key: &NodeKey| {
+        let seen = vec![(node_id.clone(), key.public().thumbprint().into())];
+        two.second.issuer.note_seen(seen).await.unwrap();
+    };
+    let token = two.second.token().await;
+    let is_refused = async || matches!(two.join(&two.second, &token, "w", &thief).await, Err(Refused::NodeBound { .. }));
+    sees(&old).await;
+    sees(&thief).await;
+    assert!(is_refused().await);
+    // The other coordinator lets it in again.
+    two.ledger.revoke(vec![Subject::Node { node_id: node_id.clone() }], Reason::default()).await.unwrap();
+    two.pass(Duration::from_secs(1));
+    let by_name = TokenOptions { node_id: Some(node_id.clone()), ..TokenOptions::default() };
+    let named = two.first.issuer.create_token(by_name).await.unwrap();
+    two.join(&two.first, &named, "w", &new).await.unwrap();
+    sees(&new).await;
+    assert!(is_refused().await);
+    two.join(&two.second, &token, "w", &new).await.expect("its key");
+}
+
+#[tokio::test]
+async fn a_node_that_was_let_in_again_with_another_key_is_renewed_also_where_the_old_one_is_noted() {
+    let two = Two::new().await;
+    let (old, new) = (NodeKey::generate().unwrap(), NodeKey::generate().unwrap());
+    let node_id: NodeId = "w".parse().unwrap();
+    let first = two.join(&two.first, &two.first.token().await, "w", &old).await.unwrap();
+    two.second.renew(&old, &first.chain()).await.unwrap();
+    two.ledger.revoke(vec![Subject::Node { node_id: node_id.clone() }], Reason::default()).await.unwrap();
+    two.pass(Duration::from_secs(1));
+    let by_name = TokenOptions { node_id: Some(node_id), ..TokenOptions::default() };
+    let token = two.first.issuer.create_token(by_name).await.unwrap();
+    let again = two.join(&two.first, &token, "w", &new).await.unwrap();
+    let renewed = two.second.renew(&new, &again.chain()).await.expect("the old key is nobody's");
+    two.first.renew(&new, &renewed).await.unwrap();
+    let said = two.second.renew(&old, &first.chain()).await.unwrap_err();
+    assert!(matches!(said, Refused::NodeRevoked { .. }), "{said}");
+}

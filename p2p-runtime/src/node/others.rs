@@ -1,0 +1,103 @@
+//! What the other coordinators have noted of a node, asked of each before this one certifies it.
+//!
+//! A coordinator that is in the cluster and does not answer is waited for: it answers, or turns out to be dead, or the node is told to try again. One that is
+//! dead has nothing to say: if it had to, nobody could join or be renewed while one of several coordinators is away.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::future::{BoxFuture, join_all};
+use p2p_client::{
+    protocol::{NodeId, NodeInfo, NodeStatus, Role},
+    wire::{PeerRef, net::Network},
+};
+use tokio::time::{sleep, timeout};
+
+use crate::{
+    context::Context,
+    identity::{IssuedNode, NodeIdentity, OtherCoordinators, Refused, rotation},
+    network::Membership,
+};
+
+/// How long one may take. One that dies is known to be dead sooner, and who joins or renews waits longer than this.
+const PATIENCE: Duration = Duration::from_secs(8);
+/// One that could not be asked is asked again after so long.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// The other coordinators of the cluster.
+pub(super) struct Others {
+    cx: Context,
+    identity: NodeIdentity,
+    network: Arc<dyn Network>,
+}
+
+impl Others {
+    pub(super) fn new(cx: Context, identity: NodeIdentity, network: Arc<dyn Network>) -> Self {
+        Self { cx, identity, network }
+    }
+
+    /// The record of one. Of one that is dead, or dies meanwhile, there is none.
+    async fn record_of(
+        &self,
+        membership: &Membership,
+        coordinator: &PeerRef,
+        node_id: &NodeId,
+    ) -> Result<Option<IssuedNode>, Refused> {
+        let asked = async {
+            tokio::select! {
+                biased;
+                () = is_gone(membership, &coordinator.node_id) => None,
+                record = self.ask(coordinator, node_id) => Some(record),
+            }
+        };
+        let Ok(answer) = timeout(PATIENCE, asked).await else {
+            return Err(Refused::Unanswered { coordinator: coordinator.node_id.clone(), node_id: node_id.clone() });
+        };
+        if answer.is_none() {
+            tracing::warn!(
+                coordinator = %coordinator.node_id,
+                %node_id,
+                "this coordinator is dead, and was not asked what it knows of a node that joins or renews its certificate"
+            );
+        }
+        Ok(answer.flatten())
+    }
+
+    /// Asks until there is an answer.
+    async fn ask(&self, coordinator: &PeerRef, node_id: &NodeId) -> Option<IssuedNode> {
+        loop {
+            match rotation::ask_for_record(&self.network, &self.identity, coordinator, node_id).await {
+                Ok(record) => return record,
+                Err(error) => {
+                    tracing::warn!(coordinator = %coordinator.node_id, %node_id, error, "it did not say what it knows of this node");
+                }
+            }
+            sleep(AGAIN).await;
+        }
+    }
+}
+
+impl OtherCoordinators for Others {
+    fn records_of<'a>(&'a self, node_id: &'a NodeId) -> BoxFuture<'a, Result<Vec<IssuedNode>, Refused>> {
+        Box::pin(async move {
+            let Some(membership) = self.cx.membership() else { return Ok(Vec::new()) };
+            let members = membership.members();
+            let is_other = |info: &NodeInfo| info.role == Role::Coordinator && info.node_id != *self.cx.node_id();
+            let is_gone_for_good = |info: &NodeInfo| matches!(info.status, NodeStatus::Left | NodeStatus::Revoked);
+            let others = members.peers().filter(|(info, _)| is_other(info) && !is_gone_for_good(info));
+            let records = join_all(others.map(|(_, peer)| self.record_of(membership, peer, node_id))).await;
+            records.into_iter().filter_map(Result::transpose).collect()
+        })
+    }
+}
+
+/// Waits until it is not in the cluster any more.
+async fn is_gone(membership: &Membership, coordinator: &NodeId) {
+    let (mut members, mut events) = membership.subscribe();
+    while members.get(coordinator).is_some_and(|info| info.is_callable()) {
+        if events.next().await.is_none() {
+            // The node is stopping, and its view will not change any more.
+            std::future::pending::<()>().await;
+        }
+        members = membership.members();
+    }
+}
