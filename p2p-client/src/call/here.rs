@@ -9,13 +9,14 @@ use std::{
 };
 
 use pin_project_lite::pin_project;
+use tokio::time::Instant;
 
 use crate::{
     protocol::{Access, ErrorCode, One, RpcError},
     proxy::Caller,
     service::{
         CallContext, Chain, Definition, Due, Failed, Guarded, HostedService, Local, MethodSpec, Outcome, Running, RunningStream,
-        ServiceError, Stopwatch, UntilAnswered,
+        ServiceError, Stopwatch, TimeLimit, UntilAnswered,
         stream::{GuardedStream, StreamState},
     },
 };
@@ -35,9 +36,18 @@ pub struct Here<S: Definition + ?Sized> {
     caller: Arc<dyn Caller>,
     chain: Option<Arc<Chain>>,
     began: Stopwatch,
-    due: Due,
+    given: Given,
     /// Of a method that streams.
     stream: Option<Arc<StreamState>>,
+}
+
+/// How much time its maker gave a call. Most calls end without anybody having asked when that is over.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Given {
+    /// So much from when it began, or what is usual; and not more than the call around it has.
+    Time(Option<Duration>),
+    /// Until then.
+    Until(Instant),
 }
 
 /// What serves a call on this node as the object `S` itself, where that is settled without choosing among nodes.
@@ -66,9 +76,7 @@ impl<S: Definition + ?Sized> Here<S> {
         chain: Option<Arc<Chain>>,
         timeout: Option<Duration>,
     ) -> Result<Self, Failure> {
-        let began = Stopwatch::start();
-        let due = Due::after(began, time_of(timeout, Some(method))).or_with(chain.as_deref().and_then(|chain| chain.deadline));
-        Self::new(caller, service, method, chain, (began, due))
+        Self::new(caller, service, method, chain, (Stopwatch::start(), Given::Time(timeout)))
     }
 
     /// Checks that the object is of the type that it says it is, and access.
@@ -77,7 +85,7 @@ impl<S: Definition + ?Sized> Here<S> {
         service: Arc<dyn HostedService>,
         method: &'static MethodSpec,
         chain: Option<Arc<Chain>>,
-        (began, due): (Stopwatch, Due),
+        (began, given): (Stopwatch, Given),
     ) -> Result<Self, Failure> {
         let object: Arc<Local<S>> = service.into_any().downcast().map_err(|_| {
             let text = format!("what is hosted as {} is not of the type that it says it is", method.service);
@@ -85,7 +93,7 @@ impl<S: Definition + ?Sized> Here<S> {
         })?;
         check_own(&*caller, method, object.access(method), chain.as_deref())?;
         let stream = method.streams.then(|| StreamState::new(None));
-        Ok(Self { object, method, caller, chain, began, due, stream })
+        Ok(Self { object, method, caller, chain, began, given, stream })
     }
 
     /// The service object.
@@ -96,7 +104,7 @@ impl<S: Definition + ?Sized> Here<S> {
     /// What the method is told about the call.
     pub fn context(&self) -> CallContext {
         let (service, stream) = (self.method.service.clone(), self.stream.clone());
-        CallContext::of_own(self.caller.clone(), self.due, self.chain.as_deref(), service, stream)
+        CallContext::of_own(self.caller.clone(), self.due(), self.chain.as_deref(), service, stream)
     }
 
     /// What the stream of a method that streams has come to, for its caller.
@@ -119,9 +127,8 @@ impl<S: Definition + ?Sized> Here<S> {
         self.run_told(UntilAnswered::of(cx), method)
     }
 
-    fn run_told<'a, R: Outcome, F: Future<Output = R>>(&'a self, serving: UntilAnswered<'a>, method: F) -> Run<'a, F> {
-        let (path, is_nested, due) = (&*self.method.path, self.is_nested(), self.limit());
-        Run { path, is_nested, running: self.count(), serving, guarded: Guarded::new(method, due) }
+    fn run_told<'a, R: Outcome, F: Future<Output = R>>(&'a self, serving: UntilAnswered<'a>, method: F) -> Run<'a, S, F> {
+        Run { running: self.count(), serving, guarded: Guarded::new(method, OfCall(self)) }
     }
 
     /// Whether the call is made while another is served.
@@ -151,9 +158,18 @@ impl<S: Definition + ?Sized> Here<S> {
         }
     }
 
+    /// When its caller stops waiting.
+    fn due(&self) -> Due {
+        match self.given {
+            Given::Until(deadline) => deadline.into(),
+            Given::Time(timeout) => Due::after(self.began, time_of(timeout, Some(self.method)))
+                .or_with(self.chain.as_deref().and_then(|chain| chain.deadline)),
+        }
+    }
+
     /// When the call is cut: its caller stops waiting, or the method's own time is over.
     fn limit(&self) -> Due {
-        self.due.within(self.began, self.method.timeout)
+        self.due().within(self.began, self.method.timeout)
     }
 
     /// Counts the call, if its method is counted.
@@ -163,28 +179,40 @@ impl<S: Definition + ?Sized> Here<S> {
     }
 }
 
-pin_project! {
-    /// A method that runs on the object itself. (By hand, as an `async fn` would hold the method's future twice.)
-    struct Run<'a, F> {
-        path: &'static str,
-        is_nested: bool,
-        running: Option<Running<'a>>,
-        serving: UntilAnswered<'a>,
-        #[pin]
-        guarded: Guarded<F>,
+/// The end of a call's time.
+struct OfCall<'a, S: Definition + ?Sized>(&'a Here<S>);
+
+impl<S: Definition + ?Sized> TimeLimit for OfCall<'_, S> {
+    fn deadline(&self) -> Instant {
+        self.0.limit().deadline()
     }
 }
 
-impl<R: Outcome, F: Future<Output = R>> Future for Run<'_, F> {
+pin_project! {
+    /// A method that runs on the object itself. (By hand, as an `async fn` would hold the method's future twice.)
+    struct Run<'a, S, F>
+    where
+        S: Definition,
+        S: ?Sized,
+    {
+        running: Option<Running<'a>>,
+        serving: UntilAnswered<'a>,
+        #[pin]
+        guarded: Guarded<F, OfCall<'a, S>>,
+    }
+}
+
+impl<S: Definition + ?Sized, R: Outcome, F: Future<Output = R>> Future for Run<'_, S, F> {
     type Output = Result<R::Ok, CallError<R::Err>>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let outcome = ready!(this.guarded.poll(cx)).map(Outcome::into_result);
+        let mut this = self.project();
+        let outcome = ready!(this.guarded.as_mut().poll(cx)).map(Outcome::into_result);
         let running = this.running.take();
         if outcome.is_ok() {
             this.serving.answered();
         }
+        let OfCall(here) = this.guarded.limit();
         match outcome {
             Ok(Ok(value)) => {
                 if let Some(mut running) = running {
@@ -192,8 +220,11 @@ impl<R: Outcome, F: Future<Output = R>> Future for Run<'_, F> {
                 }
                 Poll::Ready(Ok(value))
             }
-            Ok(Err(failed)) => Poll::Ready(Err(told(failed, this.path, *this.is_nested))),
-            Err(cut) => Poll::Ready(Err(CallError::of_call(cut_error(cut, this.path).into(), this.path, *this.is_nested))),
+            Ok(Err(failed)) => Poll::Ready(Err(told(failed, &here.method.path, here.is_nested()))),
+            Err(cut) => {
+                let error = cut_error(cut, &here.method.path);
+                Poll::Ready(Err(CallError::of_call(error.into(), &here.method.path, here.is_nested())))
+            }
         }
     }
 }

@@ -42,7 +42,7 @@ pub use outgoing::Outgoing;
 pub(crate) use outgoing::{Begun, decoded, encoded};
 pub use quorum::{First, Quorum, TooFew};
 pub use sending::{Sending, Started};
-pub use serving::{ended_by_stop, open_guarded, serve_guarded, serve_timed, unknown_method};
+pub use serving::{Serving, ended_by_stop, open_guarded, serve_guarded, serve_timed, unknown_method};
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use serving::{limit, unknown_method_of};
 pub use single::Call;

@@ -16,7 +16,7 @@ use crate::{
 
 use super::{
     CallError, CallOptions, Failure, Head, Here, MethodRef,
-    here::check_own,
+    here::{Given, check_own},
     pause::{chance, pause},
     serving::{deadline, serve_guarded, unknown_method},
 };
@@ -108,7 +108,7 @@ impl Outgoing {
         method: &'static MethodSpec,
     ) -> Result<Here<S>, Failure> {
         let Head { began, deadline, chain, .. } = self.head;
-        Here::new(self.caller, service, method, chain, (Stopwatch::since(began), deadline.into()))
+        Here::new(self.caller, service, method, chain, (Stopwatch::since(began), Given::Until(deadline)))
     }
 
     /// Serves the call from JSON by an object on this node.

@@ -1,16 +1,23 @@
 //! Serving a call from JSON by what this node hosts, for whoever made it.
 
-use std::{future::poll_fn, sync::Arc, time::Duration};
+use std::{
+    future::{Future, poll_fn, ready},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt};
+use futures::{StreamExt, TryStreamExt, future::BoxFuture};
+use pin_project_lite::pin_project;
 use tokio::time::Instant;
 
 use crate::{
     protocol::{CallerId, ErrorCode, NodeId, RpcError},
     service::{
-        CallContext, Chain, Cut, Guarded, HostedService, MethodSpec, Params, Running, RunningStream, ServiceSpec, Stopwatch,
-        StreamSink, UntilAnswered, after,
+        CallContext, Chain, Cut, Guarded, HostedService, MethodSpec, Params, Running, RunningStream, ServeFuture, ServiceSpec,
+        Stopwatch, StreamSink, UntilAnswered, after,
         stream::{GuardedStream, Handover, Produced, StreamCut},
     },
 };
@@ -30,30 +37,26 @@ pub async fn serve_guarded(
     params: Params<'_>,
     began: Instant,
 ) -> Result<Vec<u8>, RpcError> {
-    serve_timed(service, method, cx, params, began, &mut None).await
+    serve_timed(service, method, cx, params, began).await.0
 }
 
 /// The same, which says as well when the method ended, where it was looked at: most calls end here and now, and whoever serves many of them one
 /// after the other has to know the time after each.
-///
-/// # Errors
-/// As [`serve_guarded`].
-pub async fn serve_timed(
-    service: &Arc<dyn HostedService>,
-    method: &MethodSpec,
-    cx: &CallContext,
-    params: Params<'_>,
+pub fn serve_timed<'a>(
+    service: &'a Arc<dyn HostedService>,
+    method: &'a MethodSpec,
+    cx: &'a CallContext,
+    params: Params<'a>,
     began: Instant,
-    ended: &mut Option<Instant>,
-) -> Result<Vec<u8>, RpcError> {
+) -> Serving<'a> {
     if method.streams {
-        let ended = Box::pin(serve_stream(&**service, method, cx, params, began)).await;
-        return ended.map(|()| b"null".to_vec());
+        let streaming = async move { serve_stream(&**service, method, cx, params, began).await.map(|()| b"null".to_vec()) };
+        return Serving::boxed(streaming);
     }
-    if !method.detached {
-        return serve_attached(&**service, method, cx, params, began, ended).await;
+    if method.detached {
+        return Serving::boxed(serve_detached(service, method, cx, params, began));
     }
-    Box::pin(serve_detached(service, method, cx, params, began)).await
+    serve_attached(&**service, method, cx, params, began)
 }
 
 async fn serve_detached(
@@ -67,7 +70,7 @@ async fn serve_detached(
     let json = params.json().map(str::to_owned);
     let running = tokio::spawn(async move {
         let params = Params::new(json.as_deref());
-        serve_attached(&*service, &method, &cx, params, began, &mut None).await
+        serve_attached(&*service, &method, &cx, params, began).await.0
     });
     // The method runs on without its caller, and is to know.
     let mut waiting = UntilAnswered::of(awaited);
@@ -76,37 +79,77 @@ async fn serve_detached(
     ended.unwrap_or_else(|_| Err(RpcError::new(ErrorCode::CANCELLED, "the node is stopping")))
 }
 
-async fn serve_attached(
-    service: &dyn HostedService,
-    method: &MethodSpec,
-    cx: &CallContext,
-    params: Params<'_>,
+fn serve_attached<'a>(
+    service: &'a dyn HostedService,
+    method: &'a MethodSpec,
+    cx: &'a CallContext,
+    params: Params<'a>,
     began: Instant,
-    ended: &mut Option<Instant>,
-) -> Result<Vec<u8>, RpcError> {
-    let mut running = begin(service, method, began);
+) -> Serving<'a> {
+    let running = begin(service, method, began);
     let deadline = limit(cx.deadline(), Some(method), began);
     if deadline <= began {
-        return Err(cut_error(Cut::Deadline, &method.path)); // nobody waits any more; it is not even begun
+        return Serving::failed(cut_error(Cut::Deadline, &method.path)); // nobody waits any more; it is not even begun
     }
-    let mut serving = UntilAnswered::of(cx);
-    let outcome = Guarded::new(service.serve(method.index, cx, params), deadline).await;
-    if outcome.is_ok() {
-        serving.answered();
+    let guarded = Guarded::new(service.serve(method.index, cx, params), deadline);
+    Serving { how: How::Attached { method, running, serving: UntilAnswered::of(cx), guarded } }
+}
+
+pin_project! {
+    /// A call that is being served: ends with its result's JSON or an error, and with the time when it ended, where that was looked at.
+    #[must_use = "a call that is not awaited is cancelled"]
+    pub struct Serving<'a> {
+        #[pin]
+        how: How<'a>,
     }
-    let now = *ended.insert(Instant::now());
-    if let Some(running) = &mut running {
-        running.ended_at(now);
+}
+
+pin_project! {
+    /// How it is served. (By hand, as an `async fn` would hold all of it twice.)
+    #[project = HowProjection]
+    enum How<'a> {
+        /// It ends with its caller, as most do.
+        Attached {
+            method: &'a MethodSpec,
+            running: Option<Running<'a>>,
+            serving: UntilAnswered<'a>,
+            #[pin]
+            guarded: Guarded<ServeFuture<'a>, Instant>,
+        },
+        /// It streams, runs on without its caller, or has ended.
+        Boxed { call: BoxFuture<'a, Result<Vec<u8>, RpcError>> },
     }
-    match outcome {
-        Ok(Ok(json)) => {
-            if let Some(running) = &mut running {
-                running.succeed();
-            }
-            Ok(json)
+}
+
+impl<'a> Serving<'a> {
+    /// A call that cannot be served, and ends with this.
+    pub fn failed(error: RpcError) -> Self {
+        Self::boxed(ready(Err(error)))
+    }
+
+    fn boxed(call: impl Future<Output = Result<Vec<u8>, RpcError>> + Send + 'a) -> Self {
+        Self { how: How::Boxed { call: Box::pin(call) } }
+    }
+}
+
+impl Future for Serving<'_> {
+    type Output = (Result<Vec<u8>, RpcError>, Option<Instant>);
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let (method, running, serving, guarded) = match self.project().how.project() {
+            HowProjection::Boxed { call } => return call.as_mut().poll(cx).map(|outcome| (outcome, None)),
+            HowProjection::Attached { method, running, serving, guarded } => (method, running, serving, guarded),
+        };
+        let outcome = ready!(guarded.poll(cx));
+        if outcome.is_ok() {
+            serving.answered();
         }
-        Ok(Err(error)) => Err(error),
-        Err(cut) => Err(cut_error(cut, &method.path)),
+        let outcome = outcome.unwrap_or_else(|cut| Err(cut_error(cut, &method.path)));
+        let now = Instant::now();
+        if let Some(running) = running.take() {
+            running.end(now, outcome.is_ok());
+        }
+        Poll::Ready((outcome, Some(now)))
     }
 }
 

@@ -8,9 +8,27 @@ use std::{
 };
 
 use pin_project_lite::pin_project;
-use tokio::time::{Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::Due;
+
+/// What knows when a call's time is over, should it ever wait.
+pub trait TimeLimit {
+    /// The time of timers at which it is over.
+    fn deadline(&self) -> Instant;
+}
+
+impl TimeLimit for Instant {
+    fn deadline(&self) -> Instant {
+        *self
+    }
+}
+
+impl TimeLimit for Due {
+    fn deadline(&self) -> Instant {
+        Due::deadline(self)
+    }
+}
 
 /// Why a call was cut short.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,22 +43,27 @@ pin_project! {
     /// A future that ends when `inner` does, when its deadline has passed, or when `inner` panics.
     ///
     /// The timer is made only once `inner` really waits: most methods never do, and a timer costs more than the rest of a call.
-    pub struct Guarded<F> {
+    pub struct Guarded<F, L> {
         #[pin]
         inner: F,
-        due: Due,
+        limit: L,
         timer: Option<Pin<Box<Sleep>>>,
     }
 }
 
-impl<F: Future> Guarded<F> {
+impl<F: Future, L: TimeLimit> Guarded<F, L> {
     /// Guards `inner`.
-    pub fn new(inner: F, due: impl Into<Due>) -> Self {
-        Self { inner, due: due.into(), timer: None }
+    pub fn new(inner: F, limit: L) -> Self {
+        Self { inner, limit, timer: None }
+    }
+
+    /// What it was given to know the end of its time.
+    pub fn limit(&self) -> &L {
+        &self.limit
     }
 }
 
-impl<F: Future> Future for Guarded<F> {
+impl<F: Future, L: TimeLimit> Future for Guarded<F, L> {
     type Output = Result<F::Output, Cut>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -51,7 +74,7 @@ impl<F: Future> Future for Guarded<F> {
             Ok(Poll::Pending) => {}
             Err(_) => return Poll::Ready(Err(Cut::Panicked)),
         }
-        let timer = this.timer.get_or_insert_with(|| Box::pin(sleep_until(this.due.deadline())));
+        let timer = this.timer.get_or_insert_with(|| Box::pin(sleep_until(this.limit.deadline())));
         timer.as_mut().poll(cx).map(|()| Err(Cut::Deadline))
     }
 }

@@ -34,7 +34,7 @@ pub use describe::{Describe, method_of};
 pub use due::Due;
 pub(crate) use due::after;
 pub use error::{Error, Result};
-pub use guard::{Cut, Guarded};
+pub use guard::{Cut, Guarded, TimeLimit};
 pub use lazy_descriptor::LazyDescriptor;
 pub use metrics::{Counter, Gauge, MAX_METRIC_NAME, MAX_METRICS, Metrics, MetricsSnapshot, Timer, TimerSnapshot, Timing};
 #[doc(hidden)]

@@ -35,7 +35,16 @@ impl MethodStats {
     /// Counts a call that began then. Its end is counted when what is returned is dropped: as an error, unless it was told of success.
     pub(crate) fn begin(&self, began: Stopwatch) -> Running<'_> {
         self.started.fetch_add(1, Relaxed);
-        Running { stats: self, began, ended: None, succeeded: false }
+        Running { stats: Some(self), began, succeeded: false }
+    }
+
+    fn end(&self, took: Duration, succeeded: bool) {
+        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        self.nanos.fetch_add(nanos, Relaxed);
+        if !succeeded {
+            self.errors.fetch_add(1, Relaxed);
+        }
+        self.finished.fetch_add(1, Relaxed);
     }
 
     /// The counters now.
@@ -84,16 +93,18 @@ impl Drop for RunningStream<'_> {
 /// A call that is being counted. A call that is cancelled is dropped, and so counted as well.
 #[derive(Debug)]
 pub struct Running<'a> {
-    stats: &'a MethodStats,
+    /// None once its end was counted.
+    stats: Option<&'a MethodStats>,
     began: Stopwatch,
-    ended: Option<Instant>,
     succeeded: bool,
 }
 
 impl Running<'_> {
-    /// The call ended then: the clock need not be looked at again.
-    pub fn ended_at(&mut self, now: Instant) {
-        self.ended = Some(now);
+    /// Counts its end for who has looked at the clock just now.
+    pub fn end(mut self, now: Instant, succeeded: bool) {
+        if let Some(stats) = self.stats.take() {
+            stats.end(self.began.elapsed_until(now), succeeded);
+        }
     }
 
     /// The call ended well.
@@ -104,12 +115,8 @@ impl Running<'_> {
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        let took = self.ended.map_or_else(|| self.began.elapsed(), |ended| self.began.elapsed_until(ended));
-        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        self.stats.nanos.fetch_add(nanos, Relaxed);
-        if !self.succeeded {
-            self.stats.errors.fetch_add(1, Relaxed);
+        if let Some(stats) = self.stats {
+            stats.end(self.began.elapsed(), self.succeeded);
         }
-        self.stats.finished.fetch_add(1, Relaxed);
     }
 }

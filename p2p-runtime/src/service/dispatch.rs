@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use futures::{StreamExt, stream::FuturesUnordered};
 use p2p_client::{
-    call::{CallOptions, Failure, Head, Headers, MethodRef, Opened, open_guarded, serve_guarded, serve_timed},
+    call::{CallOptions, Failure, Head, Headers, MethodRef, Opened, Serving, open_guarded, serve_guarded, serve_timed},
     protocol::{CallerId, ErrorCode, NodeId, One, RpcError, Target},
     proxy::{Caller, Peer, Route},
     service::{CallContext, Chain, HostedService, MethodSpec, Params, Trace},
@@ -101,13 +101,11 @@ impl Admitted {
     }
 
     /// Serves it, and says when it ended, if that was looked at.
-    pub(super) async fn serve(&self, params: Params<'_>, received: Instant) -> (Result<Vec<u8>, RpcError>, Option<Instant>) {
-        let Some(spec) = self.hosted.spec().methods.get(self.index) else {
-            return (Err(RpcError::new(ErrorCode::INTERNAL, "the tables of the service do not fit together")), None);
-        };
-        let mut ended = None;
-        let outcome = serve_timed(&self.hosted, spec, &self.cx, params, received, &mut ended).await;
-        (outcome, ended)
+    pub(super) fn serve<'a>(&'a self, params: Params<'a>, received: Instant) -> Serving<'a> {
+        match self.hosted.spec().methods.get(self.index) {
+            Some(spec) => serve_timed(&self.hosted, spec, &self.cx, params, received),
+            None => Serving::failed(RpcError::new(ErrorCode::INTERNAL, "the tables of the service do not fit together")),
+        }
     }
 }
 
