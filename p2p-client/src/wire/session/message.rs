@@ -7,7 +7,7 @@
 //!
 //! | message | is |
 //! |---|---|
-//! | `{"jsonrpc":"2.0","id":65536,"method":"kv/get","timeout_ms":5000,"traceparent":"00-…","params":{…}}` | a call; `caller`, `origin` and `credit` may follow `traceparent` |
+//! | `{"jsonrpc":"2.0","id":65536,"method":"kv/get","timeout_ms":5000,"traceparent":"00-…","params":{…}}` | a call; `timeout_ms` and `traceparent` may be missing, `caller`, `origin` and `credit` may follow them |
 //! | `{"jsonrpc":"2.0","id":65536,"result":…}`, `…"error":{…}}` | its answer |
 //! | `{"jsonrpc":"2.0","method":"$/cancel","params":{"id":65536}}` | nobody waits for the answer any more (it is owed all the same) |
 //! | `$/open {id}` | the call has opened a stream, whose items follow |
