@@ -27,7 +27,7 @@ use crate::{
     },
     protocol::{CallerId, Fingerprint, Many, NodeId, One, Target, compatibility::Fit},
     service::{Chain, Definition, HostedService, LazyDescriptor, MethodSpec, Metrics, Outcome, StreamOutcome},
-    wire::session,
+    wire::session::{self, message::Answer},
 };
 
 /// What stands below every proxy: first resolve a target, then send.
@@ -107,16 +107,15 @@ pub trait Caller: Send + Sync + 'static {
     }
 
     /// Goes on with a call that was [started](Self::start) and ended with anything but a result: sends it again where it was surely not served,
-    /// fetches a large result, or says how it failed.
+    /// fetches a large result, or says how it failed. `body` is there only where it was not served. Unless it is written, how it failed is said.
     fn settle<'a>(
         &'a self,
-        _head: &'a Head,
+        head: &'a Head,
         to: &'a Peer,
         _body: &'a [u8],
         outcome: session::Outcome,
     ) -> BoxFuture<'a, Result<Bytes, Failure>> {
-        let text = format!("{}: nobody goes on with a call that ended so: {outcome:?}", to.node_id);
-        Box::pin(ready(Err(Failure::Lost(text))))
+        Box::pin(ready(said(head, to, outcome)))
     }
 
     /// Sends a call and waits for its result's JSON, until the head's deadline at the latest. `body` is the params' JSON. Dropping the future
@@ -129,6 +128,22 @@ pub trait Caller: Send + Sync + 'static {
         let text = format!("no stream can be opened at {} from here", to.node_id);
         Box::pin(ready(Err(Failure::NotSent(text))))
     }
+}
+
+/// What a call on a session ended with, as its caller is told where nothing more is done about it.
+fn said(head: &Head, to: &Peer, outcome: session::Outcome) -> Result<Bytes, Failure> {
+    let of = |what: &dyn fmt::Display| format!("node {} at {}: {what}", to.node_id, to.authority);
+    Err(match outcome {
+        session::Outcome::Answered(Answer::Result(json)) => return Ok(json),
+        session::Outcome::Answered(Answer::Error(error)) => Failure::Answered(error),
+        session::Outcome::Answered(Answer::Body { size, .. }) => {
+            Failure::Lost(of(&format_args!("the result has {size} bytes, and nobody here fetches what is that large")))
+        }
+        session::Outcome::Deadline => Failure::Deadline(head.method.path().into_owned()),
+        session::Outcome::NotSent(ended) => Failure::NotSent(of(&ended)),
+        session::Outcome::Busy { streams } => Failure::NotSent(of(&format_args!("{streams} streams are open there, as many as may be"))),
+        session::Outcome::Lost(ended) => Failure::Lost(of(&ended)),
+    })
 }
 
 /// Where a call goes.

@@ -35,7 +35,7 @@ impl Outgoing {
         T: 'static,
         E: ServiceError,
     {
-        let start = |body: &[u8]| self.caller.start(&self.head, &peer, body, waker).ok_or_else(|| body.to_vec());
+        let start = |body: &mut Vec<u8>| self.caller.start(&self.head, &peer, body, waker).ok_or_else(|| own(body));
         match with_encoded(&params, codec.encode, start) {
             Ok(Ok(started)) => Begun::Encoded(Box::pin(Sent {
                 call: Some(Call { out: self, peer, params, codec, started }),
@@ -48,15 +48,20 @@ impl Outgoing {
     }
 }
 
+/// Params to be kept. Few are copied; where there are many, so is what they stand in.
+fn own(body: &mut Vec<u8>) -> Vec<u8> {
+    if body.capacity() > KEPT { std::mem::take(body) } else { body.clone() }
+}
+
 /// Writes params where those of the calls before on this thread were written, and has them looked at.
-fn with_encoded<P, R>(params: &P, encode: Encode<P>, look: impl FnOnce(&[u8]) -> R) -> Result<R, Failure> {
+fn with_encoded<P, R>(params: &P, encode: Encode<P>, look: impl FnOnce(&mut Vec<u8>) -> R) -> Result<R, Failure> {
     thread_local! {
         static BODY: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
     }
     // Taken and not borrowed: a type's own serialiser may make calls. (A thread that ends has none any more.)
     let mut body = BODY.try_with(Cell::take).unwrap_or_default();
     body.clear();
-    let looked = encode_into(params, encode, &mut body).map(|()| look(&body));
+    let looked = encode_into(params, encode, &mut body).map(|()| look(&mut body));
     if body.capacity() <= KEPT {
         let _ends = BODY.try_with(|kept| kept.set(body));
     }
@@ -112,14 +117,22 @@ where
 }
 
 impl<P, T> Call<P, T> {
-    /// Goes on with a call that ended with anything but a result on its session.
+    /// Goes on with a call that ended with anything but a result on its session. The params are written again only for who is to read them.
     async fn settle<E: ServiceError>(mut self, outcome: Outcome) -> Result<T, CallError<E>> {
-        let body = match encoded(&self.params, self.codec.encode) {
-            Ok(body) => body,
-            Err(failure) => return Err(self.out.fail(failure)),
-        };
-        let settled = self.out.caller.settle(&self.out.head, &self.peer, &body, outcome).await;
-        let answer = self.out.settled(self.peer, settled, &body).await;
+        let mut body = Vec::new();
+        if matches!(outcome, Outcome::NotSent(_)) {
+            match encoded(&self.params, self.codec.encode) {
+                Ok(again) => body = again,
+                Err(failure) => return Err(self.out.fail(failure)),
+            }
+        }
+        let mut answer = self.out.caller.settle(&self.out.head, &self.peer, &body, outcome).await;
+        if let Err(failure) = &answer
+            && self.out.head.may_go_on(failure)
+            && let Ok(body) = encoded(&self.params, self.codec.encode)
+        {
+            answer = self.out.settled(self.peer, answer, &body).await;
+        }
         decoded(answer, self.codec.decode, &self.out.head)
     }
 }

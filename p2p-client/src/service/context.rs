@@ -41,8 +41,7 @@ pub struct CallContext {
     /// Nobody said: the node itself.
     caller: Option<CallerId>,
     deadline: Deadline,
-    /// Empty until somebody asks, where the caller named none.
-    trace: OnceLock<Trace>,
+    trace: OwnTrace,
     origin: Option<Arc<str>>,
     /// The service that is called, where that is known.
     service: Option<Cow<'static, str>>,
@@ -51,9 +50,27 @@ pub struct CallContext {
     cancellation: Cancellation,
 }
 
-/// The trace of a call whose caller named this one, if any.
-fn known(trace: Option<Trace>) -> OnceLock<Trace> {
-    trace.map_or_else(OnceLock::new, OnceLock::from)
+/// The trace of a call: empty until somebody asks, where the caller named none.
+#[derive(Debug, Default)]
+struct OwnTrace(OnceLock<Trace>);
+
+impl OwnTrace {
+    fn get(&self) -> Trace {
+        *self.0.get_or_init(Trace::begin)
+    }
+}
+
+impl From<Option<Trace>> for OwnTrace {
+    fn from(trace: Option<Trace>) -> Self {
+        Self(trace.map_or_else(OnceLock::new, OnceLock::from))
+    }
+}
+
+/// It is begun before: else each would begin one of its own.
+impl Clone for OwnTrace {
+    fn clone(&self) -> Self {
+        Self(OnceLock::from(self.get()))
+    }
 }
 
 /// No time limit: longer than any node runs.
@@ -67,7 +84,7 @@ impl CallContext {
             node,
             caller: Some(caller),
             deadline: Due::from(deadline).into(),
-            trace: OnceLock::new(),
+            trace: OwnTrace::default(),
             origin: None,
             service: None,
             stream: None,
@@ -89,7 +106,7 @@ impl CallContext {
             node,
             caller: None,
             deadline: due.into(),
-            trace: known(trace),
+            trace: trace.into(),
             origin,
             service: Some(service),
             stream,
@@ -109,7 +126,7 @@ impl CallContext {
     #[inline]
     #[must_use]
     pub fn within(mut self, trace: Option<Trace>, origin: Option<Arc<str>>) -> Self {
-        self.trace = known(trace);
+        self.trace = trace.into();
         self.origin = origin;
         self
     }
@@ -231,7 +248,7 @@ impl CallContext {
     /// The W3C trace that the call belongs to: its caller's, or where that named none, one that begins with this call. The calls made
     /// while serving it belong to the same.
     pub fn trace(&self) -> Trace {
-        *self.trace.get_or_init(Trace::begin)
+        self.trace.get()
     }
 
     /// Who began the chain of calls, for the audit log only: it gives no rights.
@@ -258,7 +275,7 @@ impl fmt::Debug for CallContext {
             .field("node", self.node())
             .field("caller", self.caller())
             .field("time_left", &self.time_left())
-            .field("trace", &self.trace.get())
+            .field("trace", &self.trace.0.get())
             .finish_non_exhaustive()
     }
 }
@@ -339,7 +356,7 @@ const HEX: [u8; 256] = {
     values
 };
 
-/// Reads lower-case hexadecimal digits, at most 16. (Every call carries a trace: the digits are checked together, at the end.)
+/// Reads lower-case hexadecimal digits, at most 16. (Calls by the thousand carry one: the digits are checked together, at the end.)
 fn read_hex(text: &[u8]) -> Option<u64> {
     let mut all = 0;
     let value = text.iter().fold(0, |value: u64, digit| {

@@ -176,7 +176,7 @@ impl Driver {
         Ok(if sent { Turn::Sent } else { Turn::Idle })
     }
 
-    /// Takes what came in, at most a batch of messages a turn, however they were cut on their way. Says whether it took as much as one turn may, so
+    /// Takes what came in, at most so many messages a turn, however they were cut on their way. Says whether it took as much as one turn may, so
     /// that another follows at once.
     fn read(&mut self, cx: &mut Context<'_>) -> Result<bool, Ended> {
         let most_answers = answers_at_once(self.shared.machine().in_flight());
@@ -289,7 +289,7 @@ impl Driver {
     }
 
     fn serve(&mut self, mut call: Incoming) {
-        // The clock is looked at once a turn, and again after each call that is polled here.
+        // The clock is looked at once a turn, and after each call that is polled here, unless that tells when it ended.
         let inline = self.inline.get_or_insert_with(Inline::begin);
         let (id, credit) = (call.id, call.credit);
         if credit.is_some() {
@@ -324,7 +324,7 @@ impl Driver {
         self.shared.keep_task(id, task.abort_handle());
     }
 
-    /// Answers what ended at once, all of it under one lock.
+    /// Answers what ended at once, all of a batch under one lock.
     fn send_answers(&mut self) {
         if self.answers.is_empty() {
             return;

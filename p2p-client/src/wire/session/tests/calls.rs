@@ -361,3 +361,27 @@ async fn calls_that_came_with_a_slow_one_in_frames_of_their_own_do_not_wait_for_
     tasks.dedup();
     assert_eq!(tasks.len(), 8);
 }
+
+#[tokio::test]
+async fn the_outcome_of_a_call_that_was_started_wakes_who_polled_it_last() {
+    let (session, mut driver, mut peer) = RawPeer::by_hand(1_024).await;
+    let plain = call("a/b", "{}");
+    for polled_meanwhile in [false, true] {
+        let (starts, polls) = (Arc::new(Turns::default()), Arc::new(Turns::default()));
+        let mut started = session.clone().start(&plain, in_time(), Some(&starts.clone().into())).unwrap();
+        if polled_meanwhile {
+            let waker = polls.clone().into();
+            assert!(Pin::new(&mut started).poll(&mut Context::from_waker(&waker)).is_pending());
+        }
+        assert_eq!(driver.poll(&mut Context::from_waker(Waker::noop())).unwrap(), Turn::Sent);
+        peer.say(format!(r#"{{"jsonrpc":"2.0","id":{},"result":7}}"#, peer.next_call().await.id));
+        let answered = poll_fn(|cx| {
+            driver.poll(cx).unwrap();
+            if session.shared.machine().in_flight() == 0 { Poll::Ready(()) } else { Poll::Pending }
+        });
+        soon(answered).await;
+        let woken = [starts, polls].map(|turns| turns.0.load(Relaxed));
+        assert_eq!(woken, if polled_meanwhile { [0, 1] } else { [1, 0] });
+        assert_eq!(result(started.await), "7");
+    }
+}
