@@ -7,14 +7,14 @@
 //! | `who` | the caller, as the node has verified it |
 //! | `token_id` | the id of the client's token, by which it can be revoked; only of clients |
 //! | `what` | the method, the route, or the administrative act |
-//! | `whom` | whom or what it was done to: the node that joins, the client that is removed, what is revoked |
+//! | `whom` | whom or what it was done to: the node that joins, the client that is removed, what is revoked; of a handshake that was refused, the node that the certificate names, which nobody verified |
 //! | `from` | where it came from: an IP address, the address that this node dialled, `node ID`, `socket` for the operator's, `network`, `here` for this node itself, `offline` for what was done while the node did not run |
 //! | `outcome` | `denied`, `done`, `failed`, or `pending` where an operator has to decide |
 //! | `reason` | why, or what more there is to say |
 //! | `trace` | the id of the W3C trace |
 //! | `origin` | who began the chain of calls, as the calling node says |
 //!
-//! A line that counts what was held back has `repeated` as well. Denials are warnings, all else is information.
+//! A line that counts what was held back has `repeated` as well; its `from` is a /64 where that is an address of IPv6. Denials are warnings, all else is information.
 
 use std::fmt;
 

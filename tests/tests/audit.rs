@@ -206,8 +206,7 @@ async fn every_kind_of_line_has_the_same_fields() {
     let revoke = json!({ "what": { "node": "worker-2" }, "reason": "lost" }).to_string();
     assert_eq!(operator.post("/admin/revoke", revoke).await.status, 200);
     let by_another = ["what=\"revoke\"", "whom=\"node worker-2\"", "from=\"node coordinator\"", "reason=\"lost\""];
-    let handshake =
-        ["what=\"handshake\"", "reason=\"in the name of node worker-2 (worker): the other end's certificate was revoked"];
+    let handshake = ["what=\"handshake\"", "whom=\"node worker-2 (worker)\"", "reason=\"the other end's certificate was revoked"];
     let is_told = |parts: &[&str]| log.audit().iter().any(|line| parts.iter().all(|part| line.contains(part)));
     soon(async {
         while !is_told(&by_another) || !is_told(&handshake) {

@@ -23,6 +23,15 @@ impl From<IpAddr> for CountedAddress {
     }
 }
 
+impl fmt::Display for CountedAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            IpAddr::V6(network) => write!(f, "{network}/64"),
+            IpAddr::V4(address) => address.fmt(f),
+        }
+    }
+}
+
 /// A network: `10.0.0.0/8`, `2001:db8::/32`, or a single address. One of IPv4 addresses that are mapped into IPv6 is that of the IPv4 addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

@@ -67,12 +67,25 @@ pub enum HandshakeError {
 }
 
 impl HandshakeError {
+    /// What TLS says of it, where it is about TLS.
+    pub const fn tls(&self) -> Option<&TlsError> {
+        match self {
+            Self::Tls(error) | Self::InName { source: error, .. } => Some(error),
+            Self::UnknownProtocol { .. } => None,
+        }
+    }
+
+    /// The node that the client's certificate names, which nobody verified; without one, `None`.
+    pub fn claimed(&self) -> Option<String> {
+        match self {
+            Self::InName { node_id, role, .. } => Some(format!("node {node_id} ({role})")),
+            Self::Tls(_) | Self::UnknownProtocol { .. } => None,
+        }
+    }
+
     /// Whether somebody was refused, and did not merely hang up or mean another protocol.
     pub fn is_refusal(&self) -> bool {
-        match self {
-            Self::Tls(error) | Self::InName { source: error, .. } => error.is_refusal(),
-            Self::UnknownProtocol { .. } => false,
-        }
+        self.tls().is_some_and(TlsError::is_refusal)
     }
 }
 

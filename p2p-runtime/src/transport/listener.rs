@@ -8,13 +8,10 @@ use std::{
 };
 
 use futures::future::BoxFuture;
-use p2p_client::{
-    protocol::CallerId,
-    wire::{
-        net::{BoxStream, Listener},
-        session::connect::until,
-        tls::{PeerIdentity, TlsError},
-    },
+use p2p_client::wire::{
+    net::{BoxStream, Listener},
+    session::connect::until,
+    tls::{PeerIdentity, TlsError},
 };
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -27,7 +24,7 @@ use super::{
     limits::ListenerLimits,
     node_http2::{NodeConnection, SessionAcceptor, serve_node},
 };
-use crate::audit::{AuditLog, HANDSHAKE, Subject, Whence};
+use crate::audit::AuditLog;
 
 /// The wait after an accept error of the system (too many open files), doubled up to a second with each further one.
 const FIRST_BACK_OFF: Duration = Duration::from_millis(10);
@@ -141,9 +138,13 @@ async fn serve_one(stream: BoxStream, remote: SocketAddr, server: Server, shutdo
     };
     let Secured { stream, protocol, peer, expires, chain, binding } = match secured {
         Ok(Ok(secured)) => secured,
-        Ok(Err(error)) if error.is_refusal() => return refused(&server.audit, remote, &error),
-        // A port scan and a health check come and go, and were refused nothing.
-        Ok(Err(error)) => return tracing::info!(%remote, %error, "no connection"),
+        Ok(Err(error)) => {
+            return match error.tls().filter(|tls| tls.is_refusal()) {
+                Some(tls) => refused(&server.audit, remote, error.claimed().as_deref(), tls),
+                // A port scan and a health check come and go, and were refused nothing.
+                None => tracing::info!(%remote, %error, "no connection"),
+            };
+        }
         Err(_) => return tracing::info!(%remote, limit = ?limits.handshake_timeout, "handshake not finished in time"),
     };
     let shown = (!chain.is_empty()).then(|| ShownCertificate(chain.into()));
@@ -153,7 +154,7 @@ async fn serve_one(stream: BoxStream, remote: SocketAddr, server: Server, shutdo
             () = expired(expires) => tracing::debug!(%remote, "the certificate of a membership connection has run out"),
             () = server.gossip.accept(peer, stream) => {}
         },
-        (Protocol::Gossip, None) => refused(&server.audit, remote, &TlsError::NoCertificate),
+        (Protocol::Gossip, None) => refused(&server.audit, remote, None, &TlsError::NoCertificate),
         (Protocol::Http2, Some(peer)) => {
             let origin = Origin { ingress: Ingress::Tls, remote: Some(remote), peer: Some(peer.clone()), shown, binding };
             let connection =
@@ -172,11 +173,9 @@ async fn serve_one(stream: BoxStream, remote: SocketAddr, server: Server, shutdo
 }
 
 /// The audit log is told that somebody's handshake was refused. Who it was is not known: what he has shown was not believed.
-fn refused(audit: &AuditLog, remote: SocketAddr, why: &dyn fmt::Display) {
-    tracing::debug!(%remote, error = %why, "connection refused");
-    let from = Whence::Address(remote.ip().to_canonical());
-    let (who, what) = (&CallerId::Anonymous, HANDSHAKE);
-    audit.denied(Subject { who, what, whom: None, from: &from, trace: None, origin: None }, Some(why));
+fn refused(audit: &AuditLog, remote: SocketAddr, claimed: Option<&str>, why: &TlsError) {
+    tracing::debug!(%remote, claimed, error = %why, "connection refused");
+    audit.handshake(remote.ip(), claimed, why);
 }
 
 /// Waits until a certificate ends; for ever where there is none.

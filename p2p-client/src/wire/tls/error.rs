@@ -166,20 +166,26 @@ impl TlsError {
     /// Whether this end refused the other one for what it is or shows, such as its certificate or its version of TLS. All else is a
     /// connection that did not come about: somebody hung up, or means another protocol, or refused this end.
     pub fn is_refusal(&self) -> bool {
+        self.refusal().is_some()
+    }
+
+    /// For what this end refused the other one, in a few words; `None` where it [did not](Self::is_refusal). They are the same for all errors of
+    /// a kind, and nothing in them was chosen by the other end, as a name in its certificate may have been.
+    pub const fn refusal(&self) -> Option<&'static str> {
         match self {
-            Self::ForeignCa { .. }
-            | Self::WrongRoot { .. }
-            | Self::OtherRoot { .. }
-            | Self::Expired { .. }
-            | Self::NotYetValid { .. }
-            | Self::Revoked
-            | Self::WrongNode { .. }
-            | Self::NotCoordinator { .. }
-            | Self::WrongCluster { .. }
-            | Self::NotANode { .. }
-            | Self::BadCertificate { .. }
-            | Self::NoCertificate
-            | Self::OldTls => true,
+            Self::ForeignCa { .. } => Some("a certificate that this cluster did not issue"),
+            Self::WrongRoot { .. } => Some("another root than the join token names"),
+            Self::OtherRoot { .. } => Some("another root than the one with the fingerprint that is meant"),
+            Self::Expired { .. } => Some("a certificate that ran out"),
+            Self::NotYetValid { .. } => Some("a certificate that is not valid yet"),
+            Self::Revoked => Some("a certificate that was revoked"),
+            Self::WrongNode { .. } => Some("another node than the one that is meant"),
+            Self::NotCoordinator { .. } => Some("a worker where a coordinator is meant"),
+            Self::WrongCluster { .. } => Some("a certificate for another cluster"),
+            Self::NotANode { .. } => Some("a certificate that is no node's"),
+            Self::BadCertificate { .. } => Some("a certificate that breaks a rule"),
+            Self::NoCertificate => Some("no certificate"),
+            Self::OldTls => Some("TLS 1.2 or older"),
             Self::NoRoot
             | Self::NoOwnCertificate
             | Self::OwnCertificate { .. }
@@ -189,7 +195,7 @@ impl TlsError {
             | Self::Closed
             | Self::Timeout { .. }
             | Self::Protocol(_)
-            | Self::Io(_) => false,
+            | Self::Io(_) => None,
         }
     }
 

@@ -76,8 +76,8 @@ fn assert_one(told: &[String], parts: &[&str]) {
     }
 }
 
-/// Certificates that are refused, with what is said of them: cases 13 to 17 of the project's list, and names that are no node's.
-async fn refused(ours: &NodeIdentity, vault: &Arc<MemoryVault>) -> Vec<(TlsMaterial, &'static str)> {
+/// Certificates that are refused, with whose they say they are, and what is said of them: cases 13 to 17 of the project's list, and names that are no node's.
+async fn refused(ours: &NodeIdentity, vault: &Arc<MemoryVault>) -> Vec<(TlsMaterial, &'static str, &'static str)> {
     let at = |seconds| worker_at(vault, "w", from_now(seconds)).material().clone();
     let (theirs, _) = cluster();
     let (key, nameless) = forged(&["p2p://nobody"], &[ClientAuth], (issuing(vault).certificate(), issuing(vault).key()));
@@ -85,19 +85,21 @@ async fn refused(ours: &NodeIdentity, vault: &Arc<MemoryVault>) -> Vec<(TlsMater
     let subject = Subject::Node { node_id: node("lost") };
     ledger(ours, vault).revoke(vec![subject], Reason::default()).await.unwrap();
     vec![
-        (at(-400 * 86_400), "in the name of node w (worker): the other end's certificate ran out 35 days ago"),
-        (at(86_400), "in the name of node w (worker): the other end's certificate becomes valid only in 23 h"),
-        (self_signed(ours), "in the name of node coordinator (coordinator): the other end's certificate was not issued by this"),
-        (pretender(ours), "in the name of node coordinator (coordinator): the other end's certificate was not issued by this"),
+        (at(-400 * 86_400), "node w (worker)", "the other end's certificate ran out 35 days ago"),
+        (at(86_400), "node w (worker)", "the other end's certificate becomes valid only in 23 h"),
+        (self_signed(ours), "node coordinator (coordinator)", "the other end's certificate was not issued by this"),
+        (pretender(ours), "node coordinator (coordinator)", "the other end's certificate was not issued by this"),
         (
             material(ours, theirs.chain().to_vec(), theirs.key()),
-            "in the name of node coordinator (coordinator): the other end's certificate was not issued by this",
+            "node coordinator (coordinator)",
+            "the other end's certificate was not issued by this",
         ),
         (
             material(ours, vec![nameless, issuing(vault).certificate().clone()], &key),
-            "reason=\"the other end's certificate is no node certificate",
+            "-",
+            "the other end's certificate is no node certificate",
         ),
-        (lost.material().clone(), "in the name of node lost (worker): the other end's certificate was revoked"),
+        (lost.material().clone(), "node lost (worker)", "the other end's certificate was revoked"),
     ]
 }
 
@@ -110,26 +112,28 @@ async fn whoever_is_refused_in_a_handshake_is_one_line_of_the_audit_log_with_his
     let client = network.host(client);
     let certificates = refused(&ours, &vault).await;
     lines.take();
-    let denied =
-        |reason| ["who=\"an anonymous caller\" ", "what=\"handshake\" ", "from=\"10.0.0.9\" ", "outcome=\"denied\" ", reason];
+    let assert_denied = |told: &[String], whom: &str, reason: &str| {
+        assert_one(told, &["who=\"an anonymous caller\" ", "what=\"handshake\" ", "from=\"10.0.0.9\" ", "outcome=\"denied\" "]);
+        assert_one(told, &[&format!("whom=\"{whom}\" "), &format!("reason=\"{reason}")]);
+    };
     // A node that belongs to us is told to nobody; and what is told late would be one line too many for the next one.
     let good = worker(&vault, "v").client_tls();
     good.connect(client.connect(HERE).await.unwrap(), Expect::AnyNode, &[ALPN_H2]).await.unwrap();
-    for (shows, reason) in certificates {
+    for (shows, whom, reason) in certificates {
         let mut stream =
             ClientTls::new(shows).connect(client.connect(HERE).await.unwrap(), Expect::AnyNode, &[ALPN_H2]).await.unwrap();
         stream.read(&mut [0]).await.unwrap_err();
         drop(stream);
-        assert_one(&told(&lines).await, &denied(reason));
+        assert_denied(&told(&lines).await, whom, reason);
     }
     let mut old = client.connect(HERE).await.unwrap();
     old.write_all(&hello(&[])).await.unwrap();
     old.read_to_end(&mut Vec::new()).await.unwrap();
     drop(old);
-    assert_one(&told(&lines).await, &denied("the other end speaks only TLS 1.2 or older"));
+    assert_denied(&told(&lines).await, "-", "the other end speaks only TLS 1.2 or older");
     let nameless = ClientTls::new(TlsMaterial::trusting(ours.root().clone()));
     drop(nameless.connect(client.connect(HERE).await.unwrap(), Expect::AnyNode, &[ALPN_GOSSIP]).await.unwrap());
-    assert_one(&told(&lines).await, &denied("the other end showed no certificate, and this is for nodes of the cluster only"));
+    assert_denied(&told(&lines).await, "-", "the other end showed no certificate, and this is for nodes of the cluster only");
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use axum::{Extension, Router, extract::Request, routing::get};
 use bytes::Bytes;
 use http_body_util::Full;
 use p2p_client::{
-    protocol::{ClusterId, Role},
+    protocol::{CallerId, ClusterId, Role},
     wire::{
         dial::{Dial, DialError, Dialled, PeerRef},
         http::{RequestLimits, one_shot},
@@ -30,12 +30,14 @@ use tokio::{
 
 use super::*;
 use crate::{
+    audit::{Subject, Whence},
     identity::tests::AuditLines,
     transport::{HandshakeError, MemoryHost, MemoryNetwork, NoSessions, RemoteAddr},
 };
 
 /// Takes the first byte for the protocol: `1`, `2` or `g`; `n` is HTTP/2 by a client without a certificate; `e`, `h` and `m` are HTTP/2, HTTP/1
-/// and membership by a node whose certificate ends in three seconds; `x` is refused. So tests need no certificates.
+/// and membership by a node whose certificate ends in three seconds; `x` is refused; `l` is refused with a certificate that has the name and the
+/// cluster in it that the next four bytes make up. So tests need no certificates.
 struct FirstByte;
 
 fn node() -> PeerIdentity {
@@ -52,6 +54,7 @@ impl Handshake for FirstByte {
                 b'2' | b'e' | b'n' => Protocol::Http2,
                 b'g' | b'm' => Protocol::Gossip,
                 b'x' => return Err(TlsError::Revoked.into()),
+                b'l' => return Err(liar(stream.read_u32().await.unwrap_or(0))),
                 _ => return Err(HandshakeError::UnknownProtocol { protocol: "?".into() }),
             };
             let peer = (said != b'n').then(node);
@@ -59,6 +62,16 @@ impl Handshake for FirstByte {
             Ok(Secured { stream, protocol, peer, expires, chain: Vec::new(), binding })
         })
     }
+}
+
+/// Somebody who makes up all that he shows.
+fn liar(number: u32) -> HandshakeError {
+    let cluster = |number: u32| ClusterId::from_root_key_hash(&number.to_be_bytes().repeat(8).try_into().unwrap());
+    let source = match number % 2 {
+        0 => TlsError::WrongCluster { ours: cluster(u32::MAX), theirs: cluster(number) },
+        _ => TlsError::NotANode { reason: format!("it is {number}") },
+    };
+    HandshakeError::InName { node_id: format!("liar-{number}").parse().unwrap(), role: Role::Coordinator, source }
 }
 
 /// Says who came, and keeps the connection until the peer closes it.
@@ -376,11 +389,72 @@ async fn a_thousand_refused_handshakes_are_a_few_lines_of_the_audit_log_and_all_
     {
         assert!(written.iter().all(|line| line.contains(part)), "{part} in {written:#?}");
     }
+    counted(&fixture.audit).await;
+    let counts = lines.take();
+    assert!(matches!(&*counts, [line] if line.contains("repeated=995")), "{counts:#?}");
+}
+
+/// Everything that is counted, told at the end.
+async fn counted(audit: &AuditLog) {
     let stopped = CancellationToken::new();
     stopped.cancel();
-    fixture.audit.keep(stopped).await;
-    let counted = lines.take();
-    assert!(matches!(&*counted, [line] if line.contains("repeated=995")), "{counted:#?}");
+    audit.clone().keep(stopped).await;
+}
+
+/// The times that lines which count say.
+fn times(lines: &[String]) -> u64 {
+    lines.iter().filter_map(|line| line.split("repeated=").nth(1)?.trim().parse::<u64>().ok()).sum()
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_makes_up_names_and_addresses_in_handshakes_hides_no_other_denial() {
+    let lines = AuditLines::capture();
+    let fixture = start(ListenerLimits::default()).await;
+    for number in 0..1_000_u32 {
+        let liar = fixture.network.host(std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 7, 0, 0, 1, u16::try_from(number).unwrap()));
+        let mut stream = fixture.connect_from(&liar, b'l').await;
+        stream.write_u32(number).await.unwrap();
+        stream.read_to_end(&mut Vec::new()).await.unwrap();
+    }
+    let refused = |who: &CallerId, from: &str| {
+        let from = Whence::Address(from.parse().unwrap());
+        let subject = Subject { who, what: "probe/for_nodes", whom: None, from: &from, trace: None, origin: None };
+        fixture.audit.denied(subject, None);
+    };
+    refused(&CallerId::Anonymous, "10.0.0.3");
+    refused(&CallerId::Node { id: node().node_id, role: Role::Worker }, "2001:db8:0:7::1");
+    let written = lines.take();
+    let (calls, handshakes): (Vec<_>, Vec<_>) = written.iter().partition(|line| line.contains("what=\"probe/for_nodes\""));
+    assert!(
+        matches!(&*calls, [one, other] if one.contains("an anonymous caller") && other.contains("node w (worker)")),
+        "{calls:#?}"
+    );
+    assert_eq!(handshakes.len(), 10, "five of each kind of refusal: {handshakes:#?}");
+    for part in ["whom=\"node liar-1 (coordinator)\" ", "from=\"2001:db8:0:7::1:1\" ", "it is 1\""] {
+        assert!(handshakes[1].contains(part), "{part} in {}", handshakes[1]);
+    }
+    counted(&fixture.audit).await;
+    let counts = lines.take();
+    assert!(
+        counts.iter().all(|line| line.contains("from=\"2001:db8:0:7::/64\" ") && line.contains("whom=\"-\" ")),
+        "{counts:#?}"
+    );
+    assert_eq!((counts.len(), times(&counts)), (2, 990), "{counts:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn handshakes_from_many_networks_are_bounded_and_counted_as_well() {
+    let lines = AuditLines::capture();
+    let fixture = start(ListenerLimits::default()).await;
+    for number in 0..1_000_u16 {
+        let host = fixture.network.host(std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, number, 0, 0, 0, 1));
+        fixture.connect_from(&host, b'x').await.read_to_end(&mut Vec::new()).await.unwrap();
+    }
+    assert_eq!(lines.take().len(), 50);
+    counted(&fixture.audit).await;
+    let counts = lines.take();
+    assert!(matches!(&*counts, [line] if line.contains("who=\"several\"") && line.contains("what=\"handshake\"")), "{counts:#?}");
+    assert_eq!(times(&counts), 950);
 }
 
 #[tokio::test(start_paused = true)]
