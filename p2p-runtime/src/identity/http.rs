@@ -27,6 +27,7 @@ use p2p_client::{
 use tokio_util::task::AbortOnDropHandle;
 
 use super::NodeIdentity;
+use crate::audit::AuditLog;
 
 /// One connection that requests go over, one after the other. Dropping it closes the connection.
 pub(super) struct HttpConnection {
@@ -101,13 +102,26 @@ pub(super) struct ToNode {
     pub(super) channel: ChannelBinding,
 }
 
+/// How this node goes to another one.
+#[derive(Clone, Copy)]
+pub(crate) struct Way<'a> {
+    /// The network between them.
+    pub(crate) network: &'a Arc<dyn Network>,
+    /// Whom this node goes as.
+    pub(crate) identity: &'a NodeIdentity,
+    /// Is told of whoever answers, and is not the node that is meant.
+    pub(crate) audit: &'a AuditLog,
+}
+
 /// Connects to a node of the cluster, and no other, and tells who it is by its certificate.
 ///
 /// It is a connection of its own: pooled ones may show an older certificate of this node than the one that it has now.
-pub(super) async fn to_node(network: &Arc<dyn Network>, identity: &NodeIdentity, node: &PeerRef) -> Result<ToNode, String> {
-    let stream = network.connect(&node.authority).await.map_err(|error| error.to_string())?;
+pub(super) async fn to_node(way: Way<'_>, node: &PeerRef) -> Result<ToNode, String> {
+    let stream = way.network.connect(&node.authority).await.map_err(|error| error.to_string())?;
     let expect = Expect::Node(NodeId::clone(&node.node_id));
-    let stream = identity.client_tls().connect(stream, expect, &[ALPN_HTTP1]).await.map_err(|error| error.to_string())?;
+    let connected = way.identity.client_tls().connect(stream, expect, &[ALPN_HTTP1]).await;
+    let told = connected.inspect_err(|error| way.audit.dialled(Some(&node.node_id), &node.authority, error));
+    let stream = told.map_err(|error| error.to_string())?;
     let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
     let peer = shown.ok_or("it showed no certificate").and_then(|leaf| peer_identity(leaf).map_err(|_| "it is no node"))?;
     let channel = ChannelBinding::of_client(&stream).map_err(|error| error.to_string())?;

@@ -58,6 +58,7 @@ pub use self::{
 };
 
 pub(crate) use ca::validity;
+pub(crate) use http::Way;
 pub(crate) use issuer::{TOKENS, Voided, VoidedOne, void_open_tokens};
 
 #[cfg(test)]

@@ -38,13 +38,11 @@ impl Rotator {
     pub(super) async fn ask_elsewhere(&self) {
         let parts = self.parts();
         let coordinators = other_coordinators(&parts.cx);
-        let asked = coordinators.iter().map(async |coordinator| {
-            match rotation::ask_for_issued(&parts.network, &parts.identity, coordinator).await {
-                Ok(issued) => Some((coordinator.node_id.clone(), issued)),
-                Err(error) => {
-                    tracing::warn!(coordinator = %coordinator.node_id, error, "it did not say which nodes it has let in");
-                    None
-                }
+        let asked = coordinators.iter().map(async |coordinator| match rotation::ask_for_issued(self.way(), coordinator).await {
+            Ok(issued) => Some((coordinator.node_id.clone(), issued)),
+            Err(error) => {
+                tracing::warn!(coordinator = %coordinator.node_id, error, "it did not say which nodes it has let in");
+                None
             }
         });
         let said = join_all(asked).await.into_iter().flatten().collect();

@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::{
     context::Context,
-    identity::{IssuedNode, NodeIdentity, OtherCoordinators, Refused, rotation},
+    identity::{IssuedNode, NodeIdentity, OtherCoordinators, Refused, Way, rotation},
     network::Membership,
 };
 
@@ -64,8 +64,9 @@ impl Others {
 
     /// Asks until there is an answer.
     async fn ask(&self, coordinator: &PeerRef, node_id: &NodeId) -> Option<IssuedNode> {
+        let way = Way { network: &self.network, identity: &self.identity, audit: self.cx.audit() };
         loop {
-            match rotation::ask_for_record(&self.network, &self.identity, coordinator, node_id).await {
+            match rotation::ask_for_record(way, coordinator, node_id).await {
                 Ok(record) => return record,
                 Err(error) => {
                     tracing::warn!(coordinator = %coordinator.node_id, %node_id, error, "it did not say what it knows of this node");

@@ -13,7 +13,7 @@ use tokio::{sync::Mutex, task::spawn_blocking, time::sleep};
 use crate::{
     context::Context,
     identity::{
-        ChallengeResponder, Host, Issuer, NodeIdentity, Roots, Vault,
+        ChallengeResponder, Host, Issuer, NodeIdentity, Roots, Vault, Way,
         join::LeftOut,
         renewal::{self, Next, Pace, RENEW_VERSION, RenewError, RenewRequest, Renewed},
     },
@@ -121,10 +121,11 @@ impl Renewer {
     /// The first coordinator that answers, and can. What it refuses for good, no other one is asked for: that might not know of it.
     async fn by_a_coordinator(&self, under: Option<KeyHash>) -> Result<Renewed, RenewError> {
         let parts = &self.0.parts;
+        let way = Way { network: &parts.network, identity: &parts.identity, audit: parts.cx.audit() };
         let mut last = RenewError::NoCoordinator;
         for coordinator in self.coordinators() {
             let addresses = parts.addresses.clone();
-            match renewal::renew(&parts.network, &parts.identity, &coordinator, addresses, under, &parts.responder).await {
+            match renewal::renew(way, &coordinator, addresses, under, &parts.responder).await {
                 Ok(renewed) => return Ok(renewed),
                 Err(error) if error.is_final() => {
                     tracing::error!(coordinator = %coordinator.node_id, %error, "no other coordinator is asked");

@@ -28,7 +28,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::{
     context::Context,
     identity::{
-        Issuer, Ledger, NodeIdentity, NodeKey, RootKeys, RotateError, Voided,
+        Issuer, Ledger, NodeIdentity, NodeKey, RootKeys, RotateError, Voided, Way,
         rotation::{self, NoAuthority, NotShared, Progress, Rotation, Succession},
     },
     network::{MemberEvent, Membership},
@@ -88,6 +88,11 @@ impl Rotator {
         &self.0
     }
 
+    /// How other coordinators are asked.
+    pub(super) fn way(&self) -> Way<'_> {
+        Way { network: &self.0.network, identity: &self.0.identity, audit: self.0.cx.audit() }
+    }
+
     pub(super) fn elsewhere(&self) -> MutexGuard<'_, Elsewhere> {
         self.0.elsewhere.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -119,7 +124,7 @@ impl Rotator {
         let keys = self.keys()?.to_share(node_id.clone()).await?;
         // Before the other can have it, and whatever it says then.
         self.publish(&mut None).await;
-        Ok(rotation::hand_over(&self.0.network, &self.0.identity, &peer, keys).await?)
+        Ok(rotation::hand_over(self.way(), &peer, keys).await?)
     }
 
     /// Says at once that this node holds the root key, when it has been given that: all hear it, this node too, and what has failed for want of it is tried
@@ -416,7 +421,7 @@ impl Rotator {
     async fn ask_others(&self, key: &NodeKey) -> Result<rustls_pki_types::CertificateDer<'static>, NoAuthority> {
         let mut last = NoAuthority::Nobody;
         for coordinator in other_coordinators(&self.0.cx) {
-            match rotation::ask_for_authority(&self.0.network, &self.0.identity, &coordinator, key).await {
+            match rotation::ask_for_authority(self.way(), &coordinator, key).await {
                 Ok(cert) => return Ok(cert),
                 Err(error) => last = error,
             }

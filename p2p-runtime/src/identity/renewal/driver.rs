@@ -1,20 +1,16 @@
 //! The node's end of a renewal: one connection to a coordinator, one or two requests.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use hyper::Method;
-use p2p_client::{
-    protocol::NodeId,
-    revocation::KeyHash,
-    wire::{PeerRef, net::Network},
-};
+use p2p_client::{protocol::NodeId, revocation::KeyHash, wire::PeerRef};
 use rustls_pki_types::CertificateDer;
 
 use super::{
     super::{
-        IdentityError, KeyError, NodeIdentity,
+        IdentityError, KeyError,
         address::Host,
-        http::{self, HttpConnection},
+        http::{self, HttpConnection, Way},
         join::{LeftOut, MAX_REPLY, Refused, challenge_answer},
         responder::{ChallengeResponder, ResponderError},
     },
@@ -85,23 +81,27 @@ pub struct Renewed {
 /// # Errors
 /// [`RenewError`]
 pub(crate) async fn renew(
-    network: &Arc<dyn Network>,
-    identity: &NodeIdentity,
+    way: Way<'_>,
     coordinator: &PeerRef,
     addresses: Vec<Host>,
     under: Option<KeyHash>,
     responder: &ChallengeResponder,
 ) -> Result<Renewed, RenewError> {
     let failed = |reason: String| RenewError::Unreachable { coordinator: coordinator.node_id.clone(), reason };
-    let opening = async { http::to_node(network, identity, coordinator).await.map_err(&failed) };
+    let opening = async { http::to_node(way, coordinator).await.map_err(&failed) };
     let http::ToNode { mut http, .. } =
         tokio::time::timeout(STEP_TIME, opening).await.unwrap_or_else(|_| Err(failed("it did not answer".into())))?;
-    let mut request =
-        RenewRequest { version: RENEW_VERSION, csr: identity.key().request()?, addresses: addresses.clone(), nonce: None, under };
+    let mut request = RenewRequest {
+        version: RENEW_VERSION,
+        csr: way.identity.key().request()?,
+        addresses: addresses.clone(),
+        nonce: None,
+        under,
+    };
     let issued = match post(&mut http, &request, &failed).await? {
         RenewReply::Issued(issued) => issued,
         RenewReply::Challenge { nonce, challenge, port } => {
-            let text = challenge_answer(&challenge, &identity.key().public());
+            let text = challenge_answer(&challenge, &way.identity.key().public());
             let busy = |address: std::net::SocketAddr| tracing::info!(%address, "waiting for the port of the challenge");
             let _answering = responder.answer(&addresses, port, &challenge, &text, &busy).await?;
             request.nonce = Some(nonce);

@@ -1,20 +1,20 @@
 //! Between coordinators: one asks for its issuing authority or for what another has issued, one hands the root key on. All over mutual TLS, on a connection of their own.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::Method;
 use p2p_client::{
     protocol::{NodeId, Role},
-    wire::{PeerRef, net::Network, tls::ChannelBinding},
+    wire::{PeerRef, tls::ChannelBinding},
 };
 use rustls_pki_types::CertificateDer;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use zeroize::Zeroizing;
 
 use super::super::{
-    NodeIdentity, codec,
-    http::{self, HttpConnection},
+    codec,
+    http::{self, HttpConnection, Way},
     issuer::IssuedNode,
     join::{MAX_REPLY, Refused},
     key::{KeyError, NodeKey, PublicKey},
@@ -185,15 +185,14 @@ pub enum NotShared {
 
 /// Asks a coordinator for an issuing authority for this key. Whose it is to be, the coordinator reads from the certificate that is shown.
 pub(crate) async fn ask_for_authority(
-    network: &Arc<dyn Network>,
-    identity: &NodeIdentity,
+    way: Way<'_>,
     coordinator: &PeerRef,
     key: &NodeKey,
 ) -> Result<CertificateDer<'static>, NoAuthority> {
     let failed = |reason: String| NoAuthority::NotGiven { coordinator: coordinator.node_id.clone(), reason };
     let exchange = async {
-        let http::ToNode { mut http, channel, .. } = http::to_node(network, identity, coordinator).await?;
-        let request = AuthorityRequest::new(key, &identity.peer().node_id, &channel).map_err(|error| error.to_string())?;
+        let http::ToNode { mut http, channel, .. } = http::to_node(way, coordinator).await?;
+        let request = AuthorityRequest::new(key, &way.identity.peer().node_id, &channel).map_err(|error| error.to_string())?;
         let body = serde_json::to_vec(&request).map_err(|error| error.to_string())?;
         send::<AuthorityReply>(&mut http, Method::POST, AUTHORITY_PATH, body.into(), MAX_REPLY).await
     };
@@ -202,27 +201,18 @@ pub(crate) async fn ask_for_authority(
 }
 
 /// Asks a coordinator which nodes it has issued certificates for.
-pub(crate) async fn ask_for_issued(
-    network: &Arc<dyn Network>,
-    identity: &NodeIdentity,
-    coordinator: &PeerRef,
-) -> Result<AllIssued, String> {
+pub(crate) async fn ask_for_issued(way: Way<'_>, coordinator: &PeerRef) -> Result<AllIssued, String> {
     let exchange = async {
-        let http::ToNode { mut http, .. } = http::to_node(network, identity, coordinator).await?;
+        let http::ToNode { mut http, .. } = http::to_node(way, coordinator).await?;
         send::<AllIssued>(&mut http, Method::POST, ISSUED_PATH, Bytes::new(), MAX_ISSUED).await
     };
     within(exchange).await
 }
 
 /// Asks a coordinator for its record of a node.
-pub(crate) async fn ask_for_record(
-    network: &Arc<dyn Network>,
-    identity: &NodeIdentity,
-    coordinator: &PeerRef,
-    node_id: &NodeId,
-) -> Result<Option<IssuedNode>, String> {
+pub(crate) async fn ask_for_record(way: Way<'_>, coordinator: &PeerRef, node_id: &NodeId) -> Result<Option<IssuedNode>, String> {
     let exchange = async {
-        let http::ToNode { mut http, peer, .. } = http::to_node(network, identity, coordinator).await?;
+        let http::ToNode { mut http, peer, .. } = http::to_node(way, coordinator).await?;
         if peer.role != Role::Coordinator {
             return Err("it is no coordinator".into());
         }
@@ -234,15 +224,10 @@ pub(crate) async fn ask_for_record(
 }
 
 /// Hands these root keys to another coordinator, which has to show a coordinator's certificate.
-pub(crate) async fn hand_over(
-    network: &Arc<dyn Network>,
-    identity: &NodeIdentity,
-    to: &PeerRef,
-    keys: Vec<Zeroizing<Vec<u8>>>,
-) -> Result<(), NotShared> {
+pub(crate) async fn hand_over(way: Way<'_>, to: &PeerRef, keys: Vec<Zeroizing<Vec<u8>>>) -> Result<(), NotShared> {
     let node_id = to.node_id.clone();
     let exchange = async {
-        let http::ToNode { mut http, peer, .. } = http::to_node(network, identity, to).await?;
+        let http::ToNode { mut http, peer, .. } = http::to_node(way, to).await?;
         if peer.role != Role::Coordinator {
             return Ok(false);
         }

@@ -21,7 +21,7 @@ use super::*;
 use crate::{
     audit::{AuditLog, Audited},
     identity::{
-        NodeIdentity,
+        ChallengeResponder, NodeIdentity, NodeKey, Way, renewal, rotation,
         tests::{AuditLines, MemoryVault, cluster, forged, from_now, issuing, ledger, worker, worker_at},
     },
     transport::{
@@ -190,5 +190,33 @@ async fn whoever_answers_where_a_node_dials_and_is_refused_is_one_line_of_the_au
     assert_one(&lines.take(), &denied("who=\"whoever answers\"", reason));
     // Nobody was refused where nobody is.
     Dial::dial(&dial, &to("lost", "10.0.0.7:1")).await.unwrap_err();
+    assert!(lines.take().is_empty());
+}
+
+#[tokio::test]
+async fn whoever_answers_where_a_coordinator_is_asked_and_is_refused_is_a_line_of_the_audit_log_as_well() {
+    let lines = AuditLines::capture();
+    let (ours, vault) = cluster();
+    let (network, audit) = (MemoryNetwork::new(), AuditLog::default());
+    let _serving = serving(&network.host([10, 0, 0, 1]), &worker(&vault, "other")).await;
+    let here: Arc<dyn Network> = Arc::new(network.host([10, 0, 0, 2]));
+    let way = Way { network: &here, identity: &ours, audit: &audit };
+    let meant = PeerRef { node_id: node("second"), authority: HERE.into() };
+    let wrong = "expected node second at this address, but other answered";
+    let assert_told = |error: String| {
+        assert!(error.contains(wrong), "{error}");
+        let parts = ["who=\"whoever answers for node second\" ", "what=\"handshake\" ", "from=\"10.0.0.1:8001\" ", wrong];
+        assert_one(&lines.take(), &parts);
+    };
+    lines.take();
+    assert_told(rotation::ask_for_issued(way, &meant).await.unwrap_err());
+    assert_told(rotation::ask_for_record(way, &meant, &node("w")).await.unwrap_err());
+    assert_told(rotation::ask_for_authority(way, &meant, &NodeKey::generate().unwrap()).await.unwrap_err().to_string());
+    assert_told(rotation::hand_over(way, &meant, Vec::new()).await.unwrap_err().to_string());
+    let responder = ChallengeResponder::new(here.clone());
+    assert_told(renewal::renew(way, &meant, Vec::new(), None, &responder).await.unwrap_err().to_string());
+    // Nobody was refused where nobody is.
+    let nobody = PeerRef { node_id: node("second"), authority: "10.0.0.7:1".into() };
+    rotation::ask_for_issued(way, &nobody).await.unwrap_err();
     assert!(lines.take().is_empty());
 }
