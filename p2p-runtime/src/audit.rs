@@ -188,6 +188,43 @@ fn trace_id(trace: Trace) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identity::tests::AuditLines;
+
+    #[tokio::test(start_paused = true)]
+    async fn callers_without_a_name_hide_no_denial_of_one_with_a_name_whatever_they_show_and_from_wherever() {
+        let (lines, audit) = (AuditLines::capture(), AuditLog::default());
+        let denied = |who: &CallerId, from: &Whence, why: &dyn fmt::Display| {
+            audit.denied(Subject { who, what: "a/b", whom: None, from, trace: None, origin: None }, Some(why));
+        };
+        for number in 0..1_000_u32 {
+            let from = Whence::Address(std::net::Ipv4Addr::from_bits(number).into());
+            denied(&CallerId::Anonymous, &from, &format_args!("no coordinator has the key {number}"));
+        }
+        assert_eq!(lines.take().len(), 100);
+        let node = CallerId::Node { id: "w".parse().unwrap(), role: p2p_client::protocol::Role::Worker };
+        denied(&node, &Whence::Node("w".parse().unwrap()), &"it is not for workers");
+        let written = lines.take();
+        assert!(matches!(&*written, [line] if line.contains("who=\"node w (worker)\"")), "{written:#?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_chooses_among_the_addresses_of_one_network_is_counted_as_one() {
+        let (lines, audit) = (AuditLines::capture(), AuditLog::default());
+        for number in 0..100 {
+            let from = Whence::Address(std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 7, 0, 0, 0, number).into());
+            let who = &CallerId::Anonymous;
+            audit.denied(Subject { who, what: "a/b", whom: None, from: &from, trace: None, origin: None }, None);
+        }
+        let written = lines.take();
+        assert_eq!(written.len(), 5, "{written:#?}");
+        assert!(written[4].contains("from=\"2001:db8:0:7::4\" "), "{written:#?}");
+        audit.sweep(true);
+        let counts = lines.take();
+        assert!(
+            matches!(&*counts, [line] if line.contains("from=\"2001:db8:0:7::/64\" ") && line.contains("repeated=95")),
+            "{counts:#?}"
+        );
+    }
 
     #[test]
     fn a_trace_is_named_by_the_id_of_the_whole() {
