@@ -62,6 +62,21 @@ impl Relay {
         Ok(traces)
     }
 
+    /// The trace of this call, and those of two calls that tasks make which it has spawned.
+    #[service_method(anonymous)]
+    async fn traces_of_tasks(&self, cx: &CallContext, to: String) -> Result<Vec<String>> {
+        let tasks = [to.clone(), to].map(|to| {
+            let cx = cx.clone();
+            tokio::spawn(async move { cx.proxy().relay().on(to.as_str()).trace().await })
+        });
+        let mut traces = Vec::new();
+        for task in tasks {
+            traces.push(task.await??);
+        }
+        traces.push(cx.trace().to_string());
+        Ok(traces)
+    }
+
     #[service_method]
     async fn hang(&self) -> Result<()> {
         std::future::pending().await
@@ -155,6 +170,9 @@ async fn all_calls_of_a_chain_belong_to_one_trace_wherever_it_began() {
             assert!(traces.iter().all(|trace| *trace == traces[0]), "{via} to {to:?}: {traces:?}");
             assert!(seen.insert(traces[0].clone()), "another chain belongs to another trace");
         }
+        let traces = cluster.proxy("a").relay().on(via).traces_of_tasks("c".to_owned()).await.unwrap();
+        assert!(traces.iter().all(|trace| *trace == traces[0]), "what a method has spawned belongs to it: {traces:?}");
+        assert!(seen.insert(traces[0].clone()), "another chain belongs to another trace");
     }
 }
 

@@ -1,6 +1,7 @@
 //! Calls and their answers.
 
 use std::{
+    pin::Pin,
     sync::atomic::AtomicUsize,
     task::{Context, Wake, Waker},
 };
@@ -374,7 +375,8 @@ async fn the_outcome_of_a_call_that_was_started_wakes_who_polled_it_last() {
             assert!(Pin::new(&mut started).poll(&mut Context::from_waker(&waker)).is_pending());
         }
         assert_eq!(driver.poll(&mut Context::from_waker(Waker::noop())).unwrap(), Turn::Sent);
-        peer.say(format!(r#"{{"jsonrpc":"2.0","id":{},"result":7}}"#, peer.next_call().await.id));
+        let id = peer.next_call().await.id;
+        peer.say(format!(r#"{{"jsonrpc":"2.0","id":{id},"result":7}}"#));
         let answered = poll_fn(|cx| {
             driver.poll(cx).unwrap();
             if session.shared.machine().in_flight() == 0 { Poll::Ready(()) } else { Poll::Pending }
