@@ -340,11 +340,16 @@ impl Shared {
 
     /// What there is for a caller.
     fn take(&self, key: CallKey, cx: &Context<'_>) -> Progress {
+        // Dropped with no lock held: see `Waiters`.
+        let mut replaced = None;
         let mut machine = self.machine();
         let was_empty = machine.waiting() == 0;
         let progress = machine.take(key, |earlier| match earlier {
             Some(waker) if waker.will_wake(cx.waker()) => waker,
-            _ => cx.waker().clone(),
+            other => {
+                replaced = other;
+                cx.waker().clone()
+            }
         });
         let wrote = was_empty && machine.waiting() > 0;
         drop(machine);
@@ -355,7 +360,8 @@ impl Shared {
     }
 
     fn abandon(&self, key: CallKey) {
-        self.machine().abandon(key);
+        // Kept until no lock is held: see `Waiters`.
+        let _waker = self.machine().abandon(key);
         self.driver.wake();
     }
 

@@ -194,10 +194,10 @@ impl<W> Machine<W> {
         Progress::Pending
     }
 
-    /// Gives a call up: its caller has gone. The other end is told so.
-    pub fn abandon(&mut self, key: CallKey) {
-        let Some(slot) = self.calls.get_mut(key.place()).filter(|slot| slot.id == key.id()) else { return };
-        slot.waiter = Waiter::Gone;
+    /// Gives a call up: its caller has gone. The other end is told so. What is returned is the waker that was kept for the caller.
+    pub fn abandon(&mut self, key: CallKey) -> Option<W> {
+        let slot = self.calls.get_mut(key.place()).filter(|slot| slot.id == key.id())?;
+        let waiter = std::mem::replace(&mut slot.waiter, Waiter::Gone);
         if let Some(items) = &mut slot.stream {
             items.waiting.clear();
         }
@@ -205,6 +205,7 @@ impl<W> Machine<W> {
             self.write(|out| write_cancel(key.id(), out));
         }
         self.release(key.place());
+        if let Waiter::Waiting(waker) = waiter { Some(waker) } else { None }
     }
 
     /// Frees a place whose caller has what it wanted and whose answer is here.
