@@ -325,6 +325,28 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_was_refused_is_said_without_a_word_of_the_other_ends() {
+        let cluster = |byte| ClusterId::from_root_key_hash(&[byte; 32]);
+        let named = |name: &str| {
+            [
+                TlsError::WrongCluster {
+                    ours: cluster(0),
+                    theirs: ClusterId::from_root_key_hash(&[u8::try_from(name.len()).unwrap(); 32]),
+                },
+                TlsError::NotANode { reason: name.to_owned() },
+                TlsError::BadCertificate { reason: name.to_owned() },
+                TlsError::WrongNode { expected: "meant".parse().unwrap(), got: name.parse().unwrap() },
+                TlsError::NotCoordinator { got: name.parse().unwrap() },
+            ]
+        };
+        for (one, other) in named("one").iter().zip(&named("another")) {
+            assert!(one.is_refusal() && one.refusal() == other.refusal(), "{one}");
+            assert_ne!(one.to_string(), other.to_string());
+        }
+        assert_eq!(TlsError::Closed.refusal(), None);
+    }
+
+    #[test]
     fn what_a_verifier_says_survives_the_way_through_rustls() {
         let now = UnixTime::since_unix_epoch(Duration::from_secs(1_000_000));
         let ours = ClusterId::from_root_key_hash(&[7; 32]);
