@@ -141,7 +141,9 @@ fn said(head: &Head, to: &Peer, outcome: session::Outcome) -> Result<Bytes, Fail
         }
         session::Outcome::Deadline => Failure::Deadline(head.method.path().into_owned()),
         session::Outcome::NotSent(ended) => Failure::NotSent(of(&ended)),
-        session::Outcome::Busy { streams } => Failure::NotSent(of(&format_args!("{streams} streams are open there, as many as may be"))),
+        session::Outcome::Busy { streams } => {
+            Failure::NotSent(of(&format_args!("{streams} streams are open there, as many as may be")))
+        }
         session::Outcome::Lost(ended) => Failure::Lost(of(&ended)),
     })
 }

@@ -9,15 +9,19 @@
 mod admitting;
 mod approving;
 mod authority;
+mod in_time;
 mod records;
 mod renewing;
 mod searched;
 mod seen;
 
-pub(crate) use self::authority::{Voided, VoidedOne};
 pub use self::{
     authority::Authority,
     records::{NoOthers, OtherCoordinators},
+};
+pub(crate) use self::{
+    authority::{Voided, VoidedOne},
+    in_time::Arrival,
 };
 
 use std::{
@@ -258,7 +262,8 @@ impl Issuer {
 
     /// Answers one join request that came over the connection with this binding, from this address.
     ///
-    /// Once a token is spent, the certificate is made even if the caller hangs up; it can ask again with the same key.
+    /// Once a token is spent, the certificate is made even if the caller hangs up; it can ask again with the same key. It is not spent once the caller has
+    /// given up.
     ///
     /// # Errors
     /// Why the node is not let in. Refusals that only a holder of the token can cause are logged with its id.
@@ -289,13 +294,14 @@ impl Issuer {
     }
 
     async fn take_proof(&self, prove: &Prove, channel: ChannelBinding, from: IpAddr) -> Result<CertReply, Refused> {
+        let arrived = Arrival::now();
         let (now, tokens) = ((self.0.options.clock)(), self.0.tokens.load_full());
         let candidate = lock(&self.0.desk).prove(prove, &channel, &tokens, now)?;
         // Once more, by what is proved: the hello is only said.
         tokens.admits(candidate.token, from, &candidate.addresses)?;
         let who =
             Applicant { node_id: candidate.node_id.clone(), key: candidate.key.thumbprint().into(), token: candidate.token };
-        let reply = self.enrol(candidate).await?;
+        let reply = self.enrol(candidate, arrived).await?;
         if matches!(reply, CertReply::Waiting(_)) {
             lock(&self.0.desk).let_wait(prove.nonce, channel, who, now);
         }
@@ -314,7 +320,7 @@ impl Issuer {
         }
     }
 
-    async fn enrol(&self, candidate: Candidate) -> Result<CertReply, Refused> {
+    async fn enrol(&self, candidate: Candidate, arrived: Arrival) -> Result<CertReply, Refused> {
         let candidate = Arc::new(candidate);
         let first = candidate.clone();
         let admission = self.blocking(move |inner| inner.admit(&first)).await.unwrap_or_else(|e| Err(e.into()))?;
@@ -336,7 +342,8 @@ impl Issuer {
         if proved.is_empty() {
             return Err(Refused::NoAddressProved { port: options.challenge_port, tried: left_out });
         }
-        self.blocking(move |inner| inner.issue(&candidate, &elsewhere, proved, left_out)).await.unwrap_or_else(|e| Err(e.into()))
+        let issue = move |inner: &Inner| inner.issue(&candidate, &elsewhere, proved, left_out, arrived);
+        self.blocking(issue).await.unwrap_or_else(|e| Err(e.into()))
     }
 
     /// Runs what blocks on the disk where it may. It runs to its end even if the caller goes away.

@@ -58,7 +58,7 @@ pub use self::{
 };
 
 pub(crate) use ca::validity;
-pub(crate) use issuer::{TOKENS, Voided, VoidedOne, void_open_tokens};
+pub(crate) use issuer::{Arrival, TOKENS, Voided, VoidedOne, void_open_tokens};
 
 #[cfg(test)]
 mod coordinators;

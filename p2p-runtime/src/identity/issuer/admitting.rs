@@ -16,7 +16,7 @@ use super::{
         token_table::{Approval, TokenRefused, TokenTable},
         vault::{Change, VaultError},
     },
-    Inner, IssuedNode, approving, lock, node_change, tokens_change,
+    Arrival, Inner, IssuedNode, approving, lock, node_change, tokens_change,
 };
 
 /// How a candidate is let in.
@@ -118,8 +118,10 @@ impl Inner {
         elsewhere: &[IssuedNode],
         mut proved: Vec<Host>,
         mut left_out: Vec<LeftOut>,
+        arrived: Arrival,
     ) -> Result<CertReply, Refused> {
         let _writing = lock(&self.writing);
+        arrived.must_be_in_time()?;
         let admission = self.admit(candidate)?;
         if let Approving::Given(approved) = &admission.approving {
             let moved = proved.extract_if(.., |host| !approved.contains(host)).collect::<Vec<_>>();

@@ -22,7 +22,7 @@ use super::{
         renewal::{RenewReply, RenewRequest},
         shown::{Shown, TakenBack},
     },
-    Inner, IssuedNode, Issuer, lock, node_change,
+    Arrival, Inner, IssuedNode, Issuer, lock, node_change,
     records::after_certificate,
 };
 
@@ -93,6 +93,16 @@ impl Issuer {
     /// # Errors
     /// Why it is not renewed.
     pub async fn renew(&self, request: RenewRequest, shown: &[CertificateDer<'_>]) -> Result<RenewReply, Refused> {
+        self.renew_since(Arrival::now(), request, shown).await
+    }
+
+    /// The same, where the request arrived before it could be read.
+    pub(crate) async fn renew_since(
+        &self,
+        arrived: Arrival,
+        request: RenewRequest,
+        shown: &[CertificateDer<'_>],
+    ) -> Result<RenewReply, Refused> {
         let renewal = check(&request, shown)?;
         self.0.is_good(&renewal.shown)?;
         // Where nothing can be issued, nobody is asked in vain.
@@ -118,7 +128,7 @@ impl Issuer {
             left_out = not;
         }
         let renewal = Renewal { addresses, left_out, ..renewal };
-        let renewed = self.blocking(move |inner| inner.renew_for(renewal, &elsewhere)).await;
+        let renewed = self.blocking(move |inner| inner.renew_for(renewal, &elsewhere, arrived)).await;
         renewed.unwrap_or_else(|lost| Err(lost.into())).map(RenewReply::Issued)
     }
 
@@ -177,8 +187,9 @@ impl Inner {
 
     /// Renews the certificate of another node. On which authority that stood is durable before it gets the new one: by it, it is found when that
     /// authority turns out to be somebody else's.
-    fn renew_for(&self, renewal: Renewal, elsewhere: &[IssuedNode]) -> Result<Issued, Refused> {
+    fn renew_for(&self, renewal: Renewal, elsewhere: &[IssuedNode], arrived: Arrival) -> Result<Issued, Refused> {
         let _writing = lock(&self.writing);
+        arrived.must_be_in_time()?;
         let noted = self.may_renew(&renewal.shown, elsewhere)?;
         let mut stood_on = noted.stood_on();
         stood_on.extend(&renewal.shown.authorities);

@@ -131,6 +131,15 @@ pub enum Refused {
         /// Of whom it was asked.
         node_id: NodeId,
     },
+    /// It took the coordinator so long that nobody waits for the answer.
+    #[error(
+        "the coordinator came to this request only after more than {seconds} s, when nobody waits for the answer any more; nothing was used up, so try again in \
+         a minute; if that stays so, look at the load of its machine and its disk"
+    )]
+    TooLate {
+        /// After how many seconds nothing is written any more.
+        seconds: u64,
+    },
     /// Not one claimed address was proved.
     #[error(
         "none of the claimed addresses answered on port {port}: {}; open that port towards the coordinator while joining, \
@@ -186,7 +195,7 @@ impl Refused {
             Self::Elsewhere { .. } => 421,
             Self::NoAddressProved { .. } => 422,
             Self::Unavailable { .. } => 500,
-            Self::Busy | Self::TooManyWait { .. } | Self::Unanswered { .. } | Self::NoAuthority => 503,
+            Self::Busy | Self::TooLate { .. } | Self::TooManyWait { .. } | Self::Unanswered { .. } | Self::NoAuthority => 503,
         }
     }
 
@@ -242,6 +251,7 @@ mod tests {
             Refused::Denied { node_id: "a".parse().unwrap(), reason: Reason::try_from("not ours".to_owned()).unwrap() },
             Refused::NotApproved { node_id: "a".parse().unwrap() },
             Refused::TooManyWait { max: 256 },
+            Refused::TooLate { seconds: 12 },
             Refused::Unanswered { coordinator: "c".parse().unwrap(), node_id: "a".parse().unwrap() },
             Refused::NoAddressProved { port: 8802, tried },
             Refused::Elsewhere { coordinator: Seed { node_id: "c".parse().unwrap(), authority: "10.0.0.2:8001".into() } },

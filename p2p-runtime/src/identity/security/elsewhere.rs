@@ -4,6 +4,7 @@ use std::{
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc,
     },
     time::Duration,
 };
@@ -14,9 +15,14 @@ use p2p_client::{
     revocation::{Reason, Subject},
 };
 use rustls_pki_types::CertificateDer;
+use tokio::{
+    sync::{oneshot, watch},
+    time::advance,
+};
 
 use crate::identity::{
-    Change, IssuedNode, Issuer, IssuerOptions, JoinToken, Ledger, NodeKey, OtherCoordinators, Refused, TokenOptions, Vault,
+    Change, IssuedNode, Issuer, IssuerOptions, JoinToken, Ledger, NodeIdentity, NodeKey, OtherCoordinators, Refused,
+    TokenOptions, Vault,
     challenge::tests::World,
     coordinators::{attempt, joiner_in},
     issuer::{ISSUING_CERT, ISSUING_KEY},
@@ -34,10 +40,13 @@ const MORE_THAN_LOST: Duration = Duration::from_hours(13);
 struct ByStore {
     stores: Mutex<Vec<Arc<MemoryVault>>>,
     is_silent: AtomicBool,
+    /// How often they were asked.
+    asked: watch::Sender<usize>,
 }
 
 impl OtherCoordinators for ByStore {
     fn records_of<'a>(&'a self, node_id: &'a NodeId) -> BoxFuture<'a, Result<Vec<IssuedNode>, Refused>> {
+        self.asked.send_modify(|asked| *asked += 1);
         if self.is_silent.load(Ordering::SeqCst) {
             let coordinator = "coordinator-3".parse().unwrap();
             return Box::pin(ready(Err(Refused::Unanswered { coordinator, node_id: node_id.clone() })));
@@ -106,6 +115,12 @@ impl Two {
     }
 }
 
+/// Asks for another certificate, for no addresses.
+fn renewal(key: &NodeKey) -> RenewRequest {
+    let csr = key.request().unwrap();
+    RenewRequest { version: RENEW_VERSION, csr, addresses: Vec::new(), nonce: None, under: None }
+}
+
 impl Coordinator {
     fn open(name: &str, vault: Arc<MemoryVault>, ledger: &Ledger, world: &Arc<World>) -> Self {
         let (others, clock) = (Arc::new(ByStore::default()), Arc::new(AtomicU64::new(UnixMillis::now().0)));
@@ -124,9 +139,7 @@ impl Coordinator {
     }
 
     async fn renew(&self, key: &NodeKey, shown: &[CertificateDer<'_>]) -> Result<Vec<CertificateDer<'static>>, Refused> {
-        let csr = key.request().unwrap();
-        let request = RenewRequest { version: RENEW_VERSION, csr, addresses: Vec::new(), nonce: None, under: None };
-        match self.issuer.renew(request, shown).await? {
+        match self.issuer.renew(renewal(key), shown).await? {
             RenewReply::Issued(issued) => Ok(issued.chain()),
             RenewReply::Challenge { .. } => panic!("nothing is new"),
         }
@@ -207,6 +220,70 @@ async fn a_node_whose_answer_was_lost_is_renewed_by_another_coordinator() {
     let renewed = two.second.renew(w.key(), w.chain()).await.unwrap();
     two.pass(MORE_THAN_LOST);
     two.first.renew(w.key(), &renewed).await.unwrap();
+}
+
+/// More than a request may wait, and less than a certificate lives.
+const TOO_LONG: Duration = Duration::from_secs(13);
+
+impl Coordinator {
+    /// Has the renewal of another node hang here, at the disk, until what this gives is dropped.
+    async fn hangs(&self, other: NodeIdentity) -> mpsc::Sender<()> {
+        let (begun, has_begun) = oneshot::channel();
+        let (hold, held) = mpsc::channel::<()>();
+        let hang = move || {
+            begun.send(()).unwrap();
+            let _ = held.recv();
+        };
+        *self.vault.after.lock().unwrap() = Some(("ca/nodes/".to_owned(), Box::new(hang)));
+        let issuer = self.issuer.clone();
+        tokio::spawn(async move { issuer.renew(renewal(other.key()), other.chain()).await });
+        has_begun.await.unwrap();
+        hold
+    }
+
+    /// Waits until it has asked the others so often.
+    async fn has_asked(&self, times: usize) {
+        self.others.asked.subscribe().wait_for(|asked| *asked >= times).await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn case_34_a_renewal_that_waits_until_the_node_has_given_up_is_not_written_and_the_node_goes_on_at_another_coordinator() {
+    let two = Two::new().await;
+    let w = worker(&two.first.vault, "w");
+    let hold = two.first.hangs(worker(&two.first.vault, "v")).await;
+    let (issuer, request, shown) = (two.first.issuer.clone(), renewal(w.key()), w.chain().to_vec());
+    let waits = tokio::spawn(async move { issuer.renew(request, &shown).await });
+    two.first.has_asked(2).await;
+    advance(TOO_LONG).await;
+    let renewed = two.second.renew(w.key(), w.chain()).await.expect("the node has given up, and asks another one");
+    drop(hold);
+    let said = waits.await.unwrap().unwrap_err();
+    assert!(matches!(said, Refused::TooLate { .. }) && !said.is_final(), "{said}");
+    let text = said.to_string();
+    assert!(text.contains("after more than 12 s") && text.contains("try again in a minute"), "{text}");
+    assert!(two.first.issuer.issued(&"w".parse().unwrap()).unwrap().is_none());
+    two.pass(MORE_THAN_LOST);
+    let again = two.first.renew(w.key(), &renewed).await.expect("its last certificate");
+    two.second.renew(w.key(), &again).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_join_that_waits_until_the_node_has_given_up_uses_nothing_up_and_leaves_nothing() {
+    let two = Two::new().await;
+    let (token, key) = (two.first.token().await, NodeKey::generate().unwrap());
+    let hold = two.first.hangs(worker(&two.first.vault, "v")).await;
+    let (issuer, joiner) =
+        (two.first.issuer.clone(), joiner_in(&two.world, &token, "w", Role::Worker, &["10.0.0.9"], key.clone()));
+    let waits = tokio::spawn(async move { attempt(&issuer, &joiner).await });
+    two.first.has_asked(2).await;
+    advance(TOO_LONG).await;
+    drop(hold);
+    let said = waits.await.unwrap().unwrap_err();
+    assert!(matches!(said, Refused::TooLate { .. }), "{said}");
+    assert!(two.first.issuer.issued(&"w".parse().unwrap()).unwrap().is_none());
+    assert_eq!(two.first.issuer.tokens()[0].uses_left, 9);
+    two.join(&two.first, &token, "w", &key).await.expect("it tries again");
 }
 
 #[tokio::test]
