@@ -14,6 +14,7 @@ mod records;
 mod renewing;
 mod searched;
 mod seen;
+mod turns;
 
 pub use self::{
     authority::Authority,
@@ -155,6 +156,8 @@ struct Inner {
     writing: Mutex<()>,
     desk: Mutex<Desk>,
     renewals: Mutex<renewing::Waiting>,
+    /// Of the nodes that are being renewed.
+    turns: turns::Turns,
 }
 
 impl std::fmt::Debug for Issuer {
@@ -206,6 +209,7 @@ impl Issuer {
             writing: Mutex::default(),
             desk: Mutex::default(),
             renewals: Mutex::default(),
+            turns: turns::Turns::default(),
         })))
     }
 

@@ -23,6 +23,8 @@ use super::{
 /// How long a certificate that was renewed may still be used to renew: the answer may have been lost, and a node may have failed so often that it
 /// waits long before it asks again.
 const LOST_ANSWER: Duration = LONGEST_RETRY.saturating_mul(2);
+/// Clocks of coordinators do not differ by more: a certificate that was made so long before a record is not later than that.
+const CLOCKS_DIFFER: Duration = Duration::from_hours(48);
 /// Certificates tell when they were made to the second, in milliseconds.
 const A_SECOND: u64 = 1000;
 
@@ -61,23 +63,26 @@ impl<'a> Records<'a> {
         self.0.iter().any(|record| *key != record.key.into())
     }
 
+    /// Whether a node that shows this certificate may be the one that is known and may have another, where these are not all records. A later one may say that
+    /// it has joined again in another role, or that this certificate is its last although it seems to be older than these, as the clock of its coordinator was
+    /// behind.
+    pub(super) fn may_be_renewed(&self, shown: &CertificateInfo, now: UnixMillis) -> Result<(), Refused> {
+        if self.is_of_another(&shown.key) {
+            return Err(Refused::NodeBound { node_id: shown.peer.node_id.clone() });
+        }
+        let is_long_before =
+            |last: &IssuedNode| Duration::from_millis(last.issued.0.saturating_sub(made_at(shown))) > CLOCKS_DIFFER;
+        match self.last() {
+            Some(last) if is_long_before(last) => must_be_last(last, shown, now),
+            _ => Ok(()),
+        }
+    }
+
     /// Whether a node that shows this certificate is the one that is known, and may have another. It has to be its last: two machines with one key would be
     /// renewed for ever.
     pub(super) fn may_renew(&self, shown: &CertificateInfo, now: UnixMillis) -> Result<(), Refused> {
         self.is_bound(shown)?;
-        let Some(last) = self.last() else { return Ok(()) };
-        let is_last = last.certificate.is_none_or(|last| last == shown.hash);
-        let ago = Duration::from_millis(now.0.saturating_sub(last.issued.0));
-        let was_lost = last.previous == Some(shown.hash) && ago < LOST_ANSWER;
-        // A coordinator that was set back to a backup, or is the only one that is left, knows an older one than the node has; a copy of the folder has none
-        // that is newer.
-        let is_newer = made_at(shown) > last.issued.0.saturating_add(A_SECOND);
-        if is_last || was_lost || is_newer {
-            return Ok(());
-        }
-        let node_id = &shown.peer.node_id;
-        tracing::error!(%node_id, "a certificate was used to renew that was renewed before; is the node's folder in use twice?");
-        Err(Refused::Superseded { node_id: node_id.clone() })
+        self.last().map_or(Ok(()), |last| must_be_last(last, shown, now))
     }
 
     /// Whether a node that shows this certificate is the one that is known. It may have joined again in another role.
@@ -97,6 +102,22 @@ impl<'a> Records<'a> {
     fn last(&self) -> Option<&'a IssuedNode> {
         self.0.iter().copied().max_by_key(|record| record.issued)
     }
+}
+
+/// Whether this certificate is the one in the last record, the one before where the answer may have been lost, or newer.
+fn must_be_last(last: &IssuedNode, shown: &CertificateInfo, now: UnixMillis) -> Result<(), Refused> {
+    let is_last = last.certificate.is_none_or(|last| last == shown.hash);
+    let ago = Duration::from_millis(now.0.saturating_sub(last.issued.0));
+    let was_lost = last.previous == Some(shown.hash) && ago < LOST_ANSWER;
+    // A coordinator that was set back to a backup, or is the only one that is left, knows an older one than the node has; a copy of the folder has none
+    // that is newer.
+    let is_newer = made_at(shown) > last.issued.0.saturating_add(A_SECOND);
+    if is_last || was_lost || is_newer {
+        return Ok(());
+    }
+    let node_id = &shown.peer.node_id;
+    tracing::error!(%node_id, "a certificate was used to renew that was renewed before; is the node's folder in use twice?");
+    Err(Refused::Superseded { node_id: node_id.clone() })
 }
 
 /// Later than the record of this certificate, which may be one that nobody could be asked for.

@@ -105,8 +105,11 @@ impl Issuer {
     ) -> Result<RenewReply, Refused> {
         let renewal = check(&request, shown)?;
         self.0.is_good(&renewal.shown)?;
-        // Where nothing can be issued, nobody is asked in vain.
+        // Where nothing can be issued, or the own record is enough to refuse, nobody is asked in vain.
         self.0.ca(request.under)?;
+        let first = renewal.shown.clone();
+        self.blocking(move |inner| inner.may_be_renewed(&first)).await.unwrap_or_else(|lost| Err(lost.into()))?;
+        let turn = self.0.turns.take(renewal.shown.node_id())?;
         let elsewhere = self.0.options.others.records_of(renewal.shown.node_id()).await?;
         let known = |host: &Host| renewal.shown.certificate.addresses.contains(host);
         let (mut addresses, new): (Vec<_>, Vec<_>) = request.addresses.into_iter().partition(known);
@@ -128,7 +131,12 @@ impl Issuer {
             left_out = not;
         }
         let renewal = Renewal { addresses, left_out, ..renewal };
-        let renewed = self.blocking(move |inner| inner.renew_for(renewal, &elsewhere, arrived)).await;
+        let renew = move |inner: &Inner| {
+            // It ends with the write, although the caller may have hung up before.
+            let _turn = turn;
+            inner.renew_for(renewal, &elsewhere, arrived)
+        };
+        let renewed = self.blocking(renew).await;
         renewed.unwrap_or_else(|lost| Err(lost.into())).map(RenewReply::Issued)
     }
 
@@ -174,6 +182,12 @@ impl Inner {
     /// Whether nothing was taken back that this node needs to get anything from another: its name, its key, and the authority on which it stands.
     fn is_good(&self, shown: &Shown) -> Result<(), Refused> {
         self.taken_back(shown).map_or(Ok(()), |what| Err(refused(shown, what)))
+    }
+
+    /// Whether a node may have another certificate, as far as this coordinator knows by itself.
+    fn may_be_renewed(&self, shown: &Shown) -> Result<(), Refused> {
+        let own = self.bound(shown.node_id())?;
+        self.records(own.as_ref(), &[]).may_be_renewed(&shown.certificate, (self.options.clock)())
     }
 
     /// Whether a node may have another certificate, and what is noted of it.

@@ -24,8 +24,8 @@ pub enum Refused {
         /// What is wrong.
         what: String,
     },
-    /// Too many joins are under way.
-    #[error("too many joins are under way at this coordinator; try again in a minute")]
+    /// Too many joins, or renewals, are under way.
+    #[error("too many joins or renewals are under way at this coordinator; try again in a minute")]
     Busy,
     /// The nonce is not of this connection, was used, or is too old.
     #[error(
@@ -131,6 +131,15 @@ pub enum Refused {
         /// Of whom it was asked.
         node_id: NodeId,
     },
+    /// The node is being renewed.
+    #[error(
+        "another renewal of {node_id} is under way at this coordinator; try again in a minute; if the node has asked only once, its folder is in use twice: \
+         stop the copy"
+    )]
+    UnderWay {
+        /// The node id.
+        node_id: NodeId,
+    },
     /// It took the coordinator so long that nobody waits for the answer.
     #[error(
         "the coordinator came to this request only after more than {seconds} s, when nobody waits for the answer any more; nothing was used up, so try again in \
@@ -195,7 +204,12 @@ impl Refused {
             Self::Elsewhere { .. } => 421,
             Self::NoAddressProved { .. } => 422,
             Self::Unavailable { .. } => 500,
-            Self::Busy | Self::TooLate { .. } | Self::TooManyWait { .. } | Self::Unanswered { .. } | Self::NoAuthority => 503,
+            Self::Busy
+            | Self::UnderWay { .. }
+            | Self::TooLate { .. }
+            | Self::TooManyWait { .. }
+            | Self::Unanswered { .. }
+            | Self::NoAuthority => 503,
         }
     }
 
@@ -252,6 +266,7 @@ mod tests {
             Refused::NotApproved { node_id: "a".parse().unwrap() },
             Refused::TooManyWait { max: 256 },
             Refused::TooLate { seconds: 12 },
+            Refused::UnderWay { node_id: "a".parse().unwrap() },
             Refused::Unanswered { coordinator: "c".parse().unwrap(), node_id: "a".parse().unwrap() },
             Refused::NoAddressProved { port: 8802, tried },
             Refused::Elsewhere { coordinator: Seed { node_id: "c".parse().unwrap(), authority: "10.0.0.2:8001".into() } },

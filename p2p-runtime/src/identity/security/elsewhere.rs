@@ -17,6 +17,7 @@ use p2p_client::{
 use rustls_pki_types::CertificateDer;
 use tokio::{
     sync::{oneshot, watch},
+    task::JoinHandle,
     time::advance,
 };
 
@@ -227,7 +228,7 @@ const TOO_LONG: Duration = Duration::from_secs(13);
 
 impl Coordinator {
     /// Has the renewal of another node hang here, at the disk, until what this gives is dropped.
-    async fn hangs(&self, other: NodeIdentity) -> mpsc::Sender<()> {
+    async fn hangs(&self, other: NodeIdentity) -> (mpsc::Sender<()>, JoinHandle<Result<RenewReply, Refused>>) {
         let (begun, has_begun) = oneshot::channel();
         let (hold, held) = mpsc::channel::<()>();
         let hang = move || {
@@ -236,9 +237,9 @@ impl Coordinator {
         };
         *self.vault.after.lock().unwrap() = Some(("ca/nodes/".to_owned(), Box::new(hang)));
         let issuer = self.issuer.clone();
-        tokio::spawn(async move { issuer.renew(renewal(other.key()), other.chain()).await });
+        let renewed = tokio::spawn(async move { issuer.renew(renewal(other.key()), other.chain()).await });
         has_begun.await.unwrap();
-        hold
+        (hold, renewed)
     }
 
     /// Waits until it has asked the others so often.
@@ -251,7 +252,7 @@ impl Coordinator {
 async fn case_34_a_renewal_that_waits_until_the_node_has_given_up_is_not_written_and_the_node_goes_on_at_another_coordinator() {
     let two = Two::new().await;
     let w = worker(&two.first.vault, "w");
-    let hold = two.first.hangs(worker(&two.first.vault, "v")).await;
+    let (hold, _) = two.first.hangs(worker(&two.first.vault, "v")).await;
     let (issuer, request, shown) = (two.first.issuer.clone(), renewal(w.key()), w.chain().to_vec());
     let waits = tokio::spawn(async move { issuer.renew(request, &shown).await });
     two.first.has_asked(2).await;
@@ -272,7 +273,7 @@ async fn case_34_a_renewal_that_waits_until_the_node_has_given_up_is_not_written
 async fn a_join_that_waits_until_the_node_has_given_up_uses_nothing_up_and_leaves_nothing() {
     let two = Two::new().await;
     let (token, key) = (two.first.token().await, NodeKey::generate().unwrap());
-    let hold = two.first.hangs(worker(&two.first.vault, "v")).await;
+    let (hold, _) = two.first.hangs(worker(&two.first.vault, "v")).await;
     let (issuer, joiner) =
         (two.first.issuer.clone(), joiner_in(&two.world, &token, "w", Role::Worker, &["10.0.0.9"], key.clone()));
     let waits = tokio::spawn(async move { attempt(&issuer, &joiner).await });
@@ -284,6 +285,39 @@ async fn a_join_that_waits_until_the_node_has_given_up_uses_nothing_up_and_leave
     assert!(two.first.issuer.issued(&"w".parse().unwrap()).unwrap().is_none());
     assert_eq!(two.first.issuer.tokens()[0].uses_left, 9);
     two.join(&two.first, &token, "w", &key).await.expect("it tries again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_has_one_renewal_under_way_at_a_coordinator_and_another_one_asks_nobody() {
+    let two = Two::new().await;
+    let w = worker(&two.first.vault, "w");
+    let (hold, first) = two.first.hangs(w.clone()).await;
+    let said = two.first.renew(w.key(), w.chain()).await.unwrap_err();
+    assert_eq!(said, Refused::UnderWay { node_id: w.peer().node_id.clone() });
+    assert!(said.to_string().contains("another renewal of w is under way at this coordinator; try again in a minute"), "{said}");
+    assert_eq!(*two.first.others.asked.borrow(), 1);
+    drop(hold);
+    let RenewReply::Issued(renewed) = first.await.unwrap().unwrap() else { panic!("nothing is new") };
+    two.first.renew(w.key(), &renewed.chain()).await.unwrap();
+}
+
+#[tokio::test]
+async fn case_34_a_copy_that_a_coordinators_own_record_refuses_makes_it_ask_nobody() {
+    let two = Two::new().await;
+    let w = worker(&two.first.vault, "w");
+    let once = two.first.renew(w.key(), w.chain()).await.unwrap();
+    two.pass(MORE_THAN_LOST);
+    let asked = || *two.first.others.asked.borrow();
+    two.first.refuses_the_clone(w.key(), w.chain()).await;
+    assert_eq!(asked(), 2, "the clock of another one may be behind by that much");
+    two.pass(Duration::from_hours(48));
+    let twice = two.first.renew(w.key(), &once).await.unwrap();
+    two.pass(MORE_THAN_LOST);
+    assert_eq!(asked(), 3);
+    two.first.refuses_the_clone(w.key(), w.chain()).await;
+    assert_eq!(asked(), 3);
+    two.first.renew(w.key(), &twice).await.expect("its last certificate");
+    assert_eq!(asked(), 4);
 }
 
 #[tokio::test]
