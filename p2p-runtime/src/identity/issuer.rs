@@ -379,6 +379,12 @@ impl Inner {
         Records::of(own, elsewhere, &self.ledger.revocations().set())
     }
 
+    /// To which key the id of a node is bound. A key that was revoked since binds nobody: another coordinator may have let the node in again.
+    fn bound_now(&self, node_id: &NodeId) -> Result<Option<IssuedNode>, Refused> {
+        let is_good = |node: &IssuedNode| !self.ledger.revocations().is_revoked(node_id, &node.key.into());
+        Ok(self.bound(node_id)?.filter(is_good))
+    }
+
     fn bound(&self, node_id: &NodeId) -> Result<Option<IssuedNode>, Refused> {
         let Some(stored) = self.vault.get(&record_path(node_id))? else { return Ok(None) };
         serde_json::from_slice(&stored).map(Some).map_err(|e| {

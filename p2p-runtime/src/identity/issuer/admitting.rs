@@ -49,14 +49,15 @@ impl Inner {
     pub(super) fn admit(&self, candidate: &Candidate) -> Result<Admission, Refused> {
         let (key, node_id) = (candidate.key.thumbprint(), &candidate.node_id);
         let readmits = self.may_ask(node_id, &key.into(), candidate.token)?;
-        let bound = self.bound(node_id)?;
+        if readmits && self.is_its_key(node_id, &key.into())? {
+            return Err(Refused::KeyRevoked { node_id: node_id.clone() });
+        }
+        let bound = self.bound_now(node_id)?;
         let again = bound.as_ref().is_some_and(|node| node.token == Some(candidate.token) && node.role == candidate.role);
         // Another coordinator may have let a node of this name in; then it is known by what it says of itself.
-        let seen = self.ledger.roots().key_seen(node_id).or(self.seen(node_id)?);
-        match bound.map(|node| node.key == key).or(seen.map(|seen| seen == key.into())) {
-            Some(true) if readmits => return Err(Refused::KeyRevoked { node_id: node_id.clone() }),
-            Some(false) if !readmits => return Err(Refused::NodeBound { node_id: node_id.clone() }),
-            _ => {}
+        let belongs_to = bound.map(|node| node.key.into()).or(self.key_seen(node_id)).or(self.seen(node_id)?);
+        if !readmits && belongs_to.is_some_and(|other| other != key.into()) {
+            return Err(Refused::NodeBound { node_id: node_id.clone() });
         }
         let (tokens, now) = (self.tokens.load(), (self.options.clock)());
         let standing = self.approvals.load().standing(candidate, now)?;
@@ -76,6 +77,17 @@ impl Inner {
             Standing::Approved(addresses) => Approving::Given(addresses),
         };
         Ok(Admission { spends, readmits, approving })
+    }
+
+    /// By which key the node was last seen in the cluster, unless that was taken back.
+    fn key_seen(&self, node_id: &NodeId) -> Option<KeyHash> {
+        self.ledger.roots().key_seen(node_id).filter(|key| !self.ledger.revocations().is_revoked(node_id, key))
+    }
+
+    /// Whether a node that was revoked had this key: it is let in again with a new one.
+    fn is_its_key(&self, node_id: &NodeId, key: &KeyHash) -> Result<bool, Refused> {
+        let noted = self.bound(node_id)?.map(|node| node.key.into());
+        Ok(noted.or_else(|| self.ledger.roots().key_seen(node_id)).is_some_and(|noted| noted == *key))
     }
 
     /// Whether no other coordinator has bound the name of this candidate to another key. Where an operator lets it in again, what was bound before was

@@ -22,10 +22,10 @@ use tokio::{
 };
 
 use crate::identity::{
-    Change, IssuedNode, Issuer, IssuerOptions, JoinToken, Ledger, NodeIdentity, NodeKey, OtherCoordinators, Refused,
-    TokenOptions, Vault,
+    Approval, CertReply, Change, IssuedNode, Issuer, IssuerOptions, JoinToken, Ledger, NodeIdentity, NodeKey, OtherCoordinators,
+    Refused, TokenOptions, Vault,
     challenge::tests::World,
-    coordinators::{attempt, joiner_in},
+    coordinators::{attempt, channel, hello, joiner_in, send_any},
     issuer::{ISSUING_CERT, ISSUING_KEY},
     join::{Issued, Seed},
     renewal::{RENEW_VERSION, RenewReply, RenewRequest},
@@ -431,4 +431,59 @@ async fn a_node_that_was_let_in_again_with_another_key_is_renewed_also_where_the
     two.first.renew(&new, &renewed).await.unwrap();
     let said = two.second.renew(&old, &first.chain()).await.unwrap_err();
     assert!(matches!(said, Refused::NodeRevoked { .. }), "{said}");
+}
+
+impl Two {
+    /// Lets `w` join at the second coordinator, revokes it, and lets it in again at the first one. Gives the key that it has now.
+    async fn let_in_again(&self) -> NodeKey {
+        let (old, new, node_id) = (NodeKey::generate().unwrap(), NodeKey::generate().unwrap(), "w".parse::<NodeId>().unwrap());
+        self.join(&self.second, &self.second.token().await, "w", &old).await.unwrap();
+        self.ledger.revoke(vec![Subject::Node { node_id: node_id.clone() }], Reason::default()).await.unwrap();
+        self.pass(Duration::from_secs(1));
+        let by_name = TokenOptions { node_id: Some(node_id), ..TokenOptions::default() };
+        let named = self.first.issuer.create_token(by_name).await.unwrap();
+        self.join(&self.first, &named, "w", &new).await.unwrap();
+        new
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_was_let_in_again_elsewhere_joins_by_an_ordinary_token_where_its_old_key_is_noted() {
+    let two = Two::new().await;
+    let new = two.let_in_again().await;
+    let token = two.second.token().await;
+    let said = two.join(&two.second, &token, "w", &NodeKey::generate().unwrap()).await.unwrap_err();
+    assert!(matches!(said, Refused::NodeBound { .. }), "the first one has bound it: {said}");
+    two.join(&two.second, &token, "w", &new).await.expect("its old key binds nobody");
+    let left = two.second.issuer.tokens().iter().find(|record| record.id == token.id()).unwrap().uses_left;
+    assert_eq!(left, 8);
+}
+
+#[tokio::test]
+async fn a_node_that_was_let_in_again_elsewhere_is_approved_where_its_old_key_is_noted() {
+    let two = Two::new().await;
+    let new = two.let_in_again().await;
+    let options = TokenOptions { approval: Approval::Manual, ..TokenOptions::default() };
+    let token = two.second.issuer.create_token(options).await.unwrap();
+    let joiner = joiner_in(&two.world, &token, "w", Role::Worker, &["10.0.0.9"], new);
+    let asks = async || {
+        let reply = hello(&two.second.issuer, &joiner, &channel()).await.unwrap();
+        send_any(&two.second.issuer, joiner.prove(&channel(), &reply).unwrap(), &channel()).await.unwrap()
+    };
+    assert!(matches!(asks().await, CertReply::Waiting(_)));
+    let pending = two.second.issuer.find_pending(&"w".parse().unwrap(), None).unwrap();
+    two.second.issuer.approve(pending).await.expect("its old key binds nobody");
+    assert!(matches!(asks().await, CertReply::Issued(_)));
+}
+
+#[tokio::test]
+async fn case_33_the_new_key_of_a_node_that_was_let_in_again_is_noted_where_the_old_one_is() {
+    let two = Two::new().await;
+    let new = two.let_in_again().await;
+    two.second.issuer.note_seen(vec![("w".parse().unwrap(), new.public().thumbprint().into())]).await.unwrap();
+    two.part();
+    let token = two.second.token().await;
+    let said = two.join(&two.second, &token, "w", &NodeKey::generate().unwrap()).await.unwrap_err();
+    assert!(matches!(said, Refused::NodeBound { .. }), "{said}");
+    two.join(&two.second, &token, "w", &new).await.unwrap();
 }
