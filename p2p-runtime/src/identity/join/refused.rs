@@ -114,7 +114,7 @@ pub enum Refused {
     /// The certificate was renewed before.
     #[error(
         "the certificate of {node_id} that was shown was renewed before; if the node's folder was copied or restored, stop the copy, \
-         and join again with a fresh token if this is the one to stay"
+         and join again with a fresh token if this is the one to stay: `p2p join --again`"
     )]
     Superseded {
         /// The node id.
@@ -123,7 +123,7 @@ pub enum Refused {
     /// Another coordinator could not be asked what it knows of the node.
     #[error(
         "the coordinator {coordinator} did not say whether {node_id} has another key or a newer certificate; nothing was used up, so try again in a minute; \
-         if it still does not answer then, see its log, and stop it until it is well: nobody waits for the answer of a coordinator that is dead"
+         if it still does not answer then, see its log: it is not well, or is of an earlier version: upgrade it; or stop it until then: nobody waits for the answer of a coordinator that is dead"
     )]
     Unanswered {
         /// Who did not answer.

@@ -149,7 +149,7 @@ impl Coordinator {
     async fn refuses_the_clone(&self, key: &NodeKey, shown: &[CertificateDer<'_>]) {
         let said = self.renew(key, shown).await.unwrap_err();
         assert!(matches!(said, Refused::Superseded { .. }) && said.is_final(), "{said}");
-        assert!(said.to_string().contains("stop the copy"), "{said}");
+        assert!(said.to_string().contains("stop the copy") && said.to_string().contains("`p2p join --again`"), "{said}");
     }
 }
 
@@ -352,7 +352,7 @@ async fn where_another_coordinator_does_not_answer_nobody_is_certified_and_the_r
             text.contains(&format!("coordinator-3 did not say whether {name} has another key or a newer certificate")),
             "{text}"
         );
-        assert!(text.contains("try again in a minute") && text.contains("stop it"), "{text}");
+        assert!(text.contains("try again in a minute") && text.contains("or is of an earlier version: upgrade it; or stop it"), "{text}");
         assert!(!said.is_final(), "another coordinator may be able to ask it");
         assert!(two.first.issuer.issued(&name.parse().unwrap()).unwrap().is_none());
     }
