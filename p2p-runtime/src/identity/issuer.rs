@@ -18,7 +18,7 @@ mod turns;
 
 pub use self::{
     authority::Authority,
-    records::{NoOthers, OtherCoordinators},
+    records::{NoOthers, NotedElsewhere, OtherCoordinators},
 };
 pub(crate) use self::{
     authority::{Voided, VoidedOne},
@@ -375,8 +375,8 @@ impl Inner {
     }
 
     /// All records of a node: this coordinator's own, and those of others.
-    fn records<'a>(&self, own: Option<&'a IssuedNode>, elsewhere: &'a [IssuedNode]) -> Records<'a> {
-        Records::of(own, elsewhere, &self.ledger.revocations().set())
+    fn records<'a>(&self, own: Option<&'a IssuedNode>, elsewhere: &'a [NotedElsewhere]) -> Records<'a> {
+        Records::of(own, elsewhere, &self.ledger.revocations().set(), (self.options.clock)())
     }
 
     /// To which key the id of a node is bound. A key that was revoked since binds nobody: another coordinator may have let the node in again.

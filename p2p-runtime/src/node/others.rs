@@ -18,7 +18,7 @@ use tokio::{
 use super::once_a_minute::OnceAMinute;
 use crate::{
     context::Context,
-    identity::{IssuedNode, NodeIdentity, OtherCoordinators, Refused, rotation},
+    identity::{IssuedNode, NodeIdentity, NotedElsewhere, OtherCoordinators, Refused, rotation},
     network::Membership,
 };
 
@@ -55,7 +55,7 @@ impl Others {
         coordinator: &PeerRef,
         node_id: &NodeId,
         until: Instant,
-    ) -> Result<Option<IssuedNode>, Refused> {
+    ) -> Result<Option<NotedElsewhere>, Refused> {
         let asked = async {
             tokio::select! {
                 biased;
@@ -73,7 +73,8 @@ impl Others {
                 "this coordinator is dead, and was not asked what it knows of a node that joins or renews its certificate"
             );
         }
-        Ok(answer.flatten())
+        let coordinator = coordinator.node_id.clone();
+        Ok(answer.flatten().map(|record| NotedElsewhere { coordinator, record }))
     }
 
     /// Asks until there is an answer.
@@ -92,7 +93,7 @@ impl Others {
 }
 
 impl OtherCoordinators for Others {
-    fn records_of<'a>(&'a self, node_id: &'a NodeId) -> BoxFuture<'a, Result<Vec<IssuedNode>, Refused>> {
+    fn records_of<'a>(&'a self, node_id: &'a NodeId) -> BoxFuture<'a, Result<Vec<NotedElsewhere>, Refused>> {
         Box::pin(async move {
             let Some(membership) = self.cx.membership() else { return Ok(Vec::new()) };
             let until = Instant::now() + PATIENCE;

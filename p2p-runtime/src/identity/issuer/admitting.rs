@@ -16,7 +16,7 @@ use super::{
         token_table::{Approval, TokenRefused, TokenTable},
         vault::{Change, VaultError},
     },
-    Arrival, Inner, IssuedNode, approving, lock, node_change, tokens_change,
+    Arrival, Inner, IssuedNode, NotedElsewhere, approving, lock, node_change, tokens_change,
 };
 
 /// How a candidate is let in.
@@ -92,7 +92,12 @@ impl Inner {
 
     /// Whether no other coordinator has bound the name of this candidate to another key. Where an operator lets it in again, what was bound before was
     /// taken back.
-    pub(super) fn is_free(&self, candidate: &Candidate, admission: &Admission, elsewhere: &[IssuedNode]) -> Result<(), Refused> {
+    pub(super) fn is_free(
+        &self,
+        candidate: &Candidate,
+        admission: &Admission,
+        elsewhere: &[NotedElsewhere],
+    ) -> Result<(), Refused> {
         let is_bound = self.records(None, elsewhere).is_of_another(&candidate.key.thumbprint().into());
         if is_bound && !admission.readmits {
             return Err(Refused::NodeBound { node_id: candidate.node_id.clone() });
@@ -127,7 +132,7 @@ impl Inner {
     pub(super) fn issue(
         &self,
         candidate: &Candidate,
-        elsewhere: &[IssuedNode],
+        elsewhere: &[NotedElsewhere],
         mut proved: Vec<Host>,
         mut left_out: Vec<LeftOut>,
         arrived: Arrival,
@@ -168,7 +173,7 @@ impl Inner {
     fn let_in(
         &self,
         candidate: &Candidate,
-        elsewhere: &[IssuedNode],
+        elsewhere: &[NotedElsewhere],
         proved: &[Host],
         left_out: Vec<LeftOut>,
         admission: &Admission,
@@ -182,7 +187,7 @@ impl Inner {
             role: candidate.role,
             key: candidate.key.thumbprint(),
             token: Some(candidate.token),
-            issued: self.records(None, elsewhere).after(clock),
+            issued: self.records(self.bound(&candidate.node_id)?.as_ref(), elsewhere).after(clock),
             certificate: chain.first().map(CertificateHash::of),
             previous: None,
             root: Some(root),

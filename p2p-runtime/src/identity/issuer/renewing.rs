@@ -22,7 +22,7 @@ use super::{
         renewal::{RenewReply, RenewRequest},
         shown::{Shown, TakenBack},
     },
-    Arrival, Inner, IssuedNode, Issuer, lock, node_change,
+    Arrival, Inner, IssuedNode, Issuer, NotedElsewhere, lock, node_change,
     records::after_certificate,
 };
 
@@ -191,7 +191,7 @@ impl Inner {
     }
 
     /// Whether a node may have another certificate, and what is noted of it.
-    fn may_renew(&self, shown: &Shown, elsewhere: &[IssuedNode]) -> Result<Noted, Refused> {
+    fn may_renew(&self, shown: &Shown, elsewhere: &[NotedElsewhere]) -> Result<Noted, Refused> {
         self.is_good(shown)?;
         let (own, clock) = (self.bound(shown.node_id())?, (self.options.clock)());
         let records = self.records(own.as_ref(), elsewhere);
@@ -201,7 +201,7 @@ impl Inner {
 
     /// Renews the certificate of another node. On which authority that stood is durable before it gets the new one: by it, it is found when that
     /// authority turns out to be somebody else's.
-    fn renew_for(&self, renewal: Renewal, elsewhere: &[IssuedNode], arrived: Arrival) -> Result<Issued, Refused> {
+    fn renew_for(&self, renewal: Renewal, elsewhere: &[NotedElsewhere], arrived: Arrival) -> Result<Issued, Refused> {
         let _writing = lock(&self.writing);
         arrived.must_be_in_time()?;
         let noted = self.may_renew(&renewal.shown, elsewhere)?;

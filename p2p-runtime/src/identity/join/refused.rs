@@ -1,6 +1,9 @@
 //! Why a coordinator does not let a node in. It travels as JSON and arrives typed at the joiner.
 
-use p2p_client::{protocol::NodeId, revocation::Reason};
+use p2p_client::{
+    protocol::NodeId,
+    revocation::{KeyHash, Reason},
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -60,6 +63,21 @@ pub enum Refused {
     NodeBound {
         /// The node id.
         node_id: NodeId,
+    },
+    /// The id of a node that asks for another certificate is bound to another key.
+    #[error(
+        "{} has bound {node_id} to the key {key}, and this node has another one; if the node with that key is gone, have an operator revoke that key and nothing \
+         else: `p2p node revoke --key {key}`; if it is not, stop one of the two: it needs another name",
+        .coordinator.as_ref().map_or("this coordinator", NodeId::as_str)
+    )]
+    OtherKey {
+        /// The node id.
+        node_id: NodeId,
+        /// The key to which it is bound.
+        key: KeyHash,
+        /// Which other coordinator has done that; none where it is the one that was asked.
+        #[serde(default)]
+        coordinator: Option<NodeId>,
     },
     /// The node was revoked.
     #[error(
@@ -196,6 +214,7 @@ impl Refused {
             Self::Version { .. } | Self::Malformed { .. } | Self::BadRequest { .. } | Self::Other { .. } => 400,
             Self::UnknownAttempt | Self::BadProof | Self::Token(_) | Self::Denied { .. } | Self::NotApproved { .. } => 403,
             Self::NodeBound { .. }
+            | Self::OtherKey { .. }
             | Self::NodeRevoked { .. }
             | Self::KeyRevoked { .. }
             | Self::AuthorityRevoked { .. }
@@ -218,6 +237,7 @@ impl Refused {
         matches!(
             self,
             Self::NodeBound { .. }
+                | Self::OtherKey { .. }
                 | Self::NodeRevoked { .. }
                 | Self::KeyRevoked { .. }
                 | Self::AuthorityRevoked { .. }
@@ -258,6 +278,7 @@ mod tests {
             Refused::Token(TokenRefused::Used),
             Refused::Token(TokenRefused::Role { allowed: Role::Worker, wanted: Role::Coordinator }),
             Refused::NodeBound { node_id: "a".parse().unwrap() },
+            Refused::OtherKey { node_id: "a".parse().unwrap(), key: KeyHash::new([7; 32]), coordinator: None },
             Refused::NodeRevoked { node_id: "a".parse().unwrap() },
             Refused::KeyRevoked { node_id: "a".parse().unwrap() },
             Refused::AuthorityRevoked { node_id: "a".parse().unwrap() },

@@ -22,8 +22,8 @@ use tokio::{
 };
 
 use crate::identity::{
-    Approval, CertReply, Change, IssuedNode, Issuer, IssuerOptions, JoinToken, Ledger, NodeIdentity, NodeKey, OtherCoordinators,
-    Refused, TokenOptions, Vault,
+    Approval, CertReply, Change, Issuer, IssuerOptions, JoinToken, Ledger, NodeIdentity, NodeKey, NotedElsewhere,
+    OtherCoordinators, Refused, TokenOptions, Vault,
     challenge::tests::World,
     coordinators::{attempt, channel, hello, joiner_in, send_any},
     issuer::{ISSUING_CERT, ISSUING_KEY},
@@ -46,7 +46,7 @@ struct ByStore {
 }
 
 impl OtherCoordinators for ByStore {
-    fn records_of<'a>(&'a self, node_id: &'a NodeId) -> BoxFuture<'a, Result<Vec<IssuedNode>, Refused>> {
+    fn records_of<'a>(&'a self, node_id: &'a NodeId) -> BoxFuture<'a, Result<Vec<NotedElsewhere>, Refused>> {
         self.asked.send_modify(|asked| *asked += 1);
         if self.is_silent.load(Ordering::SeqCst) {
             let coordinator = "coordinator-3".parse().unwrap();
@@ -55,7 +55,9 @@ impl OtherCoordinators for ByStore {
         let path = format!("ca/nodes/{node_id}.json");
         let stores = self.stores.lock().unwrap();
         let found = stores.iter().filter_map(|store| store.get(&path).unwrap());
-        Box::pin(ready(Ok(found.map(|record| serde_json::from_slice(&record).unwrap()).collect())))
+        let coordinator: NodeId = "another".parse().unwrap();
+        let noted = |record| NotedElsewhere { coordinator: coordinator.clone(), record };
+        Box::pin(ready(Ok(found.map(|record| noted(serde_json::from_slice(&record).unwrap())).collect())))
     }
 }
 
@@ -352,7 +354,10 @@ async fn where_another_coordinator_does_not_answer_nobody_is_certified_and_the_r
             text.contains(&format!("coordinator-3 did not say whether {name} has another key or a newer certificate")),
             "{text}"
         );
-        assert!(text.contains("try again in a minute") && text.contains("or is of an earlier version: upgrade it; or stop it"), "{text}");
+        assert!(
+            text.contains("try again in a minute") && text.contains("or is of an earlier version: upgrade it; or stop it"),
+            "{text}"
+        );
         assert!(!said.is_final(), "another coordinator may be able to ask it");
         assert!(two.first.issuer.issued(&name.parse().unwrap()).unwrap().is_none());
     }
@@ -385,7 +390,7 @@ async fn case_33_control_a_coordinator_that_asks_nobody_gives_the_thief_the_id()
     two.meet();
     for coordinator in [&two.first, &two.second] {
         let said = coordinator.renew(&thief, &stolen.chain()).await.unwrap_err();
-        assert!(matches!(said, Refused::NodeBound { .. }) && said.is_final(), "{said}");
+        assert!(matches!(said, Refused::OtherKey { .. }) && said.is_final(), "{said}");
     }
 }
 
