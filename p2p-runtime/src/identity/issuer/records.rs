@@ -260,10 +260,7 @@ mod tests {
             assert_eq!(records.may_renew(&shown, now), Ok(()));
         }
         let logged = log.take_all();
-        assert!(
-            logged.contains(&format!("and into that coordinator coordinator=c-2 node_id=w issued={}", u64::MAX)),
-            "{logged}"
-        );
+        assert!(logged.contains(&format!("and into that coordinator coordinator=c-2 node_id=w issued={}", u64::MAX)), "{logged}");
         assert_eq!(logged.lines().count(), 2, "{logged}");
         // The key to which it binds the node counts whatever its time.
         let other =

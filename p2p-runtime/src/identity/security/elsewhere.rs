@@ -232,10 +232,10 @@ impl Coordinator {
     /// Has the renewal of another node hang here, at the disk, until what this gives is dropped.
     async fn hangs(&self, other: NodeIdentity) -> (mpsc::Sender<()>, JoinHandle<Result<RenewReply, Refused>>) {
         let (begun, has_begun) = oneshot::channel();
-        let (hold, held) = mpsc::channel::<()>();
+        let (hold, until) = mpsc::channel::<()>();
         let hang = move || {
             begun.send(()).unwrap();
-            let _ = held.recv();
+            let _ = until.recv();
         };
         *self.vault.after.lock().unwrap() = Some(("ca/nodes/".to_owned(), Box::new(hang)));
         let issuer = self.issuer.clone();
