@@ -86,7 +86,7 @@ impl Ways {
     /// With an error of its own.
     #[service_method(idempotent)]
     async fn refuse(&self, text: Text) -> Result<(), Refusal> {
-        Err(Refusal::Refused(text.0).into())
+        Err(Refusal::Refused(text.0))
     }
 
     /// More than goes by a session.

@@ -9,15 +9,20 @@
 mod admitting;
 mod approving;
 mod authority;
+mod in_time;
 mod records;
 mod renewing;
 mod searched;
 mod seen;
+mod turns;
 
-pub(crate) use self::authority::{Voided, VoidedOne};
 pub use self::{
     authority::Authority,
-    records::{NoOthers, OtherCoordinators},
+    records::{NoOthers, NotedElsewhere, OtherCoordinators},
+};
+pub(crate) use self::{
+    authority::{Voided, VoidedOne},
+    in_time::Arrival,
 };
 
 use std::{
@@ -151,6 +156,8 @@ struct Inner {
     writing: Mutex<()>,
     desk: Mutex<Desk>,
     renewals: Mutex<renewing::Waiting>,
+    /// Of the nodes that are being renewed.
+    turns: turns::Turns,
 }
 
 impl std::fmt::Debug for Issuer {
@@ -202,6 +209,7 @@ impl Issuer {
             writing: Mutex::default(),
             desk: Mutex::default(),
             renewals: Mutex::default(),
+            turns: turns::Turns::default(),
         })))
     }
 
@@ -258,7 +266,8 @@ impl Issuer {
 
     /// Answers one join request that came over the connection with this binding, from this address.
     ///
-    /// Once a token is spent, the certificate is made even if the caller hangs up; it can ask again with the same key.
+    /// Once a token is spent, the certificate is made even if the caller hangs up; it can ask again with the same key. It is not spent once the caller has
+    /// given up.
     ///
     /// # Errors
     /// Why the node is not let in. Refusals that only a holder of the token can cause are logged with its id.
@@ -289,13 +298,14 @@ impl Issuer {
     }
 
     async fn take_proof(&self, prove: &Prove, channel: ChannelBinding, from: IpAddr) -> Result<CertReply, Refused> {
+        let arrived = Arrival::now();
         let (now, tokens) = ((self.0.options.clock)(), self.0.tokens.load_full());
         let candidate = lock(&self.0.desk).prove(prove, &channel, &tokens, now)?;
         // Once more, by what is proved: the hello is only said.
         tokens.admits(candidate.token, from, &candidate.addresses)?;
         let who =
             Applicant { node_id: candidate.node_id.clone(), key: candidate.key.thumbprint().into(), token: candidate.token };
-        let reply = self.enrol(candidate).await?;
+        let reply = self.enrol(candidate, arrived).await?;
         if matches!(reply, CertReply::Waiting(_)) {
             lock(&self.0.desk).let_wait(prove.nonce, channel, who, now);
         }
@@ -314,7 +324,7 @@ impl Issuer {
         }
     }
 
-    async fn enrol(&self, candidate: Candidate) -> Result<CertReply, Refused> {
+    async fn enrol(&self, candidate: Candidate, arrived: Arrival) -> Result<CertReply, Refused> {
         let candidate = Arc::new(candidate);
         let first = candidate.clone();
         let admission = self.blocking(move |inner| inner.admit(&first)).await.unwrap_or_else(|e| Err(e.into()))?;
@@ -336,7 +346,8 @@ impl Issuer {
         if proved.is_empty() {
             return Err(Refused::NoAddressProved { port: options.challenge_port, tried: left_out });
         }
-        self.blocking(move |inner| inner.issue(&candidate, &elsewhere, proved, left_out)).await.unwrap_or_else(|e| Err(e.into()))
+        let issue = move |inner: &Inner| inner.issue(&candidate, &elsewhere, proved, left_out, arrived);
+        self.blocking(issue).await.unwrap_or_else(|e| Err(e.into()))
     }
 
     /// Runs what blocks on the disk where it may. It runs to its end even if the caller goes away.
@@ -364,8 +375,14 @@ impl Inner {
     }
 
     /// All records of a node: this coordinator's own, and those of others.
-    fn records<'a>(&self, own: Option<&'a IssuedNode>, elsewhere: &'a [IssuedNode]) -> Records<'a> {
-        Records::of(own, elsewhere, &self.ledger.revocations().set())
+    fn records<'a>(&self, own: Option<&'a IssuedNode>, elsewhere: &'a [NotedElsewhere]) -> Records<'a> {
+        Records::of(own, elsewhere, &self.ledger.revocations().set(), (self.options.clock)())
+    }
+
+    /// To which key the id of a node is bound. A key that was revoked since binds nobody: another coordinator may have let the node in again.
+    fn bound_now(&self, node_id: &NodeId) -> Result<Option<IssuedNode>, Refused> {
+        let is_good = |node: &IssuedNode| !self.ledger.revocations().is_revoked(node_id, &node.key.into());
+        Ok(self.bound(node_id)?.filter(is_good))
     }
 
     fn bound(&self, node_id: &NodeId) -> Result<Option<IssuedNode>, Refused> {

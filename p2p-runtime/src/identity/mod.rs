@@ -44,7 +44,9 @@ pub use self::{
         BearerRefused, ClientName, ClientRecord, ClientSecret, DEFAULT_TTL, GrantRefused, InvalidClientName, MAX_TTL,
     },
     error::IdentityError,
-    issuer::{Answered, Authority, Clock, IssuedNode, Issuer, IssuerOptions, NoOthers, OtherCoordinators, SeedSource},
+    issuer::{
+        Answered, Authority, Clock, IssuedNode, Issuer, IssuerOptions, NoOthers, NotedElsewhere, OtherCoordinators, SeedSource,
+    },
     join::{CertReply, CertRequest, JoinError, JoinEvent, JoinOptions, Joined, Refused, join},
     key::{KeyError, KeyThumbprint, NodeKey, PublicKey},
     networks::AllowedNetworks,
@@ -59,7 +61,7 @@ pub use self::{
 
 pub(crate) use ca::validity;
 pub(crate) use http::Way;
-pub(crate) use issuer::{TOKENS, Voided, VoidedOne, void_open_tokens};
+pub(crate) use issuer::{Arrival, TOKENS, Voided, VoidedOne, void_open_tokens};
 
 #[cfg(test)]
 mod coordinators;

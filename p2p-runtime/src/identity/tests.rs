@@ -207,9 +207,14 @@ impl AuditLines {
         Self { log, _capturing: tracing::subscriber::set_default(subscriber) }
     }
 
+    /// All that was logged since it was last asked, of whatever kind.
+    pub(crate) fn take_all(&self) -> String {
+        String::from_utf8(std::mem::take(&mut *self.log.0.lock().unwrap())).unwrap()
+    }
+
     /// The lines since it was last asked.
     pub(crate) fn take(&self) -> Vec<String> {
-        let text = String::from_utf8(std::mem::take(&mut *self.log.0.lock().unwrap())).unwrap();
+        let text = self.take_all();
         text.lines().filter(|line| line.contains(" audit: ")).map(str::to_owned).collect()
     }
 }

@@ -15,6 +15,7 @@ mod enrol;
 mod error;
 mod large_buffers;
 mod lives;
+mod once_a_minute;
 mod others;
 mod own_certificate;
 mod own_state;

@@ -10,16 +10,24 @@ use p2p_client::{
     protocol::{NodeId, NodeInfo, NodeStatus, Role},
     wire::{PeerRef, net::Network},
 };
-use tokio::time::{sleep, timeout};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::{Instant, sleep, timeout, timeout_at},
+};
 
+use super::once_a_minute::OnceAMinute;
 use crate::{
     context::Context,
-    identity::{IssuedNode, NodeIdentity, OtherCoordinators, Refused, Way, rotation},
+    identity::{IssuedNode, NodeIdentity, NotedElsewhere, OtherCoordinators, Refused, Way, rotation},
     network::Membership,
 };
 
-/// How long one may take. One that dies is known to be dead sooner, and who joins or renews waits longer than this.
+/// How long one may take, with the wait for a turn. One that dies is known to be dead sooner, and who joins or renews waits longer than this.
 const PATIENCE: Duration = Duration::from_secs(8);
+/// How many nodes are asked about at once, each on a connection of its own to every other coordinator.
+const AT_ONCE: usize = 64;
+/// How long is waited for a turn.
+const TURN: Duration = Duration::from_secs(4);
 /// One that could not be asked is asked again after so long.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -28,11 +36,16 @@ pub(super) struct Others {
     cx: Context,
     identity: NodeIdentity,
     network: Arc<dyn Network>,
+    turns: Turns,
+    /// Which ones were said to be dead, and not to answer.
+    dead: OnceAMinute,
+    silent: OnceAMinute,
 }
 
 impl Others {
     pub(super) fn new(cx: Context, identity: NodeIdentity, network: Arc<dyn Network>) -> Self {
-        Self { cx, identity, network }
+        let (dead, silent) = (OnceAMinute::default(), OnceAMinute::default());
+        Self { cx, identity, network, turns: Turns::default(), dead, silent }
     }
 
     /// The record of one. Of one that is dead, or dies meanwhile, there is none.
@@ -41,7 +54,8 @@ impl Others {
         membership: &Membership,
         coordinator: &PeerRef,
         node_id: &NodeId,
-    ) -> Result<Option<IssuedNode>, Refused> {
+        until: Instant,
+    ) -> Result<Option<NotedElsewhere>, Refused> {
         let asked = async {
             tokio::select! {
                 biased;
@@ -49,17 +63,18 @@ impl Others {
                 record = self.ask(coordinator, node_id) => Some(record),
             }
         };
-        let Ok(answer) = timeout(PATIENCE, asked).await else {
+        let Ok(answer) = timeout_at(until, asked).await else {
             return Err(Refused::Unanswered { coordinator: coordinator.node_id.clone(), node_id: node_id.clone() });
         };
-        if answer.is_none() {
+        if answer.is_none() && self.dead.is_due(&coordinator.node_id) {
             tracing::warn!(
                 coordinator = %coordinator.node_id,
                 %node_id,
                 "this coordinator is dead, and was not asked what it knows of a node that joins or renews its certificate"
             );
         }
-        Ok(answer.flatten())
+        let coordinator = coordinator.node_id.clone();
+        Ok(answer.flatten().map(|record| NotedElsewhere { coordinator, record }))
     }
 
     /// Asks until there is an answer.
@@ -68,9 +83,10 @@ impl Others {
         loop {
             match rotation::ask_for_record(way, coordinator, node_id).await {
                 Ok(record) => return record,
-                Err(error) => {
+                Err(error) if self.silent.is_due(&coordinator.node_id) => {
                     tracing::warn!(coordinator = %coordinator.node_id, %node_id, error, "it did not say what it knows of this node");
                 }
+                Err(_) => {}
             }
             sleep(AGAIN).await;
         }
@@ -78,16 +94,33 @@ impl Others {
 }
 
 impl OtherCoordinators for Others {
-    fn records_of<'a>(&'a self, node_id: &'a NodeId) -> BoxFuture<'a, Result<Vec<IssuedNode>, Refused>> {
+    fn records_of<'a>(&'a self, node_id: &'a NodeId) -> BoxFuture<'a, Result<Vec<NotedElsewhere>, Refused>> {
         Box::pin(async move {
             let Some(membership) = self.cx.membership() else { return Ok(Vec::new()) };
+            let until = Instant::now() + PATIENCE;
+            let _turn = self.turns.take().await?;
             let members = membership.members();
             let is_other = |info: &NodeInfo| info.role == Role::Coordinator && info.node_id != *self.cx.node_id();
             let is_gone_for_good = |info: &NodeInfo| matches!(info.status, NodeStatus::Left | NodeStatus::Revoked);
             let others = members.peers().filter(|(info, _)| is_other(info) && !is_gone_for_good(info));
-            let records = join_all(others.map(|(_, peer)| self.record_of(membership, peer, node_id))).await;
+            let records = join_all(others.map(|(_, peer)| self.record_of(membership, peer, node_id, until))).await;
             records.into_iter().filter_map(Result::transpose).collect()
         })
+    }
+}
+
+/// Nodes that renew and join are many at times, and the connections to other coordinators few.
+struct Turns(Semaphore);
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self(Semaphore::new(AT_ONCE))
+    }
+}
+
+impl Turns {
+    async fn take(&self) -> Result<SemaphorePermit<'_>, Refused> {
+        timeout(TURN, self.0.acquire()).await.ok().and_then(Result::ok).ok_or(Refused::Busy)
     }
 }
 
@@ -100,5 +133,23 @@ async fn is_gone(membership: &Membership, coordinator: &NodeId) {
             std::future::pending::<()>().await;
         }
         members = membership.members();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_others_are_asked_about_so_many_nodes_at_once_and_one_more_is_told_to_try_again() {
+        let turns = Turns::default();
+        let mut taken: Vec<_> = (0..AT_ONCE).map(|_| turns.take().now_or_never().unwrap().unwrap()).collect();
+        let refused = turns.take().await.unwrap_err();
+        assert_eq!(refused.to_string(), "too many joins or renewals are under way at this coordinator; try again in a minute");
+        assert!(!refused.is_final());
+        taken.pop();
+        assert!(turns.take().now_or_never().unwrap().is_ok());
     }
 }

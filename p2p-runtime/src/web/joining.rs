@@ -17,7 +17,7 @@ use p2p_client::{
 use crate::{
     audit::{Subject, Whence},
     identity::{
-        Answered, CertReply, CertRequest, Issuer, Refused,
+        Answered, Arrival, CertReply, CertRequest, Issuer, Refused,
         join::encode_outcome,
         renewal::{self, RenewReply, RenewRequest},
     },
@@ -134,6 +134,7 @@ pub(super) async fn cert_renew(
     shown: Option<Extension<ShownCertificate>>,
     request: Request,
 ) -> Result<Response, Refusal> {
+    let arrived = Arrival::now();
     // Whoever gives its name up, or speaks for a client, is lent nothing by the certificate of the connection.
     let shown = shown.filter(|_| matches!(requester.caller, CallerId::Node { .. }));
     let Some(Extension(ShownCertificate(shown))) = shown else {
@@ -151,7 +152,7 @@ pub(super) async fn cert_renew(
         Err(error) => return Ok(error.into_response()),
     };
     let outcome = match RenewRequest::from_json(&body) {
-        Ok(request) => issuer.renew(request, &shown).await,
+        Ok(request) => issuer.renew_since(arrived, request, &shown).await,
         Err(refused) => Err(refused),
     };
     let node_id = requester.peer().map(ToString::to_string).unwrap_or_default();

@@ -16,7 +16,7 @@ use super::{
         token_table::{Approval, TokenRefused, TokenTable},
         vault::{Change, VaultError},
     },
-    Inner, IssuedNode, approving, lock, node_change, tokens_change,
+    Arrival, Inner, IssuedNode, NotedElsewhere, approving, lock, node_change, tokens_change,
 };
 
 /// How a candidate is let in.
@@ -49,14 +49,15 @@ impl Inner {
     pub(super) fn admit(&self, candidate: &Candidate) -> Result<Admission, Refused> {
         let (key, node_id) = (candidate.key.thumbprint(), &candidate.node_id);
         let readmits = self.may_ask(node_id, &key.into(), candidate.token)?;
-        let bound = self.bound(node_id)?;
+        if readmits && self.is_its_key(node_id, &key.into())? {
+            return Err(Refused::KeyRevoked { node_id: node_id.clone() });
+        }
+        let bound = self.bound_now(node_id)?;
         let again = bound.as_ref().is_some_and(|node| node.token == Some(candidate.token) && node.role == candidate.role);
         // Another coordinator may have let a node of this name in; then it is known by what it says of itself.
-        let seen = self.ledger.roots().key_seen(node_id).or(self.seen(node_id)?);
-        match bound.map(|node| node.key == key).or(seen.map(|seen| seen == key.into())) {
-            Some(true) if readmits => return Err(Refused::KeyRevoked { node_id: node_id.clone() }),
-            Some(false) if !readmits => return Err(Refused::NodeBound { node_id: node_id.clone() }),
-            _ => {}
+        let belongs_to = bound.map(|node| node.key.into()).or(self.key_seen(node_id)).or(self.seen(node_id)?);
+        if !readmits && belongs_to.is_some_and(|other| other != key.into()) {
+            return Err(Refused::NodeBound { node_id: node_id.clone() });
         }
         let (tokens, now) = (self.tokens.load(), (self.options.clock)());
         let standing = self.approvals.load().standing(candidate, now)?;
@@ -78,9 +79,25 @@ impl Inner {
         Ok(Admission { spends, readmits, approving })
     }
 
+    /// By which key the node was last seen in the cluster, unless that was taken back.
+    fn key_seen(&self, node_id: &NodeId) -> Option<KeyHash> {
+        self.ledger.roots().key_seen(node_id).filter(|key| !self.ledger.revocations().is_revoked(node_id, key))
+    }
+
+    /// Whether a node that was revoked had this key: it is let in again with a new one.
+    fn is_its_key(&self, node_id: &NodeId, key: &KeyHash) -> Result<bool, Refused> {
+        let noted = self.bound(node_id)?.map(|node| node.key.into());
+        Ok(noted.or_else(|| self.ledger.roots().key_seen(node_id)).is_some_and(|noted| noted == *key))
+    }
+
     /// Whether no other coordinator has bound the name of this candidate to another key. Where an operator lets it in again, what was bound before was
     /// taken back.
-    pub(super) fn is_free(&self, candidate: &Candidate, admission: &Admission, elsewhere: &[IssuedNode]) -> Result<(), Refused> {
+    pub(super) fn is_free(
+        &self,
+        candidate: &Candidate,
+        admission: &Admission,
+        elsewhere: &[NotedElsewhere],
+    ) -> Result<(), Refused> {
         let is_bound = self.records(None, elsewhere).is_of_another(&candidate.key.thumbprint().into());
         if is_bound && !admission.readmits {
             return Err(Refused::NodeBound { node_id: candidate.node_id.clone() });
@@ -115,11 +132,13 @@ impl Inner {
     pub(super) fn issue(
         &self,
         candidate: &Candidate,
-        elsewhere: &[IssuedNode],
+        elsewhere: &[NotedElsewhere],
         mut proved: Vec<Host>,
         mut left_out: Vec<LeftOut>,
+        arrived: Arrival,
     ) -> Result<CertReply, Refused> {
         let _writing = lock(&self.writing);
+        arrived.must_be_in_time()?;
         let admission = self.admit(candidate)?;
         if let Approving::Given(approved) = &admission.approving {
             let moved = proved.extract_if(.., |host| !approved.contains(host)).collect::<Vec<_>>();
@@ -154,7 +173,7 @@ impl Inner {
     fn let_in(
         &self,
         candidate: &Candidate,
-        elsewhere: &[IssuedNode],
+        elsewhere: &[NotedElsewhere],
         proved: &[Host],
         left_out: Vec<LeftOut>,
         admission: &Admission,
@@ -168,7 +187,7 @@ impl Inner {
             role: candidate.role,
             key: candidate.key.thumbprint(),
             token: Some(candidate.token),
-            issued: self.records(None, elsewhere).after(clock),
+            issued: self.records(self.bound(&candidate.node_id)?.as_ref(), elsewhere).after(clock),
             certificate: chain.first().map(CertificateHash::of),
             previous: None,
             root: Some(root),

@@ -118,7 +118,7 @@ impl Inner {
         self.decide(|approvals, now| {
             let request = approvals.approve(shown, now)?.shown();
             let readmits = self.may_ask(&request.node_id, &request.key, request.token)?;
-            let bound = self.bound(&request.node_id)?;
+            let bound = self.bound_now(&request.node_id)?;
             if !readmits && bound.is_some_and(|node| request.key != node.key.into()) {
                 return Err(Refused::NodeBound { node_id: request.node_id }.into());
             }

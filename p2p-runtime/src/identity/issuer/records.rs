@@ -23,8 +23,21 @@ use super::{
 /// How long a certificate that was renewed may still be used to renew: the answer may have been lost, and a node may have failed so often that it
 /// waits long before it asks again.
 const LOST_ANSWER: Duration = LONGEST_RETRY.saturating_mul(2);
+/// Clocks of coordinators do not differ by more: a certificate that was made so long before a record is not later than that.
+const CLOCKS_DIFFER: Duration = Duration::from_hours(48);
+/// By so much, in milliseconds, the clock of another coordinator may be ahead.
+const A_DAY: u64 = 24 * 3600 * 1000;
 /// Certificates tell when they were made to the second, in milliseconds.
 const A_SECOND: u64 = 1000;
+
+/// What another coordinator has noted of a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotedElsewhere {
+    /// Which one.
+    pub coordinator: NodeId,
+    /// Its record.
+    pub record: IssuedNode,
+}
 
 /// The other coordinators of the cluster, as an issuer asks them.
 pub trait OtherCoordinators: Send + Sync + 'static {
@@ -32,7 +45,7 @@ pub trait OtherCoordinators: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`Refused::Unanswered`] where one that is in the cluster does not answer.
-    fn records_of<'a>(&'a self, node_id: &'a NodeId) -> BoxFuture<'a, Result<Vec<IssuedNode>, Refused>>;
+    fn records_of<'a>(&'a self, node_id: &'a NodeId) -> BoxFuture<'a, Result<Vec<NotedElsewhere>, Refused>>;
 }
 
 /// A coordinator that is the only one, or makes no certificates.
@@ -40,50 +53,95 @@ pub trait OtherCoordinators: Send + Sync + 'static {
 pub struct NoOthers;
 
 impl OtherCoordinators for NoOthers {
-    fn records_of<'a>(&'a self, _node_id: &'a NodeId) -> BoxFuture<'a, Result<Vec<IssuedNode>, Refused>> {
+    fn records_of<'a>(&'a self, _node_id: &'a NodeId) -> BoxFuture<'a, Result<Vec<NotedElsewhere>, Refused>> {
         Box::pin(ready(Ok(Vec::new())))
     }
 }
 
 /// All records of one node.
-pub(super) struct Records<'a>(Vec<&'a IssuedNode>);
+pub(super) struct Records<'a>(Vec<Known<'a>>);
+
+/// A record, and whose it is.
+struct Known<'a> {
+    /// None for this coordinator's own.
+    coordinator: Option<&'a NodeId>,
+    record: &'a IssuedNode,
+    /// Whether its time can be one at which it was written.
+    is_of_now: bool,
+}
 
 impl<'a> Records<'a> {
     /// Those of this coordinator and of others. Where a node was let in again with another key, they may still have the one that was taken back: that binds
-    /// nobody.
-    pub(super) fn of(own: Option<&'a IssuedNode>, elsewhere: &'a [IssuedNode], revoked: &RevocationSet) -> Self {
-        let all = own.into_iter().chain(elsewhere);
-        Self(all.filter(|record| !revoked.is_revoked(&record.node_id, &record.key.into())).collect())
+    /// nobody. The time of one that is of tomorrow is not believed: each record after it would have to be later still.
+    pub(super) fn of(
+        own: Option<&'a IssuedNode>,
+        elsewhere: &'a [NotedElsewhere],
+        revoked: &RevocationSet,
+        now: UnixMillis,
+    ) -> Self {
+        let own = own.map(|record| Known { coordinator: None, record, is_of_now: true });
+        let others = elsewhere.iter().map(|NotedElsewhere { coordinator, record }| {
+            let is_of_now = record.issued.0 <= now.0.saturating_add(A_DAY);
+            if !is_of_now {
+                tracing::error!(
+                    %coordinator,
+                    node_id = %record.node_id,
+                    issued = record.issued.0,
+                    "this coordinator has a record of a node from more than a day ahead of now, the time of which is ignored; look at its clock, and into that coordinator"
+                );
+            }
+            Known { coordinator: Some(coordinator), record, is_of_now }
+        });
+        let is_good = |known: &Known<'_>| !revoked.is_revoked(&known.record.node_id, &known.record.key.into());
+        Self(own.into_iter().chain(others).filter(is_good).collect())
     }
 
-    /// Whether the node id belongs to another key than this one.
+    /// Whether the node id belongs to another key than this one. Who has bound it, and to which, is for the operators, in the log.
     pub(super) fn is_of_another(&self, key: &KeyHash) -> bool {
-        self.0.iter().any(|record| *key != record.key.into())
+        let other = self.0.iter().find(|known| *key != known.record.key.into());
+        if let Some(other) = other {
+            other.tell();
+        }
+        other.is_some()
+    }
+
+    /// Whether the node that shows this certificate has the key to which its id is bound. A node that has left since, before this one was certified, has given its
+    /// name up.
+    fn has_its_key(&self, shown: &CertificateInfo) -> Result<(), Refused> {
+        let is_other = |known: &&Known<'_>| shown.key != known.record.key.into();
+        let last_own = self.0.iter().filter(|known| !is_other(known)).map(|known| known.record.issued.0).max();
+        let since = last_own.unwrap_or_default().max(made_at(shown));
+        let is_past = |known: &&Known<'_>| known.record.has_left && known.record.issued.0 < since;
+        let Some(other) = self.0.iter().filter(is_other).find(|known| !is_past(known)) else { return Ok(()) };
+        other.tell();
+        let (coordinator, key) = (other.coordinator.cloned(), other.record.key.into());
+        Err(Refused::OtherKey { node_id: shown.peer.node_id.clone(), key, coordinator })
+    }
+
+    /// Whether a node that shows this certificate may be the one that is known and may have another, where these are not all records. A later one may say that
+    /// it has joined again in another role, or that this certificate is its last although it seems to be older than these, as the clock of its coordinator was
+    /// behind.
+    pub(super) fn may_be_renewed(&self, shown: &CertificateInfo, now: UnixMillis) -> Result<(), Refused> {
+        self.has_its_key(shown)?;
+        let is_long_before =
+            |last: &IssuedNode| Duration::from_millis(last.issued.0.saturating_sub(made_at(shown))) > CLOCKS_DIFFER;
+        match self.last() {
+            Some(last) if is_long_before(last) => must_be_last(last, shown, now),
+            _ => Ok(()),
+        }
     }
 
     /// Whether a node that shows this certificate is the one that is known, and may have another. It has to be its last: two machines with one key would be
     /// renewed for ever.
     pub(super) fn may_renew(&self, shown: &CertificateInfo, now: UnixMillis) -> Result<(), Refused> {
         self.is_bound(shown)?;
-        let Some(last) = self.last() else { return Ok(()) };
-        let is_last = last.certificate.is_none_or(|last| last == shown.hash);
-        let ago = Duration::from_millis(now.0.saturating_sub(last.issued.0));
-        let was_lost = last.previous == Some(shown.hash) && ago < LOST_ANSWER;
-        // A coordinator that was set back to a backup, or is the only one that is left, knows an older one than the node has; a copy of the folder has none
-        // that is newer.
-        let is_newer = made_at(shown) > last.issued.0.saturating_add(A_SECOND);
-        if is_last || was_lost || is_newer {
-            return Ok(());
-        }
-        let node_id = &shown.peer.node_id;
-        tracing::error!(%node_id, "a certificate was used to renew that was renewed before; is the node's folder in use twice?");
-        Err(Refused::Superseded { node_id: node_id.clone() })
+        self.last().map_or(Ok(()), |last| must_be_last(last, shown, now))
     }
 
     /// Whether a node that shows this certificate is the one that is known. It may have joined again in another role.
     pub(super) fn is_bound(&self, shown: &CertificateInfo) -> Result<(), Refused> {
-        let has_other_role = self.last().is_some_and(|last| last.role != shown.peer.role);
-        if has_other_role || self.is_of_another(&shown.key) {
+        self.has_its_key(shown)?;
+        if self.last().is_some_and(|last| last.role != shown.peer.role) {
             return Err(Refused::NodeBound { node_id: shown.peer.node_id.clone() });
         }
         Ok(())
@@ -95,8 +153,38 @@ impl<'a> Records<'a> {
     }
 
     fn last(&self) -> Option<&'a IssuedNode> {
-        self.0.iter().copied().max_by_key(|record| record.issued)
+        self.0.iter().filter(|known| known.is_of_now).map(|known| known.record).max_by_key(|record| record.issued)
     }
+}
+
+impl Known<'_> {
+    /// Tells the operators that this record is in the way.
+    fn tell(&self) {
+        let key = KeyHash::from(self.record.key);
+        let coordinator = self.coordinator.map_or("this one", NodeId::as_str);
+        tracing::error!(
+            %coordinator,
+            node_id = %self.record.node_id,
+            "this coordinator has bound the node to the key {key}, and another key asks for a certificate; if the node with that one is gone: \
+             `p2p node revoke --key {key}`"
+        );
+    }
+}
+
+/// Whether this certificate is the one in the last record, the one before where the answer may have been lost, or newer.
+fn must_be_last(last: &IssuedNode, shown: &CertificateInfo, now: UnixMillis) -> Result<(), Refused> {
+    let is_last = last.certificate.is_none_or(|last| last == shown.hash);
+    let ago = Duration::from_millis(now.0.saturating_sub(last.issued.0));
+    let was_lost = last.previous == Some(shown.hash) && ago < LOST_ANSWER;
+    // A coordinator that was set back to a backup, or is the only one that is left, knows an older one than the node has; a copy of the folder has none
+    // that is newer.
+    let is_newer = made_at(shown) > last.issued.0.saturating_add(A_SECOND);
+    if is_last || was_lost || is_newer {
+        return Ok(());
+    }
+    let node_id = &shown.peer.node_id;
+    tracing::error!(%node_id, "a certificate was used to renew that was renewed before; is the node's folder in use twice?");
+    Err(Refused::Superseded { node_id: node_id.clone() })
 }
 
 /// Later than the record of this certificate, which may be one that nobody could be asked for.
@@ -154,12 +242,38 @@ mod tests {
         IssuedNode { certificate: Some(hash(to)), previous: record.certificate, issued, ..record.clone() }
     }
 
+    /// These, as another coordinator has them.
+    fn noted(records: &[IssuedNode]) -> Vec<NotedElsewhere> {
+        let coordinator: NodeId = "c-2".parse().unwrap();
+        records.iter().map(|record| NotedElsewhere { coordinator: coordinator.clone(), record: record.clone() }).collect()
+    }
+
+    #[test]
+    fn the_time_of_a_record_from_tomorrow_is_not_believed_and_the_log_names_whose_it_is() {
+        let log = tests::AuditLines::capture();
+        let ((shown, last), now, set) = (shown(), UnixMillis(MADE), RevocationSet::default());
+        for (issued, is_believed) in [(MADE + 24 * HOUR, true), (MADE + 24 * HOUR + 1, false), (u64::MAX, false)] {
+            let noted = noted(&[IssuedNode { issued: UnixMillis(issued), ..renewed(&last, 2, HOUR) }]);
+            let records = Records::of(Some(&last), &noted, &set, now);
+            let after = if is_believed { issued } else { MADE };
+            assert_eq!(records.after(now), UnixMillis(after + 1));
+            assert_eq!(records.may_renew(&shown, now), Ok(()));
+        }
+        let logged = log.take_all();
+        assert!(logged.contains(&format!("and into that coordinator coordinator=c-2 node_id=w issued={}", u64::MAX)), "{logged}");
+        assert_eq!(logged.lines().count(), 2, "{logged}");
+        // The key to which it binds the node counts whatever its time.
+        let other =
+            IssuedNode { key: NodeKey::generate().unwrap().public().thumbprint(), issued: UnixMillis(u64::MAX), ..last.clone() };
+        assert!(Records::of(Some(&last), &noted(&[other]), &set, now).is_bound(&shown).is_err());
+    }
+
     #[test]
     fn the_last_record_counts_whoever_has_it() {
         let (shown, last) = shown();
         let now = UnixMillis(MADE + 20 * HOUR);
         let is_renewed = |own: Option<&IssuedNode>, elsewhere: &[IssuedNode]| {
-            Records::of(own, elsewhere, &RevocationSet::default()).may_renew(&shown, now)
+            Records::of(own, &noted(elsewhere), &RevocationSet::default(), now).may_renew(&shown, now)
         };
         let superseded = Err(Refused::Superseded { node_id: last.node_id.clone() });
         assert_eq!(is_renewed(None, &[]), Ok(()), "nobody knows it");
@@ -183,15 +297,32 @@ mod tests {
         let statement = Statement { subject: Subject::Key { key }, at: UnixMillis(2), by, reason: Reason::default() };
         let mut revoked = RevocationSet::default();
         let bound = Err(Refused::NodeBound { node_id: last.node_id.clone() });
-        assert_eq!(Records::of(Some(&last), std::slice::from_ref(&other), &revoked).is_bound(&shown), bound);
-        assert_eq!(Records::of(Some(&other), std::slice::from_ref(&last), &revoked).is_bound(&shown), bound);
+        let is_bound = |own: &IssuedNode, other: &IssuedNode, revoked: &RevocationSet| {
+            Records::of(Some(own), &noted(std::slice::from_ref(other)), revoked, UnixMillis(MADE)).is_bound(&shown)
+        };
+        let to_other = |coordinator: Option<&str>| {
+            let coordinator = coordinator.map(|name| name.parse().unwrap());
+            Err(Refused::OtherKey { node_id: last.node_id.clone(), key, coordinator })
+        };
+        let log = tests::AuditLines::capture();
+        assert_eq!(is_bound(&last, &other, &revoked), to_other(Some("c-2")));
+        let logged = log.take_all();
+        assert!(logged.contains(&format!("`p2p node revoke --key {key}` coordinator=c-2 node_id=w")), "{logged}");
+        assert_eq!(is_bound(&other, &last, &revoked), to_other(None));
+        let text = to_other(Some("c-2")).unwrap_err().to_string();
+        assert!(text.contains(&format!("c-2 has bound w to the key {key}")), "{text}");
+        assert!(text.contains(&format!("revoke that key and nothing else: `p2p node revoke --key {key}`")), "{text}");
+        let left = IssuedNode { has_left: true, ..other.clone() };
+        assert_eq!(is_bound(&last, &left, &revoked), Ok(()), "it left before this one came");
+        let left = IssuedNode { issued: UnixMillis(MADE + HOUR), ..left };
+        assert_eq!(is_bound(&last, &left, &revoked), to_other(Some("c-2")));
         revoked.extend([(StatementId::from_bytes([1; 16]), statement)]);
-        assert_eq!(Records::of(Some(&other), std::slice::from_ref(&last), &revoked).is_bound(&shown), Ok(()));
+        assert_eq!(is_bound(&other, &last, &revoked), Ok(()));
 
         let coordinator = IssuedNode { role: Role::Coordinator, issued: UnixMillis(1), ..last.clone() };
-        assert_eq!(Records::of(Some(&coordinator), std::slice::from_ref(&last), &revoked).is_bound(&shown), Ok(()));
+        assert_eq!(is_bound(&coordinator, &last, &revoked), Ok(()));
         let coordinator = IssuedNode { issued: UnixMillis(MADE + 1), ..coordinator };
-        assert_eq!(Records::of(Some(&coordinator), &[last], &revoked).is_bound(&shown), bound);
+        assert_eq!(is_bound(&coordinator, &last, &revoked), bound);
     }
 
     #[test]
@@ -199,8 +330,13 @@ mod tests {
         let (shown, last) = shown();
         let ahead = renewed(&last, 2, HOUR);
         let set = RevocationSet::default();
-        assert_eq!(Records::of(Some(&last), &[ahead], &set).after(UnixMillis(MADE)), UnixMillis(MADE + HOUR + 1));
-        assert_eq!(Records::of(None, &[last], &set).after(UnixMillis(MADE + HOUR)), UnixMillis(MADE + HOUR));
+        assert_eq!(
+            Records::of(Some(&last), &noted(&[ahead]), &set, UnixMillis(MADE)).after(UnixMillis(MADE)),
+            UnixMillis(MADE + HOUR + 1)
+        );
+        let (later, own) = (UnixMillis(MADE + HOUR), Records::of(Some(&last), &[], &set, UnixMillis(MADE)));
+        assert_eq!(own.after(later), later);
+        assert_eq!(own.after(UnixMillis(MADE - HOUR)), UnixMillis(MADE + 1));
         assert!(after_certificate(&shown) > UnixMillis(MADE));
     }
 }

@@ -22,7 +22,7 @@ use super::{
         renewal::{RenewReply, RenewRequest},
         shown::{Shown, TakenBack},
     },
-    Inner, IssuedNode, Issuer, lock, node_change,
+    Arrival, Inner, IssuedNode, Issuer, NotedElsewhere, lock, node_change,
     records::after_certificate,
 };
 
@@ -93,10 +93,23 @@ impl Issuer {
     /// # Errors
     /// Why it is not renewed.
     pub async fn renew(&self, request: RenewRequest, shown: &[CertificateDer<'_>]) -> Result<RenewReply, Refused> {
+        self.renew_since(Arrival::now(), request, shown).await
+    }
+
+    /// The same, where the request arrived before it could be read.
+    pub(crate) async fn renew_since(
+        &self,
+        arrived: Arrival,
+        request: RenewRequest,
+        shown: &[CertificateDer<'_>],
+    ) -> Result<RenewReply, Refused> {
         let renewal = check(&request, shown)?;
         self.0.is_good(&renewal.shown)?;
-        // Where nothing can be issued, nobody is asked in vain.
+        // Where nothing can be issued, or the own record is enough to refuse, nobody is asked in vain.
         self.0.ca(request.under)?;
+        let first = renewal.shown.clone();
+        self.blocking(move |inner| inner.may_be_renewed(&first)).await.unwrap_or_else(|lost| Err(lost.into()))?;
+        let turn = self.0.turns.take(renewal.shown.node_id())?;
         let elsewhere = self.0.options.others.records_of(renewal.shown.node_id()).await?;
         let known = |host: &Host| renewal.shown.certificate.addresses.contains(host);
         let (mut addresses, new): (Vec<_>, Vec<_>) = request.addresses.into_iter().partition(known);
@@ -118,7 +131,12 @@ impl Issuer {
             left_out = not;
         }
         let renewal = Renewal { addresses, left_out, ..renewal };
-        let renewed = self.blocking(move |inner| inner.renew_for(renewal, &elsewhere)).await;
+        let renew = move |inner: &Inner| {
+            // It ends with the write, although the caller may have hung up before.
+            let _turn = turn;
+            inner.renew_for(renewal, &elsewhere, arrived)
+        };
+        let renewed = self.blocking(renew).await;
         renewed.unwrap_or_else(|lost| Err(lost.into())).map(RenewReply::Issued)
     }
 
@@ -166,8 +184,14 @@ impl Inner {
         self.taken_back(shown).map_or(Ok(()), |what| Err(refused(shown, what)))
     }
 
+    /// Whether a node may have another certificate, as far as this coordinator knows by itself.
+    fn may_be_renewed(&self, shown: &Shown) -> Result<(), Refused> {
+        let own = self.bound(shown.node_id())?;
+        self.records(own.as_ref(), &[]).may_be_renewed(&shown.certificate, (self.options.clock)())
+    }
+
     /// Whether a node may have another certificate, and what is noted of it.
-    fn may_renew(&self, shown: &Shown, elsewhere: &[IssuedNode]) -> Result<Noted, Refused> {
+    fn may_renew(&self, shown: &Shown, elsewhere: &[NotedElsewhere]) -> Result<Noted, Refused> {
         self.is_good(shown)?;
         let (own, clock) = (self.bound(shown.node_id())?, (self.options.clock)());
         let records = self.records(own.as_ref(), elsewhere);
@@ -177,8 +201,9 @@ impl Inner {
 
     /// Renews the certificate of another node. On which authority that stood is durable before it gets the new one: by it, it is found when that
     /// authority turns out to be somebody else's.
-    fn renew_for(&self, renewal: Renewal, elsewhere: &[IssuedNode]) -> Result<Issued, Refused> {
+    fn renew_for(&self, renewal: Renewal, elsewhere: &[NotedElsewhere], arrived: Arrival) -> Result<Issued, Refused> {
         let _writing = lock(&self.writing);
+        arrived.must_be_in_time()?;
         let noted = self.may_renew(&renewal.shown, elsewhere)?;
         let mut stood_on = noted.stood_on();
         stood_on.extend(&renewal.shown.authorities);

@@ -4,7 +4,7 @@ use p2p_client::{protocol::NodeId, revocation::KeyHash};
 
 use super::{
     super::vault::{Change, VaultError, json},
-    Inner, Issuer, lock, record_path,
+    Inner, IssuedNode, Issuer, lock, record_path,
 };
 
 /// Where that is noted in the store, each under its name.
@@ -26,11 +26,18 @@ impl Inner {
         let mut changes = Vec::new();
         for (node_id, key) in seen {
             // Of those that were let in here there is a record.
-            if self.vault.get(&record_path(&node_id))?.is_none() && self.seen(&node_id)?.is_none() {
+            if !self.is_bound(&node_id)? && self.seen(&node_id)?.is_none() {
                 changes.push(Change::Put(path(&node_id), json(&key)?));
             }
         }
         if changes.is_empty() { Ok(()) } else { self.vault.update(changes) }
+    }
+
+    /// Whether its record here binds the node to a key that is good. One that is damaged binds it, too.
+    fn is_bound(&self, node_id: &NodeId) -> Result<bool, VaultError> {
+        let Some(stored) = self.vault.get(&record_path(node_id))? else { return Ok(false) };
+        let is_good = |node: IssuedNode| !self.ledger.revocations().is_revoked(node_id, &node.key.into());
+        Ok(serde_json::from_slice(&stored).map_or(true, is_good))
     }
 
     /// The key by which a node was seen, if that was not taken back.

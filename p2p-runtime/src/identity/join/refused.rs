@@ -1,6 +1,9 @@
 //! Why a coordinator does not let a node in. It travels as JSON and arrives typed at the joiner.
 
-use p2p_client::{protocol::NodeId, revocation::Reason};
+use p2p_client::{
+    protocol::NodeId,
+    revocation::{KeyHash, Reason},
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -24,8 +27,8 @@ pub enum Refused {
         /// What is wrong.
         what: String,
     },
-    /// Too many joins are under way.
-    #[error("too many joins are under way at this coordinator; try again in a minute")]
+    /// Too many joins, or renewals, are under way.
+    #[error("too many joins or renewals are under way at this coordinator; try again in a minute")]
     Busy,
     /// The nonce is not of this connection, was used, or is too old.
     #[error(
@@ -60,6 +63,21 @@ pub enum Refused {
     NodeBound {
         /// The node id.
         node_id: NodeId,
+    },
+    /// The id of a node that asks for another certificate is bound to another key.
+    #[error(
+        "{} has bound {node_id} to the key {key}, and this node has another one; if the node with that key is gone, have an operator revoke that key and nothing \
+         else: `p2p node revoke --key {key}`; if it is not, stop one of the two: it needs another name",
+        .coordinator.as_ref().map_or("this coordinator", NodeId::as_str)
+    )]
+    OtherKey {
+        /// The node id.
+        node_id: NodeId,
+        /// The key to which it is bound.
+        key: KeyHash,
+        /// Which other coordinator has done that; none where it is the one that was asked.
+        #[serde(default)]
+        coordinator: Option<NodeId>,
     },
     /// The node was revoked.
     #[error(
@@ -114,7 +132,7 @@ pub enum Refused {
     /// The certificate was renewed before.
     #[error(
         "the certificate of {node_id} that was shown was renewed before; if the node's folder was copied or restored, stop the copy, \
-         and join again with a fresh token if this is the one to stay"
+         and join again with a fresh token if this is the one to stay: `p2p join --again`"
     )]
     Superseded {
         /// The node id.
@@ -123,13 +141,31 @@ pub enum Refused {
     /// Another coordinator could not be asked what it knows of the node.
     #[error(
         "the coordinator {coordinator} did not say whether {node_id} has another key or a newer certificate; nothing was used up, so try again in a minute; \
-         if it still does not answer then, see its log, and stop it until it is well: nobody waits for the answer of a coordinator that is dead"
+         if it still does not answer then, see its log: it is not well, or is of an earlier version: upgrade it; or stop it until then: nobody waits for the answer of a coordinator that is dead"
     )]
     Unanswered {
         /// Who did not answer.
         coordinator: NodeId,
         /// Of whom it was asked.
         node_id: NodeId,
+    },
+    /// The node is being renewed.
+    #[error(
+        "another renewal of {node_id} is under way at this coordinator; try again in a minute; if the node has asked only once, its folder is in use twice: \
+         stop the copy"
+    )]
+    UnderWay {
+        /// The node id.
+        node_id: NodeId,
+    },
+    /// It took the coordinator so long that nobody waits for the answer.
+    #[error(
+        "the coordinator came to this request only after more than {seconds} s, when nobody waits for the answer any more; nothing was used up, so try again in \
+         a minute; if that stays so, look at the load of its machine and its disk"
+    )]
+    TooLate {
+        /// After how many seconds nothing is written any more.
+        seconds: u64,
     },
     /// Not one claimed address was proved.
     #[error(
@@ -178,6 +214,7 @@ impl Refused {
             Self::Version { .. } | Self::Malformed { .. } | Self::BadRequest { .. } | Self::Other { .. } => 400,
             Self::UnknownAttempt | Self::BadProof | Self::Token(_) | Self::Denied { .. } | Self::NotApproved { .. } => 403,
             Self::NodeBound { .. }
+            | Self::OtherKey { .. }
             | Self::NodeRevoked { .. }
             | Self::KeyRevoked { .. }
             | Self::AuthorityRevoked { .. }
@@ -186,7 +223,12 @@ impl Refused {
             Self::Elsewhere { .. } => 421,
             Self::NoAddressProved { .. } => 422,
             Self::Unavailable { .. } => 500,
-            Self::Busy | Self::TooManyWait { .. } | Self::Unanswered { .. } | Self::NoAuthority => 503,
+            Self::Busy
+            | Self::UnderWay { .. }
+            | Self::TooLate { .. }
+            | Self::TooManyWait { .. }
+            | Self::Unanswered { .. }
+            | Self::NoAuthority => 503,
         }
     }
 
@@ -195,6 +237,7 @@ impl Refused {
         matches!(
             self,
             Self::NodeBound { .. }
+                | Self::OtherKey { .. }
                 | Self::NodeRevoked { .. }
                 | Self::KeyRevoked { .. }
                 | Self::AuthorityRevoked { .. }
@@ -235,6 +278,7 @@ mod tests {
             Refused::Token(TokenRefused::Used),
             Refused::Token(TokenRefused::Role { allowed: Role::Worker, wanted: Role::Coordinator }),
             Refused::NodeBound { node_id: "a".parse().unwrap() },
+            Refused::OtherKey { node_id: "a".parse().unwrap(), key: KeyHash::new([7; 32]), coordinator: None },
             Refused::NodeRevoked { node_id: "a".parse().unwrap() },
             Refused::KeyRevoked { node_id: "a".parse().unwrap() },
             Refused::AuthorityRevoked { node_id: "a".parse().unwrap() },
@@ -242,6 +286,8 @@ mod tests {
             Refused::Denied { node_id: "a".parse().unwrap(), reason: Reason::try_from("not ours".to_owned()).unwrap() },
             Refused::NotApproved { node_id: "a".parse().unwrap() },
             Refused::TooManyWait { max: 256 },
+            Refused::TooLate { seconds: 12 },
+            Refused::UnderWay { node_id: "a".parse().unwrap() },
             Refused::Unanswered { coordinator: "c".parse().unwrap(), node_id: "a".parse().unwrap() },
             Refused::NoAddressProved { port: 8802, tried },
             Refused::Elsewhere { coordinator: Seed { node_id: "c".parse().unwrap(), authority: "10.0.0.2:8001".into() } },

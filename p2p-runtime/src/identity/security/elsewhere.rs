@@ -4,6 +4,7 @@ use std::{
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc,
     },
     time::Duration,
 };
@@ -14,11 +15,17 @@ use p2p_client::{
     revocation::{Reason, Subject},
 };
 use rustls_pki_types::CertificateDer;
+use tokio::{
+    sync::{oneshot, watch},
+    task::JoinHandle,
+    time::advance,
+};
 
 use crate::identity::{
-    Change, IssuedNode, Issuer, IssuerOptions, JoinToken, Ledger, NodeKey, OtherCoordinators, Refused, TokenOptions, Vault,
+    Approval, CertReply, Change, Issuer, IssuerOptions, JoinToken, Ledger, NodeIdentity, NodeKey, NotedElsewhere,
+    OtherCoordinators, Refused, TokenOptions, Vault,
     challenge::tests::World,
-    coordinators::{attempt, joiner_in},
+    coordinators::{attempt, channel, hello, joiner_in, send_any},
     issuer::{ISSUING_CERT, ISSUING_KEY},
     join::{Issued, Seed},
     renewal::{RENEW_VERSION, RenewReply, RenewRequest},
@@ -34,10 +41,13 @@ const MORE_THAN_LOST: Duration = Duration::from_hours(13);
 struct ByStore {
     stores: Mutex<Vec<Arc<MemoryVault>>>,
     is_silent: AtomicBool,
+    /// How often they were asked.
+    asked: watch::Sender<usize>,
 }
 
 impl OtherCoordinators for ByStore {
-    fn records_of<'a>(&'a self, node_id: &'a NodeId) -> BoxFuture<'a, Result<Vec<IssuedNode>, Refused>> {
+    fn records_of<'a>(&'a self, node_id: &'a NodeId) -> BoxFuture<'a, Result<Vec<NotedElsewhere>, Refused>> {
+        self.asked.send_modify(|asked| *asked += 1);
         if self.is_silent.load(Ordering::SeqCst) {
             let coordinator = "coordinator-3".parse().unwrap();
             return Box::pin(ready(Err(Refused::Unanswered { coordinator, node_id: node_id.clone() })));
@@ -45,7 +55,9 @@ impl OtherCoordinators for ByStore {
         let path = format!("ca/nodes/{node_id}.json");
         let stores = self.stores.lock().unwrap();
         let found = stores.iter().filter_map(|store| store.get(&path).unwrap());
-        Box::pin(ready(Ok(found.map(|record| serde_json::from_slice(&record).unwrap()).collect())))
+        let coordinator: NodeId = "another".parse().unwrap();
+        let noted = |record| NotedElsewhere { coordinator: coordinator.clone(), record };
+        Box::pin(ready(Ok(found.map(|record| noted(serde_json::from_slice(&record).unwrap())).collect())))
     }
 }
 
@@ -106,6 +118,12 @@ impl Two {
     }
 }
 
+/// Asks for another certificate, for no addresses.
+fn renewal(key: &NodeKey) -> RenewRequest {
+    let csr = key.request().unwrap();
+    RenewRequest { version: RENEW_VERSION, csr, addresses: Vec::new(), nonce: None, under: None }
+}
+
 impl Coordinator {
     fn open(name: &str, vault: Arc<MemoryVault>, ledger: &Ledger, world: &Arc<World>) -> Self {
         let (others, clock) = (Arc::new(ByStore::default()), Arc::new(AtomicU64::new(UnixMillis::now().0)));
@@ -124,9 +142,7 @@ impl Coordinator {
     }
 
     async fn renew(&self, key: &NodeKey, shown: &[CertificateDer<'_>]) -> Result<Vec<CertificateDer<'static>>, Refused> {
-        let csr = key.request().unwrap();
-        let request = RenewRequest { version: RENEW_VERSION, csr, addresses: Vec::new(), nonce: None, under: None };
-        match self.issuer.renew(request, shown).await? {
+        match self.issuer.renew(renewal(key), shown).await? {
             RenewReply::Issued(issued) => Ok(issued.chain()),
             RenewReply::Challenge { .. } => panic!("nothing is new"),
         }
@@ -135,7 +151,7 @@ impl Coordinator {
     async fn refuses_the_clone(&self, key: &NodeKey, shown: &[CertificateDer<'_>]) {
         let said = self.renew(key, shown).await.unwrap_err();
         assert!(matches!(said, Refused::Superseded { .. }) && said.is_final(), "{said}");
-        assert!(said.to_string().contains("stop the copy"), "{said}");
+        assert!(said.to_string().contains("stop the copy") && said.to_string().contains("`p2p join --again`"), "{said}");
     }
 }
 
@@ -209,6 +225,103 @@ async fn a_node_whose_answer_was_lost_is_renewed_by_another_coordinator() {
     two.first.renew(w.key(), &renewed).await.unwrap();
 }
 
+/// More than a request may wait, and less than a certificate lives.
+const TOO_LONG: Duration = Duration::from_secs(13);
+
+impl Coordinator {
+    /// Has the renewal of another node hang here, at the disk, until what this gives is dropped.
+    async fn hangs(&self, other: NodeIdentity) -> (mpsc::Sender<()>, JoinHandle<Result<RenewReply, Refused>>) {
+        let (begun, has_begun) = oneshot::channel();
+        let (hold, until) = mpsc::channel::<()>();
+        let hang = move || {
+            begun.send(()).unwrap();
+            let _ = until.recv();
+        };
+        *self.vault.after.lock().unwrap() = Some(("ca/nodes/".to_owned(), Box::new(hang)));
+        let issuer = self.issuer.clone();
+        let renewed = tokio::spawn(async move { issuer.renew(renewal(other.key()), other.chain()).await });
+        has_begun.await.unwrap();
+        (hold, renewed)
+    }
+
+    /// Waits until it has asked the others so often.
+    async fn has_asked(&self, times: usize) {
+        self.others.asked.subscribe().wait_for(|asked| *asked >= times).await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn case_34_a_renewal_that_waits_until_the_node_has_given_up_is_not_written_and_the_node_goes_on_at_another_coordinator() {
+    let two = Two::new().await;
+    let w = worker(&two.first.vault, "w");
+    let (hold, _) = two.first.hangs(worker(&two.first.vault, "v")).await;
+    let (issuer, request, shown) = (two.first.issuer.clone(), renewal(w.key()), w.chain().to_vec());
+    let waits = tokio::spawn(async move { issuer.renew(request, &shown).await });
+    two.first.has_asked(2).await;
+    advance(TOO_LONG).await;
+    let renewed = two.second.renew(w.key(), w.chain()).await.expect("the node has given up, and asks another one");
+    drop(hold);
+    let said = waits.await.unwrap().unwrap_err();
+    assert!(matches!(said, Refused::TooLate { .. }) && !said.is_final(), "{said}");
+    let text = said.to_string();
+    assert!(text.contains("after more than 12 s") && text.contains("try again in a minute"), "{text}");
+    assert!(two.first.issuer.issued(&"w".parse().unwrap()).unwrap().is_none());
+    two.pass(MORE_THAN_LOST);
+    let again = two.first.renew(w.key(), &renewed).await.expect("its last certificate");
+    two.second.renew(w.key(), &again).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_join_that_waits_until_the_node_has_given_up_uses_nothing_up_and_leaves_nothing() {
+    let two = Two::new().await;
+    let (token, key) = (two.first.token().await, NodeKey::generate().unwrap());
+    let (hold, _) = two.first.hangs(worker(&two.first.vault, "v")).await;
+    let (issuer, joiner) =
+        (two.first.issuer.clone(), joiner_in(&two.world, &token, "w", Role::Worker, &["10.0.0.9"], key.clone()));
+    let waits = tokio::spawn(async move { attempt(&issuer, &joiner).await });
+    two.first.has_asked(2).await;
+    advance(TOO_LONG).await;
+    drop(hold);
+    let said = waits.await.unwrap().unwrap_err();
+    assert!(matches!(said, Refused::TooLate { .. }), "{said}");
+    assert!(two.first.issuer.issued(&"w".parse().unwrap()).unwrap().is_none());
+    assert_eq!(two.first.issuer.tokens()[0].uses_left, 9);
+    two.join(&two.first, &token, "w", &key).await.expect("it tries again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_has_one_renewal_under_way_at_a_coordinator_and_another_one_asks_nobody() {
+    let two = Two::new().await;
+    let w = worker(&two.first.vault, "w");
+    let (hold, first) = two.first.hangs(w.clone()).await;
+    let said = two.first.renew(w.key(), w.chain()).await.unwrap_err();
+    assert_eq!(said, Refused::UnderWay { node_id: w.peer().node_id.clone() });
+    assert!(said.to_string().contains("another renewal of w is under way at this coordinator; try again in a minute"), "{said}");
+    assert_eq!(*two.first.others.asked.borrow(), 1);
+    drop(hold);
+    let RenewReply::Issued(renewed) = first.await.unwrap().unwrap() else { panic!("nothing is new") };
+    two.first.renew(w.key(), &renewed.chain()).await.unwrap();
+}
+
+#[tokio::test]
+async fn case_34_a_copy_that_a_coordinators_own_record_refuses_makes_it_ask_nobody() {
+    let two = Two::new().await;
+    let w = worker(&two.first.vault, "w");
+    let once = two.first.renew(w.key(), w.chain()).await.unwrap();
+    two.pass(MORE_THAN_LOST);
+    let asked = || *two.first.others.asked.borrow();
+    two.first.refuses_the_clone(w.key(), w.chain()).await;
+    assert_eq!(asked(), 2, "the clock of another one may be behind by that much");
+    two.pass(Duration::from_hours(48));
+    let twice = two.first.renew(w.key(), &once).await.unwrap();
+    two.pass(MORE_THAN_LOST);
+    assert_eq!(asked(), 3);
+    two.first.refuses_the_clone(w.key(), w.chain()).await;
+    assert_eq!(asked(), 3);
+    two.first.renew(w.key(), &twice).await.expect("its last certificate");
+    assert_eq!(asked(), 4);
+}
+
 #[tokio::test]
 async fn clocks_of_coordinators_that_differ_make_no_node_a_copy_of_itself() {
     let two = Two::new().await;
@@ -241,7 +354,10 @@ async fn where_another_coordinator_does_not_answer_nobody_is_certified_and_the_r
             text.contains(&format!("coordinator-3 did not say whether {name} has another key or a newer certificate")),
             "{text}"
         );
-        assert!(text.contains("try again in a minute") && text.contains("stop it"), "{text}");
+        assert!(
+            text.contains("try again in a minute") && text.contains("or is of an earlier version: upgrade it; or stop it"),
+            "{text}"
+        );
         assert!(!said.is_final(), "another coordinator may be able to ask it");
         assert!(two.first.issuer.issued(&name.parse().unwrap()).unwrap().is_none());
     }
@@ -274,7 +390,7 @@ async fn case_33_control_a_coordinator_that_asks_nobody_gives_the_thief_the_id()
     two.meet();
     for coordinator in [&two.first, &two.second] {
         let said = coordinator.renew(&thief, &stolen.chain()).await.unwrap_err();
-        assert!(matches!(said, Refused::NodeBound { .. }) && said.is_final(), "{said}");
+        assert!(matches!(said, Refused::OtherKey { .. }) && said.is_final(), "{said}");
     }
 }
 
@@ -320,4 +436,59 @@ async fn a_node_that_was_let_in_again_with_another_key_is_renewed_also_where_the
     two.first.renew(&new, &renewed).await.unwrap();
     let said = two.second.renew(&old, &first.chain()).await.unwrap_err();
     assert!(matches!(said, Refused::NodeRevoked { .. }), "{said}");
+}
+
+impl Two {
+    /// Lets `w` join at the second coordinator, revokes it, and lets it in again at the first one. Gives the key that it has now.
+    async fn let_in_again(&self) -> NodeKey {
+        let (old, new, node_id) = (NodeKey::generate().unwrap(), NodeKey::generate().unwrap(), "w".parse::<NodeId>().unwrap());
+        self.join(&self.second, &self.second.token().await, "w", &old).await.unwrap();
+        self.ledger.revoke(vec![Subject::Node { node_id: node_id.clone() }], Reason::default()).await.unwrap();
+        self.pass(Duration::from_secs(1));
+        let by_name = TokenOptions { node_id: Some(node_id), ..TokenOptions::default() };
+        let named = self.first.issuer.create_token(by_name).await.unwrap();
+        self.join(&self.first, &named, "w", &new).await.unwrap();
+        new
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_was_let_in_again_elsewhere_joins_by_an_ordinary_token_where_its_old_key_is_noted() {
+    let two = Two::new().await;
+    let new = two.let_in_again().await;
+    let token = two.second.token().await;
+    let said = two.join(&two.second, &token, "w", &NodeKey::generate().unwrap()).await.unwrap_err();
+    assert!(matches!(said, Refused::NodeBound { .. }), "the first one has bound it: {said}");
+    two.join(&two.second, &token, "w", &new).await.expect("its old key binds nobody");
+    let left = two.second.issuer.tokens().iter().find(|record| record.id == token.id()).unwrap().uses_left;
+    assert_eq!(left, 8);
+}
+
+#[tokio::test]
+async fn a_node_that_was_let_in_again_elsewhere_is_approved_where_its_old_key_is_noted() {
+    let two = Two::new().await;
+    let new = two.let_in_again().await;
+    let options = TokenOptions { approval: Approval::Manual, ..TokenOptions::default() };
+    let token = two.second.issuer.create_token(options).await.unwrap();
+    let joiner = joiner_in(&two.world, &token, "w", Role::Worker, &["10.0.0.9"], new);
+    let asks = async || {
+        let reply = hello(&two.second.issuer, &joiner, &channel()).await.unwrap();
+        send_any(&two.second.issuer, joiner.prove(&channel(), &reply).unwrap(), &channel()).await.unwrap()
+    };
+    assert!(matches!(asks().await, CertReply::Waiting(_)));
+    let pending = two.second.issuer.find_pending(&"w".parse().unwrap(), None).unwrap();
+    two.second.issuer.approve(pending).await.expect("its old key binds nobody");
+    assert!(matches!(asks().await, CertReply::Issued(_)));
+}
+
+#[tokio::test]
+async fn case_33_the_new_key_of_a_node_that_was_let_in_again_is_noted_where_the_old_one_is() {
+    let two = Two::new().await;
+    let new = two.let_in_again().await;
+    two.second.issuer.note_seen(vec![("w".parse().unwrap(), new.public().thumbprint().into())]).await.unwrap();
+    two.part();
+    let token = two.second.token().await;
+    let said = two.join(&two.second, &token, "w", &NodeKey::generate().unwrap()).await.unwrap_err();
+    assert!(matches!(said, Refused::NodeBound { .. }), "{said}");
+    two.join(&two.second, &token, "w", &new).await.unwrap();
 }
