@@ -135,6 +135,7 @@ fn a_certificate_is_shown_and_renewed_with_the_same_key() {
     folders.init("head");
     let head = folders.start("head");
     let _worker = folders.join("w", "head", &head.authority());
+    folders.wait_for_status("head", "w", "alive", PATIENCE);
     folders.wait_for_status("w", "head", "alive", PATIENCE);
     for (node, role) in [("head", "coordinator"), ("w", "worker")] {
         let before = folders.run(node, &["cert", "show", "--output", "json"]).json();

@@ -123,7 +123,14 @@ impl Patience {
 fn may_pass(error: &JoinError) -> bool {
     match error {
         JoinError::Refused(refused) => {
-            matches!(refused, Refused::UnknownAttempt | Refused::Busy | Refused::Unavailable { .. })
+            matches!(
+                refused,
+                Refused::UnknownAttempt
+                    | Refused::Busy
+                    | Refused::Unavailable { .. }
+                    | Refused::TooLate { .. }
+                    | Refused::Unanswered { .. }
+            )
         }
         JoinError::Connect { .. }
         | JoinError::Tls { .. }
@@ -182,6 +189,9 @@ mod tests {
         assert!(may_pass(&JoinError::Timeout { authority: authority(), after: Duration::from_secs(15) }));
         assert!(may_pass(&JoinError::BrokenOff { authority: authority(), reason: "reset".to_owned() }));
         assert!(may_pass(&Refused::UnknownAttempt.into()));
+        assert!(may_pass(&Refused::TooLate { seconds: 12 }.into()));
+        let (coordinator, node_id) = ("c".parse().unwrap(), "w".parse().unwrap());
+        assert!(may_pass(&Refused::Unanswered { coordinator, node_id }.into()));
         assert!(!may_pass(&Refused::NotApproved { node_id: "w".parse().unwrap() }.into()));
     }
 }

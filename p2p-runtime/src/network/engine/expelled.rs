@@ -9,6 +9,7 @@ use p2p_client::{protocol::NodeId, revocation::KeyHash};
 use super::{
     super::{frame::Message, peer::Peer},
     Audience, Engine, Output, Phase, pick,
+    swim::Note,
 };
 
 /// Who is not to be a member, by what is revoked.
@@ -37,6 +38,9 @@ impl Engine {
             self.forget_said(node_id);
         }
         self.expelled = expelled;
+        for node_id in &back {
+            self.take_in(node_id, out);
+        }
         self.settle(out);
     }
 
@@ -63,6 +67,14 @@ impl Engine {
             self.apply(vec![Member::new(peer, incarnation, State::Down)], false, out);
         }
         self.show(node_id, false, out);
+    }
+
+    /// A node that is back may be up by what others said while it was out, which had to count for nothing then, and is not said again.
+    fn take_in(&mut self, node_id: &NodeId, out: &mut Vec<Output>) {
+        let said = self.held(node_id).filter(|held| held.state() != State::Down);
+        if let Some(peer) = said.map(|held| held.id().clone()) {
+            self.note(Note::Up(peer), out);
+        }
     }
 
     /// With another key a node may have a new store as well, and count anew: neither what it said last nor how far it had counted may stand

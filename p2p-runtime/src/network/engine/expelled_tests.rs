@@ -221,3 +221,18 @@ fn a_node_that_is_readmitted_with_yet_another_key_is_another_once_more() {
     pair.run();
     pair.assert_only_new();
 }
+
+#[test]
+fn a_node_that_others_still_took_for_alive_while_it_was_out_is_seen_when_it_is_back() {
+    let mut pair = Pair::new();
+    // The observer starts again and knows who is out; others, who have not heard, tell it of the node as one that is alive.
+    pair.engines[OBSERVER] = Pair::engine(OBSERVER, "", 2, &pair.is_old_revoked, pair.now);
+    pair.expel(Expelled { nodes: [other()].into(), ..Expelled::default() });
+    let (old, mut out) = (pair.engines[OTHER].swim.identity().clone(), Vec::new());
+    pair.engines[OBSERVER].apply(vec![Member::new(old, 0, State::Alive)], false, &mut out);
+    pair.events.clear();
+    pair.expel(readmitted());
+    pair.begin_anew();
+    pair.run();
+    pair.assert_only_new();
+}

@@ -35,7 +35,7 @@ pub(super) struct Shim {
 }
 
 #[derive(Debug)]
-enum Note {
+pub(super) enum Note {
     Up(Peer),
     Down(Peer),
     Renamed(Peer),
@@ -140,7 +140,7 @@ impl Engine {
         }
     }
 
-    fn note(&mut self, note: Note, out: &mut Vec<Output>) {
+    pub(super) fn note(&mut self, note: Note, out: &mut Vec<Output>) {
         match note {
             Note::Up(peer) => {
                 if let Some(node_id) = self.seat(peer, Some(true)) {
