@@ -124,7 +124,7 @@ impl Machine {
     }
 }
 
-/// Waits until every node that runs sees all the others alive.
+/// Waits until every node that runs sees all the others alive, and what they host, which they tell once they serve.
 #[track_caller]
 pub(crate) fn wait_until_all_know_all(machines: &[Machine]) {
     let running: Vec<_> = machines.iter().filter(|machine| machine.has_node()).collect();
@@ -132,7 +132,7 @@ pub(crate) fn wait_until_all_know_all(machines: &[Machine]) {
     for machine in &running {
         loop {
             let nodes = machine.ask("nodes --output json");
-            if nodes.matches("\"alive\"").count() == wanted {
+            if ["\"alive\"", "\"system\":"].iter().all(|word| nodes.matches(word).count() == wanted) {
                 break;
             }
             assert!(began.elapsed() < PATIENCE, "{wanted} nodes run, and one of them sees: {nodes}");
