@@ -43,6 +43,9 @@ pub(super) enum Check {
     LogRoom,
     /// The MAC of the frame of a log's record, its number included.
     FrameMac,
+    /// The cipher: nothing is written as it is.
+    #[cfg(test)]
+    Cipher,
     /// The tag of what was sealed.
     #[cfg(test)]
     Tag,
