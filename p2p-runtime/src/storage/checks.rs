@@ -1,14 +1,8 @@
-//! The checks by which the store stops the attacks of the security cases, by name.
-//!
-//! The product makes them all: outside of tests [`is_left_out`] is `false` for every one, so that [`holds`] and [`bound`] give back
-//! what they were given, and cost nothing. This crate's own tests can leave some out, on one thread and for as long as one function
-//! runs. So the control of a case shows, in the store itself, that it is this check which stops the attack.
+//! The checks by which the store stops the attacks of the security cases, by name; see [`crate::checks`].
 
+pub(super) use crate::checks::{bound, holds};
 #[cfg(test)]
-mod left_out;
-
-#[cfg(test)]
-pub(super) use left_out::{is_left_out, without};
+pub(super) use crate::checks::{is_left_out, without};
 
 /// What is checked, and what it is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,20 +49,4 @@ pub(super) enum Check {
     Aad,
     /// What a key is derived from beside a secret: random bytes of the save or log, the archive's id.
     Salt,
-}
-
-/// Whether a check that came out like this lets what was read pass.
-pub(super) fn holds(check: Check, found: bool) -> bool {
-    found || is_left_out(check)
-}
-
-/// What something is bound to: `value`, which is nothing particular where a test leaves it out.
-pub(super) fn bound<T>(check: Check, value: T, nothing: T) -> T {
-    if is_left_out(check) { nothing } else { value }
-}
-
-/// Outside of tests, never.
-#[cfg(not(test))]
-const fn is_left_out(_: Check) -> bool {
-    false
 }
