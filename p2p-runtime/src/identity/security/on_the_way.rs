@@ -71,29 +71,33 @@ async fn case_25_control_a_proof_that_is_bound_to_no_nonce_and_no_connection_is_
     }
 }
 
-/// What somebody is answered who has a node's first message, has passed on the nonce that he got for it on a connection of his own, and caught the
-/// proof.
-async fn caught(desk: &Desk, token: &JoinToken) -> Result<Issued, Refused> {
+/// What somebody is answered on a connection of his own who has caught a node's proof. Its nonce is of an attempt on this connection:
+/// the node's own; or that of somebody who had the node's first message, and passed on the nonce that he got for it.
+async fn caught(desk: &Desk, token: &JoinToken, attempt_on: &ChannelBinding) -> Result<Issued, Refused> {
     let joiner = desk.worker(token, "w", "10.0.0.9");
-    let reply = hello(&desk.issuer, &joiner, &another_channel()).await.unwrap();
+    let reply = hello(&desk.issuer, &joiner, attempt_on).await.unwrap();
     let caught = joiner.prove(&channel(), &reply).unwrap();
     send(&desk.issuer, caught, &another_channel()).await
 }
 
 #[tokio::test]
 async fn case_25_a_proof_that_was_caught_before_its_use_is_worth_nothing_on_another_connection() {
-    let desk = desk();
-    let token = desk.token().await;
-    assert_eq!(caught(&desk, &token).await.unwrap_err(), Refused::BadProof);
-    assert_eq!(desk.uses_left(&token), 1);
+    for (attempt_on, refused) in [(channel(), Refused::UnknownAttempt), (another_channel(), Refused::BadProof)] {
+        let desk = desk();
+        let token = desk.token().await;
+        assert_eq!(caught(&desk, &token, &attempt_on).await.unwrap_err(), refused);
+        assert_eq!(desk.uses_left(&token), 1);
+    }
 }
 
 #[tokio::test]
 async fn case_25_control_a_proof_that_is_bound_to_no_connection_is_used_by_who_catches_it() {
-    let desk = desk();
-    let token = desk.token().await;
-    without_during(&[Check::Channel], caught(&desk, &token)).await.unwrap();
-    assert_eq!(desk.uses_left(&token), 0);
+    for attempt_on in [channel(), another_channel()] {
+        let desk = desk();
+        let token = desk.token().await;
+        without_during(&[Check::Channel], caught(&desk, &token, &attempt_on)).await.unwrap();
+        assert_eq!(desk.uses_left(&token), 0);
+    }
 }
 
 #[tokio::test]
