@@ -17,6 +17,7 @@ use p2p_client::{
 
 use super::{
     Refused,
+    checks::{Check, holds},
     messages::{Hello, HelloReply, JOIN_VERSION, MAX_ADDRESSES, Nonce, Prove},
 };
 use crate::identity::{
@@ -142,7 +143,7 @@ impl Desk {
         now: UnixMillis,
     ) -> Result<Candidate, Refused> {
         match self.attempts.get(&message.nonce) {
-            Some(attempt) if attempt.channel == *channel && attempt.until > now => {}
+            Some(attempt) if holds(Check::Channel, attempt.channel == *channel) && attempt.until > now => {}
             _ => return Err(Refused::UnknownAttempt),
         }
         let attempt = self.attempts.remove(&message.nonce).ok_or(Refused::UnknownAttempt)?;

@@ -6,6 +6,7 @@ use zeroize::Zeroizing;
 
 use crate::storage::{
     Entries, Place,
+    checks::{Check, holds},
     crypto::{self, Cipher, HASH, Key, NONCE, TAG},
     error::Fault,
     header::{ArchiveId, Header, Reader},
@@ -89,7 +90,8 @@ impl Head {
         if version > VERSION {
             return Err(Fault::Version(version));
         }
-        let sound = crypto::mac_is(&head_key(data_key, &head.archive)?, signed, mac)
+        let key = head_key(data_key, &head.archive)?;
+        let sound = holds(Check::LogMac, crypto::mac_is(&key, signed, mac))
             && (HEAD..=MAX_LOG).contains(&head.length)
             && head.length.is_multiple_of(CHUNK);
         if sound { Ok(head) } else { Err(damaged) }
@@ -133,7 +135,8 @@ impl Keys {
         let length = u32::from_be_bytes([frame[0], frame[1], frame[2], frame[3]]);
         let whole = self.seal_frame(index, frame[4], length);
         let length = usize::try_from(length).ok()?;
-        (crypto::same(&whole, frame) && frame[4] == CHANGES).then_some(FRAME..FRAME + length)
+        let sound = holds(Check::FrameMac, crypto::same(&whole, frame)) && frame[4] == CHANGES;
+        sound.then_some(FRAME..FRAME + length)
     }
 
     /// What a sealed record holds.

@@ -36,7 +36,7 @@ pub(crate) fn reopen(disk: &SimDisk, key: &RecoveryKey) -> Result<Store, StoreEr
 
 /// All entries, readable.
 fn content(store: &Store) -> Vec<(String, String)> {
-    let text = |path: &str| String::from_utf8(store.get(path).unwrap().expose().to_vec()).unwrap();
+    let text = |path: &str| String::from_utf8_lossy(store.get(path).unwrap().expose()).into_owned();
     store.list("").into_iter().map(|path| (path.clone(), text(&path))).collect()
 }
 
