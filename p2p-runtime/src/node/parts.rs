@@ -168,7 +168,7 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
         running: RunningRequests::new(),
         started,
         store: Arc::downgrade(&enrolment.store),
-        checking_password: tokio::sync::Mutex::default(),
+        checking_password: Arc::default(),
         lookups: Lookups::default(),
         leave: leave.clone(),
     };

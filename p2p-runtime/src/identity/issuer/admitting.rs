@@ -211,6 +211,8 @@ impl Inner {
         if let Some(readmission) = readmission {
             self.ledger.take_effect(readmission);
         }
+        // Once more: a revocation does not wait for this write. One that was acknowledged before the certificate is handed out is seen here.
+        self.may_ask(&record.node_id, &record.key.into(), candidate.token)?;
         tracing::info!(node_id = %record.node_id, role = %record.role, token = %candidate.token, "let a node join");
         Ok(Issued::new(&chain, self.ledger.roots().current().cluster().clone(), (self.options.seed)(), left_out, clock))
     }

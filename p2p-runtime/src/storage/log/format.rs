@@ -262,12 +262,20 @@ pub(in crate::storage) fn apply_changes(record: &[u8], entries: &mut Entries) ->
     fields.rest.iter().all(|byte| *byte == 0).then_some(())
 }
 
+/// The head of `file`, if that is a log of the same archive as this save.
+fn head_beside(file: &[u8], save: &Header, data_key: &Key) -> Option<Head> {
+    Head::decode(file, data_key).ok().filter(|head| head.archive == save.keyring.archive)
+}
+
+/// The number of the save that `file` is the log of, if that is a save of the same archive as this one. The name of a file says nothing: whoever
+/// may write to the folder chooses it.
+pub(in crate::storage) fn made_by(file: &[u8], save: &Header, data_key: &Key) -> Option<u64> {
+    head_beside(file, save, data_key).map(|head| head.generation)
+}
+
 /// Whether `file` is a log of the same archive, made by a later save than this one, that was written to.
 pub(in crate::storage) fn made_after(file: &[u8], save: &Header, data_key: &Key) -> Result<Option<u64>, Fault> {
-    let Ok(head) = Head::decode(file, data_key) else { return Ok(None) };
-    if head.archive != save.keyring.archive || head.generation <= save.generation {
-        return Ok(None);
-    }
+    let Some(head) = head_beside(file, save, data_key).filter(|head| head.generation > save.generation) else { return Ok(None) };
     let (generation, keys) = (head.generation, Keys::new(head, data_key)?);
     let written = keys.frame(0, &file[HEAD..]).is_some();
     Ok(written.then_some(generation))
