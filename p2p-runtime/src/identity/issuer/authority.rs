@@ -236,7 +236,7 @@ impl Issuer {
     pub(crate) fn all_issued(&self, now: UnixMillis) -> Result<AllIssued, VaultError> {
         let mut issued = self.ever_issued()?;
         let life = u64::try_from(NODE_VALIDITY.as_millis()).unwrap_or(u64::MAX);
-        issued.nodes.retain(|node| node.issued.0.saturating_add(life) > now.0);
+        issued.nodes.retain(|node| node.written().0.saturating_add(life) > now.0);
         Ok(issued)
     }
 
