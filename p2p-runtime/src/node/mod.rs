@@ -22,6 +22,7 @@ mod own_state;
 mod parts;
 mod renewer;
 mod rotation;
+mod seen;
 mod set_back;
 mod tokens;
 mod vault;

@@ -474,6 +474,29 @@ async fn case_33_an_id_that_was_seen_is_bound_to_the_first_key_that_was_seen_unt
 }
 
 #[tokio::test]
+async fn case_33_of_nodes_that_are_noted_together_the_first_key_counts_and_a_damaged_note_keeps_none_of_the_others_out() {
+    let two = Two::new().await;
+    let keys = [(); 2].map(|()| NodeKey::generate().unwrap().public().thumbprint().into());
+    let seen = |name: &str, key: usize| (name.parse::<NodeId>().unwrap(), keys[key]);
+    let (vault, issuer) = (&two.second.vault, &two.second.issuer);
+    let noted = |name: &str| vault.get(&format!("ca/seen/{name}.json")).unwrap().map(|noted| noted.to_vec());
+    let is_noted = |name: &str, key: usize| noted(name) == Some(serde_json::to_vec(&keys[key]).unwrap());
+    vault.update(vec![Change::Put("ca/seen/broken.json".into(), b"no key".to_vec().into())]).unwrap();
+    let before = vault.updates.load(Ordering::SeqCst);
+    issuer.note_seen(vec![seen("broken", 0), seen("v", 0), seen("w", 0), seen("w", 1)]).await.unwrap();
+    assert!(is_noted("v", 0) && is_noted("w", 0));
+    assert_eq!(noted("broken").unwrap(), b"no key");
+    // Once the first key was revoked, the next one counts, also of the same second.
+    two.ledger.revoke(vec![Subject::Key { key: keys[0] }], Reason::default()).await.unwrap();
+    let written = vault.updates.load(Ordering::SeqCst);
+    assert_eq!(written, before + 1, "the ledger writes elsewhere");
+    issuer.note_seen(vec![seen("w", 0), seen("w", 1)]).await.unwrap();
+    issuer.note_seen(vec![seen("w", 1)]).await.unwrap();
+    assert!(is_noted("w", 1));
+    assert_eq!(vault.updates.load(Ordering::SeqCst), written + 1, "what is noted is not written again");
+}
+
+#[tokio::test]
 async fn a_node_that_was_let_in_again_with_another_key_is_renewed_also_where_the_old_one_is_noted() {
     let two = Two::new().await;
     let (old, new) = (NodeKey::generate().unwrap(), NodeKey::generate().unwrap());
