@@ -21,7 +21,7 @@ pub use self::{
     records::{NoOthers, NotedElsewhere, OtherCoordinators},
 };
 pub(crate) use self::{
-    authority::{Voided, VoidedOne},
+    authority::{Voided, VoidedOne, let_in_coordinators},
     in_time::Arrival,
 };
 

@@ -5,6 +5,7 @@
 //! NodeBuilder: opens the store -> transport -> cache -> network -> service -> web_server -> Node
 //! ```
 
+mod absent;
 mod address;
 mod attestation;
 mod autosave;

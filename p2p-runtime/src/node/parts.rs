@@ -31,6 +31,7 @@ use crate::{
 
 use super::{
     Enrolment, Node, NodeBuilder, NodeError, SetBack,
+    absent::Absent,
     attestation::ByCertificate,
     autosave,
     descent::Search,
@@ -80,7 +81,8 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
     cx.set_caller(&(caller.clone() as Arc<dyn Caller>));
     let listening = cx.clone();
     let ledger = enrolment.ledger()?;
-    let others = Others::new(cx.clone(), enrolment.identity.clone(), network.clone());
+    let absent = Absent::new(Arc::new(WeakVault::new(&enrolment.store)), ledger.clone());
+    let others = Others::new(cx.clone(), enrolment.identity.clone(), network.clone(), absent);
     let port = move || listening.shared::<ListeningPort>().map(|port| port.0);
     let issuer = enrolment.issuer(network.clone(), ledger.clone(), others, port)?;
     warn_if_not_valid(&enrolment.identity, issuer.as_ref().is_some_and(|issuer| issuer.authority().is_some()));
