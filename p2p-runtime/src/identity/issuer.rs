@@ -21,7 +21,7 @@ pub use self::{
     records::{NoOthers, NotedElsewhere, OtherCoordinators},
 };
 pub(crate) use self::{
-    authority::{Voided, VoidedOne},
+    authority::{Voided, VoidedOne, let_in_coordinators},
     in_time::Arrival,
 };
 
@@ -116,8 +116,11 @@ pub struct IssuedNode {
     pub key: KeyThumbprint,
     /// The token that it joined with; the first coordinator has none.
     pub token: Option<TokenId>,
-    /// When it got its last certificate.
+    /// When it got its last certificate, and later than every record of it that was known then: by this, the last one is found.
     pub issued: UnixMillis,
+    /// When that was by the clock of the coordinator that noted it, where `issued` had to be later than a record whose own day has not come yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written: Option<UnixMillis>,
     /// That certificate.
     #[serde(default)]
     pub certificate: Option<CertificateHash>,
@@ -134,6 +137,13 @@ pub struct IssuedNode {
     /// before this was noted nothing is known.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub stood_on: BTreeSet<KeyHash>,
+}
+
+impl IssuedNode {
+    /// When it was noted, by the clock of the coordinator that has done it, or somewhat later where those of others are ahead.
+    pub fn written(&self) -> UnixMillis {
+        self.written.unwrap_or(self.issued)
+    }
 }
 
 /// A coordinator's power to let nodes in. Clones share it.

@@ -19,7 +19,11 @@ use super::{
     error::IdentityError,
     issuer::{ISSUING_CERT, ISSUING_KEY},
 };
-pub(crate) use crate::identity::vault::tests::MemoryVault;
+pub(crate) use crate::identity::{
+    challenge::tests::World,
+    coordinators::{attempt, joiner_in},
+    vault::tests::MemoryVault,
+};
 
 pub(crate) const YEAR: u64 = 365 * 86_400;
 

@@ -31,6 +31,7 @@ use crate::{
 
 use super::{
     Enrolment, Node, NodeBuilder, NodeError, SetBack,
+    absent::Absent,
     attestation::ByCertificate,
     autosave,
     descent::Search,
@@ -41,7 +42,7 @@ use super::{
     own_state::Own,
     renewer::{Renewer, RenewerParts},
     rotation::{Rotator, RotatorParts},
-    tokens,
+    seen, tokens,
     vault::WeakVault,
 };
 
@@ -80,7 +81,8 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
     cx.set_caller(&(caller.clone() as Arc<dyn Caller>));
     let listening = cx.clone();
     let ledger = enrolment.ledger()?;
-    let others = Others::new(cx.clone(), enrolment.identity.clone(), network.clone());
+    let absent = Absent::new(Arc::new(WeakVault::new(&enrolment.store)), ledger.clone());
+    let others = Others::new(cx.clone(), enrolment.identity.clone(), network.clone(), absent);
     let port = move || listening.shared::<ListeningPort>().map(|port| port.0);
     let issuer = enrolment.issuer(network.clone(), ledger.clone(), others, port)?;
     warn_if_not_valid(&enrolment.identity, issuer.as_ref().is_some_and(|issuer| issuer.authority().is_some()));
@@ -208,12 +210,21 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
         node.stop().await;
         return Err(error);
     }
+    note_seen(&node);
     tokio::spawn(shutdown.clone().run_until_cancelled_owned(renewer.run()));
     tokio::spawn(shutdown.clone().run_until_cancelled_owned(rotator.clone().name_descendants(revoked_keys)));
     tokio::spawn(shutdown.clone().run_until_cancelled_owned(rotator.run()));
     tokio::spawn(autosave::autosave(Arc::downgrade(&node.store), autosave_period, shutdown));
     tracing::info!(node = %node.id(), role = %node.role(), at = %node.authority(), ms = started.elapsed().as_millis(), "running");
     Ok(node)
+}
+
+/// Has a coordinator note which nodes it sees, for as long as it runs. It stops once what it has seen is written.
+fn note_seen(node: &Node) {
+    let Some(issuer) = node.issuer.clone() else { return };
+    let (roots, membership) = (node.ledger.roots().clone(), node.membership.clone());
+    let noting = tokio::spawn(seen::note_seen(issuer, roots, membership, node.cx.shutdown_token()));
+    node.cx.add_shutdown_handler(|| async { drop(noting.await) });
 }
 
 fn warn_if_set_back(store: &Store) -> Result<(), NodeError> {
