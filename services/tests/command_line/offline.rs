@@ -66,8 +66,8 @@ fn what_is_changed_of_a_stopped_node_is_told_at_its_next_start_with_who_did_it_a
     assert_told(
         &lines,
         &[
-            ["store put", "-\"", ""],
-            ["store remove", "-\"", ""],
+            ["store put", "services/mailer/smtp\"", ""],
+            ["store remove", "services/mailer/smtp\"", ""],
             ["config change the configuration", "-\"", "log_level"],
             ["config change the configuration", "-\"", "rate_limit.rpc_requests"],
             ["config change the configuration", "-\"", "rate_limit.rpc_requests"],
@@ -76,7 +76,9 @@ fn what_is_changed_of_a_stopped_node_is_told_at_its_next_start_with_who_did_it_a
             ["store change password", "-\"", ""],
         ],
     );
-    assert!(!lines.concat().contains(token["token"].as_str().unwrap()));
+    for secret in [token["token"].as_str().unwrap(), "a value"] {
+        assert!(!lines.concat().contains(secret), "{lines:#?}");
+    }
     assert_eq!(told(&folders, "head"), Vec::<String>::new(), "once");
 }
 
