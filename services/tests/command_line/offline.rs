@@ -99,7 +99,8 @@ fn who_restores_or_recovers_a_store_is_told_with_each_token_and_request_that_wen
     let backup = folders.of("backup");
     folders.run("again", &["store", "restore", backup.to_str().unwrap()]).ok();
     let why = "it stood open in a store that went back in time";
-    let restored = ["store restore", "-\"", ""];
+    let counted = format!("open join tokens taken back: 1, requests to join dropped: 0: {id}");
+    let restored = ["store restore", "-\"", &counted];
     assert_told(&told(&folders, "again"), &[restored, ["take back the join token", &format!("{id}\""), why]]);
 
     let file = folders.of("head/store.p2p");
