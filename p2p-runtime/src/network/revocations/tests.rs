@@ -289,3 +289,40 @@ async fn a_hundred_forgeries_of_a_node_are_a_few_lines_of_the_audit_log_and_all_
     let counted = lines.take();
     assert!(counted.len() == 2 && counted.iter().all(|line| line.contains("repeated=95")), "{counted:#?}");
 }
+
+#[tokio::test]
+async fn a_flood_of_made_up_revocations_from_under_an_earlier_root_hides_no_true_one() {
+    let (coordinator, _) = cluster();
+    let (foreign, foreign_vault) = cluster();
+    let unknown = ledger(&foreign, &foreign_vault);
+    let subjects = (0..300).map(|number| Subject::Node { node_id: format!("made-up-{number}").parse().unwrap() });
+    unknown.revoke(subjects.collect(), Reason::default()).await.unwrap();
+    let made_up = unknown.ids();
+    unknown.revoke(vec![Subject::Node { node_id: "lost".parse().unwrap() }], Reason::default()).await.unwrap();
+    let true_one = unknown.ids().into_iter().filter(|id| !made_up.contains(id)).collect::<Vec<_>>();
+    let part = Hub::default().start(0, coordinator);
+    let mut courier = part.courier(AuditLog::default());
+    let lines = AuditLines::capture();
+    let (liar, honest): (NodeId, NodeId) = ("liar".parse().unwrap(), "honest".parse().unwrap());
+    for _ in 0..2 {
+        for ids in made_up.chunks(16) {
+            courier.take_up(&liar, unknown.get(ids)).await;
+        }
+    }
+    let told = lines.take();
+    let pending = |lines: &[String]| lines.iter().filter(|line| line.contains("outcome=\"pending\"")).count();
+    assert_eq!((pending(&told), told.len()), (64, 65), "{told:#?}");
+    let full = &told[64];
+    for part in ["who=\"node liar\"", "outcome=\"denied\"", "it has shown 64 of them, and more are not told; look into that node"]
+    {
+        assert!(full.contains(part), "{part} in {full}");
+    }
+    for _ in 0..2 {
+        courier.take_up(&honest, unknown.get(&true_one)).await;
+    }
+    let told = lines.take();
+    assert!(
+        matches!(&*told, [line] if line.contains("whom=\"node lost\" from=\"node honest\" outcome=\"pending\"")),
+        "{told:#?}"
+    );
+}
