@@ -272,6 +272,37 @@ async fn an_answer_that_does_not_fit_beside_those_of_other_nodes_is_left_out_and
     }
 }
 
+#[tokio::test]
+async fn the_answers_to_a_batch_are_bounded_together_and_each_call_has_its_own_or_an_error() {
+    let three = Three::new().await;
+    let [(_, operator), _, (_, client)] = three.callers().await;
+    // Of one node, by requests of their own; and of two at a time, whose sessions hold no more than four such results each.
+    for (target, web, size, fit) in [("worker-1", client, 30 * MIB, 2), ("all", operator, 15 * MIB, 4)] {
+        let call = |id: usize| {
+            let sizes = json!({ "worker-1": size, "worker-2": size });
+            json!({ "jsonrpc": "2.0", "method": "shaper/fill", "params": { "sizes": sizes }, "id": id })
+        };
+        let batch = json!((0..4).map(call).collect::<Vec<_>>()).to_string();
+        let answers = web.post(&format!("/rpc?on={target}"), batch).await.json();
+        let answers = answers.as_array().unwrap();
+        let ids: Vec<_> = answers.iter().map(|answer| answer["id"].as_u64().unwrap()).collect();
+        assert_eq!(ids, [0, 1, 2, 3], "{target}");
+        let parts: Vec<&Value> = match target {
+            "all" => answers.iter().flat_map(|answer| ["worker-1", "worker-2"].map(|node| of(&answer["result"], node))).collect(),
+            _ => answers.iter().collect(),
+        };
+        let (whole, left_out): (Vec<&Value>, Vec<_>) = parts.into_iter().partition(|part| part["result"].is_string());
+        assert_eq!(whole.len(), fit, "{target}");
+        assert!(whole.iter().all(|part| part["result"].as_str().is_some_and(|text| text.len() == size)), "{target}");
+        for part in left_out {
+            let error = &part["error"];
+            assert_eq!(error["code"], ErrorCode::INTERNAL.0, "{target}: {error}");
+            let text = "the answer was left out: all answers to this batch may take 67108864 bytes together; split the batch, or ask for less";
+            assert_eq!(error["message"], text, "{target}");
+        }
+    }
+}
+
 /// Deeper than any stack is: to write it or to drop it, level within level, would end the process.
 const BEYOND_THE_STACK: u32 = 100_000;
 
