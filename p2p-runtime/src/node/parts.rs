@@ -61,6 +61,7 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
     let peer = enrolment.identity.peer().clone();
     let cx = Context::new(peer.node_id, peer.role);
     cx.set_keeper(Keeper::Store(Arc::downgrade(&enrolment.store)));
+    cx.audit().take_cuts_of(enrolment.identity.material().revocations());
     let network = builder.network;
     let config = &enrolment.config;
     let running = running_config(&enrolment, builder.overrides)?;

@@ -40,14 +40,15 @@ pub(super) async fn administer(
     const ROUTE: &str = "/admin/store";
     requester.must_be_operator(&state, ROUTE)?;
     let StoreRequest { password, command } = request;
-    let what = format!("store {}", command.name());
+    let (what, path) = (format!("store {}", command.name()), command.path().unwrap_or_default().to_owned());
+    let subject = requester.subject(&what).to(&path);
     if let Err(refused) = check_password(&state, password).await {
-        state.cx.audit().denied(requester.subject(&what), Some(&refused.1.message));
+        state.cx.audit().denied(subject, Some(&refused.1.message));
         return Err(refused);
     }
     let store = store_of(&state)?;
     let done = blocking(move || command.carry_out(&store)).await;
-    state.cx.audit().done(requester.subject(&what), done.as_ref().map(|_| "").map_err(|refused| &refused.1.message));
+    state.cx.audit().done(subject, done.as_ref().map(|_| "").map_err(|refused| &refused.1.message));
     done.map(Json)
 }
 
