@@ -172,8 +172,8 @@ impl Outgoing {
         self.head.elsewhere(&*self.caller, peer, failure, failed).await
     }
 
-    /// Where a call goes once nobody is left for it: to who starts and may take it; else around again, if that may be, was asked for, and there is
-    /// time.
+    /// Where a call goes once nobody is left for it: to who starts and may take it; else around again, if that may be, was asked for, and
+    /// there is time.
     pub(super) async fn around_again(
         &mut self,
         nobody: Failure,

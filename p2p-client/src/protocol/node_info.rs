@@ -50,7 +50,8 @@ impl NodeInfo {
         format!("https://{}", self.authority())
     }
 
-    /// The entry of its [metadata](Self::metadata) by which a node says that it starts. Nodes of earlier versions neither write nor read it.
+    /// The entry of its [metadata](Self::metadata) by which a node says that it starts. Nodes of earlier versions neither write nor read
+    /// it.
     pub const STARTING: &str = "starting";
 
     /// Whether it is a member and does not serve yet: what it hosts it says when it does.

@@ -7,7 +7,8 @@ use crate::harness::{Folders, PATIENCE, Running, mode, run};
 /// Within this time the others know of a worker that stopped answering; unoptimised, and beside other tests, it may take five times as long.
 const FAILURE_NOTICED: Duration = Duration::from_secs(if cfg!(debug_assertions) { 25 } else { 5 });
 
-/// Waits until a node knows what all those host that are there: a call to all asks those who have said so when it is made, and waits for nobody.
+/// Waits until a node knows what all those host that are there: a call to all asks those who have said so when it is made, and waits for
+/// nobody.
 #[track_caller]
 fn wait_until_all_serve(folders: &Folders, viewer: &str) {
     let began = Instant::now();

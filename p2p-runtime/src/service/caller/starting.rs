@@ -16,7 +16,8 @@ use crate::network::Members;
 
 use super::NodeCaller;
 
-/// How long a call waits for nodes that start, at most. One that starts takes up to two seconds for hearing what was revoked, before its services.
+/// How long a call waits for nodes that start, at most. One that starts takes up to two seconds for hearing what was revoked, before its
+/// services.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 impl NodeCaller {
