@@ -155,6 +155,7 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
         caught_up: Box::new(settle(&enrolment.store)),
     });
     let service = ServiceComponent::new(ServiceManager::new(builder.services, builder.discover).expecting(builder.expected));
+    let announcer = service.announcer();
     let state = WebState {
         dispatcher: Dispatcher::new(cx.clone(), caller.clone()),
         sessions,
@@ -185,6 +186,7 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
     let components = Components::new(parts)?;
     cx.set_components(&components);
     components.start(&cx).await?;
+    announcer.begin(&cx).await;
 
     let shutdown = cx.shutdown_token();
     tokio::spawn(cx.audit().clone().keep(shutdown.clone()));
@@ -295,7 +297,11 @@ fn settle(store: &Arc<Store>) -> impl Fn() + Send + use<> {
 
 fn node_info(enrolment: &Enrolment, authority: Option<&TokenAuthority>) -> NodeInfo {
     let peer = enrolment.identity.peer();
-    let mut metadata = BTreeMap::from([("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]);
+    let mut metadata = BTreeMap::from([
+        ("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+        // Until it takes calls, and says what it hosts.
+        (NodeInfo::STARTING.to_owned(), "true".to_owned()),
+    ]);
     // What it says of itself it signs, by the certificate that makes it a coordinator: so its keys are believed.
     metadata.extend(authority.map(|authority| (METADATA.to_owned(), authority.published().to_metadata())));
     NodeInfo {

@@ -223,7 +223,11 @@ impl Dispatcher {
                 // What comes by name was not made with any version in mind: the host refuses what it does not know.
                 Ok(Route::Peer(peer) | Route::Differing(peer, _)) => peer,
                 Ok(Route::Here(hosted)) => return within(call, self.serve(&hosted, head.method.method(), call).await),
-                Err(nobody) => return Err(told(failed.unwrap_or(nobody), call)),
+                Err(nobody) => {
+                    let later = head.later(&*self.caller, nobody).await;
+                    route = Ok(later.map_err(|nobody| told(failed.take().unwrap_or(nobody), call))?);
+                    continue;
+                }
             };
             match self.send(call, &head, &peer).await.and_then(|json| checked(json, &peer.node_id)) {
                 Ok(json) => return Ok(json.into()),
@@ -245,7 +249,11 @@ impl Dispatcher {
                 // As above: the host refuses what it does not know.
                 Ok(Route::Peer(peer) | Route::Differing(peer, _)) => peer,
                 Ok(Route::Here(hosted)) => return self.open_here(&hosted, head.method.method(), call).await,
-                Err(nobody) => return Err(told(failed.unwrap_or(nobody), call)),
+                Err(nobody) => {
+                    let later = head.later(&*self.caller, nobody).await;
+                    route = Ok(later.map_err(|nobody| told(failed.take().unwrap_or(nobody), call))?);
+                    continue;
+                }
             };
             match self.open_at(call, &head, &peer).await {
                 Ok(Opened::Items(items)) => return Ok(Opened::Items(retold(items, call))),
@@ -280,10 +288,21 @@ impl Dispatcher {
         let mut asked: FuturesUnordered<_> = legs
             .into_iter()
             .map(|leg| async move {
-                let answer = match leg.route {
+                let mut own_head = None;
+                let route = match leg.route {
+                    // A node that was named, and starts.
+                    Err(nobody @ Failure::NotYet(_)) => {
+                        let head = Head { target: One::Node(leg.node_id.clone()).into(), ..head.clone() };
+                        Box::pin(own_head.insert(Box::new(head)).later(&*self.caller, nobody)).await
+                    }
+                    route => route,
+                };
+                let answer = match route {
                     Err(failure) => Err(failure),
                     Ok(Route::Here(hosted)) => self.serve_beside_others(&hosted, head, call).await,
-                    Ok(Route::Peer(peer) | Route::Differing(peer, _)) => self.send(call, head, &peer).await,
+                    Ok(Route::Peer(peer) | Route::Differing(peer, _)) => {
+                        self.send(call, own_head.as_deref().unwrap_or(head), &peer).await
+                    }
                 };
                 (leg.node_id, answer)
             })
