@@ -83,20 +83,21 @@ impl TokenVerifier {
     /// Whose token it is. `peer` is the node at the other end, if it has a certificate.
     ///
     /// # Errors
-    /// The first rule that it breaks, in the order: form, algorithm, type, extensions, key, signature, issuer, audience, time, revocation,
-    /// certificate.
+    /// The first rule that it breaks, in the order: form, algorithm, type, extensions, key, signature, issuer, its revocation, audience, time,
+    /// revocation, certificate.
     pub(crate) fn verify(&self, token: &BearerToken, peer: Option<&NodeId>) -> Result<Verified, BearerRefused> {
         let now = self.now();
         let unverified = Unverified::parse(token.reveal())?;
-        let Some((node, key)) = self.ring.get(&unverified.kid, now) else {
+        let Some((key, holders)) = self.ring.get(&unverified.kid, now) else {
             return Err(BearerRefused::UnknownKey(shortened(&unverified.kid)));
+        };
+        let claims = unverified.verify(&key)?;
+        // Another coordinator may announce this one's key: that takes nothing from it.
+        let Some(node) = holders.into_iter().find(|node| claims.iss == issuer_name(&self.cluster, node)) else {
+            return Err(BearerRefused::Issuer(shortened(&claims.iss)));
         };
         if self.revoked.is_coordinator_revoked(&node) {
             return Err(BearerRefused::CoordinatorRevoked(node));
-        }
-        let claims = unverified.verify(&key)?;
-        if claims.iss != issuer_name(&self.cluster, &node) {
-            return Err(BearerRefused::Issuer(shortened(&claims.iss)));
         }
         if claims.aud != self.cluster.as_str() {
             return Err(BearerRefused::Audience { got: shortened(&claims.aud), ours: self.cluster.to_string() });
