@@ -10,7 +10,7 @@ use p2p_client::{
 
 use super::*;
 use crate::identity::{
-    client_token::{DEFAULT_TTL, MAX_TTL, METADATA, ring::PublishedKeys},
+    client_token::{DEFAULT_TTL, MAX_TTL, METADATA, claims::TokenId, ring::PublishedKeys},
     tests::{AuditLines, coordinator},
 };
 
@@ -281,6 +281,24 @@ async fn a_coordinator_that_announces_the_key_of_another_takes_nothing_from_that
         ledger.accept(by.get(&by.ids())).await.unwrap();
         assert_eq!(node_here.verify(&token, None).is_err(), ends, "{name}");
     }
+}
+
+#[tokio::test]
+async fn all_tokens_of_a_node_are_of_one_credential_and_it_cannot_use_up_the_room_of_others() {
+    let world = World::new();
+    let of_node = |name: &str| world.authority.issue(&Proof::Certificate(node(name)), None, None).unwrap();
+    let first = of_node("w");
+    assert_eq!(of_node("w").id.credential(), first.id.credential());
+    assert_ne!(of_node("v").id.credential(), first.id.credential());
+    assert_eq!(first.id.to_string().parse::<TokenId>().unwrap(), first.id);
+    for _ in 0..64 {
+        world.revoke(&of_node("w")).await.unwrap();
+    }
+    let refused = world.revoke(&first).await.unwrap_err().to_string();
+    assert!(refused.contains("tokens of credential") && refused.contains("`p2p node revoke ID`"), "{refused}");
+    let stolen = world.token("").await;
+    world.revoke(&stolen).await.unwrap();
+    assert!(matches!(world.verify(&stolen.token), Err(BearerRefused::Revoked)), "another's token can be taken back");
 }
 
 #[tokio::test]
