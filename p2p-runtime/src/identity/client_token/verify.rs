@@ -30,6 +30,8 @@ pub(crate) struct Verified {
     pub(crate) id: TokenId,
     /// When it expires.
     pub(crate) expires: UnixMillis,
+    /// The node that it was made for, where it is good with that one's certificate alone.
+    pub(crate) bound: Option<NodeId>,
     /// Who signed it.
     by: NodeId,
 }
@@ -106,13 +108,12 @@ impl TokenVerifier {
         if self.revoked.is_revoked(&claims.jti) {
             return Err(BearerRefused::Revoked);
         }
-        if let Some(bound) = claims.cnf.map(|cnf| cnf.node)
-            && peer != Some(&bound)
-        {
+        let bound = claims.cnf.map(|cnf| cnf.node);
+        if let Some(bound) = bound.clone().filter(|bound| peer != Some(bound)) {
             return Err(BearerRefused::OtherCertificate { bound });
         }
         let client = Arc::new(ClientIdentity::new(claims.sub, claims.scope, claims.jti.as_str()));
-        Ok(Verified { client, id: claims.jti, expires: UnixMillis(claims.exp.saturating_mul(1000)), by: node })
+        Ok(Verified { client, id: claims.jti, expires: UnixMillis(claims.exp.saturating_mul(1000)), bound, by: node })
     }
 
     /// Whether a token that was verified is still good. (What stands in it does not change, so that its signature is not looked at again.)

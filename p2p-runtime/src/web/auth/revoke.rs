@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     identity::{BearerRefused, GrantRefused, RevokeError, client_token::BearerToken},
+    transport::over_limit,
     web::{WebState, requester::Requester},
 };
 
@@ -55,6 +56,11 @@ pub(in crate::web) async fn revoke(
     if state.tokens.authority.is_none() {
         // A node knows where coordinators are.
         return if requester.is_from_node() { Err(elsewhere()) } else { ask_coordinator(&state, &token).await };
+    }
+    if let Some(node) = &good.bound
+        && let Err(over) = state.config.limits().draw_credentials(node)
+    {
+        return Ok(over_limit(over));
     }
     let until = UnixMillis(good.expires.0.saturating_add(LONGER));
     let kept = verifier.revoked().revoke(good.id.as_str(), until).await;
