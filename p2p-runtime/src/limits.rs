@@ -9,6 +9,7 @@
 //! |---|---|---|
 //! | the operator, on the node's own socket | none | |
 //! | a node, whatever it asks for | that of nodes | one for each node, held by its sessions ([`PeerBudget`]) |
+//! | a node that gets itself a token or a certificate, or takes a token of its own back | that of credentials, too | by its name |
 //! | a client with a token | `/health`: that of health; else that of calls | by its name |
 //! | anyone else | the same | by its address, a /64 for IPv6 ([`addresses`]) |
 //!
@@ -44,6 +45,9 @@ use table::BucketTable;
 
 /// More nodes than this are looked through for those that have been silent for long.
 const MANY_NODES: usize = 1_024;
+/// How many tokens and certificates a node gets for itself a minute, in the long run and at once. Each leaves a line in the audit log, and some take a write
+/// and a question to all other coordinators: a node that has gone bad is not to fill the disks of others. A node needs some of them in a day.
+const CREDENTIALS: u64 = 60;
 /// How often the log tells of refusals, at most.
 const TOLD_EVERY: Duration = Duration::from_secs(10);
 
@@ -56,6 +60,8 @@ pub(crate) enum Budget {
     Health,
     /// Whatever a node asks for.
     Node,
+    /// Tokens and certificates that a node gets for itself, and tokens of its own that it takes back.
+    Credentials,
 }
 
 /// A call that was refused, as its caller makes too many.
@@ -73,6 +79,7 @@ impl From<OverLimit> for RpcError {
             Budget::Rpc => ("calls", "rate_limit.rpc_requests"),
             Budget::Health => ("looks at its health", "rate_limit.health_requests"),
             Budget::Node => ("calls of one node", "rate_limit.node_requests"),
+            Budget::Credentials => ("requests for tokens and certificates", "60 a minute of each node"),
         };
         let text =
             format!("this node takes no more {what} of this caller for now ({key}); try again in {} ms", wait.retry_after_ms);
@@ -99,10 +106,12 @@ pub(crate) struct Limits {
     rpc: Counted,
     health: Counted,
     node: Counted,
+    credentials: Counted,
     // Apart, so that a flood of addresses is no harm to those who have a name, and one of calls none to whoever looks after the node's health.
     clients: BucketTable,
     callers: BucketTable,
     watchers: BucketTable,
+    holders: BucketTable,
     nodes: Mutex<HashMap<NodeId, Arc<Bucket>>>,
     /// When the log was last told of refusals.
     told: AtomicU64,
@@ -121,20 +130,21 @@ impl Counted {
     }
 }
 
-fn rates(config: &RateLimitConfig) -> [Rate; 3] {
+fn rates(config: &RateLimitConfig) -> [Rate; 4] {
     if !config.enabled {
-        return [Rate::UNLIMITED; 3];
+        return [Rate::UNLIMITED; 4];
     }
     [
         Rate::per_minute(config.rpc_requests, config.rpc_burst),
         Rate::per_minute(config.health_requests, config.health_burst),
         Rate::per_minute(config.node_requests, config.node_burst),
+        Rate::per_minute(CREDENTIALS, CREDENTIALS),
     ]
 }
 
 impl Limits {
     pub(crate) fn new(config: &RateLimitConfig) -> Arc<Self> {
-        let [rpc, health, node] = rates(config).map(Counted::new);
+        let [rpc, health, node, credentials] = rates(config).map(Counted::new);
         let keys = usize::try_from(config.max_keys).unwrap_or(usize::MAX);
         let table = || BucketTable::for_keys(keys);
         Arc::new(Self {
@@ -142,9 +152,11 @@ impl Limits {
             rpc,
             health,
             node,
+            credentials,
             clients: table(),
             callers: table(),
             watchers: table(),
+            holders: table(),
             nodes: Mutex::default(),
             told: AtomicU64::new(0),
         })
@@ -152,7 +164,7 @@ impl Limits {
 
     /// Takes other rates from now on. What was drawn stays drawn; the number of keys stays as it is.
     pub(crate) fn change(&self, config: &RateLimitConfig) {
-        for (counted, rate) in [&self.rpc, &self.health, &self.node].into_iter().zip(rates(config)) {
+        for (counted, rate) in [&self.rpc, &self.health, &self.node, &self.credentials].into_iter().zip(rates(config)) {
             counted.rate.set(rate);
         }
     }
@@ -188,6 +200,16 @@ impl Limits {
         }
     }
 
+    /// Draws a request of this node for a token or a certificate of its own, beside what every request is drawn from. What coordinators pass on for others is
+    /// not drawn here: nothing goes round that by its name.
+    ///
+    /// # Errors
+    /// [`OverLimit`].
+    pub(crate) fn draw_credentials(&self, node: &NodeId) -> Result<(), OverLimit> {
+        let now = self.at(Instant::now());
+        self.counted(Budget::Credentials, now, |rate| self.holders.draw(node, rate, now))
+    }
+
     /// What the calls on a session of this node are drawn from.
     pub(crate) fn peer(self: &Arc<Self>, node: &NodeId) -> PeerBudget {
         PeerBudget { bucket: self.bucket_of(node, self.at(Instant::now())), limits: self.clone() }
@@ -195,8 +217,9 @@ impl Limits {
 
     /// How many were refused.
     pub(crate) fn refused(&self) -> RefusedCalls {
-        let [rpc, health, node] = [&self.rpc, &self.health, &self.node].map(|counted| counted.refused.load(Relaxed));
-        RefusedCalls { rpc, health, node }
+        let all = [&self.rpc, &self.health, &self.node, &self.credentials];
+        let [rpc, health, node, credentials] = all.map(|counted| counted.refused.load(Relaxed));
+        RefusedCalls { rpc, health, node: node.saturating_add(credentials) }
     }
 
     fn bucket_of(&self, node: &NodeId, now: u64) -> Arc<Bucket> {
@@ -216,6 +239,7 @@ impl Limits {
             Budget::Rpc => &self.rpc,
             Budget::Health => &self.health,
             Budget::Node => &self.node,
+            Budget::Credentials => &self.credentials,
         };
         draw(counted.rate.get()).map_err(|retry_after| {
             counted.refused.fetch_add(1, Relaxed);

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use common::{
-    Cluster, Member, Plan, password,
+    Cluster, Member, Plan,
+    clients::Credential,
+    password,
     probe::{Probe, ProbeProxyExt},
     sees, soon, token,
     web::{Answer, Web},
@@ -127,6 +129,38 @@ async fn a_node_that_calls_too_much_on_its_session_is_told_when_to_come_again() 
     // A call that may be tried again waits a little, and is served.
     let patient = proxy.probe().on("coordinator").for_nodes(2).retry(5);
     assert_eq!(soon(patient).await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn a_node_that_gets_itself_tokens_without_end_is_told_when_to_come_again_and_that_keeps_it_from_no_calls() {
+    let (cluster, coordinator) = coordinator(|_| ()).await;
+    let credential = Credential::create(&cluster, &coordinator, "ci", "").await;
+    // From here on all goes over a network in memory, and none of the budget comes back because the machine is slow.
+    tokio::time::pause();
+    let worker = cluster.worker(Plan::worker(1), &coordinator).await;
+    let node = Web::node(cluster.host(worker.ip), &coordinator, &worker);
+    // One may come back meanwhile.
+    let until_over = async |path: &str, body: &str, served: u16| {
+        for number in 0..1_000 {
+            let answer = node.post(path, body.to_owned()).await;
+            if answer.status != served {
+                assert_over(&answer);
+                return number;
+            }
+        }
+        panic!("{path} is never refused");
+    };
+    assert!(until_over("/auth/token", "{}", 200).await >= 60);
+    until_over("/internal/cert-renew", "{}", 400).await;
+    // Nor in the name of a client whose secret it has: a client from outside has fewer calls than a node.
+    let by_secret = json!({ "client_id": credential.id, "client_secret": credential.secret }).to_string();
+    until_over("/auth/token", &by_secret, 200).await;
+    assert_eq!(node.rpc(CALL).await.status, StatusCode::OK);
+    // Another one has a budget of its own, and so has this one again after a while.
+    let other = cluster.worker(Plan::worker(2), &coordinator).await;
+    soon(other.renew_certificate()).await.unwrap();
+    tokio::time::advance(Duration::from_secs(5)).await;
+    soon(worker.renew_certificate()).await.unwrap();
 }
 
 #[tokio::test]

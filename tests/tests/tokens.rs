@@ -330,6 +330,32 @@ async fn a_worker_tells_a_node_that_coordinators_revoke() {
 }
 
 #[tokio::test]
+async fn a_node_that_takes_its_tokens_back_one_by_one_comes_to_an_end_and_those_of_others_are_taken_back_still() {
+    let (cluster, coordinator, worker, credential) = cluster().await;
+    let node = Web::node(cluster.host(worker.ip), &coordinator, &worker);
+    let token = async || node.post("/auth/token", "{}").await.json()["access_token"].as_str().unwrap().to_owned();
+    let revoke = async |token: String| node.post("/auth/revoke", json!({ "token": token }).to_string()).await;
+    for _ in 0..64 {
+        assert_eq!(revoke(token().await).await.status, 200);
+    }
+    let more = token().await;
+    let answer = revoke(more.clone()).await;
+    refused(&answer, 409, "invalid_request", "64 tokens of credential");
+    refused(&answer, 409, "invalid_request", "`p2p node revoke ID`; the token is that of node:worker-1");
+    let id = {
+        let claims = URL_SAFE_NO_PAD.decode(more.split('.').nth(1).unwrap()).unwrap();
+        serde_json::from_slice::<Value>(&claims).unwrap()["jti"].clone()
+    };
+    let by_id = json!({ "do": "revoke", "token_id": id }).to_string();
+    let answer = Web::operator(cluster.dir("coordinator")).post("/admin/clients", by_id).await;
+    assert_eq!(answer.status, 409, "{answer:?}");
+    assert!(answer.error().1.contains("`p2p client remove NAME`"), "{:?}", answer.error());
+    let other = credential.token(&cluster, &coordinator).await;
+    let answer = outside(&cluster, &coordinator).post("/auth/revoke", json!({ "token": other }).to_string()).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+}
+
+#[tokio::test]
 async fn a_client_that_may_not_read_who_is_in_the_cluster_is_not_told_so_by_errors_either() {
     for (access, may_know) in [(Access::Nodes, false), (Access::Public, true)] {
         let cluster = Cluster::new();

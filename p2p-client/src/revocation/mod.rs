@@ -18,7 +18,7 @@ pub(crate) use guard::Cut;
 pub use guard::Guarded;
 pub use key::{ChainKeys, KeyHash};
 pub use live::{CONNECTION, Changes, Revocations};
-pub use room::{MAX_STATEMENTS, Room, SetFull};
+pub use room::{MAX_STATEMENTS, RESERVED_STATEMENTS, Room, SetFull};
 pub use set::{Digest, RevocationSet};
 pub use statement::{
     Author, BadStatement, ClientTokenId, InvalidReason, InvalidTokenName, MAX_REASON, MAX_STATEMENT, Reason, Statement,

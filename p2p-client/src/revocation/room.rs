@@ -7,6 +7,9 @@ use crate::protocol::UnixMillis;
 
 /// How many statements a cluster keeps at once.
 pub const MAX_STATEMENTS: usize = 10_000;
+/// So many statements have room whatever was said of single tokens of clients: those are what nodes and clients can bring about by themselves, and each
+/// coordinator bounds only those that it knows of.
+pub const RESERVED_STATEMENTS: usize = MAX_STATEMENTS / 2;
 
 /// There is no room for another statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -22,6 +25,8 @@ pub struct SetFull;
 pub struct Room<'a> {
     set: &'a RevocationSet,
     taken: HashSet<StatementId>,
+    /// How many of these are not about single tokens.
+    taken_others: usize,
     /// What was counted in over the bound.
     over: Vec<Subject>,
     /// What has a place over the bound, if it is dated later than this.
@@ -30,7 +35,7 @@ pub struct Room<'a> {
 
 impl<'a> Room<'a> {
     pub(super) fn of(set: &'a RevocationSet) -> Self {
-        Self { set, taken: HashSet::new(), over: Vec::new(), places: HashMap::new() }
+        Self { set, taken: HashSet::new(), taken_others: 0, over: Vec::new(), places: HashMap::new() }
     }
 
     /// Keeps a place for one statement about each of these, dated later than that, also where there is no room: it stands in for what is to go. Where
@@ -45,7 +50,7 @@ impl<'a> Room<'a> {
     }
 
     /// Counts a statement in. One that is known needs no room, nor does one that ends the power of a coordinator which has made statements:
-    /// whoever fills the set can still be revoked.
+    /// whoever fills the set can still be revoked. For [some](RESERVED_STATEMENTS) that are not about single tokens there is room, however many of those there are.
     ///
     /// # Errors
     /// [`SetFull`]; then it is not counted in.
@@ -53,14 +58,21 @@ impl<'a> Room<'a> {
         if self.set.contains(&id) || self.taken.contains(&id) {
             return Ok(());
         }
-        if self.set.len() + self.taken.len() >= MAX_STATEMENTS && !self.takes_its_place(statement) {
+        let is_full = self.set.len() + self.taken.len() >= MAX_STATEMENTS && !self.has_reserved(&statement.subject);
+        if is_full && !self.takes_its_place(statement) {
             if !self.ends_an_author(&statement.subject) {
                 return Err(SetFull);
             }
             self.over.push(statement.subject.clone());
         }
         self.taken.insert(id);
+        self.taken_others += usize::from(!statement.subject.is_single_token());
         Ok(())
+    }
+
+    fn has_reserved(&self, subject: &Subject) -> bool {
+        let others = || self.set.len() - self.set.single_tokens() + self.taken_others;
+        !subject.is_single_token() && others() < RESERVED_STATEMENTS
     }
 
     fn takes_its_place(&mut self, statement: &Statement) -> bool {
@@ -119,6 +131,22 @@ mod tests {
         let restored = set_of(MAX_STATEMENTS + 1);
         assert_eq!(has_room(&restored, &[by("thief", 1, revoke("w1"))]), Ok(()));
         assert_eq!(has_room(&restored, &[by("c", 1, revoke("v"))]), Err(SetFull));
+    }
+
+    fn token(number: usize) -> Subject {
+        Subject::ClientToken { id: format!("c.{number}").try_into().unwrap(), expires: UnixMillis(u64::MAX) }
+    }
+
+    #[test]
+    fn however_many_tokens_were_revoked_one_by_one_there_is_room_for_nodes_and_keys_and_that_has_an_end() {
+        let mut set = RevocationSet::default();
+        set.extend((0..MAX_STATEMENTS).map(|number| by("c", number as u64, token(number))));
+        assert_eq!(has_room(&set, &[by("c", 1, token(MAX_STATEMENTS))]), Err(SetFull));
+        let nodes: Vec<_> = (0..=RESERVED_STATEMENTS).map(|number| by("c", 1, revoke(&format!("w{number}")))).collect();
+        assert_eq!(has_room(&set, &nodes[1..]), Ok(()));
+        assert_eq!(has_room(&set, &nodes), Err(SetFull));
+        set.extend(nodes[1..].to_vec());
+        assert_eq!(has_room(&set, &nodes[..1]), Err(SetFull));
     }
 
     #[test]

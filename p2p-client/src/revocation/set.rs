@@ -98,8 +98,16 @@ impl RevocationSet {
 
     /// How many statements about single tokens of clients there are: those that clients themselves can bring about.
     pub fn single_tokens(&self) -> usize {
-        let is_single = |subject: &Subject| matches!(subject, Subject::ClientToken { id, .. } if id.is_single());
-        self.statements.values().filter(|statement| is_single(&statement.subject)).count()
+        self.statements.values().filter(|statement| statement.subject.is_single_token()).count()
+    }
+
+    /// How many tokens of this credential are revoked one by one, and would be good still.
+    pub fn single_tokens_of(&self, credential: &str, now: UnixMillis) -> usize {
+        let is_of = |subject: &Subject| match subject {
+            Subject::ClientToken { id, expires } => *expires > now && id.is_single() && id.credential() == credential,
+            _ => false,
+        };
+        self.statements.values().filter(|statement| is_of(&statement.subject)).count()
     }
 
     /// Forgets statements about tokens that have expired by themselves. Gives their ids.

@@ -77,6 +77,11 @@ impl ClientTokenId {
     pub fn is_single(&self) -> bool {
         self.0.contains('.')
     }
+
+    /// The id of the credential that it is, or that its token was made for: what stands before the dot.
+    pub fn credential(&self) -> &str {
+        self.0.split_once('.').map_or(self.as_str(), |(credential, _)| credential)
+    }
 }
 
 impl TryFrom<String> for ClientTokenId {
@@ -170,6 +175,11 @@ pub enum Subject {
 }
 
 impl Subject {
+    /// Whether it is one token of a client, and not all that were made for a credential.
+    pub fn is_single_token(&self) -> bool {
+        matches!(self, Self::ClientToken { id, .. } if id.is_single())
+    }
+
     /// When a statement about it is not needed any more.
     pub const fn expires(&self) -> Option<UnixMillis> {
         match self {

@@ -35,6 +35,9 @@ pub const NODE_VALIDITY: Duration = Duration::from_hours(365 * 24);
 /// How far back certificates begin, for clocks that are late.
 pub const BACKDATED: Duration = Duration::from_mins(10);
 
+/// The name of a coordinator's authority; the coordinator's id follows.
+const ISSUER: &str = "P2P issuer ";
+
 /// The authority could not be made, read, or used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -130,7 +133,7 @@ impl RootCa {
         key: &PublicKey,
         now: UnixTime,
     ) -> Result<CertificateDer<'static>, CaError> {
-        let mut params = authority(&format!("P2P issuer {coordinator}"), 0, now)?;
+        let mut params = authority(&format!("{ISSUER}{coordinator}"), 0, now)?;
         params.not_after = ends(self.root.der())?;
         let issuer = Issuer::from_ca_cert_der(self.root.der(), &self.key)?;
         Ok(params.signed_by(key, &issuer)?.der().clone())
@@ -258,6 +261,13 @@ pub(crate) fn validity(cert: &CertificateDer<'_>) -> Result<(UnixMillis, UnixMil
 /// Whether this root's key signed this certificate, whatever the time and the uses that it names.
 pub(super) fn is_signed_by(root: &TrustedRoot, cert: &CertificateDer<'_>) -> bool {
     parse(cert).is_ok_and(|cert| has_signed(root, cert.tbs_certificate.as_ref(), &cert.signature_value.data))
+}
+
+/// The coordinator for which this certificate of an issuing authority was made, by the name in it; `None` where it is none. Who signed it is another question.
+pub(super) fn authority_of(cert: &CertificateDer<'_>) -> Option<NodeId> {
+    let cert = parse(cert).ok().filter(|cert| cert.is_ca())?;
+    let name = cert.subject().iter_common_name().next()?.as_str().ok()?;
+    name.strip_prefix(ISSUER)?.parse().ok()
 }
 
 /// Whether this root's key signed this text.

@@ -33,6 +33,27 @@ async fn each_is_limited_by_what_he_is_and_the_operator_is_not() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_node_gets_60_tokens_and_certificates_a_minute_and_its_calls_and_other_nodes_are_not_held_up() {
+    let limits = limits();
+    let (w, v): (NodeId, NodeId) = ("w".parse().unwrap(), "v".parse().unwrap());
+    assert!((0..60).all(|_| limits.draw_credentials(&w).is_ok()));
+    let over = limits.draw_credentials(&w).unwrap_err();
+    assert_eq!(over.retry_after, Duration::from_secs(1));
+    let message = RpcError::from(over).message;
+    assert!(
+        message.contains("no more requests for tokens and certificates") && message.contains("(60 a minute of each node)"),
+        "{message}"
+    );
+    assert!(limits.draw_credentials(&v).is_ok());
+    assert_eq!(served(&limits, &node("w"), "192.0.2.1", Budget::Rpc), 5);
+    assert_eq!(limits.refused(), RefusedCalls { node: 1 + 5, ..RefusedCalls::default() });
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert!(limits.draw_credentials(&w).is_ok() && limits.draw_credentials(&w).is_err());
+    limits.change(&RateLimitConfig::unlimited());
+    assert!((0..100).all(|_| limits.draw_credentials(&w).is_ok()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_node_passes_on_is_drawn_from_the_node_whoever_asked() {
     let limits = limits();
     let forwarder = "f".parse().unwrap();

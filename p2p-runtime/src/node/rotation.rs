@@ -29,7 +29,7 @@ use crate::{
     context::Context,
     identity::{
         Issuer, Ledger, NodeIdentity, NodeKey, RootKeys, RotateError, Voided, Way,
-        rotation::{self, NoAuthority, NotShared, Progress, Rotation, Succession},
+        rotation::{self, ISSUING_CERT, NoAuthority, NotShared, Progress, Rotation, Succession},
     },
     network::{MemberEvent, Membership},
 };
@@ -44,8 +44,6 @@ use super::{
 pub(super) const HELD_ROOTS: &str = "root_keys";
 /// The same, to which coordinators it has given such a key.
 pub(super) const GIVEN_ROOTS: &str = "root_keys_given_to";
-/// The same, for the key of its own issuing authority.
-pub(super) const ISSUING_KEY: &str = "issuing_key";
 /// Who is missing is counted once in so long, while the root is being changed.
 const COUNTING: Duration = Duration::from_secs(1);
 /// Revocations that have to be said again are looked for again after so long.
@@ -351,21 +349,21 @@ impl Rotator {
         }
     }
 
-    /// Says of which roots this node holds the key, and by which key it issues, if that has changed.
+    /// Says of which roots this node holds the key, and by which authority it issues, if that has changed.
     async fn publish(&self, said: &mut Option<Said>) {
         let (Some(keys), Some(membership)) = (&self.0.keys, self.0.cx.membership()) else { return };
         let known = self.0.ledger.roots().known();
         let held: Vec<_> =
             known.trusted().filter(|root| keys.is_held(root).unwrap_or(false)).map(|root| root.key_hash().to_string()).collect();
-        let authority = self.0.issuer.as_ref().and_then(Issuer::authority);
+        let authority = self.0.issuer.as_ref().and_then(Issuer::authority_certificate);
+        let authority = authority.as_ref().map(rotation::authority_to_metadata).unwrap_or_default();
         let given = keys.may_hold().await.map(|may| may.given_here).unwrap_or_default();
         let given = given.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
-        let now = Said { roots: held.join(" "), given, authority: authority.map(|authority| authority.key) };
+        let now = Said { roots: held.join(" "), given, authority };
         if said.as_ref() == Some(&now) || said.is_none() && now == Said::default() {
             return;
         }
-        let (roots, given) = (now.roots.clone(), now.given.clone());
-        let authority = now.authority.map(|key| key.to_string()).unwrap_or_default();
+        let (roots, given, authority) = (now.roots.clone(), now.given.clone(), now.authority.clone());
         let done = membership.update_me(move |me| {
             me.metadata.insert(HELD_ROOTS.to_owned(), roots);
             if given.is_empty() {
@@ -373,7 +371,7 @@ impl Rotator {
             } else {
                 me.metadata.insert(GIVEN_ROOTS.to_owned(), given);
             }
-            me.metadata.insert(ISSUING_KEY.to_owned(), authority);
+            me.metadata.insert(ISSUING_CERT.to_owned(), authority);
         });
         match done.await {
             Ok(()) => *said = Some(now),

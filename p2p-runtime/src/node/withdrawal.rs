@@ -7,9 +7,12 @@ use p2p_client::{
     revocation::{KeyHash, Reason, RevocationSet, Statement, Subject},
 };
 
-use super::rotation::{ISSUING_KEY, Rotator, said_to_hold};
+use super::rotation::{Rotator, said_to_hold};
 use crate::{
-    identity::{Issuer, RevokeError, rotation::GrantedAuthority},
+    identity::{
+        Issuer, RevokeError,
+        rotation::{GrantedAuthority, published_authority},
+    },
     network::Membership,
 };
 
@@ -104,7 +107,7 @@ impl Rotator {
             None => None,
         };
         let member = parts.cx.membership().and_then(|membership| membership.members().get(&node_id).cloned());
-        let authorities = self.authorities_of(&node_id).await?;
+        let authorities = self.authorities_of(&node_id, member.as_deref()).await?;
         let is_known = issued.is_some() || member.is_some();
         let roles = issued.iter().map(|issued| issued.role).chain(member.iter().map(|info| info.role));
         let is_coordinator = !authorities.is_empty() || roles.into_iter().any(|role| role == Role::Coordinator);
@@ -220,7 +223,10 @@ impl Rotator {
         if let Some(granted) = granted.into_iter().find(|granted| granted.key == *key) {
             return Ok(Some(granted.node_id));
         }
-        Ok(self.published().into_iter().find(|(_, said)| said == key).map(|(node_id, _)| node_id))
+        let known = self.parts().ledger.roots().known();
+        let members = self.parts().cx.membership().map(Membership::members);
+        let mut all = members.iter().flat_map(|members| members.iter());
+        Ok(all.find(|info| published_authority(info, &known) == Some(*key)).map(|info| info.node_id.clone()))
     }
 
     /// The authorities that were given here, whosever they are.
@@ -229,17 +235,6 @@ impl Rotator {
             Some(keys) => keys.granted().await.map_err(|error| RevokeNodeError::Records(error.to_string())),
             None => Ok(Vec::new()),
         }
-    }
-
-    /// The authorities that coordinators say are their own.
-    fn published(&self) -> Vec<(NodeId, KeyHash)> {
-        let members = self.parts().cx.membership().map(Membership::members);
-        let all = members.iter().flat_map(|members| members.iter());
-        let said = all.filter_map(|info| {
-            let key = info.metadata.get(ISSUING_KEY)?;
-            serde_json::from_value::<KeyHash>(key.as_str().into()).ok().map(|key| (info.node_id.clone(), key))
-        });
-        said.collect()
     }
 
     /// Has this node's certificate made anew where it stands on one of these authorities: it may still have the one by which another coordinator let it
@@ -261,21 +256,17 @@ impl Rotator {
         }
     }
 
-    /// The issuing authorities of this coordinator under a root that is trusted: those in this node's records, and the one that it says is its own,
-    /// unless that is another's. Whoever has taken a coordinator over could else have that of an honest one revoked.
-    async fn authorities_of(&self, node_id: &NodeId) -> Result<BTreeSet<KeyHash>, RevokeNodeError> {
+    /// The issuing authorities of this coordinator under a root that is trusted: those in this node's records, and the one that it [proves](published_authority)
+    /// to be its own. What is not proved counts for nothing: whoever has taken a node over could else have the key of an honest one revoked with it; and what
+    /// others say of a key does not shield it.
+    async fn authorities_of(&self, node_id: &NodeId, info: Option<&NodeInfo>) -> Result<BTreeSet<KeyHash>, RevokeNodeError> {
         let parts = self.parts();
         let granted = self.granted().await?;
         let known = parts.ledger.roots().known();
         let trusted: Vec<KeyHash> = known.trusted().map(|root| root.key_hash().into()).collect();
-        let granted = || granted.iter().filter(|granted| trusted.contains(&granted.root));
-        let is_theirs = |granted: &&GrantedAuthority| granted.node_id == *node_id;
-        let mut theirs: BTreeSet<_> = granted().filter(is_theirs).map(|granted| granted.key).collect();
-        let (said, others): (Vec<_>, Vec<_>) = self.published().into_iter().partition(|(by, _)| by == node_id);
-        let is_anothers = |key: &KeyHash| {
-            granted().any(|granted| granted.key == *key && granted.node_id != *node_id) || others.iter().any(|(_, of)| of == key)
-        };
-        theirs.extend(said.into_iter().map(|(_, key)| key).filter(|key| !is_anothers(key)));
+        let is_theirs = |granted: &&GrantedAuthority| granted.node_id == *node_id && trusted.contains(&granted.root);
+        let mut theirs: BTreeSet<_> = granted.iter().filter(is_theirs).map(|granted| granted.key).collect();
+        theirs.extend(info.and_then(|info| published_authority(info, &known)));
         Ok(theirs)
     }
 }

@@ -22,12 +22,15 @@ use http::{
 };
 use http_body_util::Full;
 use p2p_client::{
-    protocol::{CallerId, Role, Scopes},
+    protocol::{CallerId, NodeId, Role, Scopes},
     wire::http::RequestLimits,
 };
 use serde::Serialize;
 
-use crate::identity::client_token::{ClientId, IssuedToken, Proof, TokenAuthority};
+use crate::{
+    identity::client_token::{ClientId, IssuedToken, Proof, TokenAuthority},
+    transport::over_limit,
+};
 
 pub(super) use self::revoke::revoke;
 use self::{
@@ -84,6 +87,12 @@ pub(super) async fn token(
 async fn by_secret(state: &WebState, requester: &Requester, client: &str, grant: &TokenGrant) -> Result<Response, AuthError> {
     let secret = grant.secret().ok_or_else(|| AuthError::invalid_request("client_id comes without client_secret"))?;
     let Some(authority) = &state.tokens.authority else { return Err(elsewhere(state)) };
+    // A worker passes no secrets on: it asks for itself, and its calls have next to no limit.
+    if let Some(worker) = requester.peer().filter(|peer| !is_coordinator(state, peer))
+        && let Err(over) = state.config.limits().draw_credentials(worker)
+    {
+        return Ok(over_limit(over));
+    }
     let id = ClientId::parse(client, state.cx.node_id())?;
     if id.keeper != *state.cx.node_id() {
         return ask_keeper(state, requester, &id, grant).await;
@@ -91,10 +100,18 @@ async fn by_secret(state: &WebState, requester: &Requester, client: &str, grant:
     issue(state, requester, authority, &Proof::Secret(id.name, secret), grant)
 }
 
+fn is_coordinator(state: &WebState, node_id: &NodeId) -> bool {
+    let members = state.cx.membership().map(crate::network::Membership::members);
+    members.is_some_and(|members| members.get(node_id).is_some_and(|info| info.role == Role::Coordinator))
+}
+
 /// For a node, by the certificate that it came with.
 fn by_certificate(state: &WebState, requester: &Requester, grant: &TokenGrant) -> Result<Response, AuthError> {
     let CallerId::Node { id, .. } = &requester.caller else { return Err(AuthError::no_proof()) };
     let Some(authority) = &state.tokens.authority else { return Err(elsewhere(state)) };
+    if let Err(over) = state.config.limits().draw_credentials(id) {
+        return Ok(over_limit(over));
+    }
     issue(state, requester, authority, &Proof::Certificate(id.clone()), grant)
 }
 

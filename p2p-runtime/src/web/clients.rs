@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     identity::{
-        ClientName, DEFAULT_TTL, GrantRefused, MAX_TTL,
+        ClientName, DEFAULT_TTL, GrantRefused, MAX_TTL, RevokeError,
         client_token::{ClientOptions, InvalidTokenId, TokenAuthority, TokenId},
     },
     node::publish_token_keys,
@@ -196,7 +196,11 @@ pub(super) fn unknown(authority: &TokenAuthority, name: &ClientName) -> Refusal 
 
 fn refusal(error: &GrantRefused) -> Refusal {
     let (status, code) = match error {
-        GrantRefused::Exists(_) | GrantRefused::TooMany(_) => (StatusCode::CONFLICT, ErrorCode::INVALID_REQUEST),
+        GrantRefused::Exists(_)
+        | GrantRefused::TooMany(_)
+        | GrantRefused::Revoke(RevokeError::SingleTokens { .. } | RevokeError::Full(_)) => {
+            (StatusCode::CONFLICT, ErrorCode::INVALID_REQUEST)
+        }
         GrantRefused::Crypto | GrantRefused::Vault(_) | GrantRefused::Revoke(_) | GrantRefused::Damaged(_) => {
             (StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::INTERNAL)
         }

@@ -21,7 +21,7 @@ use crate::{
         join::encode_outcome,
         renewal::{self, RenewReply, RenewRequest},
     },
-    transport::{RemoteAddr, ShownCertificate},
+    transport::{RemoteAddr, ShownCertificate, over_limit},
 };
 
 use super::{
@@ -146,6 +146,12 @@ pub(super) async fn cert_renew(
         let text = "this node issues no certificates; ask a coordinator: `p2p nodes` shows which nodes are";
         return Err(Refusal(StatusCode::NOT_FOUND, RpcError::new(ErrorCode::METHOD_NOT_FOUND, text)));
     };
+    // Each costs a question to every other coordinator, a write and a line of the audit log.
+    if let CallerId::Node { id, .. } = &requester.caller
+        && let Err(over) = state.config.limits().draw_credentials(id)
+    {
+        return Ok(over_limit(over));
+    }
     let limits = BodyLimits { max: renewal::MAX_REQUEST, ..state.config.live().body_limits };
     let body = match read_body_within(request.into_body(), limits).await {
         Ok(body) => body,

@@ -213,7 +213,8 @@ fn refusal(error: &RevokeError) -> Refusal {
         | RevokeError::Itself { .. }
         | RevokeError::OwnAuthority { .. }
         | RevokeError::OwnIssuing { .. }
-        | RevokeError::Full(_) => (StatusCode::CONFLICT, ErrorCode::INVALID_REQUEST),
+        | RevokeError::Full(_)
+        | RevokeError::SingleTokens { .. } => (StatusCode::CONFLICT, ErrorCode::INVALID_REQUEST),
         _ => (StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::INTERNAL),
     };
     Refusal(status, RpcError::new(code, error.to_string()))
@@ -241,6 +242,7 @@ mod tests {
             RevokeError::OwnAuthority { key: KeyHash::new([1; 32]) },
             RevokeError::OwnIssuing { key: KeyHash::new([1; 32]) },
             RevokeError::Full(SetFull),
+            RevokeError::SingleTokens { credential: "c".to_owned() },
         ];
         for error in conflicts {
             let Refusal(status, said) = refusal(&error);

@@ -138,6 +138,9 @@ fn report(what: &RevokeWhat, reply: &RevokeReply, invocation: &Invocation) {
                 }
                 RevokeWhat::Key(_) | RevokeWhat::Token(_) => {}
             }
+            for line in along(what, &reply.made) {
+                output::line(line);
+            }
             follows(what, reply, invocation);
             for node_id in &reply.out_again {
                 let again = invocation.command(&format!("token create --node-id {node_id}"));
@@ -147,6 +150,24 @@ fn report(what: &RevokeWhat, reply: &RevokeReply, invocation: &Invocation) {
             }
         }
     }
+}
+
+/// What was revoked by the same command beside what was named, one line each: nobody is to find out by what fails.
+fn along(what: &RevokeWhat, made: &[RevocationInfo]) -> Vec<String> {
+    let is_named = |subject: &Subject| match (what, subject) {
+        (RevokeWhat::Node(named) | RevokeWhat::LostCoordinator(named), Subject::Node { node_id }) => named == node_id,
+        (RevokeWhat::Key(named), Subject::Key { key }) => named == key,
+        (RevokeWhat::Token(_), _) => true,
+        _ => false,
+    };
+    let others = made.iter().filter(|revocation| !is_named(&revocation.subject));
+    let line = |revocation: &RevocationInfo| match &revocation.subject {
+        Subject::Readmission { node_id, .. } => {
+            format!("{node_id}, which it had let in again, stays in by the word of this node.")
+        }
+        other => format!("Revoked with it: {} {}.", kind(other), name(other)),
+    };
+    others.map(line).collect()
 }
 
 /// Says what follows for others, now as ever: also where nothing was left to revoke.
@@ -243,5 +264,30 @@ fn name(subject: &Subject) -> String {
         Subject::Key { key } => key.to_string(),
         Subject::JoinToken { id, .. } => id.clone(),
         Subject::ClientToken { id, .. } => id.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use p2p_client::protocol::UnixMillis;
+
+    use super::*;
+
+    #[test]
+    fn what_is_revoked_beside_the_node_is_told_and_what_was_named_is_not_told_twice() {
+        let (node_id, other): (NodeId, NodeId) = ("c".parse().unwrap(), "w".parse().unwrap());
+        let key = KeyHash::new([7; 32]);
+        let subjects =
+            [Subject::Node { node_id: node_id.clone() }, Subject::Key { key }, Subject::Readmission { node_id: other, key }];
+        let info = |subject| RevocationInfo { subject, at: UnixMillis(1), by: "b".parse().unwrap(), reason: Reason::default() };
+        let made = subjects.map(info);
+        assert_eq!(
+            along(&RevokeWhat::LostCoordinator(node_id), &made),
+            [
+                format!("Revoked with it: key {key}."),
+                "w, which it had let in again, stays in by the word of this node.".to_owned()
+            ]
+        );
+        assert!(along(&RevokeWhat::Key(key), &made[1..2]).is_empty());
     }
 }

@@ -256,12 +256,58 @@ async fn third(cluster: &Cluster, first: &Member) -> Member {
     three
 }
 
-/// Says that this authority is its own, until another node has heard it.
-async fn claims(liar: &Member, key: KeyHash, heard_by: &Member) {
-    let said = key.to_string();
-    liar.members().update_me(move |me| drop(me.metadata.insert("issuing_key".to_owned(), said))).await.unwrap();
-    let said = key.to_string();
-    sees(heard_by, |members| members.get(liar.id()).is_some_and(|info| info.metadata.get("issuing_key") == Some(&said))).await;
+/// Where a coordinator says by which authority it issues: by its certificate.
+const SAID: &str = "issuing_cert";
+/// Where a node would say which key that has, were that believed.
+const NAMED: &str = "issuing_key";
+
+/// Says that this certificate is that of its own authority, and that its key is, until another node has heard it.
+async fn claims(liar: &Member, certificate: &[u8], heard_by: &Member) {
+    let certificate = certificate.to_vec();
+    let key = KeyHash::of_certificate(&certificate.clone().into()).unwrap().to_string();
+    let said = URL_SAFE_NO_PAD.encode(certificate);
+    let metadata = [(SAID, said), (NAMED, key)].map(|(name, value)| (name.to_owned(), value));
+    let added = metadata.clone();
+    liar.members().update_me(move |me| me.metadata.extend(added)).await.unwrap();
+    let is_heard =
+        |info: &Arc<p2p_client::protocol::NodeInfo>| metadata.iter().all(|(name, value)| info.metadata.get(name) == Some(value));
+    sees(heard_by, |members| members.get(liar.id()).is_some_and(is_heard)).await;
+}
+
+/// What a node says its authority's certificate is, as another one has heard it.
+fn said_by(who: &NodeId, heard_by: &Member) -> Option<Vec<u8>> {
+    URL_SAFE_NO_PAD.decode(heard_by.members().members().get(who)?.metadata.get(SAID)?).ok()
+}
+
+/// Waits until another node has heard by which authority a coordinator issues.
+async fn has_said(who: &Member, heard_by: &Member) {
+    let own = stolen(who).certificate().to_vec();
+    until("it has heard of that authority", || said_by(who.id(), heard_by).as_ref() == Some(&own)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_says_that_anothers_key_is_its_authority_takes_nothing_with_it_and_shields_nothing() {
+    let (cluster, first, workers) = Cluster::of(2).await;
+    let two = second(&cluster, &first).await;
+    has_said(&first, &two).await;
+    let [leaf, authority] = [&identity(&first).chain()[0], stolen(&first).certificate()].map(|cert| cert.to_vec());
+    claims(&workers[0], &leaf, &two).await;
+    claims(&workers[1], &authority, &two).await;
+    for worker in &workers {
+        let own: KeyHash = identity(worker).key().public().thumbprint().into();
+        let revoked = two.revoke_node(worker.id(), Reason::default()).await.unwrap();
+        let made: Vec<_> = revoked.made.into_iter().map(|made| made.subject).collect();
+        // (The second one has not issued its certificate, and knows its key only by its name.)
+        let its_own = [Subject::Node { node_id: worker.id().clone() }, Subject::Key { key: own }];
+        assert!(made.contains(&its_own[0]) && made.iter().all(|subject| its_own.contains(subject)), "{made:?}");
+        assert!(!revoked.without_authority);
+    }
+    assert_eq!(lets_in(&two, &identity(&first)), Ok(()));
+    // It is revoked by what its own coordinator has proved, whoever else has named it.
+    let key = first.issuer().unwrap().authority().unwrap().key;
+    let revoked = two.revoke_node(first.id(), Reason::default()).await.unwrap();
+    assert!(revoked.made.iter().any(|made| made.subject == Subject::Key { key }), "{:?}", revoked.made);
+    assert!(!revoked.without_authority);
 }
 
 #[tokio::test(start_paused = true)]
@@ -270,8 +316,8 @@ async fn case_71_a_stolen_coordinator_that_says_that_anothers_authority_is_its_o
     let two = second(&cluster, &first).await;
     let three = third(&cluster, &first).await;
     let honest = [&first, &two].map(|node| node.issuer().unwrap().authority().unwrap().key);
-    for (lie, by) in honest.into_iter().zip([&first, &two]) {
-        claims(&three, lie, by).await;
+    for (lie, by) in [(&first, &two), (&two, &first)] {
+        claims(&three, stolen(lie).certificate(), by).await;
     }
     // The second one has no records of what the first one gave; it knows by what all say of themselves.
     two.revoke_node(three.id(), Reason::default()).await.unwrap();
@@ -289,14 +335,14 @@ async fn case_71_control_who_takes_the_stolen_coordinators_word_for_its_authorit
     let three = third(&cluster, &first).await;
     let joined = cluster.worker(Plan::worker(2), &two).await;
     reaches(&workers[0], "worker-2").await;
-    claims(&three, two.issuer().unwrap().authority().unwrap().key, &first).await;
+    claims(&three, stolen(&two).certificate(), &first).await;
     first.revoke_node(three.id(), Reason::default()).await.unwrap();
     until("it is heard of", || workers[0].ledger().revocations().set().revoked_at(three.id()).is_some()).await;
     assert_eq!(lets_in(&workers[0], &identity(&joined)), Ok(()), "by the records");
 
     // By what the revoked one said of itself.
-    let said = first.members().members().get(three.id()).unwrap().metadata["issuing_key"].clone();
-    let subjects = vec![Subject::Key { key: said.parse().unwrap() }];
+    let said = said_by(three.id(), &first).unwrap();
+    let subjects = vec![Subject::Key { key: KeyHash::of_certificate(&said.into()).unwrap() }];
     first.ledger().revoke(subjects, Reason::default()).await.unwrap();
     until("an honest coordinator's worker is out", || lets_in(&workers[0], &identity(&joined)).is_err()).await;
     assert!(lets_in(&first, &identity(&joined)).unwrap_err().contains("revoked"));
@@ -311,8 +357,7 @@ async fn a_coordinator_that_another_let_in_vouches_for_itself_before_it_revokes_
     sees(&two, |members| members.alive().count() == 4).await;
     let key = first.issuer().unwrap().authority().unwrap().key;
     assert_eq!(KeyHash::of_certificate(&identity(&two).chain()[1]), Some(key), "it stands on what it is to revoke");
-    let said = key.to_string();
-    sees(&two, |members| members.get(first.id()).is_some_and(|info| info.metadata.get("issuing_key") == Some(&said))).await;
+    has_said(&first, &two).await;
     let revoked = two.revoke_node(first.id(), Reason::default()).await.unwrap();
     assert!(revoked.kept.is_empty() && two.ledger().revocations().is_key_revoked(&key));
     assert_eq!(revoked.stranded.iter().map(ToString::to_string).collect::<Vec<_>>(), ["worker-1"]);

@@ -196,7 +196,8 @@ impl TokenAuthority {
         let now = (inner.clock)();
         match proof {
             Proof::Certificate(node) => {
-                let credential = TokenId::fresh_credential().map_err(|_| GrantRefused::Crypto)?;
+                // One for all: what a node can have revoked token by token is bounded by it.
+                let credential = TokenId::credential_of_node(node);
                 let good_for = check_ttl(ttl.unwrap_or(DEFAULT_TTL), MAX_TTL)?;
                 let confirmation = Some(Confirmation { node: node.clone() });
                 inner.sign(format!("node:{node}"), &credential, scopes.unwrap_or_default(), good_for, confirmation, now)

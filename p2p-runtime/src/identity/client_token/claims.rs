@@ -2,6 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
+use aws_lc_rs::digest::{SHA256, digest};
 use p2p_client::protocol::{ClusterId, NodeId, Role, Scopes};
 use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
 
@@ -69,7 +70,8 @@ pub(super) fn issuer_name(cluster: &ClusterId, node: &NodeId) -> String {
     format!("p2p://{cluster}/{}/{node}", Role::Coordinator)
 }
 
-/// A token's id: that of the credential that it was made for, and one of its own, both random and in hexadecimal. It is no secret.
+/// A token's id: that of the credential that it was made for, and one of its own, in hexadecimal. It is no secret. Both are random, but for the credential of a
+/// node, which comes from its name: all of its tokens have one, at every coordinator.
 ///
 /// Revoking the credential's part revokes all of its tokens.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -96,6 +98,12 @@ impl TokenId {
         random_hex::<{ CREDENTIAL_DIGITS / 2 }>()
     }
 
+    /// The id of the credential of a node, which is its certificate.
+    pub(super) fn credential_of_node(node: &NodeId) -> String {
+        let hash = digest(&SHA256, format!("p2p-token-credential/1 {node}").as_bytes());
+        hex(&hash.as_ref()[..CREDENTIAL_DIGITS / 2])
+    }
+
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
@@ -109,13 +117,17 @@ impl TokenId {
 fn random_hex<const N: usize>() -> Result<String, aws_lc_rs::error::Unspecified> {
     let mut bytes = [0; N];
     aws_lc_rs::rand::fill(&mut bytes)?;
-    let mut text = String::with_capacity(2 * N);
+    Ok(hex(&bytes))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(2 * bytes.len());
     for byte in bytes {
         for digit in [byte >> 4, byte & 15] {
             text.extend(char::from_digit(digit.into(), 16));
         }
     }
-    Ok(text)
+    text
 }
 
 fn is_hex(text: &str, digits: usize) -> bool {

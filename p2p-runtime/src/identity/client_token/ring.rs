@@ -4,7 +4,10 @@
 //! statement whose role is not the certificate's. So of a statement that arrived here only the role is left to be looked at: a worker's keys are no keys.
 //! The ring is kept in the store, so that a node which starts while a coordinator is away still knows its tokens.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use arc_swap::ArcSwap;
 use p2p_client::protocol::{NodeId, NodeInfo, NodeStatus, Role, UnixMillis};
@@ -88,7 +91,26 @@ impl KeyRing {
             keys.0.iter_mut().for_each(|key| key.until = key.until.min(latest));
             ring.insert(node.clone(), keys);
         };
-        self.change(put, now)
+        let is_news = self.change(put, now);
+        if is_news {
+            self.tell_of_shared(node);
+        }
+        is_news
+    }
+
+    /// Tells the log where a coordinator announces a key that another one announces, too: honest ones never do.
+    fn tell_of_shared(&self, node: &NodeId) {
+        let ring = self.0.load();
+        let kids = |keys: &PublishedKeys| keys.0.iter().map(|key| key.x.kid().to_owned()).collect::<BTreeSet<_>>();
+        let own = ring.get(node).map(kids).unwrap_or_default();
+        for (other, keys) in ring.iter().filter(|(other, _)| *other != node) {
+            if !own.is_disjoint(&kids(keys)) {
+                tracing::warn!(
+                    %node, %other,
+                    "two coordinators announce one key for tokens; a token is its whom it names as its issuer; look into both: one says what is not so, or has the other's store"
+                );
+            }
+        }
     }
 
     /// A coordinator was revoked: whoever took its keys may have them still, also after it is let in again.
@@ -121,11 +143,14 @@ impl KeyRing {
         *before != *self.0.load_full()
     }
 
-    /// The key of this name, and whose it is.
-    pub(super) fn get(&self, kid: &str, now: UnixMillis) -> Option<(NodeId, PublicKey)> {
+    /// The key of this name, and all who announce it: nobody proves that it is his, so that a token says in its claims by whom of them it is.
+    pub(super) fn get(&self, kid: &str, now: UnixMillis) -> Option<(PublicKey, Vec<NodeId>)> {
         let ring = self.0.load();
         let good = |key: &&PublishedKey| key.x.kid() == kid && key.until > now;
-        ring.iter().find_map(|(node, keys)| keys.0.iter().find(good).map(|key| (node.clone(), key.x.clone())))
+        let mut holders = ring.iter().filter_map(|(node, keys)| keys.0.iter().find(good).map(|key| (node, &key.x)));
+        let (first, key) = holders.next()?;
+        let nodes = std::iter::once(first).chain(holders.map(|(node, _)| node)).cloned().collect();
+        Some((key.clone(), nodes))
     }
 
     /// The keys of these coordinators, as a JWK set (RFC 7517, section 5).

@@ -30,6 +30,8 @@ pub(crate) struct Verified {
     pub(crate) id: TokenId,
     /// When it expires.
     pub(crate) expires: UnixMillis,
+    /// The node that it was made for, where it is good with that one's certificate alone.
+    pub(crate) bound: Option<NodeId>,
     /// Who signed it.
     by: NodeId,
 }
@@ -83,20 +85,21 @@ impl TokenVerifier {
     /// Whose token it is. `peer` is the node at the other end, if it has a certificate.
     ///
     /// # Errors
-    /// The first rule that it breaks, in the order: form, algorithm, type, extensions, key, signature, issuer, audience, time, revocation,
-    /// certificate.
+    /// The first rule that it breaks, in the order: form, algorithm, type, extensions, key, signature, issuer, its revocation, audience, time,
+    /// revocation, certificate.
     pub(crate) fn verify(&self, token: &BearerToken, peer: Option<&NodeId>) -> Result<Verified, BearerRefused> {
         let now = self.now();
         let unverified = Unverified::parse(token.reveal())?;
-        let Some((node, key)) = self.ring.get(&unverified.kid, now) else {
+        let Some((key, holders)) = self.ring.get(&unverified.kid, now) else {
             return Err(BearerRefused::UnknownKey(shortened(&unverified.kid)));
+        };
+        let claims = unverified.verify(&key)?;
+        // Another coordinator may announce this one's key: that takes nothing from it.
+        let Some(node) = holders.into_iter().find(|node| claims.iss == issuer_name(&self.cluster, node)) else {
+            return Err(BearerRefused::Issuer(shortened(&claims.iss)));
         };
         if self.revoked.is_coordinator_revoked(&node) {
             return Err(BearerRefused::CoordinatorRevoked(node));
-        }
-        let claims = unverified.verify(&key)?;
-        if claims.iss != issuer_name(&self.cluster, &node) {
-            return Err(BearerRefused::Issuer(shortened(&claims.iss)));
         }
         if claims.aud != self.cluster.as_str() {
             return Err(BearerRefused::Audience { got: shortened(&claims.aud), ours: self.cluster.to_string() });
@@ -105,13 +108,12 @@ impl TokenVerifier {
         if self.revoked.is_revoked(&claims.jti) {
             return Err(BearerRefused::Revoked);
         }
-        if let Some(bound) = claims.cnf.map(|cnf| cnf.node)
-            && peer != Some(&bound)
-        {
+        let bound = claims.cnf.map(|cnf| cnf.node);
+        if let Some(bound) = bound.clone().filter(|bound| peer != Some(bound)) {
             return Err(BearerRefused::OtherCertificate { bound });
         }
         let client = Arc::new(ClientIdentity::new(claims.sub, claims.scope, claims.jti.as_str()));
-        Ok(Verified { client, id: claims.jti, expires: UnixMillis(claims.exp.saturating_mul(1000)), by: node })
+        Ok(Verified { client, id: claims.jti, expires: UnixMillis(claims.exp.saturating_mul(1000)), bound, by: node })
     }
 
     /// Whether a token that was verified is still good. (What stands in it does not change, so that its signature is not looked at again.)

@@ -170,6 +170,11 @@ impl Issuer {
         Some(Authority { until, root, key: ca.key().public().thumbprint().into() })
     }
 
+    /// The certificate of this coordinator's authority; `None` until it has one under a root that is trusted.
+    pub(crate) fn authority_certificate(&self) -> Option<CertificateDer<'static>> {
+        self.0.ca(None).ok().map(|(ca, _)| ca.certificate().clone())
+    }
+
     /// Whether it needs an authority under the root under which certificates are to be made, or another key, as its own was revoked.
     pub(crate) fn needs_authority(&self) -> bool {
         let known = self.0.ledger.roots().known();

@@ -31,6 +31,9 @@ use super::{RefusedStatement, SignedStatement};
 /// Where statements stand in the store, each under its id.
 const FOLDER: &str = "revocations/";
 
+/// How many tokens of one credential are revoked one by one at a time: no single client or node takes the room of all others.
+const MAX_SINGLE_TOKENS: usize = 64;
+
 /// A node's record of what was revoked. Clones share it.
 #[derive(Clone)]
 pub struct Ledger(Arc<Inner>);
@@ -90,6 +93,14 @@ pub enum RevokeError {
     /// There are too many.
     #[error(transparent)]
     Full(#[from] SetFull),
+    /// There are too many of one credential: whoever has it can get tokens and take them back without end.
+    #[error(
+        "{MAX_SINGLE_TOKENS} tokens of credential {credential} are revoked one by one already, and this one still works; take the credential back, and all its          tokens end: a client's with `p2p client remove NAME` on the coordinator that keeps it (`p2p client list`), a node's with `p2p node revoke ID`"
+    )]
+    SingleTokens {
+        /// What stands before the dot in the id of each.
+        credential: String,
+    },
     /// It could not be signed.
     #[error(transparent)]
     Sign(#[from] AttestError),
@@ -318,7 +329,7 @@ impl Inner {
         self.author()?;
         let set = self.material.revocations().set();
         let news: Vec<_> = subjects.into_iter().filter(|subject| !set.is_subject_revoked(subject)).collect();
-        Self::has_room_for_tokens(&set, &news)?;
+        self.has_room_for_tokens(&set, &news)?;
         let prepared: Vec<_> = news.into_iter().map(|subject| self.prepare(subject, reason)).collect::<Result<_, _>>()?;
         self.must_have_room(&prepared)?;
         self.write(&prepared)?;
@@ -382,9 +393,22 @@ impl Inner {
     }
 
     /// Clients and workers can have their tokens revoked as often as they get some: that must leave room for what operators revoke.
-    fn has_room_for_tokens(set: &RevocationSet, subjects: &[Subject]) -> Result<(), SetFull> {
-        let is_single = |subject: &Subject| matches!(subject, Subject::ClientToken { id, .. } if id.is_single());
-        if subjects.iter().any(is_single) && set.single_tokens() >= MAX_STATEMENTS / 2 { Err(SetFull) } else { Ok(()) }
+    fn has_room_for_tokens(&self, set: &RevocationSet, subjects: &[Subject]) -> Result<(), RevokeError> {
+        let mut more: BTreeMap<&str, usize> = BTreeMap::new();
+        for subject in subjects {
+            if let Subject::ClientToken { id, .. } = subject
+                && id.is_single()
+            {
+                *more.entry(id.credential()).or_default() += 1;
+            }
+        }
+        let now = (self.clock)();
+        for (credential, more) in &more {
+            if set.single_tokens_of(credential, now) + more > MAX_SINGLE_TOKENS {
+                return Err(RevokeError::SingleTokens { credential: (*credential).to_owned() });
+            }
+        }
+        if !more.is_empty() && set.single_tokens() >= MAX_STATEMENTS / 2 { Err(SetFull.into()) } else { Ok(()) }
     }
 
     /// Lets what is durable take effect. Gives what was new.

@@ -202,7 +202,8 @@ async fn tokens_that_clients_have_revoked_leave_room_for_what_operators_revoke()
     let here = ledger(&coordinator, &vault);
     let expires = UnixMillis(UnixMillis::now().0 + 900_000);
     let tokens = |range: std::ops::Range<usize>| -> Vec<_> {
-        let id = |n: usize| p2p_client::revocation::ClientTokenId::try_from(format!("c.{n}")).unwrap();
+        // Of so many clients that none of them is in the way.
+        let id = |n: usize| p2p_client::revocation::ClientTokenId::try_from(format!("c{}.{n}", n / 50)).unwrap();
         range.map(|n| Subject::ClientToken { id: id(n), expires }).collect()
     };
     let half = MAX_STATEMENTS / 2;
@@ -210,6 +211,62 @@ async fn tokens_that_clients_have_revoked_leave_room_for_what_operators_revoke()
     let said = here.revoke(tokens(half..half + 1), Reason::default()).await.unwrap_err();
     assert!(matches!(said, RevokeError::Full(_)), "{said}");
     assert_eq!(here.revoke(vec![revoked("w")], Reason::default()).await.unwrap().len(), 1);
+}
+
+fn single(credential: &str, number: usize, expires: UnixMillis) -> Subject {
+    Subject::ClientToken { id: format!("{credential}.{number}").try_into().unwrap(), expires }
+}
+
+#[tokio::test]
+async fn of_one_credential_so_many_tokens_are_revoked_one_by_one_and_then_it_is_to_be_revoked_itself() {
+    let (coordinator, vault) = cluster();
+    let clock = Arc::new(std::sync::atomic::AtomicU64::new(UnixMillis::now().0));
+    let time = clock.clone();
+    let clocked = Arc::new(move || UnixMillis(time.load(Ordering::SeqCst)));
+    let here = Ledger::load(vault, coordinator.material().clone(), clocked).unwrap();
+    let revoke = async |credential: &str, number| {
+        let expires = UnixMillis(clock.load(Ordering::SeqCst) + 60_000);
+        here.revoke(vec![single(credential, number, expires)], Reason::default()).await
+    };
+    for number in 0..64 {
+        assert_eq!(revoke("c", number).await.unwrap().len(), 1);
+    }
+    let said = revoke("c", 64).await.unwrap_err().to_string();
+    assert!(said.starts_with("64 tokens of credential c are revoked one by one already, and this one still works"), "{said}");
+    assert!(said.contains("`p2p client remove NAME`") && said.contains("`p2p node revoke ID`"), "{said}");
+    assert!(revoke("c", 7).await.unwrap().is_empty(), "what is revoked already is so");
+    assert_eq!(revoke("d", 0).await.unwrap().len(), 1, "another client's");
+    let whole = Subject::ClientToken { id: "c".to_owned().try_into().unwrap(), expires: UnixMillis(u64::MAX) };
+    assert_eq!(here.revoke(vec![whole], Reason::default()).await.unwrap().len(), 1, "the credential");
+    // What has expired by itself does not count.
+    clock.fetch_add(60_001, Ordering::SeqCst);
+    assert_eq!(revoke("c", 64).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn nodes_are_revoked_also_where_coordinators_that_were_parted_have_filled_the_set_with_tokens() {
+    let (coordinator, vault) = cluster();
+    let here = ledger(&coordinator, &vault);
+    let (there, _) = other(&worker(&vault, "w"));
+    let by = Author { node_id: node("coordinator-2"), key: KeyHash::new([7; 32]) };
+    let expires = UnixMillis(UnixMillis::now().0 + 900_000);
+    for ledger in [&here, &there] {
+        let mut set = RevocationSet::default();
+        set.extend((0..MAX_STATEMENTS).map(|number| {
+            let subject = single(&format!("c{}", number / 50), number, expires);
+            let statement = Statement { subject, at: UnixMillis(1), by: by.clone(), reason: Reason::default() };
+            (StatementId::of(&statement.encode().unwrap()), statement)
+        }));
+        ledger.revocations().replace(set);
+    }
+    let said = here.revoke(vec![single("d", 0, expires)], Reason::default()).await.unwrap_err();
+    assert!(matches!(said, RevokeError::Full(_)), "{said}");
+    let key = KeyHash::new([9; 32]);
+    let made = here.revoke(vec![revoked("v"), Subject::Key { key }], Reason::default()).await.unwrap();
+    assert_eq!(made.len(), 2);
+    let accepted = there.accept(all(&here)).await.unwrap();
+    assert_eq!((accepted.fresh.len(), accepted.without_room), (2, 0));
+    assert!(there.revocations().is_key_revoked(&key) && there.revocations().set().revoked_at(&node("v")).is_some());
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use bytes::{BufMut, Bytes};
-use p2p_client::revocation::{Digest, MAX_STATEMENTS, StatementId};
+use p2p_client::revocation::{Digest, MAX_STATEMENTS, RESERVED_STATEMENTS, StatementId};
 
 use super::super::{
     standing::Claim,
@@ -17,9 +17,9 @@ use crate::identity::{revocation::SignedStatement, rotation::Told};
 const GOAL: usize = 32 * 1024;
 /// Ids in one request.
 pub(super) const MAX_PULL: usize = 1024;
-/// Ids in one list, which is to fit into a frame. A full set takes some statements more: those that revoke authors, and readmissions that
-/// were written already.
-const MAX_IDS: usize = MAX_STATEMENTS + MAX_STATEMENTS / 2;
+/// Ids in one list, which is to fit into a frame. A set that is full of tokens takes others still, and a full set some statements more: those that revoke
+/// authors, and readmissions that were written already.
+const MAX_IDS: usize = MAX_STATEMENTS + RESERVED_STATEMENTS + MAX_STATEMENTS / 10;
 const ID: usize = 16;
 
 /// A message.

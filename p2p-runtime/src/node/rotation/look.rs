@@ -4,14 +4,16 @@ use std::{collections::HashMap, time::Duration};
 
 use p2p_client::{
     protocol::{NodeId, NodeInfo, Role},
-    revocation::KeyHash,
     wire::tls::RootKeyHash,
 };
 use rand::RngExt;
 use tokio::time::Instant;
 
-use super::{HELD_ROOTS, ISSUING_KEY};
-use crate::{identity::rotation::Succession, network::MemberEvent};
+use super::HELD_ROOTS;
+use crate::{
+    identity::rotation::{ISSUING_CERT, Succession},
+    network::MemberEvent,
+};
 
 /// What failed is tried again after so long, and then ever later.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
@@ -66,14 +68,15 @@ pub(super) struct Said {
     pub(super) roots: String,
     /// To whom it has given these, by their names.
     pub(super) given: String,
-    pub(super) authority: Option<KeyHash>,
+    /// Its certificate, as it stands in metadata.
+    pub(super) authority: String,
 }
 
 /// The same, as it is heard.
 type Keys = [Option<String>; 2];
 
 fn keys_of(info: &NodeInfo) -> Keys {
-    [HELD_ROOTS, ISSUING_KEY].map(|name| info.metadata.get(name).cloned())
+    [HELD_ROOTS, ISSUING_CERT].map(|name| info.metadata.get(name).cloned())
 }
 
 impl Look {
@@ -192,7 +195,7 @@ mod tests {
 
     /// What a node remembers that has failed so often that it tries again in half a minute at the earliest, and knows of one coordinator and one worker.
     fn failing() -> Look {
-        let members = [says("c", Role::Coordinator, [(ISSUING_KEY, "one")]), says("w", Role::Worker, NONE)];
+        let members = [says("c", Role::Coordinator, [(ISSUING_CERT, "one")]), says("w", Role::Worker, NONE)];
         let mut look = Look::new(roots(1, 1), members.iter().map(|info| &**info));
         for _ in 0..7 {
             look.pause.failed();
@@ -219,16 +222,16 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_coordinator_that_appears_or_has_other_keys_ends_the_pause_and_nothing_else_does() {
         let (joined, recovered, updated) = (MemberEvent::Joined, MemberEvent::Recovered, MemberEvent::Updated);
-        let known = || says("c", Role::Coordinator, [(ISSUING_KEY, "one"), ("zone", "a")]);
+        let known = || says("c", Role::Coordinator, [(ISSUING_CERT, "one"), ("zone", "a")]);
         for (event, ends) in [
             (joined(known()), true),
             (recovered(known()), true),
-            (updated(says("c", Role::Coordinator, [(ISSUING_KEY, "two")])), true),
-            (updated(says("c", Role::Coordinator, [(ISSUING_KEY, "one"), (HELD_ROOTS, "root")])), true),
+            (updated(says("c", Role::Coordinator, [(ISSUING_CERT, "two")])), true),
+            (updated(says("c", Role::Coordinator, [(ISSUING_CERT, "one"), (HELD_ROOTS, "root")])), true),
             (updated(known()), false),
             (MemberEvent::Suspected(known()), false),
             (joined(says("v", Role::Worker, NONE)), false),
-            (updated(says("w", Role::Worker, [(ISSUING_KEY, "made up")])), false),
+            (updated(says("w", Role::Worker, [(ISSUING_CERT, "made up")])), false),
         ] {
             let mut look = failing();
             look.hear(&event, Duration::ZERO);

@@ -22,7 +22,8 @@ use super::{
     not_kept, passed_on,
 };
 use crate::{
-    identity::{BearerRefused, client_token::BearerToken},
+    identity::{BearerRefused, GrantRefused, RevokeError, client_token::BearerToken},
+    transport::over_limit,
     web::{WebState, requester::Requester},
 };
 
@@ -56,12 +57,28 @@ pub(in crate::web) async fn revoke(
         // A node knows where coordinators are.
         return if requester.is_from_node() { Err(elsewhere()) } else { ask_coordinator(&state, &token).await };
     }
+    if let Some(node) = &good.bound
+        && let Err(over) = state.config.limits().draw_credentials(node)
+    {
+        return Ok(over_limit(over));
+    }
     let until = UnixMillis(good.expires.0.saturating_add(LONGER));
     let kept = verifier.revoked().revoke(good.id.as_str(), until).await;
     let whom = format!("{} of {}", good.id, good.client.name);
-    state.cx.audit().done(requester.subject("token revoke").to(&whom), kept.as_ref().map(|()| ""));
+    let subject = requester.subject("token revoke").to(&whom);
+    match &kept {
+        // That can be tried again and again, with one token.
+        Err(error @ GrantRefused::Revoke(RevokeError::SingleTokens { .. } | RevokeError::Full(_))) => {
+            state.cx.audit().denied(subject, Some(error));
+        }
+        other => state.cx.audit().done(subject, other.as_ref().map(|()| "")),
+    }
     match kept {
         Ok(()) => Ok(done()),
+        Err(GrantRefused::Revoke(error @ (RevokeError::SingleTokens { .. } | RevokeError::Full(_)))) => {
+            let text = format!("{error}; the token is that of {}", good.client.name);
+            Err(AuthError::new(StatusCode::CONFLICT, "invalid_request", &text))
+        }
         Err(error) => {
             tracing::error!(%error, "a revocation could not be kept");
             Err(AuthError::unavailable("the node could not keep the revocation, and the token still works; its log tells more"))

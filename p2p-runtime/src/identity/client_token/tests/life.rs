@@ -3,10 +3,16 @@
 use std::cell::{Cell, RefCell};
 
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, jwk::JwkSet};
-use p2p_client::protocol::{NodeInfo, NodeStatus, Role};
+use p2p_client::{
+    protocol::{NodeInfo, NodeStatus, Role},
+    revocation::{Reason, Subject},
+};
 
 use super::*;
-use crate::identity::client_token::{DEFAULT_TTL, MAX_TTL, METADATA, ring::PublishedKeys};
+use crate::identity::{
+    client_token::{DEFAULT_TTL, MAX_TTL, METADATA, claims::TokenId, ring::PublishedKeys},
+    tests::{AuditLines, coordinator},
+};
 
 #[tokio::test]
 async fn a_token_names_its_client_and_scopes_on_every_node() {
@@ -244,6 +250,55 @@ async fn only_a_coordinators_announcement_makes_keys_known_and_its_leaving_bound
     assert!(node.verify(&token, None).is_ok(), "its tokens are good until they expire");
     world.pass(Duration::from_hours(25));
     assert!(matches!(node.verify(&token, None), Err(BearerRefused::UnknownKey(_))));
+}
+
+#[tokio::test]
+async fn a_coordinator_that_announces_the_key_of_another_takes_nothing_from_that_one_and_gets_nothing() {
+    let log = AuditLines::capture();
+    let world = World::new();
+    let token = world.token("").await.token;
+    let (node_here, ledger) = world.another_node_with_ledger();
+    let now = world.verifier.now();
+    // By its name it comes first and last.
+    for liar in ["a", "z"] {
+        assert!(node_here.ring().heard(&says(liar, Role::Coordinator, Some(world.authority.published().to_metadata())), now));
+    }
+    assert!(node_here.verify(&token, None).is_ok());
+    let said = log.take_all();
+    assert_eq!(said.matches("two coordinators announce one key for tokens").count(), 3, "z is named beside both others: {said}");
+    // Who only announces a key signs nothing by it.
+    let (header, claims, signature) = parts(&token);
+    let in_its_name = with(claims.clone(), "iss", text(&format!("p2p://{}/coordinator/a", world.who.cluster)));
+    let forged = BearerToken::new(format!("{}.{}", unsigned(&header, &in_its_name), codec::encode(&signature)));
+    assert!(matches!(node_here.verify(&forged, None), Err(BearerRefused::BadSignature)));
+    let unknown = with(claims, "iss", text(&format!("p2p://{}/coordinator/c", world.who.cluster)));
+    assert!(matches!(node_here.verify(&world.forged(&header, &unknown), None), Err(BearerRefused::Issuer(_))));
+    // The token ends with the coordinator that signed it, and with no other.
+    let by = coordinator(&world.vault, "coordinator-2");
+    let by = Ledger::load(Arc::new(MemoryVault::default()), by.material().clone(), clock(&world.now)).unwrap();
+    for (name, ends) in [("a", false), ("coordinator", true)] {
+        by.revoke(vec![Subject::Node { node_id: node(name) }], Reason::default()).await.unwrap();
+        ledger.accept(by.get(&by.ids())).await.unwrap();
+        assert_eq!(node_here.verify(&token, None).is_err(), ends, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn all_tokens_of_a_node_are_of_one_credential_and_it_cannot_use_up_the_room_of_others() {
+    let world = World::new();
+    let of_node = |name: &str| world.authority.issue(&Proof::Certificate(node(name)), None, None).unwrap();
+    let first = of_node("w");
+    assert_eq!(of_node("w").id.credential(), first.id.credential());
+    assert_ne!(of_node("v").id.credential(), first.id.credential());
+    assert_eq!(first.id.to_string().parse::<TokenId>().unwrap(), first.id);
+    for _ in 0..64 {
+        world.revoke(&of_node("w")).await.unwrap();
+    }
+    let refused = world.revoke(&first).await.unwrap_err().to_string();
+    assert!(refused.contains("tokens of credential") && refused.contains("`p2p node revoke ID`"), "{refused}");
+    let stolen = world.token("").await;
+    world.revoke(&stolen).await.unwrap();
+    assert!(matches!(world.verify(&stolen.token), Err(BearerRefused::Revoked)), "another's token can be taken back");
 }
 
 #[tokio::test]
