@@ -53,6 +53,7 @@ async fn a_refusal_before_the_body_is_read_arrives_over_both_protocols() {
         (&bad_token, "/services", CALL, 401),
         (&nobody, "/admin/stop", "{}", 403),
         (&nobody, "/internal/ca/issued", "{}", 403),
+        (&nobody, "/internal/session", "{}", 403),
         (&nobody, "/nothing", "{}", 404),
         (&nobody, "/rpc", &large, 413),
         (&nobody, "/rpc/probe/repeat", &large, 413),
