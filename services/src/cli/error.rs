@@ -128,8 +128,18 @@ pub(super) enum CliError {
     )]
     Breaking { harmful: usize, changes: usize },
     /// The node did not withstand everything.
-    #[error("{failed} of {made} checks failed; do what the rows marked FAILED say, then run `{again}`")]
-    NotWithstood { failed: usize, made: usize, again: String },
+    #[error(
+        "{failed} of {of} checks failed{}; do what the rows marked FAILED say, then run `{again}`{}",
+        if *.put_off == 0 { String::new() } else { format!(", and {put_off} not tried") },
+        if *.put_off == 0 { "" } else { ", in a minute at the earliest" }
+    )]
+    NotWithstood { failed: usize, put_off: usize, of: usize, again: String },
+    /// The node let not everything be tried.
+    #[error(
+        "{put_off} of {of} not tried: the node puts callers without a name off for now, as the rows marked PUT OFF say; try again in a \
+         minute: `{again}`"
+    )]
+    PutOff { put_off: usize, of: usize, again: String },
     /// An argument of a call.
     #[error("{0}")]
     Argument(String),
@@ -139,7 +149,11 @@ impl CliError {
     /// The exit status that says it.
     pub(super) fn status(&self) -> i32 {
         // A check that was not made is told from one that found something.
-        if matches!(self, Self::BadContract { .. } | Self::NotCompared(_)) { 2 } else { 1 }
+        match self {
+            Self::BadContract { .. } | Self::NotCompared(_) => 2,
+            Self::PutOff { .. } => 3,
+            _ => 1,
+        }
     }
 }
 
