@@ -5,6 +5,8 @@ use std::{io, path::PathBuf, time::Duration};
 use p2p_client::{protocol::RpcError, wire::http::SendFailure};
 use p2p_runtime::{config::ConfigError, identity::TokenError, node::NodeError, storage::StoreError};
 
+use super::password::Kept;
+
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CliError {
@@ -63,11 +65,10 @@ pub(super) enum CliError {
     PasswordsDiffer,
     /// A file with a secret that others may read.
     #[error(
-        "{} may be read by other users (mode {mode:03o}), so that its password is no secret; `chmod 600` it, and take another password \
-         if others could read it",
-        .path.display()
+        "{} may be read by other users (mode {mode:03o}), so that its {} is no secret; `chmod 600` it, and {}",
+        .path.display(), .kept.name(), .kept.after_others_read_it()
     )]
-    OpenToOthers { path: PathBuf, mode: u32 },
+    OpenToOthers { path: PathBuf, mode: u32, kept: Kept },
     /// What should not be on a screen.
     #[error("{path} holds {what}, which is not printed to a terminal; redirect it into a file, or say --reveal")]
     NotForTerminals { path: String, what: &'static str },
