@@ -362,7 +362,7 @@ impl Route {
 }
 
 /// All routes; and, as calls by `POST /rpc`, some methods.
-const ROUTES: [Route; 43] = [
+const ROUTES: [Route; 44] = [
     get("/health", ANYONE),
     get("/.well-known/jwks.json", ANYONE),
     get("/internal/ca-cert", ANYONE),
@@ -382,6 +382,7 @@ const ROUTES: [Route; 43] = [
     get("/internal/pending/worker-7", NODES),
     get("/internal/session/body/7", NODES).answers(404),
     post("/internal/cert-renew", "{}", CERTIFIED).answers(400),
+    post("/internal/session", "", CERTIFIED).answers(426),
     post("/internal/ca/authority", "{}", COORDINATORS).answers(400),
     post("/internal/ca/root", "no keys", COORDINATORS).answers(400),
     post("/internal/ca/issued", "", COORDINATORS),

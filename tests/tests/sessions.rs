@@ -15,6 +15,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use common::{
     Cluster, Member, Plan, identity,
+    log::Log,
     probe::{Probe, ProbeProxyExt},
     sees, soon, token,
     web::{Web, assert_error},
@@ -586,11 +587,28 @@ async fn a_session_is_opened_in_a_version_that_both_ends_speak_and_once_a_connec
 }
 
 #[tokio::test]
-async fn nobody_without_a_nodes_certificate_gets_a_session() {
+async fn nobody_without_a_nodes_certificate_gets_a_session_and_the_audit_log_tells_who_asked() {
     let two = Two::new().await;
-    let nobody = Web::anonymous(two.cluster.host(worker_ip(9)), &two.coordinator);
-    let refused = nobody.header(VERSION_HEADER, "1").post("/internal/session", "").await;
-    assert_eq!(refused.status, 404);
+    let log = Log::capture();
+    let nobody = Web::anonymous(two.cluster.host(worker_ip(9)), &two.coordinator).header(VERSION_HEADER, "1");
+    for web in [nobody.clone(), nobody.over_http2()] {
+        let refused = web.post("/internal/session", "").await;
+        assert_eq!((refused.status.as_u16(), refused.error().0), (403, ErrorCode::DENIED.0));
+        let said = "an anonymous caller may not use /internal/session: it is for nodes, each by the certificate that it shows";
+        assert!(refused.error().1.starts_with(said), "{:?}", refused.error());
+        assert_eq!(refused.headers["p2p-reason"], "no certificate is shown");
+    }
+    let lines = log.audit();
+    assert_eq!(lines.len(), 2, "{lines:#?}");
+    for part in [r#"who="an anonymous caller""#, r#"what="/internal/session""#, r#"outcome="denied""#, r#"from="10."#] {
+        assert!(lines.iter().all(|line| line.contains(part)), "{part} in {lines:#?}");
+    }
+    // A node that comes without HTTP/2 is told what it takes, and that is no denial.
+    let node = Web::node(two.cluster.host(two.worker.ip), &two.coordinator, &two.worker);
+    let told = node.post("/internal/session", "").await;
+    assert_eq!((told.status.as_u16(), &told.headers["p2p-reason"]), (426, &"it was asked for over HTTP/1.1".parse().unwrap()));
+    assert_eq!(told.error().1, "a session is two streams of HTTP/2; agree on h2 in the handshake, and ask again");
+    assert_eq!(log.audit().len(), 2, "{:#?}", log.audit());
 }
 
 #[tokio::test]

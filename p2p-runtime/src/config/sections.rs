@@ -211,7 +211,7 @@ section! {
     struct RedisConfig = redis {
         /// Whether the cache is shared by Redis. This version keeps it in the node's memory, and says so at start where this is on
         [Unread] enabled: bool = false;
-        /// Where Redis is
+        /// Where Redis is; where that holds a password, `p2p config set redis.url -` reads it from standard input
         [Unread] url: SecretUrl = SecretUrl::default();
     }
 }

@@ -11,7 +11,6 @@ use http::{
     header::{CONTENT_TYPE, RETRY_AFTER},
 };
 use http_body_util::{Either, Full};
-use hyper::body::Incoming;
 use p2p_client::{
     protocol::{ErrorCode, RpcError, envelope},
     wire::tls::{ChannelBinding, PeerIdentity},
@@ -21,7 +20,7 @@ use tower::ServiceExt;
 
 use crate::limits::OverLimit;
 
-use super::node_http2::NodeBody;
+use super::rest::{RequestBody, WireBody, keep_rest};
 
 /// The way a request came in. In every request's extensions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,8 +39,6 @@ pub struct RemoteAddr(pub SocketAddr);
 #[derive(Debug, Clone)]
 pub(crate) struct ShownCertificate(pub(crate) Arc<[CertificateDer<'static>]>);
 
-/// A request's body: by hyper, or from the connection of a node.
-pub(crate) type RequestBody = Either<Incoming, NodeBody>;
 /// An answer's body: whole, or as the routes make it.
 pub(crate) type AnswerBody = Either<Full<Bytes>, Body>;
 
@@ -95,8 +92,18 @@ impl HttpHandler {
         self.routes.store(None);
     }
 
-    /// Answers a request. A handler that panics costs its own request only.
-    pub(super) async fn answer(&self, origin: &Origin, request: Request<RequestBody>) -> Response<AnswerBody> {
+    /// Answers a request, once what nobody read of its body was [thrown away](super::rest). A handler that panics costs its own request only.
+    pub(super) async fn answer(&self, origin: &Origin, request: Request<WireBody>) -> Response<AnswerBody> {
+        let (request, rest) = keep_rest(request);
+        let response = self.answer_unread(origin, request).await;
+        // Whoever was too slow has had his time.
+        if response.status() != StatusCode::REQUEST_TIMEOUT {
+            rest.throw_away().await;
+        }
+        response
+    }
+
+    async fn answer_unread(&self, origin: &Origin, request: Request<RequestBody>) -> Response<AnswerBody> {
         let Some(routes) = self.routes.load_full() else {
             return unavailable().map(Either::Right);
         };

@@ -18,6 +18,7 @@ mod listener;
 mod memory;
 mod node_http2;
 mod own_wakes;
+mod rest;
 mod timer;
 pub mod tls;
 #[cfg(unix)]
@@ -25,9 +26,7 @@ mod unix;
 
 pub(crate) use component::{TransportComponent, TransportParts};
 pub use gossip_link::{GossipDial, GossipLink, GossipLinkConfig, TlsGossipDial};
-pub(crate) use handler::{
-    AnswerBody, Origin, RequestBody, Shortcut, ShownCertificate, error_response, over_limit, retry_after, unavailable,
-};
+pub(crate) use handler::{AnswerBody, Origin, Shortcut, ShownCertificate, error_response, over_limit, retry_after, unavailable};
 pub use handler::{HttpHandler, Ingress, RemoteAddr};
 pub use handshake::{Handshake, HandshakeError, Protocol, Secured};
 pub use limits::ListenerLimits;
@@ -37,5 +36,6 @@ pub use memory::{MemoryHost, MemoryNetwork};
 pub(crate) use node_http2::NoSessions;
 pub use node_http2::SessionAcceptor;
 pub(crate) use own_wakes::take_frame;
+pub(crate) use rest::RequestBody;
 #[cfg(unix)]
 pub use unix::{UnixSocket, UnixSocketError, serve_unix};

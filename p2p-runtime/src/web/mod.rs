@@ -35,6 +35,7 @@ pub mod rpc;
 mod running;
 mod schemas;
 mod served;
+mod sessions;
 mod state;
 mod store;
 mod streams;

@@ -12,7 +12,7 @@
 //! | `GET /internal/ca-cert`, `POST /internal/cert-request` | anyone: joining proves itself |
 //! | `POST /internal/cert-renew` | nodes, each for itself |
 //! | `POST /internal/ca/authority`, `POST /internal/ca/root`, `POST /internal/ca/issued`, `GET /internal/ca/node/{id}`, `GET /internal/ca/token/{id}` | coordinators, by their certificates |
-//! | `POST /internal/session` | nodes: a session of two of them. It is no route of the router's, but the transport's own |
+//! | `POST /internal/session` | nodes: a session of two of them. The transport opens it; who cannot have one is told so here |
 //! | `GET /internal/session/body/{ticket}` | the node whose call the result answers |
 //! | `/admin/…` | the operator, on the node's own socket |
 
@@ -26,7 +26,10 @@ use axum::{
     routing::{get, post},
 };
 
-use p2p_client::protocol::{Access, Role};
+use p2p_client::{
+    protocol::{Access, Role},
+    wire::session,
+};
 
 use crate::{
     config::HttpAccess,
@@ -40,6 +43,7 @@ use super::{
     requester::{Refusal, Requester},
     revoking,
     served::{Served, ServedRoute},
+    sessions,
     state::WebState,
     store,
 };
@@ -71,7 +75,7 @@ pub(super) fn route_for<'a>(path: &str, access: &'a HttpAccess) -> Option<RouteF
         _ if below("/admin") => return Some(RouteFor::Operator),
         _ if below("/internal/ca") => &Access::Role(Role::Coordinator),
         _ if below(DESCRIPTOR_PATH) || below(BODY_PATH) || below(approvals::PENDING_PATH) => &Access::Nodes,
-        _ if path == renewal::PATH || path == p2p_client::wire::session::PATH => return Some(RouteFor::Certified),
+        _ if path == renewal::PATH || path == session::PATH => return Some(RouteFor::Certified),
         _ => return None,
     };
     Some(RouteFor::Access(whom))
@@ -88,8 +92,7 @@ pub(super) fn routes(state: Arc<WebState>) -> Router {
         .with_state(state)
 }
 
-/// All routes that a node serves, but for `POST /rpc` and the sessions of nodes: for tests that are about every one of them, and documents that
-/// list them.
+/// All routes that a node serves, but for `POST /rpc`: for tests that are about every one of them, and documents that list them.
 pub fn served_routes() -> Vec<ServedRoute> {
     [for_the_operator(), for_others()].into_iter().flat_map(|served| served.routes).collect()
 }
@@ -111,6 +114,7 @@ fn for_others() -> Served {
         .get("/.well-known/jwks.json", auth::jwks)
         .post(auth::TOKEN_PATH, auth::token)
         .post(auth::REVOKE_PATH, auth::revoke)
+        .post(session::PATH, sessions::refuse)
         .get("/internal/ca-cert", joining::ca_cert)
         .post("/internal/cert-request", joining::cert_request)
         .post(renewal::PATH, joining::cert_renew)
@@ -172,13 +176,13 @@ mod tests {
 
     #[test]
     fn the_table_of_routes_names_every_route_that_is_served_and_no_other() {
-        let of_its_own = ["POST /rpc", "POST /internal/session"].map(str::to_owned);
+        let of_its_own = "POST /rpc".to_owned();
         let served = served_routes().into_iter().filter_map(|route| {
             // `/rpc` is there for any method, to say that it takes `POST` alone; and what an operator does is told by `p2p`.
             let is_told = !route.path.starts_with("/admin/") && route.method.is_some();
             is_told.then(|| route.to_string())
         });
-        let served: BTreeSet<String> = served.chain(of_its_own).chain(["/admin/…".to_owned()]).collect();
+        let served: BTreeSet<String> = served.chain([of_its_own, "/admin/…".to_owned()]).collect();
         assert_eq!(documented(), served);
     }
 

@@ -5,6 +5,8 @@ use std::{io, path::PathBuf, time::Duration};
 use p2p_client::{protocol::RpcError, wire::http::SendFailure};
 use p2p_runtime::{config::ConfigError, identity::TokenError, node::NodeError, storage::StoreError};
 
+use super::password::Kept;
+
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CliError {
@@ -63,11 +65,10 @@ pub(super) enum CliError {
     PasswordsDiffer,
     /// A file with a secret that others may read.
     #[error(
-        "{} may be read by other users (mode {mode:03o}), so that its password is no secret; `chmod 600` it, and take another password \
-         if others could read it",
-        .path.display()
+        "{} may be read by other users (mode {mode:03o}), so that its {} is no secret; `chmod 600` it, and {}",
+        .path.display(), .kept.name(), .kept.after_others_read_it()
     )]
-    OpenToOthers { path: PathBuf, mode: u32 },
+    OpenToOthers { path: PathBuf, mode: u32, kept: Kept },
     /// What should not be on a screen.
     #[error("{path} holds {what}, which is not printed to a terminal; redirect it into a file, or say --reveal")]
     NotForTerminals { path: String, what: &'static str },
@@ -128,8 +129,18 @@ pub(super) enum CliError {
     )]
     Breaking { harmful: usize, changes: usize },
     /// The node did not withstand everything.
-    #[error("{failed} of {made} checks failed; do what the rows marked FAILED say, then run `{again}`")]
-    NotWithstood { failed: usize, made: usize, again: String },
+    #[error(
+        "{failed} of {of} checks failed{}; do what the rows marked FAILED say, then run `{again}`{}",
+        if *.put_off == 0 { String::new() } else { format!(", and {put_off} not tried") },
+        if *.put_off == 0 { "" } else { ", in a minute at the earliest" }
+    )]
+    NotWithstood { failed: usize, put_off: usize, of: usize, again: String },
+    /// The node let not everything be tried.
+    #[error(
+        "{put_off} of {of} not tried: the node puts callers without a name off for now, as the rows marked PUT OFF say; try again in a \
+         minute: `{again}`"
+    )]
+    PutOff { put_off: usize, of: usize, again: String },
     /// An argument of a call.
     #[error("{0}")]
     Argument(String),
@@ -139,7 +150,11 @@ impl CliError {
     /// The exit status that says it.
     pub(super) fn status(&self) -> i32 {
         // A check that was not made is told from one that found something.
-        if matches!(self, Self::BadContract { .. } | Self::NotCompared(_)) { 2 } else { 1 }
+        match self {
+            Self::BadContract { .. } | Self::NotCompared(_) => 2,
+            Self::PutOff { .. } => 3,
+            _ => 1,
+        }
     }
 }
 

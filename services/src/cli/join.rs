@@ -1,7 +1,6 @@
 //! `p2p join`: enrols a node in a cluster, and runs it.
 
 use std::{
-    fs::File,
     io::{self, IsTerminal},
     path::PathBuf,
     sync::Arc,
@@ -23,7 +22,7 @@ use super::{
     error::CliError,
     node_args::NodeArgs,
     output::{self, Format},
-    password::{PasswordArgs, Purpose, read_secret},
+    password::{Kept, PasswordArgs, Purpose, read_private_file, read_secret},
     running,
 };
 
@@ -51,7 +50,7 @@ pub(super) struct JoinArgs {
     #[arg(long, value_name = "TOKEN")]
     token: Option<String>,
 
-    /// Read the join token from this file
+    /// Read the join token from this file, which no other user may read
     #[arg(long, value_name = "FILE", conflicts_with = "token")]
     token_file: Option<PathBuf>,
 
@@ -103,11 +102,7 @@ fn token(args: &JoinArgs) -> Result<JoinToken, CliError> {
         return Ok(token.parse()?);
     }
     if let Some(path) = &args.token_file {
-        let what = path.display().to_string();
-        return match File::open(path) {
-            Ok(file) => parse(&read_secret(file, what)?),
-            Err(source) => Err(CliError::Unreadable { what, source }),
-        };
+        return parse(&read_private_file(path, Kept::JoinToken)?);
     }
     if let Some(value) = std::env::var_os(VARIABLE) {
         return parse(&Zeroizing::new(value.into_encoded_bytes()));

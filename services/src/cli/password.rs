@@ -37,6 +37,36 @@ pub(super) struct PasswordArgs {
     password_fd: Option<u32>,
 }
 
+/// What a file keeps that its user alone may read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kept {
+    Password,
+    RecoveryKey,
+    JoinToken,
+}
+
+impl Kept {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Password => "password",
+            Self::RecoveryKey => "recovery key",
+            Self::JoinToken => "join token",
+        }
+    }
+
+    /// What to do where others could have read it.
+    pub(super) const fn after_others_read_it(self) -> &'static str {
+        match self {
+            Self::Password => "take another password if others could read it",
+            // It is made with its store, and stays.
+            Self::RecoveryKey => "keep every copy of the store from whoever could read it",
+            Self::JoinToken => {
+                "if others could read it, take it back with `p2p token revoke` on the coordinator and make another"
+            }
+        }
+    }
+}
+
 /// What the password is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
@@ -89,17 +119,27 @@ fn from_descriptor(number: u32) -> Result<Password, CliError> {
 
 /// A file that this user alone may read: what others can read is no password.
 fn from_private_file(path: &Path) -> Result<Password, CliError> {
-    refuse_open_to_others(path)?;
+    refuse_open_to_others(path, Kept::Password)?;
     from_file(path.to_path_buf())
 }
 
+/// Reads a secret from a file that this user alone may read, without the newline at its end.
+pub(super) fn read_private_file(path: &Path, kept: Kept) -> Result<Zeroizing<Vec<u8>>, CliError> {
+    refuse_open_to_others(path, kept)?;
+    let what = path.display().to_string();
+    match File::open(path) {
+        Ok(file) => read_secret(file, what),
+        Err(source) => Err(CliError::Unreadable { what, source }),
+    }
+}
+
 #[cfg(unix)]
-fn refuse_open_to_others(path: &Path) -> Result<(), CliError> {
+fn refuse_open_to_others(path: &Path, kept: Kept) -> Result<(), CliError> {
     use std::os::unix::fs::PermissionsExt as _;
     // Only files have permissions that say who can read what is in them: a pipe has its reader.
     match std::fs::metadata(path) {
         Ok(data) if data.is_file() && data.permissions().mode() & 0o077 != 0 => {
-            Err(CliError::OpenToOthers { path: path.to_path_buf(), mode: data.permissions().mode() & 0o777 })
+            Err(CliError::OpenToOthers { path: path.to_path_buf(), mode: data.permissions().mode() & 0o777, kept })
         }
         // That it is not there is said on reading it.
         _ => Ok(()),
@@ -107,7 +147,7 @@ fn refuse_open_to_others(path: &Path) -> Result<(), CliError> {
 }
 
 #[cfg(not(unix))]
-fn refuse_open_to_others(_: &Path) -> Result<(), CliError> {
+fn refuse_open_to_others(_: &Path, _: Kept) -> Result<(), CliError> {
     Ok(())
 }
 

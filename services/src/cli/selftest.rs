@@ -95,10 +95,18 @@ pub(super) async fn run(invocation: &Invocation) -> Result<(), CliError> {
         Format::Json => pretty(&json!(rows.iter().map(as_json).collect::<Vec<_>>()).to_string()),
         Format::Table => output::table(["CASE", "TRIED", "THE NODE", "RESULT"], rows.iter().map(as_cells)),
     });
-    let made = rows.iter().filter(|row| !matches!(row.finding, Finding::LeftOut(_))).count();
-    match rows.iter().filter(|row| matches!(row.finding, Finding::Failed(_))).count() {
-        0 => Ok(()),
-        failed => Err(CliError::NotWithstood { failed, made, again: invocation.command("selftest") }),
+    judge(&rows, || invocation.command("selftest"))
+}
+
+/// What all of it comes to. What was put off is no success: nobody knows what the node would have done.
+fn judge(rows: &[Row], again: impl FnOnce() -> String) -> Result<(), CliError> {
+    let count = |is_it: fn(&Finding) -> bool| rows.iter().filter(|row| is_it(&row.finding)).count();
+    let of = count(|finding| !matches!(finding, Finding::LeftOut(_)));
+    let put_off = count(|finding| matches!(finding, Finding::PutOff(_)));
+    match count(|finding| matches!(finding, Finding::Failed(_))) {
+        0 if put_off == 0 => Ok(()),
+        0 => Err(CliError::PutOff { put_off, of, again: again() }),
+        failed => Err(CliError::NotWithstood { failed, put_off, of, again: again() }),
     }
 }
 
@@ -165,5 +173,31 @@ mod tests {
         assert_eq!(as_json(&row(Finding::failed("let it in")))["result"], "failed");
         assert_eq!(as_json(&row(Finding::Skipped("n/a".to_owned())))["result"], "skipped");
         assert_eq!(as_cells(&row(Finding::LeftOut("too loud"))), ["-", "t", "too loud", "not tried"]);
+        assert_eq!(as_json(&row(NotTried::TooSoon.into()))["result"], "put off");
+    }
+
+    #[test]
+    fn what_was_put_off_is_told_with_a_status_of_its_own_and_beside_what_has_failed() {
+        let rows = |findings: Vec<Finding>| -> Vec<Row> {
+            findings.into_iter().map(|finding| Row { case: None, tried: "t", finding }).collect()
+        };
+        let judged = |findings| judge(&rows(findings), || "p2p selftest".to_owned());
+        let skipped = || Finding::Skipped("n/a".to_owned());
+        judged(vec![Finding::held("held"), skipped(), Finding::LeftOut("too loud")]).unwrap();
+        let put_off = || Finding::from(NotTried::TooSoon);
+        let error =
+            judged(vec![Finding::held("held"), put_off(), put_off(), skipped(), Finding::LeftOut("too loud")]).unwrap_err();
+        assert_eq!(error.status(), 3);
+        assert_eq!(
+            error.to_string(),
+            "2 of 4 not tried: the node puts callers without a name off for now, as the rows marked PUT OFF say; try again in a minute: \
+             `p2p selftest`"
+        );
+        let error = judged(vec![Finding::failed("let it in"), put_off()]).unwrap_err();
+        assert_eq!(error.status(), 1);
+        assert_eq!(
+            error.to_string(),
+            "1 of 2 checks failed, and 1 not tried; do what the rows marked FAILED say, then run `p2p selftest`, in a minute at the earliest"
+        );
     }
 }

@@ -2,7 +2,10 @@
 
 use std::fs;
 
-use crate::harness::{Ended, Folders, PASSWORD, mode, run};
+use crate::{
+    harness::{Ended, Folders, PASSWORD, mode, run, run_with_input},
+    terminal::Terminal,
+};
 
 /// `p2p config …`, with the usual password.
 fn config(folders: &Folders, words: &[&str]) -> Ended {
@@ -82,6 +85,38 @@ fn keys_are_shown_set_and_unset_with_a_node_and_without_one() {
         assert_eq!(value(&folders, "log_level"), ("info".to_owned(), false));
     }
     drop(node);
+}
+
+#[test]
+fn a_value_with_a_secret_in_it_comes_by_standard_input() {
+    let folders = Folders::new();
+    folders.init("head");
+    let set = |key: &str| folders.command("head", &["config", "set", key, "-"]);
+    let said = run_with_input(set("redis.url"), b"redis://:hunter2@localhost:6379\n").ok();
+    assert!(said.contains("redis://…@localhost:6379") && !said.contains("hunter2"), "{said}");
+    let kept = folders.run("head", &["store", "cat", "config/node.yaml"]).ok();
+    assert!(kept.contains("redis://:hunter2@localhost:6379"), "{kept}");
+    run_with_input(set("rate_limit.rpc_requests"), b"600").ok();
+    assert_eq!(value(&folders, "rate_limit.rpc_requests"), ("600".to_owned(), true));
+
+    for input in [&b""[..], b"\n"] {
+        let error = run_with_input(set("redis.url"), input).error(1);
+        assert!(
+            error.starts_with("standard input holds no value for redis.url; type `p2p config set redis.url - --dir "),
+            "{error}"
+        );
+    }
+    let error = run_with_input(set("redis.url"), b"redis://\xff").error(1);
+    assert!(error.starts_with("standard input holds no UTF-8") && error.ends_with("give it as text"), "{error}");
+    let mut both = set("redis.url");
+    both.args(["--password-fd", "0"]);
+    let error = run_with_input(both, PASSWORD.as_bytes()).error(1);
+    assert!(error.starts_with("standard input cannot give both the password and the value; give the password with "), "{error}");
+    let seen = Terminal::run(set("redis.url")).ended();
+    assert_eq!(seen.status.code(), Some(1));
+    assert!(seen.stderr.contains("a terminal here, where it could be seen; write it into a file that you alone"), "{seen:?}");
+    assert!(seen.stderr.contains("type `p2p config set redis.url - --dir ") && seen.stderr.contains(" < FILE`"), "{seen:?}");
+    assert!(folders.run("head", &["config", "set", "--help"]).ok().contains("config set redis.url - < "), "it has an example");
 }
 
 #[test]

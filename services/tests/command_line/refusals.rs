@@ -46,6 +46,45 @@ fn a_wrong_missing_or_empty_password_is_told_apart() {
 }
 
 #[test]
+fn a_recovery_key_and_a_join_token_that_others_may_read_are_refused_as_a_password_is() {
+    let folders = Folders::new();
+    folders.init("head");
+    for (words, option, holds, advice) in [
+        (
+            &["store", "verify"][..],
+            "--recovery-key-file",
+            "recovery key",
+            "keep every copy of the store from whoever could read it",
+        ),
+        (
+            &["join", "127.0.0.1:1"],
+            "--token-file",
+            "join token",
+            "if others could read it, take it back with `p2p token revoke` on the coordinator and make another",
+        ),
+    ] {
+        let with = |file: &str| {
+            let mut command = folders.command("head", words);
+            command.args([option, file]);
+            run(command).error(1)
+        };
+        let file = folders.file("secret", "neither");
+        for mode in [0o640, 0o604, 0o644] {
+            std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+            let open = with(file.to_str().unwrap());
+            let told =
+                format!("{} may be read by other users (mode {mode:03o}), so that its {holds} is no secret; ", file.display());
+            assert!(open.starts_with(&told) && open.contains("`chmod 600` it, and ") && open.ends_with(advice), "{open}");
+        }
+        // What it holds is read once nobody else can.
+        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        let read = with(file.to_str().unwrap());
+        assert!(!read.contains("other users") && !read.starts_with("cannot read"), "{read}");
+        assert!(with("/nowhere/secret").starts_with("cannot read /nowhere/secret: "));
+    }
+}
+
+#[test]
 fn a_password_comes_by_file_descriptor_file_or_systemd_credential() {
     let folders = Folders::new();
     folders.init("head");

@@ -54,6 +54,28 @@ fn a_coordinator_and_a_worker_withstand_all_that_is_tried_and_go_on_serving() {
 }
 
 #[test]
+fn a_node_that_puts_nameless_callers_off_is_not_said_to_have_withstood_what_was_not_tried() {
+    let folders = Folders::new();
+    folders.init("head");
+    // One call is made good in a minute, and the selftest itself takes less: almost nothing can be tried.
+    for key in ["rate_limit.rpc_requests", "rate_limit.rpc_burst"] {
+        folders.run("head", &["config", "set", key, "1"]).ok();
+    }
+    let _head = folders.start("head");
+    let ended = folders.run("head", &["selftest", "--output", "json"]);
+    let said = ended.error(3);
+    let rows = rows(&ended);
+    let put_off = with_result(&rows, "put off");
+    assert!(put_off.len() >= 5, "{rows:#?}");
+    assert!(put_off.iter().all(|row| row["node"].as_str().unwrap().contains("try again in a minute")), "{put_off:?}");
+    assert!(said.starts_with(&format!("{} of 20 not tried: ", put_off.len())), "{said}");
+    assert!(said.contains("try again in a minute: `p2p selftest --dir "), "{said}");
+    assert!(with_result(&rows, "failed").is_empty(), "{rows:#?}");
+    let help = folders.run("head", &["selftest", "--help"]).ok();
+    assert!(help.contains("and 3 when none did but not all could be tried"), "{help}");
+}
+
+#[test]
 fn a_file_that_others_may_read_is_found_and_the_exit_status_says_so() {
     let folders = Folders::new();
     folders.init("head");

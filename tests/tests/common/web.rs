@@ -3,14 +3,15 @@
 use std::{path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, StatusCode};
-use http_body_util::Full;
+use h2::Ping;
+use http::{HeaderMap, Request, Response, StatusCode, Uri, header::CONTENT_LENGTH};
+use http_body_util::{BodyExt, Full};
 use p2p_client::{
     protocol::ErrorCode,
     wire::{
-        http::{RequestLimits, SendFailure, one_shot},
+        http::{Lost, RequestLimits, SendFailure, one_shot},
         net::{BoxStream, Network},
-        tls::{ALPN_HTTP1, ChannelBinding, ClientTls, Expect, TlsError, TlsMaterial},
+        tls::{ALPN_H2, ALPN_HTTP1, ChannelBinding, ClientTls, Expect, TlsError, TlsMaterial},
     },
 };
 use p2p_runtime::node::Node;
@@ -25,6 +26,8 @@ pub(crate) struct Web {
     way: Way,
     /// Added to every request.
     headers: Vec<(&'static str, String)>,
+    /// By HTTP/2 instead of HTTP/1.1.
+    is_http2: bool,
 }
 
 #[derive(Clone)]
@@ -59,12 +62,22 @@ impl Web {
     }
 
     pub(crate) fn with_tls(network: impl Network, node: &Node, tls: ClientTls) -> Self {
-        Self { way: Way::Tls { network: Arc::new(network), authority: node.authority(), tls }, headers: Vec::new() }
+        Self {
+            way: Way::Tls { network: Arc::new(network), authority: node.authority(), tls },
+            headers: Vec::new(),
+            is_http2: false,
+        }
     }
 
     /// The operator of the node with this folder.
     pub(crate) fn operator(dir: impl Into<PathBuf>) -> Self {
-        Self { way: Way::Socket(dir.into().join("p2p.sock")), headers: Vec::new() }
+        Self { way: Way::Socket(dir.into().join("p2p.sock")), headers: Vec::new(), is_http2: false }
+    }
+
+    /// The same by HTTP/2: over TLS only. A stream that is reset has no answer here, whatever came before, as with some clients of others.
+    pub(crate) fn over_http2(mut self) -> Self {
+        self.is_http2 = true;
+        self
     }
 
     /// The same, with a header on every request.
@@ -73,12 +86,16 @@ impl Web {
         self
     }
 
+    fn protocol(&self) -> &'static [u8] {
+        if self.is_http2 { ALPN_H2 } else { ALPN_HTTP1 }
+    }
+
     /// A connection on which a request can be sent.
     pub(crate) async fn connect(&self) -> Result<BoxStream, TlsError> {
         match &self.way {
             Way::Tls { network, authority, tls } => {
                 let stream = soon(network.connect(authority)).await.unwrap();
-                Ok(Box::new(soon(tls.connect(stream, Expect::AnyNode, &[ALPN_HTTP1])).await?))
+                Ok(Box::new(soon(tls.connect(stream, Expect::AnyNode, &[self.protocol()])).await?))
             }
             Way::Socket(path) => Ok(Box::new(UnixStream::connect(path).await.unwrap())),
         }
@@ -92,7 +109,11 @@ impl Web {
         for (name, value) in &self.headers {
             request.headers_mut().insert(*name, value.parse().unwrap());
         }
-        let response = soon(one_shot(stream, request, RequestLimits::default())).await?;
+        let response = if self.is_http2 {
+            soon(by_http2(stream, request)).await.map_err(|error| Lost::Broken(Arc::new(error)))?
+        } else {
+            soon(one_shot(stream, request, RequestLimits::default())).await?
+        };
         let (head, body) = response.into_parts();
         Ok(Answer { status: head.status, headers: head.headers, body })
     }
@@ -116,7 +137,7 @@ impl Web {
     pub(crate) async fn post_bound(&self, path: &str, body: impl FnOnce(&ChannelBinding) -> Vec<u8>) -> Answer {
         let Way::Tls { network, authority, tls } = &self.way else { panic!("a socket has no channel") };
         let stream = soon(network.connect(authority)).await.unwrap();
-        let stream = soon(tls.connect(stream, Expect::AnyNode, &[ALPN_HTTP1])).await.unwrap();
+        let stream = soon(tls.connect(stream, Expect::AnyNode, &[self.protocol()])).await.unwrap();
         let body = body(&ChannelBinding::of_client(&stream).unwrap());
         let request = Request::post(path).header("content-type", "application/json").body(Full::new(body.into())).unwrap();
         self.send_on(Box::new(stream), request).await.unwrap()
@@ -147,6 +168,30 @@ impl Web {
         let health = self.get("/health").await;
         health.status == 200 && health.json()["status"] == "healthy"
     }
+}
+
+/// Sends a request: its head, and its body once the node has seen that.
+async fn by_http2(stream: BoxStream, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, h2::Error> {
+    let (requests, mut connection) = h2::client::handshake(stream).await?;
+    let mut pings = connection.ping_pong().unwrap();
+    tokio::spawn(connection);
+    let (mut head, body) = request.into_parts();
+    head.uri = Uri::builder().scheme("https").authority("node").path_and_query(head.uri.to_string()).build().unwrap();
+    let body = body.collect().await.unwrap().to_bytes();
+    head.headers.insert(CONTENT_LENGTH, body.len().into());
+    let (response, mut send) = requests.ready().await?.send_request(Request::from_parts(head, ()), body.is_empty())?;
+    if !body.is_empty() {
+        pings.ping(Ping::opaque()).await?;
+        send.send_data(body, true)?;
+    }
+    let (head, mut body) = response.await?.into_parts();
+    let mut whole = Vec::new();
+    while let Some(piece) = body.data().await {
+        let piece = piece?;
+        body.flow_control().release_capacity(piece.len())?;
+        whole.extend_from_slice(&piece);
+    }
+    Ok(Response::from_parts(head, whole.into()))
 }
 
 impl Answer {

@@ -1,3 +1,4 @@
+mod early;
 mod security;
 
 use std::{

@@ -11,6 +11,8 @@ pub(super) enum Finding {
     Failed(String),
     /// This does not apply to the node, for this reason.
     Skipped(String),
+    /// The node did not let it be tried for now, for this reason: what it would have done is not known.
+    PutOff(&'static str),
     /// This is tried on no node that is in use, for this reason.
     LeftOut(&'static str),
 }
@@ -36,7 +38,7 @@ impl<E: std::error::Error> From<E> for NotTried {
 impl From<NotTried> for Finding {
     fn from(reason: NotTried) -> Self {
         match reason {
-            NotTried::TooSoon => Self::Skipped("its limit for nameless callers is reached; try again in a minute".to_owned()),
+            NotTried::TooSoon => Self::PutOff("its limit for nameless callers is reached; try again in a minute"),
             NotTried::Because(why) => Self::Failed(format!("it could not be tried: {why}")),
         }
     }
@@ -63,7 +65,7 @@ impl Finding {
     pub(super) fn text(&self) -> &str {
         match self {
             Self::Held(text) | Self::Failed(text) | Self::Skipped(text) => text,
-            Self::LeftOut(why) => why,
+            Self::PutOff(why) | Self::LeftOut(why) => why,
         }
     }
 
@@ -72,6 +74,7 @@ impl Finding {
             Self::Held(_) => "ok",
             Self::Failed(_) => "FAILED",
             Self::Skipped(_) => "skipped",
+            Self::PutOff(_) => "PUT OFF",
             Self::LeftOut(_) => "not tried",
         }
     }

@@ -61,7 +61,7 @@ async fn unknown_join_token(target: &Target) -> Found {
     let hello = say(&mut connection, &CertRequest::Hello(joiner.hello().clone())).await?;
     let Ok(CertReply::Hello(reply)) = serde_json::from_slice(&hello.body) else {
         return Ok(match Refused::from_body(&hello.body) {
-            Some(Refused::Busy) => Finding::Skipped("too many joins are under way there; try again in a minute".to_owned()),
+            Some(Refused::Busy) => Finding::PutOff("too many joins are under way there; try again in a minute"),
             _ => Finding::withstood(false, format!("does not speak the protocol of joining (HTTP {})", hello.status.as_u16())),
         });
     };

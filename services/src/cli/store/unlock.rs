@@ -1,13 +1,16 @@
 //! What opens the store: its password, or the recovery key where that is lost.
 
-use std::{fs::File, io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 use p2p_runtime::storage::{Password, RecoveryKey, Unlock};
 
 use super::super::{
     error::CliError,
-    password::{PasswordArgs, Purpose, read_secret},
+    password::{Kept, PasswordArgs, Purpose, read_private_file, read_secret},
 };
 
 /// What opens the store.
@@ -16,7 +19,8 @@ pub(super) struct UnlockArgs {
     #[command(flatten)]
     pub(super) password: PasswordArgs,
 
-    /// Open the store with the recovery key in this file instead of the password; - is standard input. No node may be running
+    /// Open the store with the recovery key in this file, which no other user may read, instead of the password; - is standard input. No
+    /// node may be running
     #[arg(long, value_name = "FILE", conflicts_with_all = ["password_file", "password_fd"])]
     recovery_key_file: Option<PathBuf>,
 }
@@ -31,12 +35,10 @@ impl UnlockArgs {
     /// Reads it.
     pub(super) fn read(&self) -> Result<Unlocked, CliError> {
         let Some(path) = &self.recovery_key_file else { return Ok(Unlocked::Password(self.password.read(Purpose::Open)?)) };
-        let what = path.display().to_string();
-        let text = if what == "-" {
+        let text = if path == Path::new("-") {
             read_secret(io::stdin().lock(), "standard input".to_owned())?
         } else {
-            let file = File::open(path).map_err(|source| CliError::Unreadable { what: what.clone(), source })?;
-            read_secret(file, what)?
+            read_private_file(path, Kept::RecoveryKey)?
         };
         let text = std::str::from_utf8(&text).unwrap_or_default();
         Ok(Unlocked::Recovery(text.parse::<RecoveryKey>()?))
