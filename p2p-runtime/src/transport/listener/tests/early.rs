@@ -19,7 +19,11 @@ const HTTP2: [u8; 2] = [b'n', b'2'];
 
 /// Answers without having a look at the body, and says so.
 async fn hasty() -> (Fixture, Arc<Notify>) {
-    let fixture = start(ListenerLimits::default()).await;
+    hasty_within(ListenerLimits::default()).await
+}
+
+async fn hasty_within(limits: ListenerLimits) -> (Fixture, Arc<Notify>) {
+    let fixture = start(limits).await;
     let answered = Arc::new(Notify::new());
     let tell = answered.clone();
     let refuse = move || async move {
@@ -93,6 +97,21 @@ async fn a_body_that_does_not_come_or_is_large_is_cut_off_within_a_bound() {
         }
         assert_eq!(answer(&mut large).await, [HEADERS, DATA, RST_STREAM], "{}", char::from(protocol));
         assert!(began.elapsed().is_zero(), "it is not waited for");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_waits_counts_among_the_requests_of_its_connection() {
+    for protocol in HTTP2 {
+        let (fixture, answered) = hasty_within(ListenerLimits { max_streams: 1, ..ListenerLimits::default() }).await;
+        let mut stream = begun(&fixture, protocol, POST).await;
+        answered.notified().await;
+        let began = Instant::now();
+        write_frame(&mut stream, HEADERS, END_HEADERS | END_STREAM, 3, POST).await;
+        // REFUSED_STREAM: nothing was done.
+        let refused = read_frame_of(&mut stream, &[RST_STREAM, HEADERS]).await;
+        assert_eq!(refused, Frame { kind: RST_STREAM, stream: 3, payload: 7_u32.to_be_bytes().to_vec() });
+        assert!(began.elapsed().is_zero(), "{}", char::from(protocol));
     }
 }
 
