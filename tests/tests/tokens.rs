@@ -127,7 +127,7 @@ async fn a_target_verifies_a_token_again_and_does_not_believe_the_node_that_foun
         ("/rpc", lines, "probe/count_for_scope", 1),
         ("/rpc?on=all", "application/json", "probe/for_scope", 2),
     ];
-    let begin = async || {
+    let begin_each = async || {
         let mut begun = Vec::new();
         for (path, accept, method, _) in rows {
             begun.push(Begun::new(&web, path, accept, token, method).await);
@@ -135,13 +135,13 @@ async fn a_target_verifies_a_token_again_and_does_not_believe_the_node_that_foun
         begun
     };
     // The control: as long as the token is good.
-    for (begun, (path, _, method, asked)) in begin().await.into_iter().zip(rows) {
+    for (begun, (path, _, method, asked)) in begin_each().await.into_iter().zip(rows) {
         let answer = begun.go_on().await;
         let served = if method == "probe/count_for_scope" { "{\"item\":3}" } else { "\"result\":3" };
         assert_eq!(answer.matches(served).count(), asked, "{path} {method}: {answer}");
     }
 
-    let begun = begin().await;
+    let begun = begin_each().await;
     let mut changes = workers.each_ref().map(|worker| worker.ledger().revocations().subscribe());
     let operator = Web::operator(cluster.dir("coordinator"));
     let revoke = json!({ "do": "revoke", "token_id": reply["token_id"] }).to_string();
