@@ -5,8 +5,9 @@ mod common;
 
 use common::{
     Cluster, Member, Plan,
+    clients::{Credential, client, outside},
     probe::{Probe, ProbeProxyExt},
-    sees, soon,
+    sees, set_config, soon,
     web::{Web, assert_error},
     worker_ip,
 };
@@ -360,4 +361,64 @@ async fn documents_and_administration_are_for_those_they_are_for() {
     assert_eq!(token["authority"], "10.0.0.1:8001");
     assert!(token["token"].as_str().unwrap().starts_with("P2PJ1."));
     assert!(soon(operator.is_served()).await);
+}
+
+/// What each key of the configuration opens and closes.
+const DOCUMENTS: [(&str, &[&str]); 3] = [
+    ("http_access.services", &["/services", "/health"]),
+    ("http_access.cluster_nodes", &["/cluster/nodes"]),
+    ("http_access.documents", &["/openapi.json", "/openapi-3.0.json", "/openrpc.json", "rpc.discover"]),
+];
+
+/// Whether a document is given out: a route, or the method that gives one.
+async fn is_given(web: &Web, document: &str) -> bool {
+    if !document.starts_with('/') {
+        return web
+            .call(document, json!({}))
+            .await
+            .map_err(|(code, said)| assert_eq!(code, ErrorCode::DENIED.0, "{said}"))
+            .is_ok();
+    }
+    let answer = web.get(document).await;
+    if document == "/health" {
+        // Anyone is told whether the node is well, and only they how its services are and how many calls were refused.
+        return answer.json().get("refused_calls").is_some();
+    }
+    assert!(answer.status == 200 || answer.status == 403, "{document}: {answer:?}");
+    answer.status == 200
+}
+
+#[tokio::test]
+async fn each_key_of_the_configuration_opens_and_closes_its_own_documents_and_no_others() {
+    let (cluster, coordinator, workers) = Cluster::of(1).await;
+    let plain = Credential::create(&cluster, &coordinator, "plain", "y").await.token(&cluster, &coordinator).await;
+    let scoped = Credential::create(&cluster, &coordinator, "scoped", "x").await.token(&cluster, &coordinator).await;
+    let callers = [
+        ("nobody", outside(&cluster, &coordinator)),
+        ("a client", client(&cluster, &coordinator, &plain)),
+        ("a client with the scope", client(&cluster, &coordinator, &scoped)),
+        ("a node", Web::node(cluster.host(workers[0].ip), &coordinator, &workers[0])),
+    ];
+    let operator = Web::operator(cluster.dir("coordinator"));
+    // To whom a value opens, in the order of the callers; as it is at first, all are open to clients.
+    let open_to_clients = [false, true, true, true];
+    let values = [
+        ("nodes", [false, false, false, true]),
+        ("scope=x", [false, false, true, true]),
+        ("anonymous", [true; 4]),
+        ("public", open_to_clients),
+    ];
+    for (key, _) in DOCUMENTS {
+        for (value, opened) in values {
+            assert_eq!(set_config(&operator, key, value).await, json!([{ "key": key, "for_restart": false }]));
+            for (other, documents) in DOCUMENTS {
+                let expected = if other == key { opened } else { open_to_clients };
+                for ((who, web), open) in callers.iter().zip(expected) {
+                    for document in documents {
+                        assert_eq!(is_given(web, document).await, open, "{document} for {who} where {key} is {value}");
+                    }
+                }
+            }
+        }
+    }
 }

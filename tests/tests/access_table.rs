@@ -1,4 +1,4 @@
-//! Who may call what, whole: every way in × every caller × every access, each with its outcome.
+//! Who may call what, whole: every way in × every caller × every access, each with its outcome; and of each denial, the line of the audit log.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod common;
@@ -6,6 +6,7 @@ mod common;
 use common::{
     Cluster, Member,
     clients::{Credential, client},
+    log::Log,
     web::{Answer, Web},
     worker_ip,
 };
@@ -86,6 +87,13 @@ const METHODS: [(&str, [bool; 6]); 6] = [
     ("for_anyone", [true, true, true, true, true, true]),
 ];
 
+/// The same in parts, each in a cluster of its own: of equal denials a node writes five lines within ten seconds, and counts the others.
+const PARTS: [&[Way]; 3] = [
+    &[Way::Rpc, Way::Path, Way::Batch, Way::Stream, Way::Notification],
+    &[Way::Forwarded, Way::ForwardedPath, Way::ForwardedStream],
+    &[Way::Everywhere],
+];
+
 impl Who {
     /// Whether this caller may call a method: the table, and what the odd callers count as.
     fn may(self, row: [bool; 6]) -> bool {
@@ -98,6 +106,33 @@ impl Who {
             Self::Scoped | Self::ClientWithCertificate => scoped,
             Self::Anonymous | Self::Nameless => anonymous,
         }
+    }
+
+    /// What the audit log calls it.
+    fn in_audit(self) -> &'static str {
+        match self {
+            Self::Worker => "node worker-1 (worker)",
+            Self::Coordinator => "node coordinator (coordinator)",
+            Self::Operator => "the operator of this node",
+            Self::Client => "client plain@coordinator",
+            Self::Scoped | Self::ClientWithCertificate => "client scoped@coordinator",
+            Self::Anonymous | Self::Nameless => "an anonymous caller",
+        }
+    }
+
+    /// Where its requests come from.
+    fn whence(self) -> &'static str {
+        match self {
+            Self::Worker | Self::Nameless | Self::ClientWithCertificate => "node worker-1",
+            Self::Coordinator => "node coordinator",
+            Self::Operator => "socket",
+            Self::Client | Self::Scoped | Self::Anonymous => "10.0.0.19",
+        }
+    }
+
+    /// As whom its call is sent on: the operator is, on other nodes, this node, which is the coordinator here.
+    fn sent_on(self) -> Self {
+        if self == Self::Operator { Self::Coordinator } else { self }
     }
 
     /// Whether it has a node's certificate: then its calls are not forwarded.
@@ -120,9 +155,60 @@ fn expected(way: Way, who: Who, row: [bool; 6]) -> Outcome {
     if is_forwarded && who.is_node() {
         return Outcome::NotForwarded;
     }
-    // On another node the operator counts as this node, which is the coordinator here.
-    let counts_as = if is_forwarded && way != Way::Everywhere && who == Who::Operator { Who::Coordinator } else { who };
+    let counts_as = if is_forwarded && way != Way::Everywhere { who.sent_on() } else { who };
     if counts_as.may(row) { Outcome::Served } else { Outcome::Denied }
+}
+
+/// A line of the audit log on a denial.
+#[derive(Debug, Clone, Copy)]
+struct Line<'a> {
+    who: &'a str,
+    from: &'a str,
+    origin: &'a str,
+}
+
+impl Line<'_> {
+    /// That somebody was refused at the node to which he came himself.
+    fn of(who: Who) -> Self {
+        Line { who: who.in_audit(), from: who.whence(), origin: "-" }
+    }
+}
+
+/// What the audit log says of a call: who is refused, by the node that he asks. (One that sends a call on and knows the method refuses itself what
+/// the target would refuse.)
+fn told(way: Way, who: Who, row: [bool; 6]) -> Vec<Line<'static>> {
+    match expected(way, who, row) {
+        Outcome::NotForwarded => Vec::new(),
+        _ if way == Way::Everywhere => {
+            let sent_on = Line { who: who.sent_on().in_audit(), ..Line::of(who) };
+            // By the node itself, and of each of the two others.
+            let here = (!who.may(row)).then(|| Line::of(who));
+            let there = (!who.sent_on().may(row)).then_some([sent_on, sent_on]);
+            here.into_iter().chain(there.into_iter().flatten()).collect()
+        }
+        Outcome::Denied if matches!(way, Way::Forwarded | Way::ForwardedPath | Way::ForwardedStream) => {
+            vec![Line { who: who.sent_on().in_audit(), ..Line::of(who) }]
+        }
+        Outcome::Denied => vec![Line::of(who)],
+        Outcome::Served => Vec::new(),
+    }
+}
+
+/// Exactly these denials of this are told, in whatever order.
+#[track_caller]
+fn assert_told(mut lines: Vec<String>, what: &str, expected: &[Line<'_>], case: &str) {
+    assert_eq!(lines.len(), expected.len(), "{case}: {lines:#?}");
+    for Line { who, from, origin } in expected {
+        let parts = [
+            format!(" who=\"{who}\" "),
+            format!(" what=\"{what}\" "),
+            format!(" from=\"{from}\" "),
+            format!(" origin=\"{origin}\""),
+        ];
+        let found = lines.iter().position(|line| parts.iter().all(|part| line.contains(part)));
+        let line = lines.swap_remove(found.unwrap_or_else(|| panic!("{case}: {parts:?} in {lines:#?}")));
+        assert_eq!(who.starts_with("client "), !line.contains(" token_id=\"-\" "), "{case}: {line}");
+    }
 }
 
 struct Table {
@@ -135,7 +221,10 @@ struct Table {
 
 impl Table {
     async fn new() -> Self {
-        let (cluster, coordinator, workers) = Cluster::of(2).await;
+        Self::of(Cluster::of(2).await).await
+    }
+
+    async fn of((cluster, coordinator, workers): (Cluster, Member, Vec<Member>)) -> Self {
         let plain = Credential::create(&cluster, &coordinator, "plain", "other:scope").await.token(&cluster, &coordinator).await;
         let scoped = Credential::create(&cluster, &coordinator, "scoped", "probe:read").await.token(&cluster, &coordinator).await;
         Self { cluster, coordinator, workers, plain, scoped }
@@ -192,7 +281,7 @@ impl Table {
     /// Each node answers for itself. What counts is this node's own answer; the others have the operator for a node.
     fn everywhere(&self, who: Who, method: &str, answers: &Value) -> Outcome {
         let row = METHODS.iter().find(|(name, _)| *name == method).unwrap().1;
-        let counts_as = if who == Who::Operator { Who::Coordinator } else { who };
+        let counts_as = who.sent_on();
         for worker in &self.workers {
             let there = if answers[worker.id().as_str()].get("result").is_some() { Outcome::Served } else { Outcome::Denied };
             assert_eq!(there == Outcome::Served, counts_as.may(row), "{who:?} {method} at {}: {answers}", worker.id());
@@ -240,23 +329,62 @@ fn outcome(answer: &Value) -> Outcome {
 }
 
 #[tokio::test]
-async fn every_way_in_has_the_outcome_of_the_table_for_every_caller_and_access() {
-    let table = Table::new().await;
+async fn every_way_in_has_the_outcome_of_the_table_for_every_caller_and_access_and_each_denial_its_line() {
+    let log = Log::capture();
     let mut cases = 0;
-    for way in WAYS {
-        for who in WHO {
-            for (method, row) in METHODS {
-                // The effect of a notification is seen of one method that counts.
-                if way == Way::Notification && method != "for_nodes" {
-                    continue;
+    for part in PARTS {
+        let table = Table::new().await;
+        for way in part {
+            for who in WHO {
+                for (method, row) in METHODS {
+                    // The effect of a notification is seen of one method that counts.
+                    if *way == Way::Notification && method != "for_nodes" {
+                        continue;
+                    }
+                    let (before, case) = (log.mark(), format!("{way:?} {who:?} {method}"));
+                    assert_eq!(table.call(*way, who, method).await, expected(*way, who, row), "{case}");
+                    assert_told(log.denials_since(before), &method_path(method), &told(*way, who, row), &case);
+                    cases += 1;
                 }
-                assert_eq!(table.call(way, who, method).await, expected(way, who, row), "{way:?} {who:?} {method}");
-                cases += 1;
             }
         }
+        assert!(table.web(Who::Operator).is_served().await);
     }
+    assert_eq!(PARTS.concat(), WAYS);
     assert_eq!(cases, 8 * (8 * 6) + 8);
-    assert!(table.web(Who::Operator).is_served().await);
+}
+
+#[tokio::test]
+async fn a_denial_by_the_target_of_a_forwarded_call_is_told_there_in_the_name_of_its_caller_with_who_began_it() {
+    let log = Log::capture();
+    // The forwarder hosts no probe, and so knows nothing of its methods.
+    let cluster = Cluster::new();
+    let coordinator = cluster.coordinator(common::Plan::coordinator().without_probe()).await;
+    let mut workers = Vec::new();
+    for number in 1..=2 {
+        workers.push(cluster.worker(common::Plan::worker(number), &coordinator).await);
+    }
+    common::sees(&coordinator, |members| members.hosting("probe").count() == 2).await;
+    let table = Table::of((cluster, coordinator, workers)).await;
+    for who in [Who::Operator, Who::Client, Who::Scoped, Who::Anonymous] {
+        let line = Line { who: who.sent_on().in_audit(), from: "node coordinator", origin: who.in_audit() };
+        for way in [Way::Forwarded, Way::ForwardedPath, Way::ForwardedStream] {
+            let (before, case) = (log.mark(), format!("{way:?} {who:?}"));
+            assert_eq!(table.call(way, who, "for_workers").await, Outcome::Denied, "{case}");
+            assert_told(log.denials_since(before), "probe/for_workers", &[line], &case);
+        }
+        let before = log.mark();
+        let note = json!({ "jsonrpc": "2.0", "method": "probe/for_workers", "params": { "number": 7 } }).to_string();
+        assert_eq!(table.web(who).post("/rpc?on=worker-2", note).await.status, 204);
+        assert_told(log.denials_since(before), "probe/for_workers", &[line], &format!("a notification of {who:?}"));
+        // Each of the two.
+        let before = log.mark();
+        let answers = table.web(who).call_at("/rpc?on=all", "probe/for_workers", json!({ "number": 7 })).await.unwrap();
+        for worker in ["worker-1", "worker-2"] {
+            assert_eq!(outcome(&answers[worker]), Outcome::Denied, "{who:?} {worker}: {answers}");
+        }
+        assert_told(log.denials_since(before), "probe/for_workers", &[line, line], &format!("everywhere {who:?}"));
+    }
 }
 
 #[tokio::test]
@@ -288,6 +416,20 @@ async fn a_call_that_is_made_while_serving_one_has_the_rights_of_the_node_that_m
         (&seen["caller"], &seen["origin"]),
         (&json!("node coordinator (coordinator)"), &json!("client scoped@coordinator"))
     );
+}
+
+#[tokio::test]
+async fn a_denial_of_what_a_method_calls_is_told_in_the_name_of_its_node_with_who_began_the_chain() {
+    let log = Log::capture();
+    let table = Table::new().await;
+    for who in [Who::Operator, Who::Worker, Who::Client, Who::Anonymous] {
+        for (node, from) in [("coordinator", "here"), ("worker-2", "node coordinator")] {
+            let (before, case) = (log.mark(), format!("{who:?} {node}"));
+            table.web(who).call("probe/relay", json!({ "node": node, "method": "for_workers" })).await.unwrap_err();
+            let line = Line { who: Who::Coordinator.in_audit(), from, origin: who.in_audit() };
+            assert_told(log.denials_since(before), "probe/for_workers", &[line], &case);
+        }
+    }
 }
 
 #[tokio::test]
@@ -349,6 +491,23 @@ impl Route {
 
     fn ends_the_node(&self) -> bool {
         matches!(self.path, "/admin/leave" | "/admin/stop")
+    }
+
+    /// What the audit log calls it.
+    fn in_audit(&self) -> &'static str {
+        match self.path {
+            "/internal/cert-renew" => "cert renew",
+            "/internal/ca/authority" => "ca authority",
+            "/internal/ca/root" => "ca share",
+            "/internal/ca/issued" => "ca issued",
+            "/internal/ca/node/worker-7" => "ca record",
+            "/internal/ca/token/0000000000000001" => "token lookup",
+            "/internal/descriptor/probe" => "/internal/descriptor",
+            "/internal/pending/worker-7" => "/internal/pending",
+            "/internal/session/body/7" => "/internal/session/body",
+            method if method.starts_with("/rpc/") => method.trim_start_matches("/rpc/"),
+            path => path,
+        }
     }
 
     /// Whether the route that is served is this one.
@@ -425,7 +584,14 @@ async fn is_open(web: &Web, route: &Route, who: Who) -> bool {
     let answer = match route.verb {
         "GET" => web.get(route.path).await,
         "POST" => web.post(route.path, route.body).await,
-        _ => return web.call(route.path, json!({ "number": 1 })).await.is_ok() || web.call(route.path, json!({})).await.is_ok(),
+        _ => {
+            let params = if route.path.contains("/for_") { json!({ "number": 1 }) } else { json!({}) };
+            return web
+                .call(route.path, params)
+                .await
+                .map_err(|(code, said)| assert_eq!(code, ErrorCode::DENIED.0, "{said}"))
+                .is_ok();
+        }
     };
     if answer.status == 403 {
         assert_eq!(answer.error().0, ErrorCode::DENIED.0, "{who:?} {}: {answer:?}", route.path);
@@ -435,8 +601,21 @@ async fn is_open(web: &Web, route: &Route, who: Who) -> bool {
     true
 }
 
+/// Of somebody for whom a route is not, the audit log has one line.
+#[track_caller]
+fn is_told(log: &Log, before: usize, route: &Route, who: Who, open: bool) {
+    let (lines, case) = (log.denials_since(before), format!("{who:?} {}", route.path));
+    if open {
+        // What makes no sense may be refused to whomever the route is for, and then for a reason of its own.
+        assert!(lines.iter().all(|line| route.open != 200 && !line.contains(" reason=\"-\"")), "{case}: {lines:#?}");
+    } else {
+        assert_told(lines, route.in_audit(), &[Line::of(who)], &case);
+    }
+}
+
 #[tokio::test]
-async fn every_route_is_open_to_those_that_it_is_for_and_the_explanation_says_the_same() {
+async fn every_route_is_open_to_those_that_it_is_for_the_others_are_in_the_audit_log_and_the_explanation_says_the_same() {
+    let log = Log::capture();
     let table = Table::new().await;
     let operator = table.web(Who::Operator);
     let callers = [
@@ -450,7 +629,9 @@ async fn every_route_is_open_to_those_that_it_is_for_and_the_explanation_says_th
         for ((who, name), open) in callers.iter().zip(route.row) {
             // What ends the node is asked of others, below.
             if !(open && route.ends_the_node()) {
+                let before = log.mark();
                 assert_eq!(is_open(&table.web(*who), route, *who).await, open, "{who:?} {}", route.path);
+                is_told(&log, before, route, *who, open);
             }
             let question = json!({ "who": name, "what": route.path }).to_string();
             let answer = operator.post("/admin/policy", question).await;
@@ -458,8 +639,10 @@ async fn every_route_is_open_to_those_that_it_is_for_and_the_explanation_says_th
             assert_eq!(explained.allowed, open, "{explained:?}");
             assert!(explained.reason.contains(if open { " may " } else { " may not " }), "{explained:?}");
         }
+        let before = log.mark();
         let nameless = is_open(&table.web(Who::Nameless), route, Who::Nameless).await;
         assert_eq!(nameless, route.row[4], "a certificate lends nothing to one without a name: {}", route.path);
+        is_told(&log, before, route, Who::Nameless, nameless);
     }
     for (path, worker) in [("/admin/leave", "worker-1"), ("/admin/stop", "worker-2")] {
         let answer = Web::operator(table.cluster.dir(worker)).post(path, "").await;

@@ -3,7 +3,12 @@
 
 mod common;
 
-use std::{num::NonZeroU32, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    num::NonZeroU32,
+    sync::Arc,
+    time::Duration,
+};
 
 use common::{Cluster, Member, Plan, probe::ProbeProxyExt, sees, soon, token, web::Web, worker_ip};
 use p2p_client::{revocation::Reason, wire::net::Network};
@@ -41,6 +46,24 @@ async fn a_wrong_password_opens_nothing_and_changes_nothing() {
     // The right one still does.
     let node = cluster.restart(Plan::coordinator()).await;
     assert_eq!(node.id().as_str(), "coordinator");
+}
+
+#[tokio::test]
+async fn a_cluster_forms_where_there_is_nothing_but_ipv6() {
+    let cluster = Cluster::new();
+    let at = |last: u16| IpAddr::V6(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, last));
+    let coordinator = cluster.coordinator(Plan { ip: at(1), ..Plan::coordinator() }).await;
+    let worker = cluster.worker(Plan { ip: at(2), ..Plan::worker(1) }, &coordinator).await;
+    for (node, authority) in [(&coordinator, "[fd00::1]:"), (&worker, "[fd00::2]:")] {
+        assert!(node.authority().starts_with(authority), "{}", node.authority());
+        sees(node, |members| members.hosting("probe").count() == 2).await;
+    }
+    assert_eq!(coordinator.proxy().probe().on("worker-1").look().await.unwrap().node, "worker-1");
+    assert_eq!(worker.proxy().probe().on("coordinator").look().await.unwrap().node, "coordinator");
+    // And again after a restart, from what is stored.
+    worker.node.stop().await;
+    let worker = cluster.restart(Plan { ip: at(2), ..Plan::worker(1) }).await;
+    assert_eq!(worker.proxy().probe().on("coordinator").look().await.unwrap().node, "coordinator");
 }
 
 #[tokio::test]

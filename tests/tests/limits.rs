@@ -11,14 +11,14 @@ use common::{
     clients::Credential,
     password,
     probe::{Probe, ProbeProxyExt},
-    sees, soon, token,
+    sees, set_config, soon, token,
     web::{Answer, Web},
     worker_ip,
 };
 use http::StatusCode;
 use p2p_client::{client::Client, protocol::ErrorCode};
 use p2p_runtime::{
-    config::{ConfigDocument, NodeConfig, RateLimitConfig},
+    config::{NodeConfig, RateLimitConfig},
     identity::TokenOptions,
     testing::TestCluster,
 };
@@ -214,18 +214,6 @@ async fn refused_calls_are_counted_where_the_node_tells_of_itself() {
     assert_eq!(web.get("/health").await.json().get("refused_calls"), None);
 }
 
-/// Changes the configuration as `p2p config set` does.
-async fn set(operator: &Web, key: &str, value: &str) -> Value {
-    let password = base64_of(password().to_secret().expose());
-    let ask = |command: Value| {
-        let body = json!({ "password": password, "command": command }).to_string();
-        async move { operator.post("/admin/config", body).await.json() }
-    };
-    let was = ask(json!({ "do": "read" })).await["text"].as_str().unwrap().to_owned();
-    let text = ConfigDocument::parse(&was).unwrap().with(key, value).unwrap().to_yaml();
-    ask(json!({ "do": "write", "was": was, "text": text })).await["changed"].clone()
-}
-
 #[tokio::test]
 async fn limits_and_access_are_changed_while_the_node_runs_and_what_has_to_wait_is_said() {
     let (cluster, node) = coordinator(|config| config.rate_limit.rpc_burst = 2).await;
@@ -233,18 +221,18 @@ async fn limits_and_access_are_changed_while_the_node_runs_and_what_has_to_wait_
     let operator = Web::operator(cluster.dir("coordinator"));
     assert_eq!(served(&web, 3).await, 2);
     let mut configs = node.config();
-    let changed = set(&operator, "rate_limit_enabled", "false").await;
+    let changed = set_config(&operator, "rate_limit_enabled", "false").await;
     assert_eq!(changed, json!([{ "key": "rate_limit.enabled", "for_restart": false }]));
     assert!(!soon(configs.wait_for(|config| !config.rate_limit.enabled)).await.unwrap().rate_limit.enabled);
     assert_eq!(served(&web, 30).await, 30);
 
     assert_eq!(web.get("/services").await.status, 403);
-    set(&operator, "http_access.services", "anonymous").await;
+    set_config(&operator, "http_access.services", "anonymous").await;
     assert_eq!(web.get("/services").await.status, 200);
 
-    assert_eq!(set(&operator, "connections.max_body", "1 KiB").await[0]["for_restart"], false);
+    assert_eq!(set_config(&operator, "connections.max_body", "1 KiB").await[0]["for_restart"], false);
     assert_eq!(web.rpc(" ".repeat(1_025)).await.status, 413);
-    assert_eq!(set(&operator, "sessions.idle", "1m").await[0]["for_restart"], true);
+    assert_eq!(set_config(&operator, "sessions.idle", "1m").await[0]["for_restart"], true);
     assert!(NodeConfig::load(node.store()).unwrap().sessions.idle == Duration::from_mins(1), "it is stored all the same");
 }
 

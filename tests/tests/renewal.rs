@@ -13,8 +13,10 @@ use std::{
 
 use common::{
     Cluster, Member, Plan, identity,
+    log::Log,
     probe::{Probe, ProbeProxyExt},
     sees, soon, token,
+    web::Web,
 };
 use futures::StreamExt;
 use p2p_client::revocation::{Reason, Subject};
@@ -46,20 +48,31 @@ async fn node(cluster: &Cluster, plan: Plan, enrolment: Enrolment) -> Member {
     cluster.start_with(plan, enrolment, |builder| builder.serve(Numbers)).await.unwrap()
 }
 
-/// Calls one node from another without a pause, until told to stop. Gives how many calls succeeded, and what the others failed with.
-fn load(from: &Member, to: &'static str, stop: &Arc<AtomicBool>) -> tokio::task::JoinHandle<(u64, Vec<String>)> {
-    let (proxy, stop) = (from.proxy(), stop.clone());
+/// Calls one node from another without a pause, until told to stop. Counts the calls that succeed, and gives what the others failed with.
+fn load(from: &Member, to: &'static str, good: &Arc<AtomicU64>, stop: &Arc<AtomicBool>) -> tokio::task::JoinHandle<Vec<String>> {
+    let (proxy, good, stop) = (from.proxy(), good.clone(), stop.clone());
     tokio::spawn(async move {
-        let (mut good, mut bad) = (0, Vec::new());
+        let mut bad = Vec::new();
         while !stop.load(Ordering::Relaxed) {
             // Not idempotent: a call that was lost is not made again by itself.
             match proxy.probe().on(to).for_nodes(7).await {
-                Ok(_) => good += 1,
+                Ok(_) => drop(good.fetch_add(1, Ordering::Relaxed)),
                 Err(error) => bad.push(error.to_string()),
             }
         }
-        (good, bad)
+        bad
     })
+}
+
+/// Waits until 100 more of these were counted.
+async fn go_on(counter: &AtomicU64, what: &str) {
+    let before = counter.load(Ordering::Relaxed);
+    let more = async {
+        while counter.load(Ordering::Relaxed) < before + 100 {
+            tokio::task::yield_now().await;
+        }
+    };
+    assert!(tokio::time::timeout(UNDER_LOAD, more).await.is_ok(), "no more {what}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -76,9 +89,11 @@ async fn three_renewals_in_a_minute_of_load_with_open_streams_drop_no_call() {
 
     let stop = Arc::new(AtomicBool::new(false));
     let mut loads = Vec::new();
+    // How many calls succeeded, in each direction.
+    let good = [(); 2].map(|()| Arc::new(AtomicU64::new(0)));
     for _ in 0..4 {
-        loads.push(load(&coordinator, "worker-1", &stop));
-        loads.push(load(&worker, "coordinator", &stop));
+        loads.push(load(&coordinator, "worker-1", &good[0], &stop));
+        loads.push(load(&worker, "coordinator", &good[1], &stop));
     }
     // Streams that were opened under the first certificate, and are read to the end of the test.
     let received = Arc::new(AtomicU64::new(0));
@@ -100,33 +115,30 @@ async fn three_renewals_in_a_minute_of_load_with_open_streams_drop_no_call() {
     let mut shown = Vec::new();
     let began = tokio::time::Instant::now();
     for round in 0..3 {
-        let before = received.load(Ordering::Relaxed);
         for member in [&worker, &coordinator] {
             assert!(soon(member.renew_certificate()).await.unwrap().is_empty());
             shown.push(identity(member).chain()[0].to_vec());
-        }
-        // Time for calls and items under the new certificates.
-        soon(async {
-            while received.load(Ordering::Relaxed) < before + 100 {
-                tokio::task::yield_now().await;
+            // Calls in both directions and items, all under the new certificate.
+            for (what, counter) in
+                [("calls of the worker", &good[0]), ("calls of the coordinator", &good[1]), ("items", &received)]
+            {
+                go_on(counter, what).await;
             }
-        })
-        .await;
-        println!("renewal {round}: the streams go on");
+        }
+        println!("renewal {round}: calls and streams go on");
         tokio::time::sleep_until(began + UNDER_LOAD * (round + 1) / 3).await;
     }
     stop.store(true, Ordering::Relaxed);
-    let (mut calls, mut items) = (0, 0);
+    let mut items = 0;
     for load in loads {
-        let (good, bad) = soon(load).await.unwrap();
+        let bad = soon(load).await.unwrap();
         assert!(bad.is_empty(), "{} calls were dropped, the first with: {}", bad.len(), bad[0]);
-        calls += good;
     }
+    let calls: u64 = good.iter().map(|good| good.load(Ordering::Relaxed)).sum();
     for stream in streams {
         items += soon(stream).await.unwrap();
     }
     println!("{calls} calls and {items} items of 2 streams in {:?}, with 3 renewals of 2 nodes; 0 dropped", began.elapsed());
-    assert!(calls > 100, "there was load: {calls}");
     shown.sort();
     shown.dedup();
     assert_eq!(shown.len(), 6, "each renewal gave another certificate, which is in the store");
@@ -181,11 +193,26 @@ async fn a_node_without_a_coordinator_keeps_its_certificate_and_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_revoked_node_gets_no_new_certificate() {
-    let (_cluster, coordinator, workers) = Cluster::of(1).await;
+async fn a_revoked_node_gets_no_new_certificate_from_a_coordinator_that_gives_others_theirs() {
+    let log = Log::capture();
+    let (cluster, coordinator, workers) = Cluster::of(2).await;
     let subject = Subject::Node { node_id: "worker-1".parse().unwrap() };
     soon(coordinator.ledger().revoke(vec![subject], Reason::default())).await.unwrap();
     let error = soon(workers[0].renew_certificate()).await.unwrap_err();
     println!("{error}");
     assert!(matches!(&error, RenewError::Unreachable { .. } | RenewError::NoCoordinator), "it does not even get to ask: {error}");
+    // The coordinator is there, and refuses just this node, whichever way it comes.
+    assert!(!Web::node(cluster.host(workers[0].ip), &coordinator, &workers[0]).is_answered().await);
+    let refused = ["what=\"handshake\"", "whom=\"node worker-1 (worker)\"", "reason=\"the other end's certificate was revoked"];
+    let is_told = || log.audit().iter().any(|line| refused.iter().all(|part| line.contains(part)));
+    soon(async {
+        while !is_told() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    assert!(Web::node(cluster.host(workers[1].ip), &coordinator, &workers[1]).is_answered().await);
+    let before = identity(&workers[1]);
+    soon(workers[1].renew_certificate()).await.unwrap();
+    assert_ne!(identity(&workers[1]).chain()[0], before.chain()[0]);
 }

@@ -3,12 +3,21 @@
 
 mod common;
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use common::{
     Cluster, Member, Plan, copy_folder, identity,
     probe::{Probe, ProbeProxyExt},
-    sees, soon, token, worker_ip,
+    sees, soon, token,
+    web::Web,
+    worker_ip,
 };
 use p2p_client::{
     protocol::UnixMillis,
@@ -261,13 +270,51 @@ mod security {
         assert!(revoked.elapsed() <= SECOND, "{:?}", revoked.elapsed());
     }
 
+    /// One node that asks another all the time, while that is off, starts and serves, until it is answered or told to stop.
+    struct Asking {
+        stop: Arc<AtomicBool>,
+        asking: JoinHandle<bool>,
+    }
+
+    impl Asking {
+        /// Stops a node, and has another ask it from then on.
+        async fn since_it_stopped(cluster: &Cluster, from: &Member, to: Member) -> Self {
+            let web = Web::node(cluster.host(from.ip), &to, from);
+            assert!(web.is_answered().await, "control: until then it is");
+            to.node.stop().await;
+            Self::new(web)
+        }
+
+        fn new(web: Web) -> Self {
+            let stop = Arc::<AtomicBool>::default();
+            let stopped = stop.clone();
+            let asking = tokio::spawn(async move {
+                while !stopped.load(Relaxed) {
+                    if web.is_answered().await {
+                        return true;
+                    }
+                    tokio::time::sleep(SECOND / 200).await;
+                }
+                false
+            });
+            Self { stop, asking }
+        }
+
+        /// Whether it was answered until now.
+        async fn was_answered(self) -> bool {
+            self.stop.store(true, Relaxed);
+            soon(self.asking).await.unwrap()
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn case_23_a_node_that_was_away_knows_what_was_revoked_before_it_serves() {
         let (cluster, coordinator, mut workers) = Cluster::of(2).await;
         let two = workers.pop().unwrap();
-        workers.pop().unwrap().node.stop().await;
+        let asking = Asking::since_it_stopped(&cluster, &two, workers.pop().unwrap()).await;
         revoke(&coordinator, "worker-2").await;
         let one = cluster.restart(Plan::worker(1)).await;
+        assert!(!asking.was_answered().await, "it was served before that was known");
         assert!(knows_already(&one, "worker-2"), "its routes have only just opened");
         assert!(!connects(&cluster, &two, &one).await);
     }
@@ -276,11 +323,12 @@ mod security {
     async fn case_23_control_a_node_that_can_ask_nobody_starts_with_its_old_list_and_lets_the_revoked_one_in() {
         let (cluster, coordinator, mut workers) = Cluster::of(2).await;
         let two = workers.pop().unwrap();
-        workers.pop().unwrap().node.stop().await;
+        let asking = Asking::since_it_stopped(&cluster, &two, workers.pop().unwrap()).await;
         revoke(&coordinator, "worker-2").await;
         cluster.network.partition(worker_ip(1), coordinator.ip);
         let one = cluster.restart(Plan::worker(1)).await;
         assert!(!knows_already(&one, "worker-2"));
+        assert!(soon(asking.asking).await.unwrap(), "whoever asks all the time is answered");
         assert!(connects(&cluster, &two, &one).await);
         // Until it can ask.
         cluster.network.heal(worker_ip(1), coordinator.ip);
@@ -297,13 +345,16 @@ mod security {
         let coordinator = cluster.restart(Plan::coordinator()).await;
         revoke(&coordinator, "worker-2").await;
         knows(&workers[0], "worker-2").await;
+        let revoked = Web::node(cluster.host(workers[1].ip), &coordinator, &workers[1]);
         coordinator.node.stop().await;
+        let asking = Asking::new(revoked);
         std::fs::remove_dir_all(&dir).unwrap();
         copy_folder(&older, &dir);
 
         let first = later(&cluster, workers[0].ip, coordinator.ip);
         let restored = cluster.restart(Plan::coordinator()).await;
         assert!(first.is_finished(), "the revoked node alone has said nothing of it");
+        assert!(!asking.was_answered().await, "it was served before that was known");
         assert!(knows_already(&restored, "worker-2"), "its routes have only just opened");
         assert!(!connects(&cluster, &workers[1], &restored).await);
         assert!(connects(&cluster, &workers[0], &restored).await);
@@ -324,12 +375,13 @@ mod security {
         let (cluster, coordinator, mut workers) = Cluster::of(1).await;
         let second = cluster.worker(Plan::second_coordinator(), &coordinator).await;
         sees(&workers[0], |members| members.alive().count() == 3).await;
-        workers.pop().unwrap().node.stop().await;
+        let asking = Asking::since_it_stopped(&cluster, &second, workers.pop().unwrap()).await;
         // Nobody tells it.
         cluster.network.partition(coordinator.ip, second.ip);
         revoke(&coordinator, "coordinator-2").await;
         later(&cluster, worker_ip(1), coordinator.ip);
         let one = cluster.restart(Plan::worker(1)).await;
+        assert!(!asking.was_answered().await, "it was served before that was known");
         assert!(knows_already(&one, "coordinator-2"));
         assert!(!connects(&cluster, &second, &one).await);
     }

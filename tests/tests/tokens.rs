@@ -11,15 +11,18 @@ use base64::{
 use common::{
     Cluster, Member, Plan,
     clients::{Credential, client, outside},
+    log::Log,
     sees, soon, token,
     web::{Answer, Web},
 };
 use p2p_client::{
     protocol::{Access, ErrorCode, Role, UnixMillis},
     revocation::{Reason, Subject},
+    wire::net::BoxStream,
 };
 use p2p_runtime::{identity::TokenOptions, node::Enrolment};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// A cluster with a worker, and a client of it that may read the probe.
 async fn cluster() -> (Cluster, Member, Member, Credential) {
@@ -71,6 +74,98 @@ async fn a_token_is_good_on_every_node_for_calls_streams_and_documents() {
         (&seen["node"], &seen["caller"], &seen["origin"]),
         (&json!("worker-1"), &json!("client ci@coordinator"), &json!("client ci@coordinator"))
     );
+}
+
+/// A request whose body is still to come, at a node that has read its head and found the token good.
+struct Begun {
+    stream: BoxStream,
+    body: String,
+}
+
+impl Begun {
+    async fn new(web: &Web, path: &str, accept: &str, token: &str, method: &str) -> Self {
+        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": { "number": 3 } }).to_string();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: node\r\nconnection: close\r\nauthorization: Bearer {token}\r\naccept: {accept}\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\nexpect: 100-continue\r\n\r\n",
+            body.len()
+        );
+        let mut stream = web.connect().await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        // The node asks for the body once it has looked at who asks.
+        let (expected, mut said) = (b"HTTP/1.1 100 Continue\r\n\r\n", [0; 25]);
+        soon(stream.read_exact(&mut said)).await.unwrap();
+        assert_eq!(&said, expected, "{}", String::from_utf8_lossy(&said));
+        Self { stream, body }
+    }
+
+    /// All of the answer.
+    async fn go_on(mut self) -> String {
+        self.stream.write_all(self.body.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        soon(self.stream.read_to_string(&mut answer)).await.unwrap();
+        answer
+    }
+}
+
+#[tokio::test]
+async fn a_target_verifies_a_token_again_and_does_not_believe_the_node_that_found_it_good_and_passed_it_on() {
+    const REVOKED: &str = "the token was revoked; get a new one";
+    let log = Log::capture();
+    // The forwarder hosts no probe, so that every call goes to another node.
+    let cluster = Cluster::new();
+    let coordinator = cluster.coordinator(Plan::coordinator().without_probe()).await;
+    let workers = [cluster.worker(Plan::worker(1), &coordinator).await, cluster.worker(Plan::worker(2), &coordinator).await];
+    sees(&coordinator, |members| members.hosting("probe").count() == 2).await;
+    let reply = Credential::create(&cluster, &coordinator, "ci", "probe:read").await.ask(&cluster, &coordinator).await.json();
+    let token = reply["access_token"].as_str().unwrap();
+    let web = outside(&cluster, &coordinator);
+    let lines = "application/x-ndjson";
+    let rows = [
+        // path, what is accepted, the method, how many nodes are asked
+        ("/rpc", "application/json", "probe/for_scope", 1),
+        ("/rpc", lines, "probe/count_for_scope", 1),
+        ("/rpc?on=all", "application/json", "probe/for_scope", 2),
+    ];
+    let begin_each = async || {
+        let mut begun = Vec::new();
+        for (path, accept, method, _) in rows {
+            begun.push(Begun::new(&web, path, accept, token, method).await);
+        }
+        begun
+    };
+    // The control: as long as the token is good.
+    for (begun, (path, _, method, asked)) in begin_each().await.into_iter().zip(rows) {
+        let answer = begun.go_on().await;
+        let served = if method == "probe/count_for_scope" { "{\"item\":3}" } else { "\"result\":3" };
+        assert_eq!(answer.matches(served).count(), asked, "{path} {method}: {answer}");
+    }
+
+    let begun = begin_each().await;
+    let mut changes = workers.each_ref().map(|worker| worker.ledger().revocations().subscribe());
+    let operator = Web::operator(cluster.dir("coordinator"));
+    let revoke = json!({ "do": "revoke", "token_id": reply["token_id"] }).to_string();
+    assert_eq!(operator.post("/admin/clients", revoke).await.status, 200);
+    for (worker, changes) in workers.iter().zip(&mut changes) {
+        while is_good(&cluster, worker, token).await {
+            soon(changes.next()).await;
+        }
+    }
+    for (begun, (path, _, method, asked)) in begun.into_iter().zip(rows) {
+        let before = log.mark();
+        let answer = begun.go_on().await;
+        assert_eq!(answer.matches(REVOKED).count(), asked, "{path} {method}: {answer}");
+        assert_eq!(answer.matches(&format!("\"code\":{}", ErrorCode::DENIED.0)).count(), asked, "{path} {method}: {answer}");
+        assert!(!answer.contains("\"item\"") && !answer.contains("\"result\":3"), "{path} {method}: {answer}");
+        // One node refuses a call, and no other is asked in its place.
+        let denials = log.denials_since(before);
+        assert_eq!(denials.len(), asked, "{path} {method}: {denials:#?}");
+        for line in denials {
+            for part in [" what=\"/rpc\" ", " from=\"node coordinator\" ", &format!(" reason=\"{REVOKED}")] {
+                assert!(line.contains(part), "{part} in {line}");
+            }
+        }
+    }
 }
 
 #[tokio::test]

@@ -54,6 +54,24 @@ async fn a_node_gets_60_tokens_and_certificates_a_minute_and_its_calls_and_other
 }
 
 #[tokio::test(start_paused = true)]
+async fn where_nothing_else_is_configured_the_health_may_be_asked_for_50_times_at_once_and_300_times_a_minute() {
+    let limits = Limits::new(&RateLimitConfig::default());
+    let address = "192.0.2.1".parse().ok();
+    let asked = || (0..1_000).filter(|_| limits.draw(&CallerId::Anonymous, None, address, Budget::Health).is_ok()).count();
+    assert_eq!(asked(), 50);
+    tokio::time::advance(Duration::from_millis(199)).await;
+    assert_eq!(asked(), 0);
+    tokio::time::advance(Duration::from_millis(2)).await;
+    assert_eq!(asked(), 1);
+    let mut in_a_minute = 0;
+    for _ in 0..60 {
+        tokio::time::advance(Duration::from_secs(1)).await;
+        in_a_minute += asked();
+    }
+    assert_eq!(in_a_minute, 300);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_node_passes_on_is_drawn_from_the_node_whoever_asked() {
     let limits = limits();
     let forwarder = "f".parse().unwrap();

@@ -42,9 +42,13 @@ async fn blocking(
 mod tests {
     use std::time::Instant;
 
-    use crate::storage::tests::in_a_folder;
-
     use super::*;
+    use crate::{
+        identity::Host,
+        node::{InitOptions, Node, init},
+        storage::{Password, tests::in_a_folder},
+        testing::MemoryNetwork,
+    };
 
     const PERIOD: Duration = Duration::from_secs(5);
 
@@ -68,5 +72,31 @@ mod tests {
         store.put("c", "d").unwrap();
         save(store.clone()).await;
         assert_eq!((store.is_unsaved(), store.revision().records), (false, 0));
+    }
+
+    #[tokio::test]
+    async fn a_node_that_runs_writes_what_was_put_as_often_as_its_configuration_says() {
+        let (dir, network) = (tempfile::tempdir().unwrap(), MemoryNetwork::new());
+        let ip: std::net::IpAddr = "10.0.0.1".parse().unwrap();
+        let options = InitOptions {
+            dir: dir.path().join("head"),
+            password: Password::new("correct horse").unwrap(),
+            node_id: Some("head".parse().unwrap()),
+            advertise: Some(Host::Ip(ip)),
+            listen: None,
+            capabilities: Vec::new(),
+        };
+        let mut enrolment = init(options).await.unwrap().enrolment;
+        enrolment.config.store.autosave = Duration::from_millis(100);
+        let node = Node::builder().enrolment(enrolment).network(Arc::new(network.host(ip))).start().await.unwrap();
+        // Again and again: what a node writes once, as it starts, takes what is unsaved along.
+        for round in ["first", "second", "third"] {
+            node.store().put("services/a/b", round).unwrap();
+            let began = Instant::now();
+            while node.store().is_unsaved() {
+                tokio::task::yield_now().await;
+                assert!(began.elapsed() < Duration::from_mins(1), "nothing was written in the {round} round");
+            }
+        }
     }
 }

@@ -239,6 +239,26 @@ mod tests {
     }
 
     #[test]
+    fn no_command_takes_a_password_or_a_recovery_key_as_an_argument_but_where_to_read_it() {
+        let (command, secrets) = (command("p2p"), ["password", "recovery-key", "recovery", "passphrase", "secret", "key-file"]);
+        let mut files = Vec::new();
+        for command in all(&command) {
+            for argument in command.get_arguments() {
+                let names = argument.get_long_and_visible_aliases().unwrap_or_default();
+                for name in names.into_iter().chain([argument.get_id().as_str()]).map(|name| name.replace('_', "-")) {
+                    let is_secret = secrets.iter().any(|secret| name.contains(secret));
+                    let is_file = name.ends_with("-file") || name.ends_with("-fd");
+                    assert!(!is_secret || is_file, "{} --{name}", command.get_name());
+                    files.extend((is_secret && is_file).then_some(name));
+                }
+            }
+        }
+        for name in ["password-file", "new-password-file", "recovery-key-file"] {
+            assert!(files.iter().any(|file| file == name), "control: {name} among {files:?}");
+        }
+    }
+
+    #[test]
     fn every_argument_says_what_it_is() {
         let command = command("p2p");
         for command in all(&command) {

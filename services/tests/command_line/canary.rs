@@ -1,6 +1,11 @@
 //! Case 11, of a whole cluster: what is secret stands in no log line, no error, and no file but the stores.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    io::{Read, Write},
+    os::unix::net::UnixStream,
+    path::Path,
+};
 
 use base64::Engine as _;
 
@@ -95,13 +100,15 @@ impl Places {
         self.0.iter().filter(|(_, content)| canary.is_in(content)).map(|(name, _)| name.as_str()).collect()
     }
 
-    /// Waits until a node has stopped, and adds all that it has logged and written.
+    /// Waits until a node has stopped, and adds all that it has logged, printed and written.
     fn add_stopped(&mut self, folders: &Folders, name: &str, node: Running) {
-        let (status, log) = node.ended();
+        let (status, log, events) = node.ended_with_events();
         assert!(status.success(), "{log}");
         // (One that is alone has nothing to say at TRACE.)
         assert!(log.contains("DEBUG"), "{name} logs everything: {log}");
+        assert!(events.contains("\"ready\""), "{name} prints events: {events}");
         self.add(format!("the log of {name}"), log);
+        self.add(format!("the events of {name}"), events);
         self.add_files(&folders.of(name));
     }
 
@@ -128,6 +135,21 @@ fn ask(folders: &Folders, node: &str, words: &[&str], password: &str, input: &[u
     run_with_input(command, input)
 }
 
+/// Sends a request to a node's own socket, with these headers more, and gives its answer.
+fn post(folders: &Folders, node: &str, path: &str, headers: &str, body: &str) -> serde_json::Value {
+    let mut stream = UnixStream::connect(folders.of(node).join("p2p.sock")).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: node\r\nconnection: close\r\n{headers}content-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (_, json) = answer.split_once("\r\n\r\n").unwrap();
+    serde_json::from_str(json).unwrap_or_else(|error| panic!("{error}: {answer}"))
+}
+
 #[test]
 fn case_11_the_secrets_of_a_cluster_stand_in_no_log_no_error_and_no_file_but_its_stores() {
     let folders = Folders::new();
@@ -149,6 +171,19 @@ fn case_11_the_secrets_of_a_cluster_stand_in_no_log_no_error_and_no_file_but_its
         ask(&folders, "head", &["client", "create", "ci-bot", "--scope", "orders:read", "--quiet"], STORE_PASSWORD, b"");
     places.add_command("client create", &created, true);
     let credential = created.ok().trim().to_owned();
+
+    // A token for calls, which is used, passed on to the other node, spoiled and taken back.
+    let secret = credential.as_str();
+    let form = format!("{{\"client_id\":\"ci-bot@head\",\"client_secret\":\"{secret}\"}}");
+    let access = post(&folders, "head", "/auth/token", "", &form)["access_token"].as_str().unwrap().to_owned();
+    let call = r#"{"jsonrpc":"2.0","id":1,"method":"system/get_system_info","params":{}}"#;
+    for (path, token) in [("/rpc", access.clone()), ("/rpc?on=worker", access.clone()), ("/rpc", format!("{access}x"))] {
+        let answer = post(&folders, "head", path, &format!("authorization: Bearer {token}\r\n"), call);
+        places.add(format!("what {path} answers to a token"), answer.to_string());
+        assert!(answer.is_object(), "{answer}");
+    }
+    let revoked = post(&folders, "head", "/auth/revoke", "", &format!("{{\"token\":\"{access}\"}}"));
+    assert_eq!(revoked["revoked"], true, "{revoked}");
 
     // What can be asked, and what goes wrong.
     for node in ["head", "worker"] {
@@ -198,6 +233,8 @@ fn case_11_the_secrets_of_a_cluster_stand_in_no_log_no_error_and_no_file_but_its
         Canary::of("the recovery key", recovery_key.as_bytes()),
         Canary::of("a value of a service", VALUE),
         Canary::of("a client's credential", credential.as_bytes()),
+        Canary::of("a client's token", access.as_bytes()),
+        Canary::of("the signature of a client's token", access.rsplit('.').next().unwrap().as_bytes()),
     ];
     canaries.extend(Canary::of_token(&token));
     canaries.extend(keys.iter().map(|key| Canary::of_key("a private key", key)));
@@ -286,9 +323,10 @@ fn case_11_what_operators_do_with_authorities_nodes_clients_and_backups_shows_no
     cluster.done("head", &["node", "approve", "worker", "--key", &format!("sha256:{key}")]);
     cluster.done("head", &["node", "deny", "stranger", "--reason", "not ours"]);
     worker.wait_for("ready");
-    let (refused, log) = stranger.ended();
-    assert!(!refused.success() && log.contains("not ours"), "{log}");
+    let (refused, log, events) = stranger.ended_with_events();
+    assert!(!refused.success() && log.contains("not ours") && events.contains("waiting_for_approval"), "{log}");
     cluster.places.add("the log of stranger", log);
+    cluster.places.add("the events of stranger", events);
     cluster.places.add_files(&cluster.folders.of("stranger"));
     cluster.looks_for_key("a worker's key", "worker", "identity/node.key");
     let open = cluster.token(&[]);

@@ -1,6 +1,6 @@
 //! Clusters of real `p2p` processes on loopback.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::harness::{Folders, PATIENCE, Running, mode, run};
 
@@ -109,6 +109,40 @@ fn a_node_stops_with_status_0_by_command_and_by_signal_and_comes_back_at_its_old
     third.signal("INT");
     let (status, log) = third.ended();
     assert!(status.success(), "{status}: {log}");
+}
+
+#[test]
+fn init_prints_the_next_command_and_the_whole_fingerprint_that_the_cluster_has_from_then_on() {
+    let folders = Folders::new();
+    let words = ["init", "--node-id", "head", "--advertise", "127.0.0.1", "--listen", "127.0.0.1:0"];
+    let printed = folders.run("head", &words).ok();
+    let next = printed.lines().last().unwrap().strip_prefix("Next: ").unwrap();
+    assert!(next.contains(" start --dir ") && next.ends_with(&folders.of("head").display().to_string()), "{printed}");
+    let root = printed.lines().find(|line| line.starts_with("root ")).unwrap();
+    let (_, fingerprint) = root.split_once("sha256:").unwrap();
+    assert_eq!(fingerprint.len(), 64, "{root}");
+    let _head = folders.start("head");
+    let shown = folders.run("head", &["ca", "show"]).ok();
+    assert!(shown.lines().any(|line| line.starts_with("root ") && line.ends_with(&format!("sha256:{fingerprint}"))), "{shown}");
+    let shown = folders.run("head", &["ca", "show", "--output", "json"]).json();
+    assert_eq!(shown["root"]["fingerprint"], fingerprint);
+}
+
+#[test]
+fn a_token_is_good_for_as_long_as_was_said() {
+    let folders = Folders::new();
+    folders.init("head");
+    let _head = folders.start("head");
+    let now = || u64::try_from(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis()).unwrap();
+    let before = now();
+    folders.run("head", &["token", "create", "--ttl", "90s", "--quiet"]).ok();
+    let after = now();
+    let listed = folders.run("head", &["token", "list", "--output", "json"]).json();
+    let [token] = &listed.as_array().unwrap()[..] else { panic!("{listed}") };
+    let expires = token["expires"].as_u64().unwrap();
+    assert!((before + 90_000..=after + 90_000).contains(&expires), "{before} {after} {listed}");
+    let refused = folders.run("head", &["token", "create", "--ttl", "90 years", "--quiet"]);
+    assert!(!refused.status.success(), "{refused:?}");
 }
 
 #[test]

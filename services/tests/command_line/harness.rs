@@ -190,6 +190,7 @@ impl Folders {
 pub(crate) struct Running {
     child: Child,
     events: Receiver<Value>,
+    printed: Option<JoinHandle<String>>,
     log: Option<JoinHandle<String>>,
     /// The line with which it said that it serves.
     pub(crate) ready: Value,
@@ -202,11 +203,14 @@ impl Running {
         let mut child = command.spawn().unwrap();
         let (say, events) = channel();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        std::thread::spawn(move || {
+        let printed = std::thread::spawn(move || {
+            let mut printed = String::new();
             for line in lines.map_while(Result::ok) {
+                printed = printed + &line + "\n";
                 let event = serde_json::from_str(&line).unwrap_or(Value::String(line));
                 let _ = say.send(event);
             }
+            printed
         });
         let mut stderr = child.stderr.take().unwrap();
         let log = std::thread::spawn(move || {
@@ -214,7 +218,7 @@ impl Running {
             let _ = stderr.read_to_end(&mut log);
             String::from_utf8_lossy(&log).into_owned()
         });
-        Self { child, events, log: Some(log), ready: Value::Null }
+        Self { child, events, printed: Some(printed), log: Some(log), ready: Value::Null }
     }
 
     /// Waits for an event; gives it and those before it.
@@ -246,9 +250,15 @@ impl Running {
     }
 
     /// Waits until it has ended, and gives its status and its log.
-    pub(crate) fn ended(mut self) -> (ExitStatus, String) {
+    pub(crate) fn ended(self) -> (ExitStatus, String) {
+        let (status, log, _) = self.ended_with_events();
+        (status, log)
+    }
+
+    /// The same, with all that it printed.
+    pub(crate) fn ended_with_events(mut self) -> (ExitStatus, String, String) {
         let status = self.child.wait().unwrap();
-        (status, self.log.take().unwrap().join().unwrap())
+        (status, self.log.take().unwrap().join().unwrap(), self.printed.take().unwrap().join().unwrap())
     }
 }
 

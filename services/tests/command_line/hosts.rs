@@ -20,7 +20,7 @@ fn host_name_at(folders: &Folders, from: &str, node: &str) -> Value {
 }
 
 #[test]
-fn a_cluster_forms_where_there_is_nothing_but_ipv6() {
+fn a_cluster_forms_by_addresses_of_ipv6_alone() {
     let folders = Folders::new();
     let here = ["--advertise", "::1", "--listen", "[::1]:0", "--output", "json"];
     let made = folders.run("head", &[&["init", "--node-id", "head"][..], &here].concat()).json();

@@ -55,6 +55,18 @@ impl Log {
         String::from_utf8(self.lines.0.lock().unwrap().clone()).unwrap()
     }
 
+    /// How far it has come: for [`Self::denials_since`].
+    pub(crate) fn mark(&self) -> usize {
+        self.lines.0.lock().unwrap().len()
+    }
+
+    /// What the audit log says from then on was denied.
+    pub(crate) fn denials_since(&self, mark: usize) -> Vec<String> {
+        let lines = self.lines.0.lock().unwrap();
+        let text = std::str::from_utf8(&lines[mark..]).unwrap();
+        text.lines().filter(|line| line.contains(" audit: ") && line.contains(" outcome=\"denied\"")).map(str::to_owned).collect()
+    }
+
     /// The lines of the audit log.
     pub(crate) fn audit(&self) -> Vec<String> {
         self.text().lines().filter(|line| line.contains(" audit: ")).map(str::to_owned).collect()

@@ -19,18 +19,21 @@ use std::{
     time::Duration,
 };
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use p2p_client::protocol::Role;
 use p2p_runtime::{
-    config::RateLimitConfig,
+    config::{ConfigDocument, RateLimitConfig},
     identity::{Host, JoinToken, NodeIdentity, TokenOptions},
     network::Members,
     node::{Enrolment, InitOptions, JoinClusterOptions, Node, NodeBuilder, NodeError, StoreVault, init, join},
     storage::Password,
     testing::{MemoryHost, MemoryNetwork},
 };
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use probe::Probe;
+use web::Web;
 
 /// Nothing in these tests takes this long unless it hangs.
 const HANGING: Duration = Duration::from_mins(1);
@@ -234,6 +237,18 @@ impl Cluster {
         let node = soon(more(builder).start()).await?;
         Ok(Member { node, probe, ip: plan.ip })
     }
+}
+
+/// Changes the configuration of this operator's node as `p2p config set` does, and gives what that changed.
+pub(crate) async fn set_config(operator: &Web, key: &str, value: &str) -> Value {
+    let password = BASE64_STANDARD.encode(password().to_secret().expose());
+    let ask = |command: Value| {
+        let body = json!({ "password": password, "command": command }).to_string();
+        async move { operator.post("/admin/config", body).await.json() }
+    };
+    let was = ask(json!({ "do": "read" })).await["text"].as_str().unwrap().to_owned();
+    let text = ConfigDocument::parse(&was).unwrap().with(key, value).unwrap().to_yaml();
+    ask(json!({ "do": "write", "was": was, "text": text })).await["changed"].clone()
 }
 
 /// Copies the files of a node's folder.

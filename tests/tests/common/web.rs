@@ -163,6 +163,15 @@ impl Web {
         }
     }
 
+    /// Whether a request is answered at this moment: neither where nobody listens or the connection is refused, nor while there are no routes.
+    pub(crate) async fn is_answered(&self) -> bool {
+        let Way::Tls { network, authority, tls } = &self.way else { panic!("a socket is not asked") };
+        let Ok(stream) = soon(network.connect(authority)).await else { return false };
+        let Ok(stream) = soon(tls.connect(stream, Expect::AnyNode, &[ALPN_HTTP1])).await else { return false };
+        let request = Request::get("/health").body(Full::default()).unwrap();
+        self.send_on(Box::new(stream), request).await.is_ok_and(|answer| answer.status == 200)
+    }
+
     /// Whether the node still does its work.
     pub(crate) async fn is_served(&self) -> bool {
         let health = self.get("/health").await;

@@ -11,7 +11,10 @@ use p2p_client::wire::{
     tls::{ALPN_H2, ClientTls, Expect, TlsMaterial},
 };
 
+use rustls_pki_types::{CertificateDer, pem::PemObject};
+
 use super::*;
+use crate::common::web::Web;
 
 /// Streams numbers, until its reader goes.
 struct Numbers;
@@ -145,6 +148,16 @@ async fn is_content(cluster: &Cluster, root: RootKeyHash, at: &Member) -> Result
     soon(tls.connect(stream, Expect::RootedIn(root), &[ALPN_H2])).await.map(drop).map_err(|error| error.to_string())
 }
 
+/// The certificates that `GET /internal/ca-cert` gives out, in the order of their bytes.
+async fn given_out(cluster: &Cluster, at: &Member) -> Vec<Vec<u8>> {
+    let answer = Web::anonymous(cluster.host(common::worker_ip(99)), at).get("/internal/ca-cert").await;
+    assert_eq!((answer.status.as_u16(), answer.headers["content-type"].to_str().unwrap()), (200, "application/x-pem-file"));
+    let mut given: Vec<_> =
+        CertificateDer::pem_slice_iter(&answer.body).map(|certificate| certificate.unwrap().to_vec()).collect();
+    given.sort();
+    given
+}
+
 #[tokio::test(start_paused = true)]
 async fn programs_outside_that_know_the_old_fingerprint_are_served_until_the_drop_and_then_told_what_to_do() {
     let (cluster, coordinator, mut workers) = Cluster::of(2).await;
@@ -152,8 +165,13 @@ async fn programs_outside_that_know_the_old_fingerprint_are_served_until_the_dro
     let old = coordinator.root_fingerprint();
     coordinator.rotate_root().await.unwrap();
     misses(&coordinator, &["worker-2"]).await;
-    let new = coordinator.ledger().roots().known().next().unwrap().key_hash();
+    let next = coordinator.ledger().roots().known().next().unwrap().clone();
+    let (new, first) = (next.key_hash(), identity(&coordinator).root().der().to_vec());
     for at in [&coordinator, &workers[0]] {
+        until("it has heard of the next root", || at.ledger().roots().known().next().is_some()).await;
+        let mut both = [first.clone(), next.der().to_vec()];
+        both.sort();
+        assert_eq!(given_out(&cluster, at).await, both, "{}", at.id());
         for root in [old, new] {
             assert_eq!(is_content(&cluster, root, at).await, Ok(()), "{root} at {}", at.id());
         }
@@ -162,6 +180,7 @@ async fn programs_outside_that_know_the_old_fingerprint_are_served_until_the_dro
     changed(old, &[&coordinator, &workers[0]]).await;
     for at in [&coordinator, &workers[0]] {
         assert_eq!(is_content(&cluster, new, at).await, Ok(()));
+        assert_eq!(given_out(&cluster, at).await, [next.der().to_vec()], "{}", at.id());
         let error = is_content(&cluster, old, at).await.unwrap_err();
         assert!(error.contains(&format!("its root is sha256:{new}")) && error.contains("`p2p ca show`"), "{error}");
     }

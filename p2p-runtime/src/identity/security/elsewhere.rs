@@ -16,7 +16,7 @@ use p2p_client::{
 };
 use rustls_pki_types::CertificateDer;
 use tokio::{
-    sync::{oneshot, watch},
+    sync::{Barrier, oneshot, watch},
     task::JoinHandle,
     time::advance,
 };
@@ -41,6 +41,8 @@ const MORE_THAN_LOST: Duration = Duration::from_hours(13);
 struct ByStore {
     stores: Mutex<Vec<Arc<MemoryVault>>>,
     is_silent: AtomicBool,
+    /// Where there is one, what was found is given once as many have looked.
+    together: Mutex<Option<Arc<Barrier>>>,
     /// How often they were asked.
     asked: watch::Sender<usize>,
 }
@@ -57,7 +59,14 @@ impl OtherCoordinators for ByStore {
         let found = stores.iter().filter_map(|store| store.get(&path).unwrap());
         let coordinator: NodeId = "another".parse().unwrap();
         let noted = |record| NotedElsewhere { coordinator: coordinator.clone(), record };
-        Box::pin(ready(Ok(found.map(|record| noted(serde_json::from_slice(&record).unwrap())).collect())))
+        let found = found.map(|record| noted(serde_json::from_slice(&record).unwrap())).collect();
+        let together = self.together.lock().unwrap().clone();
+        Box::pin(async move {
+            if let Some(together) = together {
+                together.wait().await;
+            }
+            Ok(found)
+        })
     }
 }
 
@@ -444,6 +453,43 @@ async fn case_33_control_a_coordinator_that_asks_nobody_gives_the_thief_the_id()
     for coordinator in [&two.first, &two.second] {
         let said = coordinator.renew(&thief, &stolen.chain()).await.unwrap_err();
         assert!(matches!(said, Refused::OtherKey { .. }) && said.is_final(), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn case_33_of_two_keys_that_get_one_id_at_two_coordinators_at_once_none_is_renewed_until_the_other_is_revoked() {
+    let two = Two::new().await;
+    let (one, other) = (NodeKey::generate().unwrap(), NodeKey::generate().unwrap());
+    let tokens = [two.first.token().await, two.second.token().await];
+    // Each has asked before the other has written.
+    let together = Arc::new(Barrier::new(2));
+    for coordinator in [&two.first, &two.second] {
+        *coordinator.others.together.lock().unwrap() = Some(together.clone());
+    }
+    let joiner = |token, address, key: &NodeKey| joiner_in(&two.world, token, "w", Role::Worker, &[address], key.clone());
+    let (at_first, at_second) = (joiner(&tokens[0], "10.0.0.9", &one), joiner(&tokens[1], "10.0.0.10", &other));
+    let (first, second) = tokio::join!(attempt(&two.first.issuer, &at_first), attempt(&two.second.issuer, &at_second));
+    let issued = [(&one, first.unwrap().chain()), (&other, second.unwrap().chain())];
+    for coordinator in [&two.first, &two.second] {
+        *coordinator.others.together.lock().unwrap() = None;
+    }
+    for time in [Duration::ZERO, MORE_THAN_LOST] {
+        two.pass(time);
+        for (key, shown) in &issued {
+            for coordinator in [&two.first, &two.second] {
+                let said = coordinator.renew(key, shown).await.unwrap_err();
+                assert!(matches!(said, Refused::OtherKey { .. }) && said.is_final(), "{said}");
+            }
+        }
+    }
+    // The operator says which of them it is not: just the other one goes on, at either coordinator.
+    let wrong = Subject::Key { key: other.public().thumbprint().into() };
+    two.ledger.revoke(vec![wrong], Reason::default()).await.unwrap();
+    let [(_, mut last), (_, revoked)] = issued;
+    for coordinator in [&two.first, &two.second] {
+        last = coordinator.renew(&one, &last).await.expect("nothing is in its way");
+        coordinator.renew(&other, &revoked).await.unwrap_err();
+        two.pass(MORE_THAN_LOST);
     }
 }
 

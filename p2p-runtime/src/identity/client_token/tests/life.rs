@@ -94,6 +94,19 @@ async fn a_client_gets_what_it_may_have_and_no_more() {
 }
 
 #[tokio::test]
+async fn a_node_gets_a_token_by_its_certificate_for_a_day_and_no_longer() {
+    let world = World::new();
+    let proof = Proof::Certificate(node("worker-1"));
+    let issue = |ttl| world.authority.issue(&proof, None, Some(ttl));
+    assert_eq!(issue(MAX_TTL).unwrap().good_for, Duration::from_hours(24));
+    for ttl in [MAX_TTL + Duration::from_secs(1), Duration::ZERO] {
+        let refused = issue(ttl).unwrap_err();
+        assert!(matches!(refused, GrantRefused::InvalidTtl { .. }), "{ttl:?}: {refused}");
+        assert!(refused.to_string().contains("between 1 s and 86400 s"), "{refused}");
+    }
+}
+
+#[tokio::test]
 async fn a_removed_client_gets_no_tokens_and_those_that_it_has_end_at_once() {
     let world = World::new();
     let (id, secret) = world.client("ci", "a").await;
