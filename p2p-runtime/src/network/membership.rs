@@ -14,8 +14,10 @@ use p2p_client::protocol::{NodeId, NodeInfo};
 use rand::RngExt;
 use tokio::{
     sync::{mpsc, oneshot},
+    task::JoinHandle,
     time::{Instant, sleep_until, timeout},
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Attestor, Audience, Counters, Engine, EngineError, EventStream, Expelled, FrameLink, GossipState, Input, LinkEvent, Members,
@@ -36,6 +38,8 @@ const LEAVE_WITHIN: Duration = Duration::from_secs(2);
 pub struct Membership {
     board: Arc<Board>,
     commands: mpsc::UnboundedSender<Command>,
+    /// Is cancelled where its task panicked.
+    failed: CancellationToken,
 }
 
 /// Why a request to membership failed.
@@ -102,8 +106,9 @@ impl Membership {
         let started = Instant::now();
         let driver =
             Driver { engine, board: Arc::clone(&board), link, started, out: Vec::new(), leaving: Vec::new(), listener: None };
-        tokio::spawn(driver.run(events, inbox));
-        Ok(Self { board, commands })
+        let membership = Self { board, commands, failed: CancellationToken::new() };
+        tokio::spawn(watch_over(tokio::spawn(driver.run(events, inbox)), membership.board.clone(), membership.failed.clone()));
+        Ok(membership)
     }
 
     /// Who is in the cluster, at this moment.
@@ -181,10 +186,26 @@ impl Membership {
         let _stopped_before = self.ask(Command::Stop).await;
     }
 
+    /// Waits until its task has ended through a mistake in this program; for ever where it ends as it is to.
+    pub(crate) async fn ended_by_itself(&self) {
+        self.failed.cancelled().await;
+    }
+
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, MembershipError> {
         let (reply, answer) = oneshot::channel();
         self.commands.send(command(reply)).map_err(|_| MembershipError::Stopped)?;
         answer.await.map_err(|_| MembershipError::Stopped)
+    }
+}
+
+/// Where the task panics, nobody is to wait for events that never come.
+async fn watch_over(task: JoinHandle<()>, board: Arc<Board>, failed: CancellationToken) {
+    if let Err(lost) = task.await
+        && lost.is_panic()
+    {
+        tracing::error!(%lost, "membership ended by itself");
+        board.close();
+        failed.cancel();
     }
 }
 
@@ -460,6 +481,19 @@ mod tests {
         let (_, mut events) = second.subscribe();
         wait(&mut events, SECOND, |event| matches!(event, MemberEvent::Joined(_))).await;
         assert_eq!(first.counters().await.unwrap().refused, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_mistake_in_membership_is_told_and_whoever_follows_it_does_not_wait_for_ever() {
+        let alone = Hub::default().start(1, 1, None);
+        let (_, mut events) = alone.subscribe();
+        let asked = alone.update_me(|_| panic!("a mistake")).await;
+        assert_eq!(asked, Err(MembershipError::Stopped));
+        alone.ended_by_itself().await;
+        while events.next().await.is_some() {}
+        let stopped = Hub::default().start(1, 1, None);
+        stopped.stop().await;
+        assert!(timeout(SECOND, stopped.ended_by_itself()).await.is_err(), "it ended as it was to");
     }
 
     #[tokio::test(start_paused = true)]

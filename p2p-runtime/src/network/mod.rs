@@ -42,6 +42,7 @@ pub(crate) mod standing;
 mod state;
 mod subscribe;
 mod timers;
+mod upkeep;
 mod wire;
 
 pub use attest::{AttestError, Attestor};

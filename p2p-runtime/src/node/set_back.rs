@@ -133,7 +133,7 @@ fn note(entries: &mut Entries, by: SetBackBy, voided: &Voided) -> Result<(), Nod
 
 /// Now, and later than the last time whatever the clock says: each time is told from all others.
 fn later(last: u64, now: UnixMillis) -> u64 {
-    now.0.max(last + 1)
+    now.0.max(last.saturating_add(1))
 }
 
 fn turned(stored: Option<Secret>) -> Result<u64, NodeError> {

@@ -58,7 +58,7 @@ impl Engine {
         }
         let authority = checked_authority(&info)?;
         let Announcement { epoch, version, .. } = self.me.announcement;
-        self.me = Record::sign(info, epoch, version + 1, false, &*self.attestor)?;
+        self.me = Record::sign(info, epoch, version.saturating_add(1), false, &*self.attestor)?;
         self.news.spread(self.me.announcement.clone(), self.transmissions);
         out.push(Output::Event(MemberEvent::Updated(self.me.info.clone())));
         let peer = self.swim.identity().clone();
@@ -79,7 +79,7 @@ impl Engine {
             return Err(EngineError::Leaving);
         }
         let Announcement { epoch, version, .. } = self.me.announcement;
-        self.me = Record::sign(NodeInfo::clone(&self.me.info), epoch, version + 1, true, &*self.attestor)?;
+        self.me = Record::sign(NodeInfo::clone(&self.me.info), epoch, version.saturating_add(1), true, &*self.attestor)?;
         self.phase = Phase::Leaving { rounds: FAREWELL_ROUNDS };
         self.leave_round(out);
         Ok(())
@@ -103,7 +103,7 @@ impl Engine {
     /// Makes the node's statement anew, later than `(epoch, version)`.
     pub(super) fn restate(&mut self, epoch: u64, version: u64, out: &mut Vec<Output>) {
         let info = NodeInfo::clone(&self.me.info);
-        match Record::sign(info, epoch, version + 1, false, &*self.attestor) {
+        match Record::sign(info, epoch, version.saturating_add(1), false, &*self.attestor) {
             Ok(record) => {
                 self.me = record;
                 self.news.spread(self.me.announcement.clone(), self.transmissions);
