@@ -10,7 +10,7 @@ use std::{sync::Arc, time::Duration};
 
 use arc_swap::Guard;
 use bytes::Bytes;
-use p2p_client::protocol::{NodeId, NodeInfo};
+use p2p_client::protocol::NodeInfo;
 use rand::RngExt;
 use tokio::{
     sync::{mpsc, oneshot},
@@ -21,13 +21,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Attestor, Audience, Counters, Engine, EngineError, EventStream, Expelled, FrameLink, GossipState, Input, LinkEvent, Members,
-    MembershipConfig, Output, Setup, subscribe::Board,
+    MembershipConfig, Output, Setup,
+    inbox::{Heard, Inbox, Post, inbox},
+    subscribe::Board,
 };
 
 /// Frames that are taken in before timers and commands get their turn.
 const FRAMES_AT_ONCE: usize = 128;
-/// What the ledgers of others say may wait for this node's so often. What is lost is made good by the next comparison.
-const WAITING_TALK: usize = 1024;
 /// How long [`Membership::leave`] takes at most.
 const LEAVE_WITHIN: Duration = Duration::from_secs(2);
 
@@ -55,20 +55,6 @@ pub enum MembershipError {
 
 type Change = Box<dyn FnOnce(&mut NodeInfo) + Send>;
 
-/// What comes back to a ledger of what it has others told.
-#[derive(Debug)]
-pub(crate) enum Heard {
-    /// Another's ledger says this.
-    Said {
-        /// The node of the connection's certificate.
-        from: NodeId,
-        /// What it says.
-        content: Bytes,
-    },
-    /// Another cannot be reached now.
-    Unreachable(NodeId),
-}
-
 enum Command {
     Update(Change, oneshot::Sender<Result<(), EngineError>>),
     Leave(oneshot::Sender<Result<(), EngineError>>),
@@ -76,7 +62,7 @@ enum Command {
     Counters(oneshot::Sender<Counters>),
     Expel(Expelled),
     Carry(Audience, Bytes),
-    Listen(mpsc::Sender<Heard>),
+    Listen(Post),
     Stop(oneshot::Sender<()>),
 }
 
@@ -175,10 +161,15 @@ impl Membership {
     }
 
     /// What the ledgers of others say, from now on, and who could not be reached.
-    pub(crate) fn listen(&self) -> mpsc::Receiver<Heard> {
-        let (sender, receiver) = mpsc::channel(WAITING_TALK);
-        let _stopped = self.commands.send(Command::Listen(sender));
-        receiver
+    pub(crate) fn listen(&self) -> Inbox {
+        let (post, inbox) = inbox();
+        let _stopped = self.commands.send(Command::Listen(post));
+        inbox
+    }
+
+    /// Waits until the link has what was given to [`carry`](Self::carry) before.
+    pub(crate) async fn carried(&self) {
+        let _stopped = self.counters().await;
     }
 
     /// Stops without a word to the others. Returns once nothing more will be sent.
@@ -216,7 +207,7 @@ struct Driver {
     started: Instant,
     out: Vec<Output>,
     leaving: Vec<oneshot::Sender<Result<(), EngineError>>>,
-    listener: Option<mpsc::Sender<Heard>>,
+    listener: Option<Post>,
 }
 
 impl Driver {
@@ -273,7 +264,7 @@ impl Driver {
 
     fn tell_listener(&self, heard: Heard) {
         if let Some(listener) = &self.listener {
-            let _full = listener.try_send(heard);
+            listener.put(heard);
         }
     }
 

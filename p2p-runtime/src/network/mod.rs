@@ -30,6 +30,7 @@ mod frame;
 pub(crate) mod fuzzing;
 mod health;
 mod hosts;
+mod inbox;
 pub(crate) mod link;
 mod members;
 mod membership;

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures::future::{BoxFuture, join_all};
 use p2p_client::{
     protocol::UnixMillis,
-    revocation::{KeyHash, Reason, Subject},
+    revocation::{KeyHash, MAX_STATEMENTS, Reason, Subject},
     wire::tls::{Expect, TlsError},
 };
 use tempfile::TempDir;
@@ -26,8 +26,11 @@ use tokio_util::sync::CancellationToken;
 use super::{
     super::{
         FrameLink, LinkEvent, MembershipConfig, PeerRef,
+        frame::{Frame, Message},
+        peer::Peer,
         simulation::{HashAttestor, node_info},
         standing::Claim,
+        wire::put_len,
     },
     *,
 };
@@ -204,7 +207,7 @@ async fn a_revocation_is_in_force_on_a_hundred_nodes_within_two_seconds_and_thei
 }
 
 #[tokio::test]
-async fn made_up_ids_are_asked_for_by_no_more_than_there_can_be_statements_and_leave_room_for_true_ones_after_a_while() {
+async fn made_up_ids_of_one_node_are_asked_for_by_no_more_than_there_can_be_statements_and_leave_room_for_true_ones_of_others() {
     let (coordinator, _) = cluster();
     let part = Hub::default().start(0, coordinator);
     let (mut courier, _) = Courier::new(
@@ -224,14 +227,65 @@ async fn made_up_ids_are_asked_for_by_no_more_than_there_can_be_statements_and_l
     }
     let true_one = StatementId::from_bytes([0xff; 16]);
     courier.pull(&liar, vec![true_one]);
-    assert!(!courier.asked.contains_key(&true_one), "control: there is no room now");
-    // Who has not answered by then is not waited for.
-    for at in courier.asked.values_mut() {
-        *at -= PATIENCE;
+    assert_eq!(courier.asked.len(), MAX_STATEMENTS, "control: the liar has used up its share");
+    courier.pull(&"honest".parse().unwrap(), vec![true_one]);
+    assert_eq!(courier.asked.len(), MAX_STATEMENTS + 1);
+}
+
+/// A frame of this member, in which its courier says this.
+fn talk(from: usize, content: Bytes) -> Bytes {
+    let me = node_info(from);
+    let sender = Peer { node_id: me.node_id.clone(), authority: me.authority().into(), epoch: 1, bump: 0 };
+    Frame::Own { sender, message: Message::Revocations { content } }.encode(1024)
+}
+
+/// A message of so many statements of which each is empty.
+fn empty_statements(count: usize) -> Bytes {
+    let mut content = vec![4];
+    put_len(&mut content, count);
+    content.resize(content.len() + 2 * count, 0);
+    content.into()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_floods_another_does_not_put_off_its_own_revocation_there() {
+    let (coordinator, vault) = cluster();
+    let hub = Hub::default();
+    let mut parts = vec![hub.start(0, coordinator)];
+    for index in 1..3 {
+        parts.push(hub.start(index, worker(&vault, node_info(index).node_id.as_str())));
     }
-    courier.round().await;
-    courier.pull(&liar, vec![true_one]);
-    assert!(courier.asked.contains_key(&true_one));
+    let [c, x, w] = &parts[..] else { panic!("three nodes") };
+    for part in &parts {
+        let (members, mut events) = part.membership.subscribe();
+        let mut count = members.len();
+        timeout(PATIENCE, async {
+            while count < parts.len() {
+                events.next().await.unwrap();
+                count = part.membership.members().len();
+            }
+        })
+        .await
+        .unwrap();
+    }
+    let made_up = |from: usize| (from..from + 4000).map(|n| StatementId::from_bytes((n as u128).to_be_bytes())).collect();
+    let mut said = vec![talk(2, empty_statements(131_000)), talk(2, empty_statements(60))];
+    said.extend((0..5).map(|round| talk(2, Talk::News(made_up(round * 4000)).encode())));
+    said.push(talk(2, Talk::Ids(Vec::new()).encode()));
+    assert!(said[0].len() < 2000, "control: it costs the sender little");
+    let flooded = hub.0.lock().unwrap()[&node_info(1).authority()].clone();
+    // As many as would fill a queue of 1,024 for the whole time, if each were looked at to its end.
+    for frame in said.iter().cycle().take(400) {
+        flooded.try_send(LinkEvent::Frame { from: w.identity.peer().node_id.clone(), frame: frame.clone() }).unwrap();
+    }
+    let command = Instant::now();
+    let subject = Subject::Node { node_id: w.identity.peer().node_id.clone() };
+    c.ledger.revoke(vec![subject], Reason::default()).await.unwrap();
+    let (known, _) = timeout(PATIENCE, refusal(x, &w.identity)).await.unwrap();
+    println!("in force beside a flood after {:?}", known - command);
+    // As above.
+    let slack = if cfg!(debug_assertions) { 5 } else { 1 };
+    assert!(known - command <= slack * Duration::from_secs(2), "{:?}", known - command);
 }
 
 #[tokio::test]
