@@ -1,8 +1,8 @@
 //! What the ledgers of others say, until this node's takes it in: each of the others has its turns.
 //!
-//! What waits is bounded in bytes. Where it comes to more, the newest message of whoever has most waiting goes. So whoever floods a node loses
-//! messages of his own, and nobody else's waits for more than one of his. A bound for each sender would not do: an honest node, asked for
-//! all that was ever revoked, sends it at once.
+//! What waits is bounded in bytes. Where it comes to more, the newest message of whoever has most waiting goes. So whoever floods a node
+//! loses messages of his own, and nobody else's waits for more than one of his at a time. A bound for each sender would not do: an honest
+//! node, asked for all that was ever revoked, sends it at once.
 
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},

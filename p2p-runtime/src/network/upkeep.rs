@@ -1,7 +1,8 @@
 //! What has to run as long as the node does: where it ends by itself, that is said, and it begins again.
 //!
 //! It ends by itself only through a mistake in this program. A node that goes on without it would look whole and be deaf, which nobody
-//! would notice; one that stopped would let whoever found the mistake stop all nodes. So its component is reported as failed, and it begins anew.
+//! would notice; one that stopped would let whoever found the mistake stop all nodes. So its component is reported as failed, and it
+//! begins anew.
 
 use std::time::Duration;
 
@@ -78,20 +79,20 @@ mod tests {
         let (cx, components) = (Context::for_tests(), Components::new(vec![Arc::new(Part)]).unwrap());
         cx.set_components(&components);
         components.start(&cx).await.unwrap();
-        let (begun, count, done) = (Arc::new(Notify::new()), Arc::new(AtomicU32::new(0)), Arc::new(Notify::new()));
-        let (counts, began, until) = (count.clone(), begun.clone(), done.clone());
+        let (has_begun, tries, done) = (Arc::new(Notify::new()), Arc::new(AtomicU32::new(0)), Arc::new(Notify::new()));
+        let state = (has_begun.clone(), tries, done.clone());
         let begin = move || {
-            let (count, begun, done) = (counts.clone(), began.clone(), until.clone());
+            let (has_begun, tries, done) = state.clone();
             async move {
-                begun.notify_one();
-                assert!(count.fetch_add(1, Ordering::Relaxed) >= 2, "a mistake");
+                has_begun.notify_one();
+                assert!(tries.fetch_add(1, Ordering::Relaxed) >= 2, "a mistake");
                 done.notified().await;
             }
         };
         let kept = tokio::spawn(keep_up("part", "this", cx.clone(), begin));
         for ended in 0..3 {
             let at = Instant::now();
-            begun.notified().await;
+            has_begun.notified().await;
             assert_eq!(at.elapsed(), if ended == 0 { Duration::ZERO } else { PAUSE });
         }
         let status = components.get("part").unwrap();

@@ -219,8 +219,8 @@ impl Engine {
         }
     }
 
-    /// Takes in what nodes say of themselves. After what nobody can have written nothing more of the frame is looked at; what is only not believed
-    /// here, and may be elsewhere, is passed over, a few times. What is missing then is asked for elsewhere.
+    /// Takes in what nodes say of themselves. After what nobody can have written nothing more of the frame is looked at; what is only
+    /// not believed here, and may be elsewhere, is passed over, a few times. What is missing then is asked for elsewhere.
     pub(super) fn take_bodies(&mut self, bodies: Vec<SignedBody>, out: &mut Vec<Output>) {
         let mut refused = 0;
         for signed in bodies {

@@ -1,7 +1,7 @@
 //! What this node has asked others for, and has not got yet.
 //!
-//! Ids may be made up, and who has named one may never answer. So each other node has a share of its own, which no one else can use up; and whoever
-//! let his time pass does not get more of it by naming the same again. Nothing here reads a clock or sends anything.
+//! Ids may be made up, and who has named one may never answer. So each other node has a share of its own, which no one else can use up;
+//! and whoever let his time pass does not get more of it by naming the same again. Nothing here reads a clock or sends anything.
 
 use std::collections::HashMap;
 

@@ -17,7 +17,8 @@ use crate::identity::{revocation::SignedStatement, rotation::Told};
 const GOAL: usize = 32 * 1024;
 /// Statements in one message.
 const MAX_AT_ONCE: usize = 128;
-/// The longest message, in bytes; but lists of ids are as long as there are statements, and the completion of a change of the root names them all.
+/// The longest message, in bytes; but lists of ids are as long as there are statements, and the completion of a change of the root names
+/// them all.
 const MAX_TALK: usize = 64 * 1024;
 /// Ids in one request.
 pub(super) const MAX_PULL: usize = 1024;

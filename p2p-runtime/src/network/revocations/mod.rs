@@ -65,7 +65,8 @@ const GREETINGS: usize = 3;
 const GREETING_TIME: Duration = Duration::from_secs(1);
 /// How long somebody who was asked for a statement may take until another is.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// After so many bytes that others were told, nothing more is heard until they are on their way: a few bytes ask for all that was ever revoked.
+/// After so many bytes that others were told, nothing more is heard until they are on their way: a few bytes ask for all that was ever
+/// revoked.
 const TOLD_AT_A_TIME: usize = 256 * 1024;
 
 /// Keeps a ledger the same as those of the other nodes.

@@ -13,7 +13,12 @@ use futures::future::{BoxFuture, join_all};
 use p2p_client::{
     protocol::UnixMillis,
     revocation::{KeyHash, MAX_STATEMENTS, Reason, Subject},
-    wire::tls::{Expect, TlsError},
+    wire::{
+        dial::TlsDial,
+        pool::HttpPool,
+        sessions::{Sessions, SessionsConfig},
+        tls::{Expect, TlsError},
+    },
 };
 use tempfile::TempDir;
 use tokio::{
@@ -25,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     super::{
-        FrameLink, LinkEvent, MembershipConfig, PeerRef,
+        FrameLink, LinkEvent, ListeningPort, MembershipConfig, NetworkComponent, NetworkParts, PeerRef,
         frame::{Frame, Message},
         peer::Peer,
         simulation::{HashAttestor, node_info},
@@ -35,12 +40,19 @@ use super::{
     *,
 };
 use crate::{
+    component::{Component, ComponentState, Components},
+    config::RateLimitConfig,
+    context::Context,
     identity::{
         NodeIdentity, RootKeys,
-        tests::{AuditLines, cluster, coordinator as another_coordinator, ledger, worker},
+        tests::{AuditLines, MemoryVault, cluster, coordinator as another_coordinator, ledger, worker},
     },
+    limits::Limits,
     node::StoreVault,
+    persistence::StatePersistence,
+    service::SessionHost,
     storage::{Password, Store},
+    transport::MemoryNetwork,
 };
 
 const NODES: usize = 100;
@@ -349,4 +361,86 @@ async fn a_hundred_forgeries_of_a_node_are_a_few_lines_of_the_audit_log_and_all_
     audit.keep(stopped).await;
     let counted = lines.take();
     assert!(counted.len() == 2 && counted.iter().all(|line| line.contains("repeated=95")), "{counted:#?}");
+}
+
+/// Makes a mistake when it is shown anything.
+struct Mistaken;
+
+impl OwnState for Mistaken {
+    fn claim(&self) -> Option<Claim> {
+        None
+    }
+
+    fn shown(&self, _: Claim) -> BoxFuture<'_, bool> {
+        panic!("a mistake")
+    }
+}
+
+/// Stands for what the component depends on.
+struct Transport;
+
+impl Component for Transport {
+    fn name(&self) -> &'static str {
+        "transport"
+    }
+    async fn start(&self, _: &Context) -> p2p_client::service::Result<()> {
+        Ok(())
+    }
+    async fn stop(&self, _: &Context) -> p2p_client::service::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_node_whose_courier_ends_by_a_mistake_says_so_and_hears_of_what_is_revoked_after_that() {
+    let (coordinator, vault) = cluster();
+    let hub = Hub::default();
+    let c = hub.start(0, coordinator);
+    let me = node_info(1);
+    let identity = worker(&vault, me.node_id.as_str());
+    let here = ledger(&identity, &Arc::<MemoryVault>::default());
+    let (sender, events) = mpsc::channel(4096);
+    hub.0.lock().unwrap().insert(me.authority(), sender.clone());
+    let host = MemoryNetwork::new().host([10, 0, 0, 1]);
+    let dial = Arc::new(TlsDial::new(Arc::new(host), identity.client_tls()));
+    let calls = Arc::new(SessionHost::new(Limits::new(&RateLimitConfig::default())));
+    let folder = tempfile::tempdir().unwrap();
+    let component = NetworkComponent::new(NetworkParts {
+        config: MembershipConfig::default(),
+        epoch: 1,
+        attestor: Arc::new(HashAttestor(me.node_id.clone())),
+        link: Arc::new(HubLink { hub: hub.clone(), me: me.node_id.clone() }),
+        events,
+        seeds: vec![node_info(0).authority()],
+        saved: StatePersistence::new(folder.path().join("gossip_state.json")),
+        pool: HttpPool::new(dial.clone()),
+        sessions: Sessions::new(dial, calls, SessionsConfig::default()),
+        ledger: here.clone(),
+        own: Arc::new(Mistaken),
+        caught_up: Box::new(|| ()),
+        me: me.clone(),
+    });
+    let cx = Context::new(me.node_id, me.role);
+    cx.provide(ListeningPort(me.port));
+    let components = Components::new(vec![Arc::new(Transport), Arc::new(component)]).unwrap();
+    cx.set_components(&components);
+    components.start(&cx).await.unwrap();
+
+    let claim = Claim { text: Bytes::from_static(b"{}"), signature: Bytes::from_static(b"none") };
+    let frame = talk(0, Talk::Remembered(claim).encode());
+    sender.try_send(LinkEvent::Frame { from: node_info(0).node_id, frame }).unwrap();
+    let lost: NodeId = "lost".parse().unwrap();
+    let mut changes = here.revocations().subscribe();
+    c.ledger.revoke(vec![Subject::Node { node_id: lost.clone() }], Reason::default()).await.unwrap();
+    timeout(PATIENCE, async {
+        while here.revocations().set().revoked_at(&lost).is_none() {
+            changes.next().await;
+        }
+    })
+    .await
+    .unwrap();
+    // What is revoked came behind the mistake, and so by the next courier.
+    let network = components.get("network").unwrap();
+    assert_eq!((network.state, network.error_count), (ComponentState::Running, 1));
+    components.stop(&cx).await;
 }
