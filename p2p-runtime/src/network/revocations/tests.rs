@@ -391,16 +391,20 @@ impl Component for Transport {
     }
 }
 
-#[tokio::test]
-async fn a_node_whose_courier_ends_by_a_mistake_says_so_and_hears_of_what_is_revoked_after_that() {
-    let (coordinator, vault) = cluster();
-    let hub = Hub::default();
-    let c = hub.start(0, coordinator);
+/// The component of the second node, started, with a courier that makes a mistake when it is shown anything.
+struct Running {
+    cx: Context,
+    components: Components,
+    ledger: Ledger,
+    frames: mpsc::Sender<LinkEvent>,
+    _folder: TempDir,
+}
+
+async fn running(hub: &Hub, identity: &NodeIdentity) -> Running {
     let me = node_info(1);
-    let identity = worker(&vault, me.node_id.as_str());
-    let here = ledger(&identity, &Arc::<MemoryVault>::default());
-    let (sender, events) = mpsc::channel(4096);
-    hub.0.lock().unwrap().insert(me.authority(), sender.clone());
+    let ledger = ledger(identity, &Arc::<MemoryVault>::default());
+    let (frames, events) = mpsc::channel(4096);
+    hub.0.lock().unwrap().insert(me.authority(), frames.clone());
     let host = MemoryNetwork::new().host([10, 0, 0, 1]);
     let dial = Arc::new(TlsDial::new(Arc::new(host), identity.client_tls()));
     let calls = Arc::new(SessionHost::new(Limits::new(&RateLimitConfig::default())));
@@ -415,7 +419,7 @@ async fn a_node_whose_courier_ends_by_a_mistake_says_so_and_hears_of_what_is_rev
         saved: StatePersistence::new(folder.path().join("gossip_state.json")),
         pool: HttpPool::new(dial.clone()),
         sessions: Sessions::new(dial, calls, SessionsConfig::default()),
-        ledger: here.clone(),
+        ledger: ledger.clone(),
         own: Arc::new(Mistaken),
         caught_up: Box::new(|| ()),
         me: me.clone(),
@@ -425,22 +429,44 @@ async fn a_node_whose_courier_ends_by_a_mistake_says_so_and_hears_of_what_is_rev
     let components = Components::new(vec![Arc::new(Transport), Arc::new(component)]).unwrap();
     cx.set_components(&components);
     components.start(&cx).await.unwrap();
+    Running { cx, components, ledger, frames, _folder: folder }
+}
 
+#[tokio::test]
+async fn a_node_whose_courier_ends_by_a_mistake_says_so_and_hears_of_what_is_revoked_after_that() {
+    let (coordinator, vault) = cluster();
+    let hub = Hub::default();
+    let c = hub.start(0, coordinator);
+    let node = running(&hub, &worker(&vault, node_info(1).node_id.as_str())).await;
     let claim = Claim { text: Bytes::from_static(b"{}"), signature: Bytes::from_static(b"none") };
     let frame = talk(0, Talk::Remembered(claim).encode());
-    sender.try_send(LinkEvent::Frame { from: node_info(0).node_id, frame }).unwrap();
+    node.frames.try_send(LinkEvent::Frame { from: node_info(0).node_id, frame }).unwrap();
     let lost: NodeId = "lost".parse().unwrap();
-    let mut changes = here.revocations().subscribe();
+    let mut changes = node.ledger.revocations().subscribe();
     c.ledger.revoke(vec![Subject::Node { node_id: lost.clone() }], Reason::default()).await.unwrap();
     timeout(PATIENCE, async {
-        while here.revocations().set().revoked_at(&lost).is_none() {
+        while node.ledger.revocations().set().revoked_at(&lost).is_none() {
             changes.next().await;
         }
     })
     .await
     .unwrap();
     // What is revoked came behind the mistake, and so by the next courier.
-    let network = components.get("network").unwrap();
+    let network = node.components.get("network").unwrap();
     assert_eq!((network.state, network.error_count), (ComponentState::Running, 1));
-    components.stop(&cx).await;
+    node.components.stop(&node.cx).await;
+}
+
+#[tokio::test]
+async fn a_node_whose_membership_ends_by_a_mistake_says_so_and_stops() {
+    let (_, vault) = cluster();
+    let node = running(&Hub::default(), &worker(&vault, node_info(1).node_id.as_str())).await;
+    let lines = AuditLines::capture();
+    node.cx.membership().unwrap().update_me(|_| panic!("a mistake")).await.unwrap_err();
+    timeout(PATIENCE, node.cx.wait_for_shutdown()).await.unwrap();
+    let said = lines.take_all();
+    assert!(said.contains("ERROR") && said.contains("start it again, and please report this"), "{said}");
+    let network = node.components.get("network").unwrap();
+    assert_eq!((network.state, network.error_count), (ComponentState::Error, 1));
+    node.components.stop(&node.cx).await;
 }
