@@ -7,7 +7,7 @@
 //! | `who` | the caller, as the node has verified it |
 //! | `token_id` | the id of the client's token, by which it can be revoked; only of clients |
 //! | `what` | the method, the route, or the administrative act |
-//! | `whom` | whom or what it was done to: the node that joins, the client that is removed, what is revoked; of a handshake that was refused, the node that the certificate names, which nobody verified |
+//! | `whom` | whom or what it was done to: the node that joins, the client that is removed, what is revoked, the path of the store's entry; of a handshake that was refused, the node that the certificate names, which nobody verified |
 //! | `from` | where it came from: an IP address, the address that this node dialled, `node ID`, `socket` for the operator's, `network`, `here` for this node itself, `offline` for what was done while the node did not run |
 //! | `outcome` | `denied`, `done`, `failed`, or `pending` where an operator has to decide |
 //! | `reason` | why, or what more there is to say |

@@ -24,6 +24,7 @@ pub use crate::{
     },
 };
 use crate::{
+    codec::bounded::{drop_deep, unwritten},
     protocol::{ErrorCode, RpcError, same},
     service::ServiceError,
 };
@@ -64,18 +65,28 @@ pub fn read<V>(forms: impl ParamForms<V>, params: Params<'_>, method: &MethodSpe
 /// The failure, or that the value does not serialise.
 pub fn encode_outcome<R: Outcome>(form: impl Form<R::Ok>, outcome: R) -> Result<Vec<u8>, RpcError> {
     match outcome.into_result() {
-        Ok(value) => form
-            .encode(&value)
-            .map_err(|error| RpcError::new(ErrorCode::INTERNAL, format!("the result does not serialise: {error}"))),
-        Err(failed) => Err(failure(&failed)),
+        Ok(value) => encode_result(form, value),
+        Err(failed) => Err(failure(failed)),
     }
 }
 
-fn failure<E: ServiceError>(failed: &Failed<E>) -> RpcError {
-    if let Failed::Other(error) = failed {
+/// A result as a response.
+///
+/// # Errors
+/// The value does not serialise, or is nested too deep.
+pub fn encode_result<T: Serialize + Send + 'static>(form: impl Form<T>, value: T) -> Result<Vec<u8>, RpcError> {
+    form.encode(&value).map_err(|error| RpcError::new(ErrorCode::INTERNAL, unwritten("the result", value, &error)))
+}
+
+fn failure<E: ServiceError>(failed: Failed<E>) -> RpcError {
+    if let Failed::Other(error) = &failed {
         tracing::debug!(?error, "a method failed");
     }
-    failed.to_rpc()
+    let told = failed.to_rpc();
+    if let (Failed::Service(error), None) = (failed, &told.data) {
+        drop_deep(error);
+    }
+    told
 }
 
 /// Takes the items of a method that streams as JSON, in their type's form.
@@ -93,7 +104,7 @@ pub fn json_items<K, O: StreamOutcome<K>, F: Form<O::Value>>(form: F, cx: &CallC
 pub fn encode_end<E: ServiceError>(ended: Result<(), Failed<E>>) -> Result<Vec<u8>, RpcError> {
     match ended {
         Ok(()) => Ok(b"null".to_vec()),
-        Err(failed) => Err(failure(&failed)),
+        Err(failed) => Err(failure(failed)),
     }
 }
 

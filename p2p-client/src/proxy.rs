@@ -62,8 +62,18 @@ pub trait Caller: Send + Sync + 'static {
     /// Chooses where a call with one result goes.
     ///
     /// # Errors
-    /// [`Failure::NoRoute`] names the target; an unknown service lists the known ones.
+    /// [`Failure::NoRoute`] names the target; an unknown service lists the known ones. [`Failure::NotYet`] where a node that starts may be
+    /// who is sought.
     fn resolve(&self, head: &Head) -> Result<Route, Failure>;
+
+    /// Chooses once more where a call goes that had [nowhere to go yet](Failure::NotYet), and waits for it: for a time that this caller
+    /// thinks right, until the head's deadline at the latest. Unless it is written, nobody is waited for.
+    ///
+    /// # Errors
+    /// As [`resolve`](Self::resolve).
+    fn resolve_later<'a>(&'a self, head: &'a Head) -> BoxFuture<'a, Result<Route, Failure>> {
+        Box::pin(ready(self.resolve(head)))
+    }
 
     /// Settles who is asked by a fan-out.
     ///

@@ -19,6 +19,7 @@ use std::{
 use p2p_client::{
     audit::{Line, Outcome},
     protocol::{CallerId, NodeId},
+    revocation::{CONNECTION, Revocations},
     service::Trace,
 };
 use tokio::time::{Instant, sleep};
@@ -127,6 +128,15 @@ impl AuditLog {
         }
     }
 
+    /// Has the connections that are cut told here: who had a thousand open when it was revoked has a few lines, and the rest are counted.
+    pub(crate) fn take_cuts_of(&self, revocations: &Revocations) {
+        let audit = self.clone();
+        revocations.tell_cuts(move |node_id, why| {
+            let node = format!("node {node_id}");
+            audit.refused(&node, CONNECTION, &node, why);
+        });
+    }
+
     /// Whether a denial is to be written. Where it is not, it was counted.
     fn has_room(&self, whose: Whose, kind: &Kind) -> bool {
         let now = Instant::now();
@@ -187,6 +197,8 @@ fn trace_id(trace: Trace) -> String {
 
 #[cfg(test)]
 mod tests {
+    use p2p_client::revocation::{ChainKeys, KeyHash};
+
     use super::*;
     use crate::identity::tests::AuditLines;
 
@@ -224,6 +236,28 @@ mod tests {
             matches!(&*counts, [line] if line.contains("from=\"2001:db8:0:7::/64\" ") && line.contains("repeated=95")),
             "{counts:#?}"
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_thousand_connections_that_are_cut_are_a_few_lines_and_all_are_counted() {
+        let (lines, audit, revocations) = (AuditLines::capture(), AuditLog::default(), Revocations::default());
+        let guard = |name: &str| revocations.guard((), &name.parse().unwrap(), ChainKeys::new(KeyHash::new([1; 32]), Vec::new()));
+        let _open: Vec<_> = (0..1_000).map(|_| guard("w")).chain([guard("v"), guard("stays")]).collect();
+        audit.take_cuts_of(&revocations);
+        revocations.cut_where(|node_id, _| node_id.as_str() != "stays");
+        let written = lines.take();
+        let of = |name: &str| written.iter().filter(|line| line.contains(&format!("who=\"node {name}\""))).count();
+        assert_eq!((of("w"), of("v"), written.len()), (5, 1, 6), "{written:#?}");
+        for part in [
+            "what=\"connection\"",
+            "outcome=\"denied\"",
+            "reason=\"its certificate is not good any more; the connection is cut\"",
+        ] {
+            assert!(written.iter().all(|line| line.contains(part)), "{part} in {written:#?}");
+        }
+        audit.sweep(true);
+        let counts = lines.take();
+        assert!(matches!(&*counts, [line] if line.contains("who=\"node w\"") && line.contains("repeated=995")), "{counts:#?}");
     }
 
     #[test]

@@ -262,7 +262,7 @@ impl Context {
     /// When the description cannot be used, or there is a service of its name; the text says what to change.
     pub fn register_service<T, F, R>(&self, descriptor: ServiceDescriptor, handler: F) -> Result<(), RegistryError>
     where
-        T: Serialize,
+        T: Serialize + Send + 'static,
         F: Fn(CallContext, DescribedCall) -> R + Send + Sync + 'static,
         R: Future<Output = Result<T>> + Send + 'static,
     {

@@ -16,6 +16,7 @@ extern crate self as p2p_runtime;
 
 pub mod audit;
 pub mod cache;
+mod checks;
 pub mod component;
 pub mod config;
 pub mod context;

@@ -14,7 +14,7 @@ use common::{
     web::{Answer, Web},
 };
 use http::Method;
-use p2p_client::revocation::KeyHash;
+use p2p_client::{audit, revocation::KeyHash};
 use p2p_runtime::{
     config::ConfigCommand,
     identity::{Approval, Host, JoinToken, PendingNode, TokenOptions},
@@ -282,14 +282,20 @@ async fn revokes_each_kind(operator: &mut Operator<'_>, coordinator: &Member) {
 async fn administers_the_store(operator: &mut Operator<'_>) {
     let path = || "services/mailer/smtp".to_owned();
     let put = || StoreCommand::Put { path: path(), value: secret("a value") };
-    operator.store("wrong", put(), said("store put", "-", "denied", "wrong password for ")).await;
-    operator.store(PASSWORD, put(), done("store put", "-")).await;
+    operator.store("wrong", put(), said("store put", &path(), "denied", "wrong password for ")).await;
+    operator.store(PASSWORD, put(), done("store put", &path())).await;
     operator.store(PASSWORD, StoreCommand::List { prefix: String::new() }, done("store list", "-")).await;
-    operator.store(PASSWORD, StoreCommand::Get { path: path() }, done("store get", "-")).await;
-    operator.store(PASSWORD, StoreCommand::Remove { path: path() }, done("store remove", "-")).await;
-    operator
-        .store(PASSWORD, StoreCommand::Remove { path: path() }, said("store remove", "-", "failed", "the store has no entry"))
-        .await;
+    operator.store(PASSWORD, StoreCommand::Get { path: path() }, done("store get", &path())).await;
+    operator.store(PASSWORD, StoreCommand::Remove { path: path() }, done("store remove", &path())).await;
+    // Any text may be given for a path: it stays on its line, and is bounded.
+    for (path, whom) in [
+        (path(), path()),
+        ("no\nsuch \"entry\"".to_owned(), "no such \\\"entry\\\"".to_owned()),
+        ("x".repeat(10_000), "x".repeat(audit::LONGEST)),
+    ] {
+        let told = said("store remove", &whom, "failed", "the store has no entry");
+        operator.store(PASSWORD, StoreCommand::Remove { path }, told).await;
+    }
     operator.store(PASSWORD, StoreCommand::Verify, done("store verify", "-")).await;
     operator.store(PASSWORD, StoreCommand::Backup, done("store backup", "-")).await;
     let (read, change) = ("config read the configuration", "config change the configuration");

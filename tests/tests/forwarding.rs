@@ -242,7 +242,7 @@ async fn an_item_that_is_too_deep_ends_its_stream_with_an_error() {
         let cut = web.post("/rpc/shaper/items?on=worker-2", levels).await;
         assert_lines(
             &cut,
-            &[r#"{"item":1}"#, r#"{"error":{"code":-32603,"message":"the result is nested deeper than 127 levels"#],
+            &[r#"{"item":1}"#, r#"{"error":{"code":-32603,"message":"an item of the stream is nested deeper than 127 levels"#],
         );
     }
 }
@@ -270,6 +270,70 @@ async fn an_answer_that_does_not_fit_beside_those_of_other_nodes_is_left_out_and
         }
         assert_eq!((whole, left_out), (1, 1), "{who}");
     }
+}
+
+#[tokio::test]
+async fn the_answers_to_a_batch_are_bounded_together_and_each_call_has_its_own_or_an_error() {
+    let three = Three::new().await;
+    let [(_, operator), _, (_, client)] = three.callers().await;
+    // Of one node, by requests of their own; and of two at a time, whose sessions hold no more than four such results each.
+    for (target, web, size, fit) in [("worker-1", client, 30 * MIB, 2), ("all", operator, 15 * MIB, 4)] {
+        let call = |id: usize| {
+            let sizes = json!({ "worker-1": size, "worker-2": size });
+            json!({ "jsonrpc": "2.0", "method": "shaper/fill", "params": { "sizes": sizes }, "id": id })
+        };
+        let batch = json!((0..4).map(call).collect::<Vec<_>>()).to_string();
+        let answers = web.post(&format!("/rpc?on={target}"), batch).await.json();
+        let answers = answers.as_array().unwrap();
+        let ids: Vec<_> = answers.iter().map(|answer| answer["id"].as_u64().unwrap()).collect();
+        assert_eq!(ids, [0, 1, 2, 3], "{target}");
+        let parts: Vec<&Value> = match target {
+            "all" => answers.iter().flat_map(|answer| ["worker-1", "worker-2"].map(|node| of(&answer["result"], node))).collect(),
+            _ => answers.iter().collect(),
+        };
+        let (whole, left_out): (Vec<&Value>, Vec<_>) = parts.into_iter().partition(|part| part["result"].is_string());
+        assert_eq!(whole.len(), fit, "{target}");
+        assert!(whole.iter().all(|part| part["result"].as_str().is_some_and(|text| text.len() == size)), "{target}");
+        for part in left_out {
+            let error = &part["error"];
+            assert_eq!(error["code"], ErrorCode::INTERNAL.0, "{target}: {error}");
+            let text = "the answer was left out: all answers to this batch may take 67108864 bytes together; split the batch, or ask for less";
+            assert_eq!(error["message"], text, "{target}");
+        }
+    }
+}
+
+/// Deeper than any stack is: to write it or to drop it, level within level, would end the process.
+const BEYOND_THE_STACK: u32 = 100_000;
+
+#[tokio::test]
+async fn what_is_nested_beyond_the_stack_is_an_error_wherever_it_comes_from_and_the_nodes_go_on() {
+    let three = Three::new().await;
+    let deep = json!({ "levels": { "worker-1": BEYOND_THE_STACK, "coordinator": BEYOND_THE_STACK } });
+    let too_deep = "the result is nested deeper than 127 levels, and is not passed on; have the method return less depth";
+    for (who, web) in three.callers().await {
+        for path in ["/rpc", "/rpc?on=worker-1"] {
+            assert_error(web.call_at(path, "shaper/nest", deep.clone()).await, ErrorCode::INTERNAL, &[too_deep]);
+            let request = json!({ "jsonrpc": "2.0", "id": 1, "method": "shaper/fail", "params": deep });
+            let error = web.post(path, request.to_string()).await.json()["error"].clone();
+            assert_eq!(error["code"], ErrorCode::SERVICE.0, "{who}: {error}");
+            assert_eq!(error["message"], "it is deep (its data is nested deeper than 127 levels, and is not passed on)", "{who}");
+        }
+        assert_eq!(web.call_at("/rpc?on=worker-1", "shaper/nest", json!({ "levels": {} })).await.unwrap(), json!(null), "{who}");
+    }
+    let web = Web::operator(three.cluster.dir("coordinator")).header("accept", "application/x-ndjson");
+    let cut = web.post("/rpc/shaper/items", deep.to_string()).await;
+    let said = r#"{"error":{"code":-32603,"message":"an item of the stream is nested deeper than 127 levels"#;
+    assert_lines(&cut, &[r#"{"item":1}"#, said]);
+    // Between services of one node nothing is written: whoever gets it has it, and is to take it apart as it was made.
+    let levels = ByNode::from([("coordinator".to_owned(), BEYOND_THE_STACK)]);
+    let mut value = three.coordinator.proxy().shaper().on("coordinator").nest(levels).await.unwrap();
+    let mut levels = 0;
+    while let Value::Array(mut list) = value {
+        value = list.pop().unwrap();
+        levels += 1;
+    }
+    assert_eq!(levels, BEYOND_THE_STACK);
 }
 
 #[tokio::test]

@@ -204,6 +204,9 @@ pub enum Failure {
     /// Nobody to send it to.
     #[error("{0}")]
     NoRoute(String),
+    /// Nobody to send it to now; a node that starts may take it in a moment.
+    #[error("{0}")]
+    NotYet(String),
     /// The host's version of the service does not know what was asked. Nothing was sent.
     #[error("{0}")]
     Incompatible(String),
@@ -213,7 +216,7 @@ impl Failure {
     /// Whether the call surely did not run.
     pub fn surely_not_run(&self) -> bool {
         match self {
-            Self::NotSent(_) | Self::NoRoute(_) | Self::Incompatible(_) => true,
+            Self::NotSent(_) | Self::NoRoute(_) | Self::NotYet(_) | Self::Incompatible(_) => true,
             Self::Answered(error) => matches!(error.code, ErrorCode::UNAVAILABLE | ErrorCode::RATE_LIMITED),
             Self::Lost(_) | Self::NotTaken(_) | Self::Deadline(_) => false,
         }
@@ -235,7 +238,7 @@ impl Failure {
             Self::Lost(reason) => RpcError::new(ErrorCode::TRANSPORT, reason).with_data(&MayHaveRun { may_have_run: true }),
             Self::NotTaken(reason) => RpcError::new(ErrorCode::INTERNAL, reason),
             Self::Deadline(method) => RpcError::new(ErrorCode::DEADLINE, format!("{method} did not answer in time")),
-            Self::NoRoute(reason) => RpcError::new(ErrorCode::NO_ROUTE, reason),
+            Self::NoRoute(reason) | Self::NotYet(reason) => RpcError::new(ErrorCode::NO_ROUTE, reason),
             Self::Incompatible(reason) => RpcError::new(ErrorCode::INCOMPATIBLE, reason),
         }
     }
@@ -278,7 +281,7 @@ impl<E: ServiceError> CallError<E> {
             Failure::Lost(reason) => Self::Transport { reason, may_have_run: true },
             Failure::NotTaken(reason) => Self::Internal(reason),
             Failure::Deadline(method) => Self::Deadline { method, cause: TimedOut },
-            Failure::NoRoute(reason) => Self::NoRoute(reason),
+            Failure::NoRoute(reason) | Failure::NotYet(reason) => Self::NoRoute(reason),
             Failure::Incompatible(reason) => Self::Incompatible(reason),
         }
     }
@@ -331,6 +334,7 @@ mod tests {
             (Failure::Lost("reset".into()), false),
             (Failure::NotTaken("too long".into()), false),
             (Failure::NoRoute("nobody".into()), true),
+            (Failure::NotYet("it starts".into()), true),
             (Failure::Deadline("a/b".into()), false),
         ] {
             let forwarded = Failure::Answered(failure.into_rpc());

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures::{FutureExt, Stream, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 
 use crate::{
-    protocol::NodeId,
+    protocol::{NodeId, One},
     proxy::{Leg, Route},
     service::{NoError, ServiceError},
 };
@@ -227,10 +227,19 @@ async fn ask_all<T, E: ServiceError>(asking: AskingAll, decode: Decode<T>, head:
 
 /// One node's part of a fan-out.
 async fn ask<T, E: ServiceError>(out: Arc<Outgoing>, leg: Leg, body: Bytes, decode: Decode<T>) -> Reply<T, E> {
-    let answer = match leg.route {
+    let mut own_head = None;
+    let route = match leg.route {
+        // A node that was named, and starts.
+        Err(nobody @ Failure::NotYet(_)) => {
+            let head = Head { target: One::Node(leg.node_id.clone()).into(), ..out.head.clone() };
+            Box::pin(own_head.insert(Box::new(head)).later(&*out.caller, nobody)).await
+        }
+        route => route,
+    };
+    let answer = match route {
         Err(failure) => Err(failure),
         Ok(Route::Here(service)) => out.serve_here(&service, &body).await,
-        Ok(Route::Peer(peer)) => out.caller.send(&out.head, &peer, &body).await,
+        Ok(Route::Peer(peer)) => out.caller.send(own_head.as_deref().unwrap_or(&out.head), &peer, &body).await,
         Ok(Route::Differing(peer, version)) => out.fitted_there(&peer, version, &body).await,
     };
     (leg.node_id, decoded(answer, decode, &out.head))

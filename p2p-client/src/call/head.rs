@@ -131,6 +131,19 @@ impl Head {
         Ok(next)
     }
 
+    /// Where a call goes that has nowhere to go: where nobody is there *yet*, that is waited for, as long as its caller thinks right.
+    ///
+    /// # Errors
+    /// Why it goes nowhere.
+    pub async fn later(&mut self, caller: &dyn Caller, nobody: Failure) -> Result<Route, Failure> {
+        if !matches!(nobody, Failure::NotYet(_)) {
+            return Err(nobody);
+        }
+        self.is_first_try = false;
+        tracing::debug!(method = %self.method.path(), why = %nobody, "waiting for a node that starts");
+        caller.resolve_later(self).await
+    }
+
     /// Whether a call that failed so may be sent again, as far as its caller knows the method.
     pub(super) fn may_go_on(&self, failure: &Failure) -> bool {
         let idempotent = self.method.spec().is_some_and(|spec| spec.idempotent);

@@ -275,7 +275,7 @@ impl Verdict {
             Err(Failure::Answered(error)) => Self::of_error(error),
             Err(Failure::NotSent(_) | Failure::Lost(_)) => Self::Failed,
             Ok(_) | Err(Failure::Deadline(_) | Failure::NotTaken(_)) => Self::Served,
-            Err(Failure::NoRoute(_) | Failure::Incompatible(_)) => Self::Nothing,
+            Err(Failure::NoRoute(_) | Failure::NotYet(_) | Failure::Incompatible(_)) => Self::Nothing,
         }
     }
 

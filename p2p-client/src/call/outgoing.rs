@@ -172,12 +172,17 @@ impl Outgoing {
         self.head.elsewhere(&*self.caller, peer, failure, failed).await
     }
 
-    /// Where a call goes once nobody is left for it: around again, if that may be, was asked for, and there is time.
+    /// Where a call goes once nobody is left for it: to who starts and may take it; else around again, if that may be, was asked for, and
+    /// there is time.
     pub(super) async fn around_again(
         &mut self,
         nobody: Failure,
         failed: &mut Option<Failure>,
     ) -> Result<Result<Route, Failure>, Failure> {
+        let nobody = match self.head.later(&*self.caller, nobody).await {
+            Ok(route) => return Ok(Ok(route)),
+            Err(nobody) => nobody,
+        };
         let failure = failed.take().unwrap_or(nobody);
         if !self.head.may_go_on(&failure) || !self.next_round(failure.retry_after().unwrap_or_default()).await {
             return Err(failure);
@@ -188,7 +193,7 @@ impl Outgoing {
 
     /// Whether nothing is left to be tried for a call that has nowhere to go.
     pub(super) fn is_hopeless(&self, failure: &Failure) -> bool {
-        self.retries == 0 || !failure.surely_not_run()
+        (self.retries == 0 && !matches!(failure, Failure::NotYet(_))) || !failure.surely_not_run()
     }
 
     /// Waits, for as long as it was told to, and has everybody tried again, if that was asked for and there is time.

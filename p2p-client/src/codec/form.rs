@@ -10,7 +10,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::service::{Outcome, StreamOutcome};
 
-use super::{Message, Reader, USUAL, from_json};
+use super::{Message, Reader, USUAL, bounded::write_by_serde, from_json};
 
 /// How a value is written and read.
 pub trait Form<T>: Copy {
@@ -78,7 +78,7 @@ impl<T> Form<T> for Plain {
     where
         T: Serialize,
     {
-        serde_json::to_writer(out, value)
+        write_by_serde(value, out)
     }
 
     fn read(self, reader: &mut Reader<'_>) -> Option<T>

@@ -36,9 +36,11 @@
 //! No type needs it. The code that the macros write finds out for each parameter, result and field whether its type is a
 //! [`Message`], and has serde_json do those that are not ([`form`]).
 //!
+//! - [`bounded`] sees to it that nothing is written that is nested too deep to be read.
 //! - [`scan`] finds the ends of strings, [`writer`] and [`Reader`] are the two directions.
 //! - [`types`] has the messages of the standard library, and of this crate's ids.
 
+pub(crate) mod bounded;
 mod form;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
@@ -53,7 +55,7 @@ mod writer;
 
 use serde::{Serialize, de::DeserializeOwned};
 
-pub use self::reader::Reader;
+pub use self::{bounded::MAX_DEPTH, reader::Reader};
 #[doc(hidden)]
 pub use self::{
     form::{Form, Generated, Plain, Probe, ViaMessage, ViaSerde, item_probe, result_probe},

@@ -7,7 +7,7 @@ use std::{borrow::Cow, sync::Arc};
 
 use crate::protocol::{ClusterId, NodeId};
 
-use super::{Message, Reader, writer::write_str};
+use super::{Message, Reader, bounded::within, writer::write_str};
 
 impl Message for bool {
     #[inline]
@@ -88,7 +88,7 @@ macro_rules! holders {
         {
             #[inline]
             fn write(&self, out: &mut Vec<u8>) -> serde_json::Result<()> {
-                T::write(self, out)
+                within(|| T::write(self, out))
             }
 
             #[inline]

@@ -6,6 +6,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::codec::{
+    MAX_DEPTH,
+    bounded::{is_too_deep, write_by_serde},
+};
+
 /// A JSON-RPC error code. Ours lie in −32000…−32099, the range that the specification leaves to servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
@@ -92,10 +97,20 @@ impl RpcError {
         Self { code, message: message.into(), data: None }
     }
 
-    /// The same error with `data`, which is left out should it not serialise.
+    /// The same error with `data`, which is left out should it not serialise; where it is nested too deep, the message says so.
     #[must_use]
     pub fn with_data<T: Serialize + ?Sized>(mut self, data: &T) -> Self {
-        self.data = serde_json::value::to_raw_value(data).ok();
+        let mut json = Vec::new();
+        match write_by_serde(data, &mut json) {
+            Ok(()) => self.data = String::from_utf8(json).ok().and_then(|json| RawValue::from_string(json).ok()),
+            Err(error) => {
+                self.data = None;
+                if is_too_deep(&error) {
+                    let text = format!(" (its data is nested deeper than {MAX_DEPTH} levels, and is not passed on)");
+                    self.message.push_str(&text);
+                }
+            }
+        }
         self
     }
 }

@@ -50,6 +50,15 @@ impl NodeInfo {
         format!("https://{}", self.authority())
     }
 
+    /// The entry of its [metadata](Self::metadata) by which a node says that it starts. Nodes of earlier versions neither write nor read
+    /// it.
+    pub const STARTING: &str = "starting";
+
+    /// Whether it is a member and does not serve yet: what it hosts it says when it does.
+    pub fn is_starting(&self) -> bool {
+        self.metadata.contains_key(Self::STARTING)
+    }
+
     /// Whether calls may be sent to it: it is neither dead nor gone.
     pub fn is_callable(&self) -> bool {
         matches!(self.status, NodeStatus::Alive | NodeStatus::Suspected)

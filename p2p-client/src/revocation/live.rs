@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::watch;
 
 use super::{ChainKeys, ClientTokenId, Guarded, KeyHash, RevocationSet, guard::Cut};
@@ -17,6 +17,9 @@ use crate::{
     audit::{Line, Outcome},
     protocol::NodeId,
 };
+
+/// What the audit log calls a connection that is cut.
+pub const CONNECTION: &str = "connection";
 
 /// The revocations that a program knows of. Clones share them.
 ///
@@ -40,7 +43,11 @@ struct Inner {
     changed: watch::Sender<()>,
     serial: AtomicU64,
     guarded: Mutex<HashMap<u64, Peer>>,
+    teller: ArcSwapOption<Teller>,
 }
+
+/// Is told whom a stream was cut to, and why.
+type Teller = Box<dyn Fn(&NodeId, &'static str) + Send + Sync>;
 
 /// The other end of a stream that is guarded.
 struct Peer {
@@ -56,6 +63,7 @@ impl Default for Revocations {
             changed: watch::Sender::new(()),
             serial: AtomicU64::new(0),
             guarded: Mutex::default(),
+            teller: ArcSwapOption::default(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -87,20 +95,29 @@ impl Revocations {
     pub fn replace(&self, set: RevocationSet) {
         self.inner.set.store(Arc::new(set));
         let set = self.inner.set.load();
-        for peer in self.inner.guarded().values().filter(|peer| set.is_chain_revoked(&peer.node_id, &peer.keys)) {
-            let node = format!("node {}", peer.node_id);
-            Line::new(&node, "connection", Outcome::Denied).from(&node).reason("it was revoked; the connection is cut").write();
-            peer.cut.cut();
-        }
+        self.cut("it was revoked; the connection is cut", |peer| set.is_chain_revoked(&peer.node_id, &peer.keys));
         self.inner.changed.send_replace(());
     }
 
     /// Cuts the streams to those whose certificates are not good any more for another reason than a revocation.
     pub fn cut_where(&self, is_over: impl Fn(&NodeId, &KeyHash) -> bool) {
-        for peer in self.inner.guarded().values().filter(|peer| is_over(&peer.node_id, peer.keys.own())) {
-            let node = format!("node {}", peer.node_id);
-            let reason = "its certificate is not good any more; the connection is cut";
-            Line::new(&node, "connection", Outcome::Denied).from(&node).reason(reason).write();
+        let why = "its certificate is not good any more; the connection is cut";
+        self.cut(why, |peer| is_over(&peer.node_id, peer.keys.own()));
+    }
+
+    /// Has each stream that is cut from now on told to this, with why, in place of a denial in the audit log: for whoever bounds how many of these are written. It
+    /// must not open or end a guarded stream itself.
+    pub fn tell_cuts(&self, teller: impl Fn(&NodeId, &'static str) + Send + Sync + 'static) {
+        self.inner.teller.store(Some(Arc::new(Box::new(teller))));
+    }
+
+    fn cut(&self, why: &'static str, is_it: impl Fn(&Peer) -> bool) {
+        let teller = self.inner.teller.load_full();
+        for peer in self.inner.guarded().values().filter(|peer| is_it(peer)) {
+            match &teller {
+                Some(tell) => tell(&peer.node_id, why),
+                None => denied(&peer.node_id, why),
+            }
             peer.cut.cut();
         }
     }
@@ -125,6 +142,11 @@ impl Revocations {
         drop(guarded);
         Guarded::new(stream, cut, Registration { inner: self.inner.clone(), serial })
     }
+}
+
+fn denied(node_id: &NodeId, why: &str) {
+    let node = format!("node {node_id}");
+    Line::new(&node, CONNECTION, Outcome::Denied).from(&node).reason(why).write();
 }
 
 impl fmt::Debug for Revocations {

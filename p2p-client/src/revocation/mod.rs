@@ -17,7 +17,7 @@ mod statement;
 pub(crate) use guard::Cut;
 pub use guard::Guarded;
 pub use key::{ChainKeys, KeyHash};
-pub use live::{Changes, Revocations};
+pub use live::{CONNECTION, Changes, Revocations};
 pub use room::{MAX_STATEMENTS, Room, SetFull};
 pub use set::{Digest, RevocationSet};
 pub use statement::{

@@ -361,7 +361,7 @@ mod tests {
                 // The last one fits, as those that did not have left nothing.
                 Ok(response) => assert_eq!(response.into_body(), "12345678"),
                 Err(failure) => {
-                    assert!(matches!(failure, SendFailure::Lost { reason: Lost::NoRoom(NoRoom { max: 12 }) }), "{failure}");
+                    assert!(matches!(failure, SendFailure::Lost { reason: Lost::NoRoom(NoRoom { max: 12, .. }) }), "{failure}");
                     room.has(8).unwrap();
                 }
             }

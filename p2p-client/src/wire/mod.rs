@@ -22,5 +22,5 @@ mod streamed;
 pub mod tls;
 
 pub use dial::PeerRef;
-pub use room::{NoRoom, Room};
+pub use room::{NoRoom, Room, Whose};
 pub use streamed::{Lines, Streamed};

@@ -1,8 +1,11 @@
 //! [`Room`]: how many bytes several answers may take together.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering::Relaxed},
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    },
 };
 
 /// A number of bytes that several answers share. Each takes its part as it comes; what does not fit is refused and gives its part back, so
@@ -11,22 +14,84 @@ use std::sync::{
 pub struct Room {
     max: usize,
     left: AtomicUsize,
+    whose: Whose,
+    /// What has to fit in there has to fit in here as well.
+    around: Option<Arc<Self>>,
+    has_refused: AtomicBool,
+}
+
+/// Whose answers share a room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Whose {
+    /// Those of many nodes, to one call.
+    Call,
+    /// Those to the calls of a batch.
+    Batch,
+}
+
+impl fmt::Display for Whose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Call => "call",
+            Self::Batch => "batch",
+        })
+    }
+}
+
+impl Whose {
+    const fn advice(self) -> &'static str {
+        match self {
+            Self::Call => "ask fewer nodes at a time, or for less",
+            Self::Batch => "split the batch, or ask for less",
+        }
+    }
 }
 
 /// An answer does not fit beside those that are there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the answer was left out: all answers to this call may take {max} bytes together; ask fewer nodes at a time, or for less"
-)]
+#[error("the answer was left out: all answers to this {whose} may take {max} bytes together; {}", .whose.advice())]
+#[non_exhaustive]
 pub struct NoRoom {
     /// The bytes that there are for all.
     pub max: usize,
+    /// Whose they are.
+    pub whose: Whose,
 }
 
 impl Room {
-    /// Room for so many bytes, all of it free.
+    /// Room for so many bytes of answers to one call, all of it free.
     pub fn of(max: usize) -> Arc<Self> {
-        Arc::new(Self { max, left: AtomicUsize::new(max) })
+        Self::within(max, None)
+    }
+
+    /// The same, where all of it is a part of another room, in which there may be less.
+    pub fn within(max: usize, around: Option<Arc<Self>>) -> Arc<Self> {
+        Self::new(max, Whose::Call, around)
+    }
+
+    /// Room for so many bytes of answers to the calls of a batch, all of it free.
+    pub fn of_batch(max: usize) -> Arc<Self> {
+        Self::new(max, Whose::Batch, None)
+    }
+
+    fn new(max: usize, whose: Whose, around: Option<Arc<Self>>) -> Arc<Self> {
+        Arc::new(Self { max, left: AtomicUsize::new(max), whose, around, has_refused: AtomicBool::new(false) })
+    }
+
+    /// How many bytes it had when all of it was free.
+    pub const fn max(&self) -> usize {
+        self.max
+    }
+
+    /// Whether anything did not fit so far.
+    pub fn has_refused(&self) -> bool {
+        self.has_refused.load(Relaxed)
+    }
+
+    fn no_room(&self) -> NoRoom {
+        self.has_refused.store(true, Relaxed);
+        NoRoom { max: self.max, whose: self.whose }
     }
 
     /// Whether so many bytes are free.
@@ -34,7 +99,10 @@ impl Room {
     /// # Errors
     /// They are not.
     pub fn has(&self, bytes: usize) -> Result<(), NoRoom> {
-        if self.left.load(Relaxed) >= bytes { Ok(()) } else { Err(NoRoom { max: self.max }) }
+        if self.left.load(Relaxed) < bytes {
+            return Err(self.no_room());
+        }
+        self.around.as_ref().map_or(Ok(()), |around| around.has(bytes))
     }
 
     /// Takes so many bytes, for good.
@@ -42,8 +110,18 @@ impl Room {
     /// # Errors
     /// They are not free. Nothing was taken.
     pub fn take(&self, bytes: usize) -> Result<(), NoRoom> {
-        let taken = self.left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(bytes));
-        taken.map(drop).map_err(|_| NoRoom { max: self.max })
+        self.left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(bytes)).map_err(|_| self.no_room())?;
+        if let Some(around) = &self.around {
+            around.take(bytes).inspect_err(|_| _ = self.left.fetch_add(bytes, Relaxed))?;
+        }
+        Ok(())
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.left.fetch_add(bytes, Relaxed);
+        if let Some(around) = &self.around {
+            around.give_back(bytes);
+        }
     }
 
     /// A part for an answer of which nobody knows yet how long it is.
@@ -75,7 +153,7 @@ impl Part<'_> {
 
 impl Drop for Part<'_> {
     fn drop(&mut self) {
-        self.room.left.fetch_add(self.taken, Relaxed);
+        self.room.give_back(self.taken);
     }
 }
 
@@ -83,17 +161,40 @@ impl Drop for Part<'_> {
 mod tests {
     use super::*;
 
+    const NO_ROOM: NoRoom = NoRoom { max: 10, whose: Whose::Call };
+
+    #[test]
+    fn what_has_to_fit_into_two_rooms_takes_both_or_neither_and_the_full_one_says_so() {
+        let batch = Room::of_batch(10);
+        let [one, other] = [8, 8].map(|max| Room::within(max, Some(batch.clone())));
+        one.take(8).unwrap();
+        assert_eq!(one.take(1).unwrap_err().whose, Whose::Call);
+        assert!(one.has_refused() && !batch.has_refused());
+        let no_room = other.take(3).unwrap_err();
+        assert_eq!(
+            no_room.to_string(),
+            "the answer was left out: all answers to this batch may take 10 bytes together; split the batch, or ask for less"
+        );
+        assert_eq!(other.has(3), Err(no_room));
+        assert!(batch.has_refused() && !other.has_refused());
+        let mut given_up = other.part();
+        given_up.grow(2).unwrap();
+        drop(given_up);
+        other.take(2).unwrap();
+        assert_eq!(batch.take(1), Err(no_room));
+    }
+
     #[test]
     fn what_does_not_fit_takes_nothing_and_what_is_given_up_is_free_again() {
         let room = Room::of(10);
         room.take(4).unwrap();
-        assert_eq!(room.take(7), Err(NoRoom { max: 10 }));
+        assert_eq!(room.take(7), Err(NO_ROOM));
         room.has(6).unwrap();
-        assert_eq!(room.has(7), Err(NoRoom { max: 10 }));
+        assert_eq!(room.has(7), Err(NO_ROOM));
         let mut given_up = room.part();
         given_up.grow(3).unwrap();
         given_up.grow(3).unwrap();
-        assert_eq!(given_up.grow(1), Err(NoRoom { max: 10 }));
+        assert_eq!(given_up.grow(1), Err(NO_ROOM));
         room.has(1).unwrap_err();
         drop(given_up);
         let mut kept = room.part();

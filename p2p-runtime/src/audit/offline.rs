@@ -154,17 +154,11 @@ fn name_of(uid: u32, users: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{identity::tests::AuditLines, storage::Password};
-
-    fn store() -> (tempfile::TempDir, Store) {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::create(dir.path(), &Password::new("correct horse").unwrap()).unwrap().0;
-        (dir, store)
-    }
+    use crate::{identity::tests::AuditLines, storage::tests::in_a_folder};
 
     #[test]
     fn acts_are_told_once_with_who_what_and_when() {
-        let (_dir, store) = store();
+        let (_dir, store) = in_a_folder();
         let lines = AuditLines::capture();
         assert!(!tell(&store), "nothing was done");
         let act = Act { at: UnixMillis(1_000_000_000_000), ..Act::now("store put").to("it").saying("of some size") };
@@ -197,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_list_that_cannot_be_read_holds_up_no_change_and_is_told_as_a_loss() {
-        let (_dir, store) = store();
+        let (_dir, store) = in_a_folder();
         store.update(|entries| entries.put(ENTRY, "what somebody wrote there")).unwrap();
         store.update(|entries| note(entries, Act::now("store rm"))).unwrap();
         let lines = AuditLines::capture();

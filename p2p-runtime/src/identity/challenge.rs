@@ -157,7 +157,7 @@ async fn ask(fetcher: &dyn ChallengeFetcher, host: &Host, question: Question<'_>
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use std::{collections::BTreeMap, sync::Mutex};
 
     use p2p_client::wire::net::TcpNetwork;
@@ -167,7 +167,7 @@ pub(super) mod tests {
 
     /// A world in which names resolve and addresses answer as the test says; it notes who was called.
     #[derive(Default)]
-    pub(in super::super) struct World {
+    pub(crate) struct World {
         pub(in super::super) names: BTreeMap<String, Vec<IpAddr>>,
         pub(in super::super) answers: Mutex<BTreeMap<IpAddr, String>>,
         /// Addresses that answer every challenge for a key with this thumbprint.

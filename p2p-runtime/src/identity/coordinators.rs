@@ -97,13 +97,13 @@ pub(super) async fn send_any(issuer: &Issuer, prove: Prove, channel: &ChannelBin
 }
 
 /// Both steps of a join.
-pub(super) async fn attempt(issuer: &Issuer, joiner: &Joiner) -> Result<Issued, Refused> {
+pub(crate) async fn attempt(issuer: &Issuer, joiner: &Joiner) -> Result<Issued, Refused> {
     let reply = hello(issuer, joiner, &channel()).await?;
     send(issuer, joiner.prove(&channel(), &reply).unwrap(), &channel()).await
 }
 
 /// A joiner whose addresses answer for its key in this world.
-pub(super) fn joiner_in(world: &World, token: &JoinToken, name: &str, role: Role, addresses: &[&str], key: NodeKey) -> Joiner {
+pub(crate) fn joiner_in(world: &World, token: &JoinToken, name: &str, role: Role, addresses: &[&str], key: NodeKey) -> Joiner {
     for ip in addresses.iter().filter_map(|a| a.parse::<IpAddr>().ok()) {
         world.keys.lock().unwrap().insert(ip, key.public().thumbprint().to_string());
     }

@@ -21,7 +21,7 @@ pub use self::{
     records::{NoOthers, NotedElsewhere, OtherCoordinators},
 };
 pub(crate) use self::{
-    authority::{Voided, VoidedOne},
+    authority::{Voided, VoidedOne, let_in_coordinators},
     in_time::Arrival,
 };
 
@@ -116,8 +116,11 @@ pub struct IssuedNode {
     pub key: KeyThumbprint,
     /// The token that it joined with; the first coordinator has none.
     pub token: Option<TokenId>,
-    /// When it got its last certificate.
+    /// When it got its last certificate, and later than every record of it that was known then: by this, the last one is found.
     pub issued: UnixMillis,
+    /// When that was by the clock of the coordinator that noted it, where `issued` had to be later than a record whose own day has not come yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written: Option<UnixMillis>,
     /// That certificate.
     #[serde(default)]
     pub certificate: Option<CertificateHash>,
@@ -134,6 +137,13 @@ pub struct IssuedNode {
     /// before this was noted nothing is known.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub stood_on: BTreeSet<KeyHash>,
+}
+
+impl IssuedNode {
+    /// When it was noted, by the clock of the coordinator that has done it, or somewhat later where those of others are ahead.
+    pub fn written(&self) -> UnixMillis {
+        self.written.unwrap_or(self.issued)
+    }
 }
 
 /// A coordinator's power to let nodes in. Clones share it.
@@ -270,7 +280,7 @@ impl Issuer {
     /// given up.
     ///
     /// # Errors
-    /// Why the node is not let in. Refusals that only a holder of the token can cause are logged with its id.
+    /// Why the node is not let in.
     pub async fn handle(&self, request: CertRequest, channel: ChannelBinding, remote: SocketAddr) -> Result<CertReply, Refused> {
         self.answer(request, channel, remote).await.outcome
     }
@@ -281,15 +291,17 @@ impl Issuer {
             CertRequest::Hello(hello) => {
                 let (now, port) = ((self.0.options.clock)(), self.0.options.challenge_port);
                 let node_id = Some(hello.node_id.clone());
-                let allowed = self.0.tokens.load().admits(hello.token_id, remote.ip(), &hello.addresses).map_err(Refused::from);
-                let outcome = allowed.and_then(|()| lock(&self.0.desk).hello(hello, channel, remote.ip(), port, now));
+                let tokens = self.0.tokens.load();
+                let allowed = tokens.admits(hello.token_id, remote.ip(), &hello.addresses).map_err(Refused::from);
+                let outcome = allowed.and_then(|()| lock(&self.0.desk).hello(hello, channel, remote.ip(), port, &tokens, now));
                 Answered { node_id, outcome: outcome.map(CertReply::Hello) }
             }
             CertRequest::Prove(prove) => {
                 let node_id = lock(&self.0.desk).claims(&prove.nonce);
                 let outcome = self.take_proof(&prove, channel, remote.ip()).await;
                 if let Err(refused) = &outcome {
-                    tracing::warn!(%remote, %refused, "refused to let a node join");
+                    // Anybody can bring this about, as often as they like. Operators find it in the audit log, which is bounded.
+                    tracing::debug!(%remote, %refused, "refused to let a node join");
                 }
                 Answered { node_id, outcome }
             }

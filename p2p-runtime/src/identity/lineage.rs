@@ -81,6 +81,7 @@ mod tests {
             key: NodeKey::generate().unwrap().public().thumbprint(),
             token: None,
             issued: UnixMillis(1),
+            written: None,
             certificate: None,
             previous: None,
             root: None,

@@ -103,6 +103,7 @@ impl NodeIdentity {
             key: this.key.public().thumbprint(),
             token: None,
             issued: at,
+            written: None,
             certificate: this.chain.first().map(CertificateHash::of),
             previous: None,
             root: Some(root.key().public().thumbprint().into()),

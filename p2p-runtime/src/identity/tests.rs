@@ -19,7 +19,11 @@ use super::{
     error::IdentityError,
     issuer::{ISSUING_CERT, ISSUING_KEY},
 };
-pub(crate) use crate::identity::vault::tests::MemoryVault;
+pub(crate) use crate::identity::{
+    challenge::tests::World,
+    coordinators::{attempt, joiner_in},
+    vault::tests::MemoryVault,
+};
 
 pub(crate) const YEAR: u64 = 365 * 86_400;
 
@@ -74,8 +78,13 @@ pub(crate) async fn another_authority(vault: &Arc<MemoryVault>, ledger: &Ledger)
 
 /// Has this key revoked right after the next write under this path.
 pub(crate) fn revoked_after_the_next_write(vault: &MemoryVault, path: &str, ledger: &Ledger, key: KeyHash) {
+    taken_back_after_the_next_write(vault, path, ledger, Subject::Key { key });
+}
+
+/// Has this revoked right after the next write under this path.
+pub(crate) fn taken_back_after_the_next_write(vault: &MemoryVault, path: &str, ledger: &Ledger, subject: Subject) {
     let (ledger, runtime) = (ledger.clone(), tokio::runtime::Handle::current());
-    let revoke = move || drop(runtime.block_on(ledger.revoke(vec![Subject::Key { key }], Reason::default())).unwrap());
+    let revoke = move || drop(runtime.block_on(ledger.revoke(vec![subject], Reason::default())).unwrap());
     *vault.after.lock().unwrap() = Some((path.to_owned(), Box::new(revoke)));
 }
 

@@ -88,8 +88,8 @@ pub(crate) mod tests {
     #[derive(Default)]
     pub(crate) struct MemoryVault {
         pub(in super::super) entries: Mutex<BTreeMap<String, Zeroizing<Vec<u8>>>>,
-        pub(in super::super) full: AtomicBool,
-        pub(in super::super) updates: AtomicUsize,
+        pub(crate) full: AtomicBool,
+        pub(crate) updates: AtomicUsize,
         /// What happens right after the next write under a path: as if it came from elsewhere at that moment.
         pub(in super::super) after: Mutex<Option<(String, Happening)>>,
     }

@@ -1,9 +1,9 @@
 //! How clusters behave, on a virtual clock.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use p2p_client::protocol::{NodeStatus, Role};
+use p2p_client::protocol::{NodeInfo, NodeStatus, Role};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use super::{
@@ -365,6 +365,40 @@ fn an_old_statement_of_a_node_is_ignored_and_a_forged_one_refused() {
     }
     assert!(sim.nodes[2].engine.counters().stale > 0);
     assert_eq!(sim.count_events(at, |_| true), 0);
+}
+
+#[test]
+fn a_member_says_that_it_starts_or_what_it_hosts_and_all_know_what_it_hosts_soon_after_it_has_said_it() {
+    let (mut sim, new) = (Sim::new(29), 30);
+    sim.cluster(new);
+    sim.run_for(secs(5));
+    let at = sim.now;
+    let hosting = node_info(new);
+    let mut starting = NodeInfo { services: BTreeMap::new(), ..hosting.clone() };
+    starting.metadata.insert(NodeInfo::STARTING.to_owned(), "true".to_owned());
+    let setup = Setup {
+        config: MembershipConfig::default(),
+        me: starting,
+        epoch: 1,
+        attestor: Arc::new(HashAttestor(Sim::id(new))),
+        seeds: vec![node_info(0).authority()],
+        saved: None,
+        randomness: 1,
+    };
+    sim.add_engine(Engine::new(setup, at).unwrap());
+    assert!(sim.run_while(secs(2), |sim| !sim.complete()));
+    let told = sim.now;
+    sim.act(new, |engine, now, out| engine.update(hosting, now, out).unwrap());
+    let of_it = |(_, event): &&(Duration, MemberEvent)| *event.node_id() == Sim::id(new);
+    let knows = |sim: &Sim, by: usize| {
+        let last = sim.nodes[by].events.iter().rfind(of_it);
+        last.is_some_and(|(_, event)| !event.info().is_starting() && !event.info().services.is_empty())
+    };
+    assert!(sim.run_while(secs(1), |sim| !(0..new).all(|by| knows(sim, by))), "after a second not all know what it hosts");
+    println!("all know what it hosts {:?} after it said so", sim.since(told));
+    for (_, event) in sim.nodes.iter().flat_map(|node| node.events.iter().filter(of_it)) {
+        assert_eq!(event.info().is_starting(), event.info().services.is_empty(), "{event:?}");
+    }
 }
 
 #[test]

@@ -42,7 +42,7 @@ async fn blocking(
 mod tests {
     use std::time::Instant;
 
-    use crate::storage::Password;
+    use crate::storage::tests::in_a_folder;
 
     use super::*;
 
@@ -50,9 +50,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_was_put_is_written_after_a_while_without_anybody_saving_it() {
-        let dir = tempfile::tempdir().unwrap();
-        let password = Password::new("correct horse").unwrap();
-        let store = Arc::new(Store::create(dir.path(), &password).unwrap().0);
+        let (_dir, store) = in_a_folder();
+        let store = Arc::new(store);
         let stop = CancellationToken::new();
         let task = tokio::spawn(autosave(Arc::downgrade(&store), PERIOD, stop.clone()));
         store.put("a", "b").unwrap();

@@ -29,7 +29,7 @@ const STARTS: u64 = 60_000;
 /// Whether this node is about to start for the first time: it trusts the root that its token names, and has to hear of the change before that is
 /// dropped, or it would be left behind with its token spent.
 fn is_joining(node: &IssuedNode, now: UnixMillis) -> bool {
-    node.token.is_some() && node.previous.is_none() && now.0 < node.issued.0.saturating_add(STARTS)
+    node.token.is_some() && node.previous.is_none() && now.0 < node.written().0.saturating_add(STARTS)
 }
 
 impl Rotator {

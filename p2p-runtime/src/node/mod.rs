@@ -5,6 +5,7 @@
 //! NodeBuilder: opens the store -> transport -> cache -> network -> service -> web_server -> Node
 //! ```
 
+mod absent;
 mod address;
 mod attestation;
 mod autosave;
@@ -21,6 +22,7 @@ mod own_state;
 mod parts;
 mod renewer;
 mod rotation;
+mod seen;
 mod set_back;
 mod tokens;
 mod vault;

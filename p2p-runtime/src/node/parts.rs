@@ -31,6 +31,7 @@ use crate::{
 
 use super::{
     Enrolment, Node, NodeBuilder, NodeError, SetBack,
+    absent::Absent,
     attestation::ByCertificate,
     autosave,
     descent::Search,
@@ -41,7 +42,7 @@ use super::{
     own_state::Own,
     renewer::{Renewer, RenewerParts},
     rotation::{Rotator, RotatorParts},
-    tokens,
+    seen, tokens,
     vault::WeakVault,
 };
 
@@ -60,6 +61,7 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
     let peer = enrolment.identity.peer().clone();
     let cx = Context::new(peer.node_id, peer.role);
     cx.set_keeper(Keeper::Store(Arc::downgrade(&enrolment.store)));
+    cx.audit().take_cuts_of(enrolment.identity.material().revocations());
     let network = builder.network;
     let config = &enrolment.config;
     let running = running_config(&enrolment, builder.overrides)?;
@@ -80,7 +82,8 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
     cx.set_caller(&(caller.clone() as Arc<dyn Caller>));
     let listening = cx.clone();
     let ledger = enrolment.ledger()?;
-    let others = Others::new(cx.clone(), enrolment.identity.clone(), network.clone());
+    let absent = Absent::new(Arc::new(WeakVault::new(&enrolment.store)), ledger.clone());
+    let others = Others::new(cx.clone(), enrolment.identity.clone(), network.clone(), absent);
     let port = move || listening.shared::<ListeningPort>().map(|port| port.0);
     let issuer = enrolment.issuer(network.clone(), ledger.clone(), others, port)?;
     warn_if_not_valid(&enrolment.identity, issuer.as_ref().is_some_and(|issuer| issuer.authority().is_some()));
@@ -152,6 +155,7 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
         caught_up: Box::new(settle(&enrolment.store)),
     });
     let service = ServiceComponent::new(ServiceManager::new(builder.services, builder.discover).expecting(builder.expected));
+    let announcer = service.announcer();
     let state = WebState {
         dispatcher: Dispatcher::new(cx.clone(), caller.clone()),
         sessions,
@@ -168,7 +172,7 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
         running: RunningRequests::new(),
         started,
         store: Arc::downgrade(&enrolment.store),
-        checking_password: tokio::sync::Mutex::default(),
+        checking_password: Arc::default(),
         lookups: Lookups::default(),
         leave: leave.clone(),
     };
@@ -182,6 +186,7 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
     let components = Components::new(parts)?;
     cx.set_components(&components);
     components.start(&cx).await?;
+    announcer.begin(&cx).await;
 
     let shutdown = cx.shutdown_token();
     tokio::spawn(cx.audit().clone().keep(shutdown.clone()));
@@ -208,12 +213,21 @@ pub(super) async fn start(builder: NodeBuilder, enrolment: Enrolment) -> Result<
         node.stop().await;
         return Err(error);
     }
+    note_seen(&node);
     tokio::spawn(shutdown.clone().run_until_cancelled_owned(renewer.run()));
     tokio::spawn(shutdown.clone().run_until_cancelled_owned(rotator.clone().name_descendants(revoked_keys)));
     tokio::spawn(shutdown.clone().run_until_cancelled_owned(rotator.run()));
     tokio::spawn(autosave::autosave(Arc::downgrade(&node.store), autosave_period, shutdown));
     tracing::info!(node = %node.id(), role = %node.role(), at = %node.authority(), ms = started.elapsed().as_millis(), "running");
     Ok(node)
+}
+
+/// Has a coordinator note which nodes it sees, for as long as it runs. It stops once what it has seen is written.
+fn note_seen(node: &Node) {
+    let Some(issuer) = node.issuer.clone() else { return };
+    let (roots, membership) = (node.ledger.roots().clone(), node.membership.clone());
+    let noting = tokio::spawn(seen::note_seen(issuer, roots, membership, node.cx.shutdown_token()));
+    node.cx.add_shutdown_handler(|| async { drop(noting.await) });
 }
 
 fn warn_if_set_back(store: &Store) -> Result<(), NodeError> {
@@ -283,7 +297,11 @@ fn settle(store: &Arc<Store>) -> impl Fn() + Send + use<> {
 
 fn node_info(enrolment: &Enrolment, authority: Option<&TokenAuthority>) -> NodeInfo {
     let peer = enrolment.identity.peer();
-    let mut metadata = BTreeMap::from([("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]);
+    let mut metadata = BTreeMap::from([
+        ("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+        // Until it takes calls, and says what it hosts.
+        (NodeInfo::STARTING.to_owned(), "true".to_owned()),
+    ]);
     // What it says of itself it signs, by the certificate that makes it a coordinator: so its keys are believed.
     metadata.extend(authority.map(|authority| (METADATA.to_owned(), authority.published().to_metadata())));
     NodeInfo {

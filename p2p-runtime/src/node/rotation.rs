@@ -161,7 +161,6 @@ impl Rotator {
         let (members, mut events) = membership.subscribe();
         let mut look = Look::new((&*roots.known()).into(), members.iter().map(|info| &**info));
         look.settles = roots.known().completed().map(|_| Instant::now() + SETTLES);
-        self.note_seen(members.iter()).await;
         loop {
             let again = self.look(&mut look).await;
             let timer = async {
@@ -179,7 +178,7 @@ impl Rotator {
                     Some(event) => {
                         look.hear(&event, self.spread());
                         look.holders_unnoted |= self.note_holders(std::iter::once(event.info())).await.is_err();
-                        self.note(&event).await;
+                        self.note_left(&event).await;
                     }
                     None => return,
                 },
@@ -215,26 +214,14 @@ impl Rotator {
         Ok(())
     }
 
-    async fn note(&self, event: &MemberEvent) {
-        let Some(issuer) = &self.0.issuer else { return };
-        match event {
-            MemberEvent::Joined(info) => self.note_seen(std::iter::once(info)).await,
-            MemberEvent::Left(info) if info.status == NodeStatus::Left => {
-                if let Err(error) = issuer.note_left(info.node_id.clone()).await {
-                    tracing::warn!(node = %info.node_id, %error, "that a node has left could not be noted");
-                }
-            }
-            _ => {}
+    /// Notes, on a coordinator, that a node has left for good.
+    async fn note_left(&self, event: &MemberEvent) {
+        let (Some(issuer), MemberEvent::Left(info)) = (&self.0.issuer, event) else { return };
+        if info.status != NodeStatus::Left {
+            return;
         }
-    }
-
-    /// Notes, on a coordinator, to which keys the ids of these nodes are bound, whoever has let them in.
-    async fn note_seen(&self, members: impl Iterator<Item = &Arc<NodeInfo>> + Send) {
-        let Some(issuer) = &self.0.issuer else { return };
-        let roots = self.0.ledger.roots();
-        let seen = members.filter_map(|info| Some((info.node_id.clone(), roots.key_seen(&info.node_id)?)));
-        if let Err(error) = issuer.note_seen(seen.collect()).await {
-            tracing::warn!(%error, "to which keys the ids of nodes are bound that others have let in was not noted; the others are asked when it matters");
+        if let Err(error) = issuer.note_left(info.node_id.clone()).await {
+            tracing::warn!(node = %info.node_id, %error, "that a node has left could not be noted");
         }
     }
 

@@ -18,6 +18,11 @@ use crate::{
 
 use super::NodeError;
 
+/// So many of what was taken back have a line of their own, so that what was noted before keeps its place among the acts that are kept.
+const LINES: usize = 256;
+/// So many tokens are named where all are counted.
+const NAMED: usize = 3;
+
 /// Where the mark stands in the store.
 const MARK: &str = "state/set_back";
 /// Where it stands when the store last went back.
@@ -116,7 +121,7 @@ fn void(entries: &mut Entries, at: UnixMillis) -> Result<Voided, NodeError> {
     Ok(voided)
 }
 
-/// Keeps for the audit log that somebody put the store back, and what that took with it.
+/// Keeps for the audit log that somebody put the store back, and what that took with it: each, as far as there is room, and in the line before them how many.
 fn note(entries: &mut Entries, by: SetBackBy, voided: &Voided) -> Result<(), NodeError> {
     let what = match by {
         SetBackBy::Restore => "store restore",
@@ -124,11 +129,27 @@ fn note(entries: &mut Entries, by: SetBackBy, voided: &Voided) -> Result<(), Nod
         // Nobody did that by a command.
         SetBackBy::OlderCopy => return Ok(()),
     };
-    offline::note(entries, Act::now(what))?;
-    for VoidedOne { what, whom, why } in voided.each("stood open in a store that went back in time") {
+    offline::note(entries, Act::now(what).saying(counted(voided)))?;
+    for VoidedOne { what, whom, why } in voided.each("stood open in a store that went back in time").take(LINES) {
         offline::note(entries, Act::now(what).to(whom).saying(why))?;
     }
     Ok(())
+}
+
+/// How much went, and the first few tokens by their ids.
+fn counted(Voided { tokens, requests }: &Voided) -> String {
+    if tokens.is_empty() && requests.is_empty() {
+        return String::new();
+    }
+    let named = tokens.iter().take(NAMED).map(ToString::to_string);
+    let named: Vec<_> = named.chain((tokens.len() > NAMED).then(|| "…".to_owned())).collect();
+    let colon = if named.is_empty() { "" } else { ": " };
+    format!(
+        "open join tokens taken back: {}, requests to join dropped: {}{colon}{}",
+        tokens.len(),
+        requests.len(),
+        named.join(", ")
+    )
 }
 
 /// Now, and later than the last time whatever the clock says: each time is told from all others.
@@ -169,4 +190,61 @@ pub fn recover(recovery: Recovery) -> Result<(SetBack, PathBuf), NodeError> {
         Ok::<_, NodeError>(())
     })?;
     Ok((mark.ok_or(NodeError::Unsaid("a recovery"))?, aside))
+}
+
+#[cfg(test)]
+mod tests {
+    use p2p_client::wire::tls::RootKeyHash;
+
+    use super::*;
+    use crate::{
+        identity::{JoinToken, TokenOptions, TokenTable, tests::AuditLines},
+        storage::tests::in_a_folder,
+    };
+
+    /// What the audit log tells of a store with so many open tokens that was restored, and of what was done to it before.
+    fn told(open: usize) -> (Vec<String>, Vec<String>) {
+        let mut tokens = TokenTable::default();
+        for _ in 0..open {
+            let token = JoinToken::generate(RootKeyHash::new([1; 32])).unwrap();
+            tokens.create(&token, TokenOptions::default(), UnixMillis::now()).unwrap();
+        }
+        let ids = tokens.list().map(|record| record.id.to_string()).collect();
+        let (_dir, store) = in_a_folder();
+        let lines = AuditLines::capture();
+        let mark = |entries: &mut Entries| {
+            entries.put(identity::TOKENS, serde_json::to_vec(&tokens).unwrap())?;
+            offline::note(entries, Act::now("store put").to("a/b"))?;
+            SetBack::mark(entries, None, SetBackBy::Restore)
+        };
+        let marked = store.update(mark).unwrap();
+        assert_eq!(marked.voided_tokens, open);
+        assert!(offline::tell(&store));
+        (lines.take(), ids)
+    }
+
+    #[test]
+    fn a_restore_counts_the_tokens_that_it_took_back_however_many_they_are_and_hides_nothing_that_was_done_before() {
+        let (lines, ids) = told(1_100);
+        assert!(lines[0].contains("what=\"store put\" whom=\"a/b\""), "{}", lines[0]);
+        let counted = format!("open join tokens taken back: 1100, requests to join dropped: 0: {}, …\"", ids[..NAMED].join(", "));
+        assert!(lines[1].contains("what=\"store restore\"") && lines[1].contains(&counted), "{counted} in {}", lines[1]);
+        let each = &lines[2..];
+        assert!(
+            each.len() == LINES && each.iter().all(|line| line.contains("what=\"take back the join token\"")),
+            "{}",
+            each.len()
+        );
+        assert!(!lines.concat().contains("not kept"));
+    }
+
+    #[test]
+    fn a_restore_of_a_store_with_few_open_tokens_or_none_names_just_these() {
+        let (lines, ids) = told(2);
+        let counted = format!("open join tokens taken back: 2, requests to join dropped: 0: {}\"", ids.join(", "));
+        assert!(lines[1].contains(&counted), "{counted} in {}", lines[1]);
+        assert!(lines.len() == 4 && ids.iter().zip(&lines[2..]).all(|(id, line)| line.contains(id)), "{lines:#?}");
+        let (lines, _) = told(0);
+        assert!(lines.len() == 2 && lines[1].contains(" UTC\""), "{lines:#?}");
+    }
 }

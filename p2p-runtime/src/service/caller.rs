@@ -6,6 +6,7 @@
 mod nowhere;
 mod route;
 mod send;
+mod starting;
 mod streams;
 mod twice;
 
@@ -118,6 +119,10 @@ impl Caller for NodeCaller {
             Target::One(one) => self.choose(head, one),
             Target::Many(many) => Err(no_route(format!("{many} is many nodes, where one is wanted"))),
         }
+    }
+
+    fn resolve_later<'a>(&'a self, head: &'a Head) -> BoxFuture<'a, Result<Route, Failure>> {
+        Box::pin(self.once_told(head))
     }
 
     fn resolve_all(&self, head: &Head) -> Result<Vec<Leg>, Failure> {

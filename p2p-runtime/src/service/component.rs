@@ -1,12 +1,11 @@
 //! The component `service`: runs the services, and tells the cluster what this node hosts.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use p2p_client::{protocol::ServiceSummary, service::Result};
+use p2p_client::{
+    protocol::{NodeInfo, ServiceSummary},
+    service::Result,
+};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -17,15 +16,26 @@ use super::{Health, Registry, ServiceManager};
 /// How often services are asked how they are.
 const HEALTH_PERIOD: Duration = Duration::from_secs(10);
 
-/// Starts and stops services, and keeps the node's announcement of them up to date.
+/// Starts and stops services.
 pub(crate) struct ServiceComponent {
     manager: Arc<ServiceManager>,
-    announcing: Mutex<Option<CancellationToken>>,
+    announcing: CancellationToken,
+}
+
+/// Tells the cluster what the services' node hosts, and keeps that up to date until the component stops.
+pub(crate) struct Announcer {
+    manager: Arc<ServiceManager>,
+    stop: CancellationToken,
 }
 
 impl ServiceComponent {
     pub(crate) fn new(manager: ServiceManager) -> Self {
-        Self { manager: Arc::new(manager), announcing: Mutex::default() }
+        Self { manager: Arc::new(manager), announcing: CancellationToken::new() }
+    }
+
+    /// What is to begin once the node takes calls.
+    pub(crate) fn announcer(&self) -> Announcer {
+        Announcer { manager: self.manager.clone(), stop: self.announcing.clone() }
     }
 }
 
@@ -40,26 +50,28 @@ impl Component for ServiceComponent {
 
     async fn start(&self, cx: &Context) -> Result<()> {
         self.manager.start(cx).await?;
-        // Before the first announcement, so that what is registered during or right after it is announced too.
-        let changes = cx.registry().changes();
         self.manager.check_health(cx).await;
-        announce(cx).await;
-        let stop = CancellationToken::new();
-        tokio::spawn(follow(cx.clone(), changes, stop.clone()));
-        if self.manager.has_health_checks() {
-            tokio::spawn(watch_health(cx.clone(), self.manager.clone(), stop.clone()));
-        }
-        *self.announcing.lock().unwrap_or_else(PoisonError::into_inner) = Some(stop);
         Ok(())
     }
 
     async fn stop(&self, cx: &Context) -> Result<()> {
-        if let Some(announcing) = self.announcing.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            announcing.cancel();
-        }
+        self.announcing.cancel();
         // What did not clean up is in the log; the component itself has stopped all the same.
         let _told = self.manager.stop(cx).await;
         Ok(())
+    }
+}
+
+impl Announcer {
+    /// Tells the cluster for the first time. Before the node takes calls nobody is to know: they would be sent here, and refused.
+    pub(crate) async fn begin(self, cx: &Context) {
+        // Before the first announcement, so that what is registered during or right after it is announced too.
+        let changes = cx.registry().changes();
+        announce(cx).await;
+        tokio::spawn(follow(cx.clone(), changes, self.stop.clone()));
+        if self.manager.has_health_checks() {
+            tokio::spawn(watch_health(cx.clone(), self.manager, self.stop));
+        }
     }
 }
 
@@ -88,7 +100,11 @@ async fn watch_health(cx: Context, manager: Arc<ServiceManager>, stop: Cancellat
 async fn announce(cx: &Context) {
     let Some(membership) = cx.membership() else { return };
     let services = summaries(cx.registry(), &cx.health());
-    if let Err(error) = membership.update_me(move |me| me.services = services).await {
+    let say = move |me: &mut NodeInfo| {
+        me.services = services;
+        me.metadata.remove(NodeInfo::STARTING);
+    };
+    if let Err(error) = membership.update_me(say).await {
         tracing::error!(%error, "the cluster could not be told what this node hosts");
     }
 }

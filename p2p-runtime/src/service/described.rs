@@ -6,6 +6,8 @@
 use std::{any::Any, borrow::Cow, collections::BTreeSet, future::Future, sync::Arc, time::Duration};
 
 use p2p_client::{
+    __private::encode_result,
+    codec::Plain,
     protocol::{ErrorCode, Fingerprint, MethodDescriptor, ParamDescriptor, RpcError, ServiceDescriptor},
     service::{CallContext, HostedService, MethodSpec, MethodStats, ParamSpec, Params, Result, ServeFuture, ServiceSpec},
 };
@@ -38,7 +40,7 @@ impl DescribedService {
     /// Checks the description.
     pub(super) fn new<T, F, R>(descriptor: ServiceDescriptor, handler: F) -> Result<Self, RegistryError>
     where
-        T: Serialize,
+        T: Serialize + Send + 'static,
         F: Fn(CallContext, DescribedCall) -> R + Send + Sync + 'static,
         R: Future<Output = Result<T>> + Send + 'static,
     {
@@ -55,13 +57,12 @@ impl DescribedService {
     }
 }
 
-fn answer<T: Serialize>(outcome: Result<T>) -> Result<Vec<u8>, RpcError> {
+fn answer<T: Serialize + Send + 'static>(outcome: Result<T>) -> Result<Vec<u8>, RpcError> {
     let value = outcome.map_err(|error| {
         tracing::debug!(?error, "a method failed");
         error.to_rpc()
     })?;
-    serde_json::to_vec(&value)
-        .map_err(|error| RpcError::new(ErrorCode::INTERNAL, format!("the result does not serialise: {error}")))
+    encode_result(Plain, value)
 }
 
 /// Says what is wrong with a description.

@@ -23,6 +23,7 @@ use crate::{
     audit::{AuditLog, Subject, Whence},
     context::Context,
     identity::client_token::BearerToken,
+    web::rpc::fits,
 };
 
 use super::{
@@ -65,6 +66,8 @@ pub struct Inbound<'a> {
     pub trace: Option<Trace>,
     /// Who began the chain of calls.
     pub origin: Option<Arc<str>>,
+    /// What its result shares with those of others, where it is one of a batch.
+    pub room: Option<Arc<Room>>,
 }
 
 /// No caller keeps a call alive for longer than this, whatever it says: one hour.
@@ -125,7 +128,7 @@ impl Dispatcher {
     /// What the caller is told.
     pub async fn call(&self, call: Inbound<'_>) -> Result<Vec<u8>, RpcError> {
         match self.way(&call)? {
-            Way::Here { hosted, method } => self.serve(&hosted, method, &call).await,
+            Way::Here { hosted, method } => within(&call, self.serve(&hosted, method, &call).await),
             // In boxes of their own, so that a call which is served here does not carry the room for one that is sent on.
             Way::One(one) => Box::pin(self.forward_one(&call, one)).await,
             Way::Many => Box::pin(self.forward_many(&call)).await,
@@ -219,8 +222,12 @@ impl Dispatcher {
             let peer = match route {
                 // What comes by name was not made with any version in mind: the host refuses what it does not know.
                 Ok(Route::Peer(peer) | Route::Differing(peer, _)) => peer,
-                Ok(Route::Here(hosted)) => return self.serve(&hosted, head.method.method(), call).await,
-                Err(nobody) => return Err(told(failed.unwrap_or(nobody), call)),
+                Ok(Route::Here(hosted)) => return within(call, self.serve(&hosted, head.method.method(), call).await),
+                Err(nobody) => {
+                    let later = head.later(&*self.caller, nobody).await;
+                    route = Ok(later.map_err(|nobody| told(failed.take().unwrap_or(nobody), call))?);
+                    continue;
+                }
             };
             match self.send(call, &head, &peer).await.and_then(|json| checked(json, &peer.node_id)) {
                 Ok(json) => return Ok(json.into()),
@@ -242,7 +249,11 @@ impl Dispatcher {
                 // As above: the host refuses what it does not know.
                 Ok(Route::Peer(peer) | Route::Differing(peer, _)) => peer,
                 Ok(Route::Here(hosted)) => return self.open_here(&hosted, head.method.method(), call).await,
-                Err(nobody) => return Err(told(failed.unwrap_or(nobody), call)),
+                Err(nobody) => {
+                    let later = head.later(&*self.caller, nobody).await;
+                    route = Ok(later.map_err(|nobody| told(failed.take().unwrap_or(nobody), call))?);
+                    continue;
+                }
             };
             match self.open_at(call, &head, &peer).await {
                 Ok(Opened::Items(items)) => return Ok(Opened::Items(retold(items, call))),
@@ -267,7 +278,7 @@ impl Dispatcher {
     /// that came before is such an error.
     async fn forward_many(&self, call: &Inbound<'_>) -> Result<Vec<u8>, RpcError> {
         let target = call.target.clone().unwrap_or(Target::One(One::Any));
-        let head = Head { room: Some(Room::of(MAX_FAN_OUT_ANSWER)), ..head(call, target) };
+        let head = Head { room: Some(Room::within(MAX_FAN_OUT_ANSWER, call.room.clone())), ..head(call, target) };
         let legs = self.caller.resolve_all(&head).map_err(|failure| told(failure, call))?;
         if legs.is_empty() {
             let text = format!("no node that is alive fits {} and hosts {}", head.target, head.method.service());
@@ -277,10 +288,21 @@ impl Dispatcher {
         let mut asked: FuturesUnordered<_> = legs
             .into_iter()
             .map(|leg| async move {
-                let answer = match leg.route {
+                let mut own_head = None;
+                let route = match leg.route {
+                    // A node that was named, and starts.
+                    Err(nobody @ Failure::NotYet(_)) => {
+                        let head = Head { target: One::Node(leg.node_id.clone()).into(), ..head.clone() };
+                        Box::pin(own_head.insert(Box::new(head)).later(&*self.caller, nobody)).await
+                    }
+                    route => route,
+                };
+                let answer = match route {
                     Err(failure) => Err(failure),
                     Ok(Route::Here(hosted)) => self.serve_beside_others(&hosted, head, call).await,
-                    Ok(Route::Peer(peer) | Route::Differing(peer, _)) => self.send(call, head, &peer).await,
+                    Ok(Route::Peer(peer) | Route::Differing(peer, _)) => {
+                        self.send(call, own_head.as_deref().unwrap_or(head), &peer).await
+                    }
                 };
                 (leg.node_id, answer)
             })
@@ -367,6 +389,14 @@ fn let_in<'a>(
     Ok((spec, cx))
 }
 
+/// The result of a call that was served here, if it fits beside those of others. (What comes from another node is read into their room.)
+fn within(call: &Inbound<'_>, served: Result<Vec<u8>, RpcError>) -> Result<Vec<u8>, RpcError> {
+    match (&call.room, served) {
+        (Some(room), Ok(json)) => fits(room, json.len()).map(|()| json),
+        (_, served) => served,
+    }
+}
+
 /// Where a call is served.
 enum Way<'a> {
     Here { hosted: Arc<dyn HostedService>, method: &'a str },
@@ -420,7 +450,7 @@ fn head(call: &Inbound<'_>, target: Target) -> Head {
         headers: call.token.iter().map(BearerToken::header).collect::<Headers>(),
         tried: Vec::new(),
         is_first_try: true,
-        room: None,
+        room: call.room.clone(),
     }
 }
 
@@ -470,6 +500,7 @@ mod tests {
             timeout: None,
             trace: None,
             origin: None,
+            room: None,
         }
     }
 

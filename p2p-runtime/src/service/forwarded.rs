@@ -66,7 +66,7 @@ pub(super) fn told(failure: Failure, call: &Inbound<'_>) -> RpcError {
         return failure.into_rpc();
     }
     match failure {
-        Failure::NoRoute(_) => {
+        Failure::NoRoute(_) | Failure::NotYet(_) => {
             let (service, _) = call.path.split_once('/').unwrap_or_default();
             let target = call.target.as_ref().map_or_else(|| One::Any.to_string(), ToString::to_string);
             Failure::NoRoute(format!("no node that is alive fits {target} and hosts {service}"))

@@ -199,7 +199,7 @@ impl Registry {
     /// Adds a service that has a description and one handler for all its methods.
     pub(crate) fn register_service<T, F, R>(&self, descriptor: ServiceDescriptor, handler: F) -> Result<(), RegistryError>
     where
-        T: Serialize,
+        T: Serialize + Send + 'static,
         F: Fn(CallContext, DescribedCall) -> R + Send + Sync + 'static,
         R: Future<Output = Result<T>> + Send + 'static,
     {

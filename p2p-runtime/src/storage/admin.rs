@@ -95,7 +95,7 @@ pub struct EntrySize {
 }
 
 impl StoreCommand {
-    /// What it is, for the audit log: neither path nor value.
+    /// What it is, for the audit log.
     pub fn name(&self) -> &'static str {
         match self {
             Self::List { .. } => "list",
@@ -108,13 +108,21 @@ impl StoreCommand {
         }
     }
 
+    /// The entry that it is about, if it is about one, for the audit log: whoever lists the store sees the same paths.
+    pub fn path(&self) -> Option<&str> {
+        match self {
+            Self::Get { path } | Self::Put { path, .. } | Self::Remove { path } => Some(path),
+            Self::List { .. } | Self::Verify | Self::ChangePassword { .. } | Self::Backup => None,
+        }
+    }
+
     /// Carries it out on the store of a node that does not run. What it changes is durable when this returns, and the node tells its audit log
     /// of that when it starts, with the user of this process.
     ///
     /// # Errors
     /// [`StoreError::NoEntry`]; and what the store says.
     pub fn carry_out_offline(self, store: &Store) -> Result<StoreReply, StoreError> {
-        let act = Act::now(format!("store {}", self.name()));
+        let act = Act::now(format!("store {}", self.name())).to(self.path().unwrap_or_default());
         self.carry_out_with(store, |entries| offline::note(entries, act))
     }
 
@@ -184,12 +192,7 @@ pub(crate) mod base64_secret {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn store() -> (tempfile::TempDir, Store) {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::create(dir.path(), &Password::new("correct horse").unwrap()).unwrap().0;
-        (dir, store)
-    }
+    use crate::storage::tests::in_a_folder;
 
     #[test]
     fn a_command_survives_its_way_and_shows_no_secret() {
@@ -204,7 +207,7 @@ mod tests {
 
     #[test]
     fn what_is_put_is_listed_read_and_removed_and_what_is_not_there_is_said() {
-        let (_dir, store) = store();
+        let (_dir, store) = in_a_folder();
         let run = |command: StoreCommand| command.carry_out(&store);
         let put = |value: &str| StoreCommand::Put { path: "a/b".into(), value: value.into() };
         assert!(matches!(run(put("first")), Ok(StoreReply::Put { replaced: false })));

@@ -11,6 +11,7 @@ pub(super) mod forged;
 
 use super::{
     Entries, Place,
+    checks::{Check, holds},
     crypto::{self, Cipher, Key, NONCE, TAG},
     entries::{ENTRY_OVERHEAD, MAX_ENTRIES, MAX_PATH, MAX_TOTAL, MAX_VALUE},
     error::Fault,
@@ -73,37 +74,45 @@ fn decode_records(header: &Header, data_key: &Key, body: &[u8]) -> Result<Entrie
     let opener = Records::new(header, data_key)?;
     let mut entries = Entries::default();
     let mut body = Reader { rest: body, place: Place::End };
-    for index in 0.. {
-        let place = Place::Record(index);
-        let damaged = Fault::Damaged(place);
-        // A file may not end before its end mark.
-        body.place = if body.rest.is_empty() { Place::End } else { place };
+    let (mut index, mut ended) = (0, false);
+    while !ended && !body.rest.is_empty() {
+        body.place = Place::Record(index);
+        let damaged = Fault::Damaged(body.place);
         let kind = match body.array()? {
             [1] if entries.len() < MAX_ENTRIES => Kind::Entry,
             [2] => Kind::End,
             _ => return Err(damaged),
         };
         let length = u32::from_be_bytes(body.array()?);
-        let length = usize::try_from(length).ok().filter(|length| *length <= MAX_RECORD).ok_or(damaged)?;
+        let within = |length: &usize| holds(Check::RecordLength, *length <= MAX_RECORD);
+        let length = usize::try_from(length).ok().filter(within).ok_or(damaged)?;
         let text = opener.open(index, kind, body.take(length)?).ok_or(damaged)?;
-        if kind == Kind::End {
-            if text.as_slice() != index.to_be_bytes() {
-                return Err(Fault::Damaged(Place::End));
-            }
-            break;
+        if kind == Kind::Entry {
+            put_entry(&mut entries, &text).ok_or(damaged)?;
+            index += 1;
+        } else if holds(Check::EndCount, text.as_slice() == index.to_be_bytes()) {
+            ended = true;
+        } else {
+            return Err(Fault::Damaged(Place::End));
         }
-        let (path, value) = split_entry(&text).ok_or(damaged)?;
-        // They were written in order, each path once.
-        if entries.last_path().is_some_and(|last| last >= path) {
-            return Err(damaged);
-        }
-        entries.put(path, value).map_err(|_| damaged)?;
     }
-    if !body.rest.is_empty() {
+    if !holds(Check::EndMark, ended) {
+        return Err(Fault::Truncated(Place::End));
+    }
+    if !holds(Check::AfterEnd, body.rest.is_empty()) {
         return Err(Fault::Damaged(Place::AfterEnd));
     }
     entries.mark_unchanged();
     Ok(entries)
+}
+
+fn put_entry(entries: &mut Entries, text: &[u8]) -> Option<()> {
+    let (path, value) = split_entry(text)?;
+    // They were written in order, each path once.
+    if !holds(Check::RecordOrder, entries.last_path().is_none_or(|last| last < path)) {
+        return None;
+    }
+    entries.put(path, value).ok()
 }
 
 fn split_entry(text: &[u8]) -> Option<(&str, &[u8])> {

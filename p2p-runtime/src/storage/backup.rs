@@ -3,12 +3,16 @@
 //! A backup says in its header that it is one. It cannot be put in a store's place by copying: [`StoreOptions::restore`] does that,
 //! and lets whoever calls it change what must not go back in time.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use super::{
     Entries, Revision, Store, StoreError, StoreOptions, Unlock,
     archive::{self, MAX_FILE, Opened},
     crypto,
+    files::Files,
     header::{Form, Header},
     load::{highest_used, read_archive},
     options::{lock, refuse_existing},
@@ -43,9 +47,7 @@ impl StoreOptions {
         if files.exists(path).map_err(failed("looking for"))? {
             return Err(StoreError::BackupExists { file: path.to_path_buf() });
         }
-        let mut unfinished = path.as_os_str().to_owned();
-        unfinished.push(".new");
-        let unfinished = PathBuf::from(unfinished);
+        let unfinished = free_beside(files, path).map_err(failed("looking beside"))?;
         let written = write_new(files, &unfinished, backup, MAX_FILE + 1, |_| true).map(drop);
         let written = written.and_then(|()| files.rename(&unfinished, path).map_err(failed("renaming")));
         if written.is_err() {
@@ -96,5 +98,18 @@ impl StoreOptions {
             return Err(error.into());
         }
         Ok(store)
+    }
+}
+
+/// A name beside this one that nothing has. What has one of them may be somebody's file as well as what a backup left that was cut off.
+fn free_beside(files: &dyn Files, path: &Path) -> io::Result<PathBuf> {
+    let mut number = 1_u32;
+    loop {
+        let mut name = path.as_os_str().to_owned();
+        name.push(if number == 1 { ".new".to_owned() } else { format!(".new.{number}") });
+        if !files.exists(Path::new(&name))? {
+            return Ok(name.into());
+        }
+        number += 1;
     }
 }

@@ -21,6 +21,7 @@ use std::num::NonZeroU32;
 
 use super::{
     Password, RecoveryKey,
+    checks::{Check, holds},
     crypto::{self, Cipher, HASH, KEY, Key, NONCE, TAG},
     error::{Fault, Place},
 };
@@ -106,7 +107,8 @@ pub enum Unlock<'a> {
 
 /// The rounds, if they are within the bounds.
 pub(super) fn checked_rounds(rounds: u32) -> Option<NonZeroU32> {
-    NonZeroU32::new(rounds).filter(|rounds| (MIN_KDF_ROUNDS..=MAX_KDF_ROUNDS).contains(&rounds.get()))
+    let within = |rounds: &NonZeroU32| (MIN_KDF_ROUNDS..=MAX_KDF_ROUNDS).contains(&rounds.get());
+    NonZeroU32::new(rounds).filter(|rounds| holds(Check::KdfRounds, within(rounds)))
 }
 
 impl Keyring {
@@ -235,11 +237,11 @@ impl<'a> Unverified<'a> {
             return Err(Fault::Version(version));
         }
         let length = u32::from_be_bytes(start.array()?);
-        let length = usize::try_from(length).ok().filter(|length| (2 * HASH + 14..=MAX_HEADER).contains(length));
-        let length = length.ok_or(Fault::Damaged(Place::Header))?;
+        let within = |length: &usize| holds(Check::HeaderLength, (2 * HASH + 14..=MAX_HEADER).contains(length));
+        let length = usize::try_from(length).ok().filter(within).ok_or(Fault::Damaged(Place::Header))?;
         let Some((whole, body)) = file.split_at_checked(length) else { return Err(Fault::Truncated(Place::Header)) };
         let (hashed, hash) = whole.split_at(length - HASH);
-        if crypto::sha256(hashed) != hash {
+        if !holds(Check::HeaderHash, crypto::sha256(hashed) == hash) {
             return Err(Fault::Damaged(Place::Header));
         }
         let (signed, mac) = hashed.split_at(hashed.len() - HASH);
@@ -268,7 +270,7 @@ impl<'a> Unverified<'a> {
     /// The same, where the data key is known.
     pub(super) fn verify(self, data_key: &Key) -> Result<(Header, &'a [u8]), Fault> {
         let key = header_key(data_key, &self.header.keyring.archive)?;
-        if !crypto::mac_is(&key, self.signed, self.mac) {
+        if !holds(Check::HeaderMac, crypto::mac_is(&key, self.signed, self.mac)) {
             return Err(Fault::Damaged(Place::Header));
         }
         Ok((self.header, self.body))
@@ -291,7 +293,7 @@ fn decode_fields(mut fields: Reader<'_>, version: u16) -> Result<Header, Fault> 
     let rounds = checked_rounds(rounds).ok_or(Fault::Kdf(rounds))?;
     let kdf = Kdf { rounds, salt: fields.array()? };
     let [count] = fields.array()?;
-    if usize::from(count) > MAX_SLOTS {
+    if !holds(Check::SlotCount, usize::from(count) <= MAX_SLOTS) {
         return Err(damaged);
     }
     let mut slots = Vec::with_capacity(usize::from(count));

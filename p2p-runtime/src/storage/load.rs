@@ -109,8 +109,10 @@ pub(super) fn newest_trace(files: &dyn Files, names: &Names, save: &Header, data
 /// The highest number of a save of this archive of which there is any trace in the folder. A save that goes on from an earlier one gets a
 /// higher number than this: otherwise the traces would have it taken for an older file put back.
 pub(super) fn highest_used(files: &dyn Files, names: &Names, save: &Header, data_key: &Key) -> Result<u64, StoreError> {
-    let logs = names.logs(files).map_err(|error| StoreError::io("listing", &names.dir, error))?;
-    let logged = logs.into_iter().map(|(generation, _)| generation).max();
-    let kept = newest_trace(files, names, save, data_key)?;
-    Ok([logged, kept].into_iter().flatten().fold(save.generation, u64::max))
+    let mut highest = newest_trace(files, names, save, data_key)?.unwrap_or_default().max(save.generation);
+    for (_, path) in names.logs(files).map_err(|error| StoreError::io("listing", &names.dir, error))? {
+        let bytes = files.read(&path, MAX_LOG + 1).map_err(|error| StoreError::io("reading", &path, error))?;
+        highest = highest.max(log::made_by(&bytes, save, data_key).unwrap_or_default());
+    }
+    Ok(highest)
 }

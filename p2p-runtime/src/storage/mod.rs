@@ -15,6 +15,7 @@
 //!
 //! - [`store`](Store): entries in memory, whose turn it is to write; `options`: making and opening; `entries`: what may be stored.
 //! - `header` and `archive`: the archive's format, bytes in and bytes out; `log`: the log's; `crypto`: the primitives below them.
+//! - `checks`: the checks that stop somebody's changes, by name.
 //! - `load`: from files to entries; `replace`: the order of steps that makes a save durable; `files`: the seam to the file system.
 //! - `survey` and `recover`: what of a store is good, and bringing it back; `backup`: one file of everything, and back.
 //! - `admin`: what an operator does with it.
@@ -26,6 +27,7 @@
 mod admin;
 mod archive;
 mod backup;
+mod checks;
 mod crypto;
 mod entries;
 mod error;

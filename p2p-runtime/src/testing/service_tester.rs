@@ -348,6 +348,7 @@ impl Outside {
             timeout: Some(head.deadline.saturating_duration_since(received)),
             trace: head.trace(),
             origin: head.origin().cloned(),
+            room: None,
         })
     }
 }

@@ -8,8 +8,10 @@
 //! Whoever receives frames and has none to send answers with an empty frame. So a connection that carries nothing any more
 //! (a dead or parted peer) is noticed within [`GossipLinkConfig::silence`], not when TCP gives up, and the first frame after
 //! a partition does not wait for TCP's retransmission. A connection that broke is opened again at once; if that fails too, the peer
-//! is reported as [`LinkEvent::Unreachable`]. After a dial that has timed out, frames for the peer wait for the next one, which comes
-//! [later and later](backoff), or for the peer to come by itself.
+//! is reported as [`LinkEvent::Unreachable`].
+//!
+//! Only [so many](pace) peers are dialled at a time, and after a dial that has timed out the next one comes [later and later](backoff).
+//! Frames for the peer wait meanwhile, or go to it as soon as it comes by itself.
 
 mod backoff;
 mod dial;
@@ -17,6 +19,7 @@ mod frames;
 mod intake;
 mod lane;
 mod lanes;
+mod pace;
 
 use std::{
     fmt,
@@ -37,7 +40,7 @@ use p2p_client::{
 use rand::RngExt;
 use tokio::{
     sync::mpsc,
-    time::{Instant, sleep, timeout},
+    time::{Instant, error::Elapsed, sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -46,6 +49,7 @@ pub use dial::{GossipDial, TlsGossipDial};
 use intake::Intake;
 use lane::{Ended, Outbox, pump};
 use lanes::{Lanes, Target};
+use pace::{Pace, Turn};
 
 use super::listener::GossipAcceptor;
 use crate::network::link::{FrameLink, LinkEvent, MAX_FRAME, PeerRef};
@@ -106,6 +110,7 @@ struct Inner {
     config: GossipLinkConfig,
     lanes: Lanes,
     backoff: Mutex<Backoff>,
+    pace: Pace,
     stop: CancellationToken,
     tasks: TaskTracker,
     /// When it was last said that a member has another root.
@@ -118,7 +123,8 @@ impl GossipLink {
         let lanes = Lanes::new(config.max_peers, config.max_waiting);
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let (backoff, told) = (Mutex::default(), Mutex::default());
-        Self { inner: Arc::new(Inner { dial, intake: Intake::new(events), config, lanes, backoff, stop, tasks, told }) }
+        let intake = Intake::new(events);
+        Self { inner: Arc::new(Inner { dial, intake, config, lanes, backoff, pace: Pace::new(), stop, tasks, told }) }
     }
 
     /// Writes what waits, within `grace`, and closes every connection. Frames sent afterwards are dropped.
@@ -176,7 +182,7 @@ impl Inner {
     /// Connects, carries frames until the connection ends, and connects again if it broke.
     async fn run_outgoing(self: Arc<Self>, target: Target, serial: u64, outbox: Arc<Outbox>) {
         let (mut short_lives, mut worked) = (0, false);
-        self.wait_for_turn(&target).await;
+        let mut turn = self.wait_for_turn(&target).await;
         if !self.lanes.is_dialled(&target, serial) && outbox.is_empty() {
             return;
         }
@@ -184,8 +190,7 @@ impl Inner {
             if self.stop.is_cancelled() && outbox.is_empty() {
                 return self.lanes.remove(serial);
             }
-            let dialled = self.dial.dial(target.authority(), target.node_id());
-            let (refused, said) = match timeout(self.config.connect_timeout, dialled).await {
+            let (refused, said) = match self.dial_once(&target, turn.take()).await {
                 Ok(Ok((node, stream))) => {
                     if matches!(target, Target::Seed(_)) {
                         self.lanes.learn(&node, serial, &outbox);
@@ -224,12 +229,31 @@ impl Inner {
         }
     }
 
-    /// A peer that could not be reached before is not dialled at once. Seeds are: who looks for them makes pauses of its own.
-    async fn wait_for_turn(&self, target: &Target) {
-        let pause = target.node_id().map_or(Duration::ZERO, |node_id| self.backoff().wait(node_id, Instant::now()));
+    /// Dials once. Its turn ends with that.
+    async fn dial_once(
+        &self,
+        target: &Target,
+        turn: Option<Turn<'_>>,
+    ) -> Result<Result<(NodeId, BoxStream), DialError>, Elapsed> {
+        let (began, limit) = (Instant::now(), self.config.connect_timeout);
+        let dialled = timeout(limit, self.dial.dial(target.authority(), target.node_id())).await;
+        // That it was refused says nothing of how long connecting takes.
+        if let Some(turn) = turn.filter(|_| !matches!(dialled, Ok(Err(_)))) {
+            turn.ended(began.elapsed(), limit);
+        }
+        dialled
+    }
+
+    /// A peer that could not be reached before is not dialled at once, and all others are not dialled together. Seeds are: who looks for
+    /// them makes pauses of its own. Who stops waits no more.
+    async fn wait_for_turn(&self, target: &Target) -> Option<Turn<'_>> {
+        let node_id = target.node_id()?;
+        let pause = self.backoff().wait(node_id, Instant::now());
         if !pause.is_zero() {
             self.stop.run_until_cancelled(sleep(pause)).await;
         }
+        let is_silent = self.backoff().is_silent(node_id, Instant::now());
+        self.stop.run_until_cancelled(self.pace.turn(is_silent)).await.flatten()
     }
 
     fn backoff(&self) -> MutexGuard<'_, Backoff> {
@@ -268,5 +292,7 @@ impl Inner {
     }
 }
 
+#[cfg(test)]
+mod storm;
 #[cfg(test)]
 mod tests;

@@ -19,6 +19,7 @@ use p2p_client::{
     call::{Failure, Opened, RetryAfter},
     protocol::{ErrorCode, ParseTargetError, RpcError, Target, envelope::Request as RpcRequest},
     service::Params,
+    wire::Room,
 };
 use percent_encoding::percent_decode_str;
 use serde_json::value::RawValue;
@@ -210,10 +211,10 @@ impl<'a> Calls<'a> {
         if method == DISCOVER {
             return discover(self.state, &self.requester).await.map(|json| Opened::Answered(json.into()));
         }
-        self.state.dispatcher.open(self.inbound(method, params)).await
+        self.state.dispatcher.open(self.inbound(method, params, None)).await
     }
 
-    fn inbound<'b>(&self, method: &'b str, params: Option<&'b RawValue>) -> Inbound<'b> {
+    fn inbound<'b>(&self, method: &'b str, params: Option<&'b RawValue>, room: Option<&Arc<Room>>) -> Inbound<'b> {
         Inbound {
             path: method,
             params: Params::new(params.map(RawValue::get)),
@@ -227,6 +228,7 @@ impl<'a> Calls<'a> {
             timeout: self.timeout,
             trace: self.requester.trace,
             origin: self.origin.clone(),
+            room: room.cloned(),
         }
     }
 
@@ -244,7 +246,22 @@ impl RpcDispatch for Calls<'_> {
             // In a box of its own: a call is not to carry the room for a document.
             return Box::pin(discover(self.state, &self.requester)).await;
         }
-        self.state.dispatcher.call(self.inbound(method, params)).await
+        self.state.dispatcher.call(self.inbound(method, params, None)).await
+    }
+
+    async fn call_of_batch<'a>(
+        &'a self,
+        method: &'a str,
+        params: Option<&'a RawValue>,
+        room: &'a Arc<Room>,
+    ) -> Result<Vec<u8>, RpcError> {
+        if method == DISCOVER {
+            let json = self.call(method, params).await?;
+            rpc::fits(room, json.len())?;
+            return Ok(json);
+        }
+        self.drawn.call(self.state, &self.requester.caller)?;
+        self.state.dispatcher.call(self.inbound(method, params, Some(room))).await
     }
 }
 

@@ -10,11 +10,7 @@ mod body;
 pub(crate) mod fuzzing;
 mod straight;
 
-use std::{
-    fmt,
-    future::Future,
-    sync::atomic::{AtomicUsize, Ordering::Relaxed},
-};
+use std::{fmt, future::Future, sync::Arc};
 
 use futures::{StreamExt, future::BoxFuture, stream};
 use p2p_client::{
@@ -23,6 +19,7 @@ use p2p_client::{
         ErrorCode, RpcError,
         envelope::{Id, Request, Response as Answer},
     },
+    wire::Room,
 };
 use serde::{
     Deserialize, Deserializer,
@@ -33,13 +30,16 @@ use serde_json::value::RawValue;
 pub use body::{BodyError, BodyLimits, DEFAULT_BODY_TIMEOUT, DEFAULT_MAX_BODY, read_body, read_body_within};
 
 /// The deepest nesting that is taken. serde_json stops at the same depth, but only where it looks inside.
-pub const MAX_DEPTH: usize = 127;
+pub const MAX_DEPTH: usize = p2p_client::codec::MAX_DEPTH;
 /// The most requests in a batch.
 pub const MAX_BATCH: usize = 1_000;
 /// How many requests of a batch run at a time.
 pub const BATCH_CONCURRENCY: usize = 64;
-/// How many bytes of answers a batch may have before its further calls are refused: 64 MiB.
+/// How many bytes of answers a batch may have: 64 MiB. What does not fit is left out, and its further calls are refused.
 pub const MAX_BATCH_ANSWER: usize = 64 * 1024 * 1024;
+
+/// An error of so many bytes is told in any case.
+const SHORT: usize = 1_024;
 
 /// Executes calls.
 pub trait RpcDispatch: Sync {
@@ -50,6 +50,26 @@ pub trait RpcDispatch: Sync {
         method: &'a str,
         params: Option<&'a RawValue>,
     ) -> impl Future<Output = Result<Vec<u8>, RpcError>> + Send + 'a;
+
+    /// The same for a call of a batch, whose results share this room: one that does not fit any more is an error in its place. Where results come from elsewhere,
+    /// they are to be read into the room, so that many at a time do not take the memory before anybody looks.
+    fn call_of_batch<'a>(
+        &'a self,
+        method: &'a str,
+        params: Option<&'a RawValue>,
+        room: &'a Arc<Room>,
+    ) -> impl Future<Output = Result<Vec<u8>, RpcError>> + Send + 'a {
+        async move {
+            let json = self.call(method, params).await?;
+            fits(room, json.len())?;
+            Ok(json)
+        }
+    }
+}
+
+/// Takes the room for a result, or says that it does not fit.
+pub(crate) fn fits(room: &Room, bytes: usize) -> Result<(), RpcError> {
+    room.take(bytes).map_err(|no_room| RpcError::new(ErrorCode::INTERNAL, no_room.to_string()))
 }
 
 /// Answers a body. `None` when there is nothing to answer: it held notifications only.
@@ -77,7 +97,7 @@ pub trait RpcDispatch: Sync {
 pub async fn handle<D: RpcDispatch>(body: &[u8], dispatch: &D) -> Option<Vec<u8>> {
     match parse(body) {
         Ok(Message::Single(request)) => execute(Ok(request), dispatch).await,
-        Ok(Message::Batch(entries)) => execute_all(entries, dispatch, Room::of(MAX_BATCH_ANSWER)).await,
+        Ok(Message::Batch(entries)) => execute_all(entries, dispatch, &Room::of_batch(MAX_BATCH_ANSWER)).await,
         Err(invalid) => Some(invalid.answer()),
     }
 }
@@ -96,8 +116,7 @@ pub(super) fn response(id: Option<Id<'_>>, outcome: Result<&[u8], &RpcError>) ->
 }
 
 /// Executes the requests of a batch, some at a time, and writes their responses in their order.
-async fn execute_all<D: RpcDispatch>(entries: Vec<&RawValue>, dispatch: &D, room: Room) -> Option<Vec<u8>> {
-    let room = &room;
+async fn execute_all<D: RpcDispatch>(entries: Vec<&RawValue>, dispatch: &D, room: &Arc<Room>) -> Option<Vec<u8>> {
     // Boxed one by one: a closure over borrowed entries would not be general enough for the compiler to see it is `Send`.
     let mut waiting: Vec<BoxFuture<'_, Option<Vec<u8>>>> = Vec::with_capacity(entries.len());
     for entry in entries {
@@ -118,39 +137,40 @@ async fn execute_all<D: RpcDispatch>(entries: Vec<&RawValue>, dispatch: &D, room
     Some(out)
 }
 
-/// The room that the answers to a batch have. What runs already when it is full is answered all the same.
-struct Room {
-    max: usize,
-    taken: AtomicUsize,
+/// The answer to a call that is not executed, as something did not fit into the room any more.
+fn refused(room: &Room, id: Id<'_>) -> Option<Vec<u8>> {
+    room.has_refused().then(|| {
+        let text =
+            format!("not executed: what is answered to this batch takes more than {} bytes already; split the batch", room.max());
+        Answer { id: Some(id), outcome: Err(&RpcError::new(ErrorCode::INVALID_REQUEST, text)) }.to_json()
+    })
 }
 
-impl Room {
-    fn of(max: usize) -> Self {
-        Self { max, taken: AtomicUsize::new(0) }
-    }
-
-    /// The answer to a call that there is no room to answer otherwise.
-    fn refused(&self, id: Id<'_>) -> Option<Vec<u8>> {
-        (self.taken.load(Relaxed) > self.max).then(|| {
-            let text = format!(
-                "not executed: what is answered to this batch takes more than {} bytes already; split the batch",
-                self.max
-            );
-            Answer { id: Some(id), outcome: Err(&RpcError::new(ErrorCode::INVALID_REQUEST, text)) }.to_json()
-        })
-    }
-}
-
-/// [`execute`], as long as there is room for the answer.
-async fn execute_within<D: RpcDispatch>(room: &Room, request: Result<Request<'_>, Invalid<'_>>, dispatch: &D) -> Option<Vec<u8>> {
-    if let Ok(Request { id: Some(id), .. }) = &request
-        && let Some(refused) = room.refused(*id)
+/// [`execute`], as long as there is room for the answer. Notifications are executed in any case; what they give takes room as well, though nobody is told.
+async fn execute_within<D: RpcDispatch>(
+    room: &Arc<Room>,
+    request: Result<Request<'_>, Invalid<'_>>,
+    dispatch: &D,
+) -> Option<Vec<u8>> {
+    let request = match request {
+        Ok(request) => request,
+        Err(invalid) => return Some(invalid.answer()),
+    };
+    if let Some(id) = request.id
+        && let Some(refused) = refused(room, id)
     {
         return Some(refused);
     }
-    let answer = execute(request, dispatch).await?;
-    room.taken.fetch_add(answer.len(), Relaxed);
-    Some(answer)
+    let outcome = dispatch.call_of_batch(&request.method, request.params, room).await;
+    let outcome = outcome.map_err(|error| within(room, error));
+    let id = request.id?;
+    Some(Answer { id: Some(id), outcome: outcome.as_deref() }.to_json())
+}
+
+/// An error that is long takes room, too; where it does not fit, that is said in its place.
+fn within(room: &Room, error: RpcError) -> RpcError {
+    let bytes = error.message.len() + error.data.as_ref().map_or(0, |data| data.get().len());
+    if bytes <= SHORT { error } else { fits(room, bytes).map_or_else(|no_room| no_room, |()| error) }
 }
 
 /// Reads a body that is nothing but params, as `POST /rpc/{service}/{method}` takes it. An empty body means no params.

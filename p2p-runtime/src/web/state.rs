@@ -1,6 +1,9 @@
 //! What the handlers of requests share.
 
-use std::{sync::Weak, time::Instant};
+use std::{
+    sync::{Arc, Weak},
+    time::Instant,
+};
 
 use p2p_client::wire::{pool::HttpPool, sessions::Sessions};
 use tokio_util::sync::CancellationToken;
@@ -40,7 +43,7 @@ pub(crate) struct WebState {
     /// Weak: the handlers may outlive the node.
     pub(crate) store: Weak<Store>,
     /// Held while somebody's password is checked.
-    pub(crate) checking_password: tokio::sync::Mutex<()>,
+    pub(crate) checking_password: Arc<tokio::sync::Mutex<()>>,
     /// For the makers of join tokens.
     pub(crate) lookups: Lookups,
     /// Cancelled when an operator has the node leave the cluster.

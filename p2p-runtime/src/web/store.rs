@@ -9,7 +9,7 @@ use axum::{Json, extract::State};
 use http::StatusCode;
 use p2p_client::protocol::{ErrorCode, RpcError};
 use serde::{Deserialize, Serialize};
-use tokio::task::spawn_blocking;
+use tokio::{sync::Mutex, task::spawn_blocking};
 
 use crate::storage::{Password, Secret, Store, StoreCommand, StoreError, StoreReply, base64_secret};
 
@@ -40,22 +40,37 @@ pub(super) async fn administer(
     const ROUTE: &str = "/admin/store";
     requester.must_be_operator(&state, ROUTE)?;
     let StoreRequest { password, command } = request;
-    let what = format!("store {}", command.name());
+    let (what, path) = (format!("store {}", command.name()), command.path().unwrap_or_default().to_owned());
+    let subject = requester.subject(&what).to(&path);
     if let Err(refused) = check_password(&state, password).await {
-        state.cx.audit().denied(requester.subject(&what), Some(&refused.1.message));
+        state.cx.audit().denied(subject, Some(&refused.1.message));
         return Err(refused);
     }
     let store = store_of(&state)?;
     let done = blocking(move || command.carry_out(&store)).await;
-    state.cx.audit().done(requester.subject(&what), done.as_ref().map(|_| "").map_err(|refused| &refused.1.message));
+    state.cx.audit().done(subject, done.as_ref().map(|_| "").map_err(|refused| &refused.1.message));
     done.map(Json)
 }
 
 /// Whether this is the store's password. One is checked at a time.
 pub(super) async fn check_password(state: &WebState, password: Secret) -> Result<(), Refusal> {
-    let _turn = state.checking_password.lock().await;
     let store = store_of(state)?;
-    blocking(move || store.check_password(&Password::new(password.expose())?)).await
+    in_turn(&state.checking_password, move || store.check_password(&Password::new(password.expose())?)).await
+}
+
+/// Does one piece of work at a time. The turn ends with the work and not with the request, so that nobody gets another one by hanging up.
+async fn in_turn<T, E>(turns: &Arc<Mutex<()>>, work: impl FnOnce() -> Result<T, E> + Send + 'static) -> Result<T, Refusal>
+where
+    T: Send + 'static,
+    E: Into<Refusal> + Send + 'static,
+{
+    let turn = turns.clone().lock_owned().await;
+    blocking(move || {
+        let done = work();
+        drop(turn);
+        done
+    })
+    .await
 }
 
 pub(super) fn store_of(state: &WebState) -> Result<Arc<Store>, Refusal> {
@@ -90,5 +105,37 @@ impl From<StoreError> for Refusal {
             _ => (StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::INTERNAL),
         };
         Self(status, RpcError::new(code, error.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use futures::FutureExt;
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn whoever_hangs_up_gets_no_other_turn_before_the_work_is_done() {
+        let turns = Arc::new(Mutex::new(()));
+        let (started, has_started) = mpsc::channel();
+        let (finish, may_finish) = mpsc::channel::<()>();
+        let work = move || {
+            started.send(()).unwrap();
+            may_finish.recv().unwrap();
+            Ok::<_, StoreError>(())
+        };
+        let asking = tokio::spawn({
+            let turns = turns.clone();
+            async move { in_turn(&turns, work).await.is_ok() }
+        });
+        spawn_blocking(move || has_started.recv().unwrap()).await.unwrap();
+        asking.abort();
+        asking.await.unwrap_err();
+        let mut next = Box::pin(in_turn(&turns, || Ok::<_, StoreError>(7)));
+        assert!((&mut next).now_or_never().is_none(), "the work of the first still runs");
+        finish.send(()).unwrap();
+        assert_eq!(next.await.ok(), Some(7));
     }
 }

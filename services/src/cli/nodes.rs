@@ -30,7 +30,7 @@ fn row(node: &NodeInfo, now: UnixMillis) -> [String; 6] {
         node.role.to_string(),
         node.status.to_string(),
         node.authority(),
-        output::list(node.services.keys()),
+        if node.is_starting() { "(starting)".to_owned() } else { output::list(node.services.keys()) },
         ago(node.last_seen, now),
     ]
 }
@@ -52,6 +52,15 @@ pub(super) fn ago(then: UnixMillis, now: UnixMillis) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_node_that_starts_is_told_apart_from_one_that_hosts_nothing() {
+        let text = r#"{"node_id":"w","address":"10.0.0.1","port":1,"role":"worker","metadata":{"starting":"true"}}"#;
+        let starting: NodeInfo = serde_json::from_str(text).unwrap();
+        let serving = NodeInfo { metadata: std::collections::BTreeMap::new(), ..starting.clone() };
+        let services = |node| row(node, UnixMillis(0))[4].clone();
+        assert_eq!((services(&starting).as_str(), services(&serving).as_str()), ("(starting)", ""));
+    }
 
     #[test]
     fn times_are_told_as_people_say_them() {

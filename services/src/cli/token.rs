@@ -93,7 +93,8 @@ struct CreateArgs {
     approve: Approval,
 
     /// The only networks that it may be used in: the node that joins connects from there, and every address that it advertises is there. Such as
-    /// `10.1.0.0/16`, `2001:db8::/32` or `10.1.2.3`; without it, anywhere
+    /// `10.1.0.0/16`, `2001:db8::/32` or `10.1.2.3`; without it, anywhere. It binds the join alone: when the node's address changes later, its certificate is
+    /// renewed for the new one, wherever that is
     #[arg(long, value_name = "NET", value_delimiter = ',')]
     cidr: Vec<Network>,
 

@@ -7,6 +7,20 @@ use crate::harness::{Folders, PATIENCE, Running, mode, run};
 /// Within this time the others know of a worker that stopped answering; unoptimised, and beside other tests, it may take five times as long.
 const FAILURE_NOTICED: Duration = Duration::from_secs(if cfg!(debug_assertions) { 25 } else { 5 });
 
+/// Waits until a node knows what all those host that are there: a call to all asks those who have said so when it is made, and waits for
+/// nobody.
+#[track_caller]
+fn wait_until_all_serve(folders: &Folders, viewer: &str) {
+    let began = Instant::now();
+    loop {
+        let nodes = folders.run(viewer, &["nodes", "--output", "json"]).json();
+        if nodes.as_array().unwrap().iter().all(|info| !info["services"]["system"].is_null()) {
+            return;
+        }
+        assert!(began.elapsed() < PATIENCE, "{nodes}");
+    }
+}
+
 #[test]
 fn three_processes_make_a_cluster_and_notice_who_is_killed_who_hangs_and_who_leaves() {
     let folders = Folders::new();
@@ -35,6 +49,7 @@ fn three_processes_make_a_cluster_and_notice_who_is_killed_who_hangs_and_who_lea
         let info = folders.run("leaves", &["call", "system/get_system_info", "--on", node]).json();
         assert_eq!(info["node_id"], node);
     }
+    wait_until_all_serve(&folders, "head");
     let everybody =
         folders.run("head", &["call", "system/get_system_info", "--on", "all,role=worker", "--output", "json"]).json();
     assert_eq!(everybody.as_object().unwrap().keys().collect::<Vec<_>>(), ["frozen", "killed", "leaves"]);

@@ -169,10 +169,6 @@ impl Folders {
     pub(crate) fn status_of(&self, viewer: &str, node: &str) -> Option<String> {
         let nodes = self.run(viewer, &["nodes", "--output", "json"]).json();
         let found = nodes.as_array().unwrap().iter().find(|info| info["node_id"] == node)?;
-        // One that is alive is there only with what it hosts, which it tells once it serves.
-        if found["status"] == "alive" && found["services"].as_object().is_none_or(serde_json::Map::is_empty) {
-            return None;
-        }
         Some(found["status"].as_str().unwrap().to_owned())
     }
 

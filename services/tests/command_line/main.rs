@@ -10,7 +10,6 @@ mod config;
 mod contract;
 mod harness;
 mod hosts;
-mod joining;
 mod networks;
 mod offline;
 mod refusals;

@@ -28,6 +28,14 @@ fn a_token_for_some_networks_is_made_shown_and_used_only_there() {
 }
 
 #[test]
+fn the_help_says_that_networks_bind_the_join_and_not_what_the_node_does_later() {
+    let help = Folders::new().run("head", &["token", "create", "--help"]).ok();
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    let says = "It binds the join alone: when the node's address changes later, its certificate is renewed for the new one, wherever that is";
+    assert!(help.contains(says), "{help}");
+}
+
+#[test]
 fn what_is_no_network_makes_no_token_and_the_error_shows_the_form() {
     let folders = Folders::new();
     folders.init("head");

@@ -124,7 +124,8 @@ impl Machine {
     }
 }
 
-/// Waits until every node that runs sees all the others alive, and what they host, which they tell once they serve.
+/// Waits until every node that runs sees all the others alive, and what they host: a call to all asks those who have said so when it is
+/// made.
 #[track_caller]
 pub(crate) fn wait_until_all_know_all(machines: &[Machine]) {
     let running: Vec<_> = machines.iter().filter(|machine| machine.has_node()).collect();

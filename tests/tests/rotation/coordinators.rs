@@ -1,6 +1,6 @@
 //! Several coordinators: each issues by an authority of its own, and whoever holds the root key gives the others theirs.
 
-use p2p_client::protocol::NodeId;
+use p2p_client::protocol::{NodeId, NodeStatus};
 use p2p_runtime::identity::renewal::{RENEW_VERSION, RenewError, RenewRequest};
 use serde_json::Value;
 
@@ -132,6 +132,64 @@ async fn a_coordinator_that_is_there_and_does_not_answer_lets_nobody_join_elsewh
     assert_eq!(said, Refused::Unanswered { coordinator: first.id().clone(), node_id: "worker-1".parse().unwrap() });
     // The control: of another node it says what it knows.
     cluster.worker(Plan::worker(2), &two).await;
+}
+
+/// Two nodes join at the same time.
+async fn two_join(cluster: &Cluster, at: &Member) {
+    let token = token(at, TokenOptions { uses: 2.try_into().unwrap(), ..TokenOptions::default() }).await;
+    let (plans, authority) = ([8, 9].map(Plan::worker), at.authority());
+    let joined = plans.iter().map(|plan| cluster.join(plan, &authority, token.clone()));
+    for joined in soon(futures::future::join_all(joined)).await {
+        joined.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_coordinator_is_named_once_however_many_nodes_join_with_what_is_to_be_done() {
+    let log = Log::capture();
+    let (cluster, first, _workers) = Cluster::of(0).await;
+    let two = second(&cluster, &first).await;
+    cluster.network.kill(first.ip);
+    sees(&two, |members| members.get(first.id()).is_some_and(|info| info.status == NodeStatus::Dead)).await;
+    two_join(&cluster, &two).await;
+    let text = log.text();
+    assert_eq!(text.matches("this coordinator is dead, and was not asked").count(), 1, "{text}");
+    assert!(text.contains("start it; if it is gone for good: `p2p node revoke coordinator`, with `--keep-issued`"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_coordinator_that_is_forgotten_is_named_once_however_many_nodes_join_and_keeps_none_of_them_out() {
+    let log = Log::capture();
+    let (cluster, first, _workers) = Cluster::of(0).await;
+    let two = second(&cluster, &first).await;
+    cluster.network.kill(two.ip);
+    two.node.stop().await;
+    first.node.stop().await;
+    // As a day later.
+    std::fs::remove_file(cluster.dir("coordinator").join("gossip_state.json")).unwrap();
+    let first = cluster.restart(Plan::coordinator()).await;
+    assert_eq!(first.members().members().len(), 1, "nothing is known of the other one");
+    two_join(&cluster, &first).await;
+    let text = log.text();
+    assert_eq!(text.matches("nothing is heard of this coordinator, and it was not asked").count(), 1, "{text}");
+    assert!(text.contains("start it; if it is gone for good: `p2p node revoke coordinator-2`, with `--keep-issued`"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_coordinator_that_does_not_answer_is_told_of_once_however_often_it_is_asked() {
+    let log = Log::capture();
+    let (cluster, first, _workers) = Cluster::of(0).await;
+    let two = second(&cluster, &first).await;
+    for node in [&first, &two] {
+        sees(node, |members| members.alive().count() == 2).await;
+    }
+    let damaged = vec![Change::Put("ca/nodes/worker-1.json".to_owned(), b"no record".to_vec().into())];
+    StoreVault::new(first.store().clone()).update(damaged).unwrap();
+    for _ in 0..2 {
+        assert!(matches!(thief_is_refused(&cluster, 1, &two).await, Refused::Unanswered { .. }));
+    }
+    let text = log.text();
+    assert_eq!(text.matches("it did not say what it knows of this node").count(), 1, "{text}");
 }
 
 /// Asks a coordinator for another certificate, as whoever has a copy of a node's folder can. Gives the status, and what was said.

@@ -7,7 +7,7 @@ use std::{
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Message, Reader, write_str};
+use super::{super::bounded::within, Message, Reader, write_str};
 
 impl<T: Message> Message for Vec<T> {
     #[inline]
@@ -45,11 +45,19 @@ where
 #[inline]
 fn write_list<T: Message>(list: &[T], out: &mut Vec<u8>) -> serde_json::Result<()> {
     out.push(b'[');
-    for (index, item) in list.iter().enumerate() {
-        if index > 0 {
-            out.push(b',');
-        }
-        item.write(out)?;
+    let write = |out: &mut Vec<u8>| {
+        list.iter().enumerate().try_for_each(|(index, item)| {
+            if index > 0 {
+                out.push(b',');
+            }
+            item.write(out)
+        })
+    };
+    // What holds more of its own type does so by something that has to be dropped: numbers do not.
+    if const { std::mem::needs_drop::<T>() } {
+        within(|| write(out))?;
+    } else {
+        write(out)?;
     }
     out.push(b']');
     Ok(())
@@ -90,14 +98,16 @@ fn write_map<'a, T: Message + 'a>(
     out: &mut Vec<u8>,
 ) -> serde_json::Result<()> {
     out.push(b'{');
-    for (index, (key, value)) in map.into_iter().enumerate() {
-        if index > 0 {
-            out.push(b',');
-        }
-        write_str(key, out);
-        out.push(b':');
-        value.write(out)?;
-    }
+    within(|| {
+        map.into_iter().enumerate().try_for_each(|(index, (key, value))| {
+            if index > 0 {
+                out.push(b',');
+            }
+            write_str(key, out);
+            out.push(b':');
+            value.write(out)
+        })
+    })?;
     out.push(b'}');
     Ok(())
 }

@@ -11,7 +11,7 @@ use futures::StreamExt;
 use serde::Serialize;
 
 use crate::{
-    codec::Form,
+    codec::{Form, bounded::unwritten},
     protocol::RpcError,
     service::{CallContext, Error, Failed},
 };
@@ -71,10 +71,9 @@ impl<'a, F> JsonItems<'a, F> {
     }
 }
 
-impl<V: Serialize, F: Form<V> + Send + Sync> TakeItems<V> for JsonItems<'_, F> {
+impl<V: Serialize + Send + 'static, F: Form<V> + Send + Sync> TakeItems<V> for JsonItems<'_, F> {
     fn start(&self, value: V) -> Result<(), Error> {
-        let json =
-            self.form.encode(&value).map_err(|error| Error::msg(format!("an item of the stream does not serialise: {error}")))?;
+        let json = self.form.encode(&value).map_err(|error| Error::msg(unwritten("an item of the stream", value, &error)))?;
         *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(json);
         Ok(())
     }

@@ -182,12 +182,14 @@ impl Inner {
         let names = NodeNames { node_id: &candidate.node_id, role: candidate.role, addresses: proved };
         let now = UnixTime::since_unix_epoch(Duration::from_millis(clock.0));
         let (chain, root) = self.certify(&candidate.key, &names, now, None)?;
+        let times = self.records(self.bound(&candidate.node_id)?.as_ref(), elsewhere).after(clock);
         let record = IssuedNode {
             node_id: candidate.node_id.clone(),
             role: candidate.role,
             key: candidate.key.thumbprint(),
             token: Some(candidate.token),
-            issued: self.records(self.bound(&candidate.node_id)?.as_ref(), elsewhere).after(clock),
+            issued: times.issued,
+            written: times.written(),
             certificate: chain.first().map(CertificateHash::of),
             previous: None,
             root: Some(root),
@@ -211,6 +213,8 @@ impl Inner {
         if let Some(readmission) = readmission {
             self.ledger.take_effect(readmission);
         }
+        // Once more: a revocation does not wait for this write. One that was acknowledged before the certificate is handed out is seen here.
+        self.may_ask(&record.node_id, &record.key.into(), candidate.token)?;
         tracing::info!(node_id = %record.node_id, role = %record.role, token = %candidate.token, "let a node join");
         Ok(Issued::new(&chain, self.ledger.roots().current().cluster().clone(), (self.options.seed)(), left_out, clock))
     }

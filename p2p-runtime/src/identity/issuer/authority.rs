@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use p2p_client::{
     audit::{Line, Outcome},
-    protocol::{NodeId, UnixMillis},
-    revocation::KeyHash,
+    protocol::{NodeId, Role, UnixMillis},
+    revocation::{KeyHash, RevocationSet},
 };
 use rustls_pki_types::{CertificateDer, UnixTime};
 use serde::{Deserialize, Serialize};
@@ -20,7 +20,7 @@ use super::{
         rotation::AllIssued,
         token::TokenId,
         token_table::TokenRecord,
-        vault::{Change, VaultError},
+        vault::{Change, Vault, VaultError},
     },
     ISSUING_CERT, ISSUING_KEY, Inner, IssuedNode, Issuer, NODES, TokenTable, approving, lock, node_change, tokens_change,
 };
@@ -236,7 +236,7 @@ impl Issuer {
     pub(crate) fn all_issued(&self, now: UnixMillis) -> Result<AllIssued, VaultError> {
         let mut issued = self.ever_issued()?;
         let life = u64::try_from(NODE_VALIDITY.as_millis()).unwrap_or(u64::MAX);
-        issued.nodes.retain(|node| node.issued.0.saturating_add(life) > now.0);
+        issued.nodes.retain(|node| node.written().0.saturating_add(life) > now.0);
         Ok(issued)
     }
 
@@ -245,19 +245,36 @@ impl Issuer {
     /// # Errors
     /// The store fails.
     pub(crate) fn ever_issued(&self) -> Result<AllIssued, VaultError> {
-        let (mut nodes, mut damaged) = (Vec::new(), Vec::new());
-        for path in self.0.vault.list(NODES)? {
-            let name = path.strip_prefix(NODES).and_then(|name| name.strip_suffix(".json"));
-            let Some(node_id) = name.and_then(|name| name.parse().ok()) else { continue };
-            let Some(stored) = self.0.vault.get(&path)? else { continue };
-            match serde_json::from_slice::<IssuedNode>(&stored) {
-                Ok(node) => nodes.push(node),
-                Err(error) => {
-                    tracing::error!(%node_id, %error, "the record of this node is damaged");
-                    damaged.push(node_id);
-                }
+        all_records(&*self.0.vault)
+    }
+}
+
+/// The coordinators that were let in here, by the records in this store: without those that have left since, or were revoked. How old a record is says
+/// nothing: a coordinator renews itself.
+///
+/// # Errors
+/// The store fails.
+pub(crate) fn let_in_coordinators(vault: &dyn Vault, revoked: &RevocationSet) -> Result<Vec<NodeId>, VaultError> {
+    let is_one = |node: &IssuedNode| {
+        node.role == Role::Coordinator && !node.has_left && !revoked.is_revoked(&node.node_id, &node.key.into())
+    };
+    Ok(all_records(vault)?.nodes.into_iter().filter(is_one).map(|node| node.node_id).collect())
+}
+
+/// All records in a coordinator's store.
+fn all_records(vault: &dyn Vault) -> Result<AllIssued, VaultError> {
+    let (mut nodes, mut damaged) = (Vec::new(), Vec::new());
+    for path in vault.list(NODES)? {
+        let name = path.strip_prefix(NODES).and_then(|name| name.strip_suffix(".json"));
+        let Some(node_id) = name.and_then(|name| name.parse().ok()) else { continue };
+        let Some(stored) = vault.get(&path)? else { continue };
+        match serde_json::from_slice::<IssuedNode>(&stored) {
+            Ok(node) => nodes.push(node),
+            Err(error) => {
+                tracing::error!(%node_id, %error, "the record of this node is damaged");
+                damaged.push(node_id);
             }
         }
-        Ok(AllIssued { nodes, damaged })
     }
+    Ok(AllIssued { nodes, damaged })
 }

@@ -13,7 +13,7 @@ use p2p_client::{
 
 use super::{
     super::{
-        ca::BACKDATED,
+        ca::{BACKDATED, NODE_VALIDITY},
         join::Refused,
         renewal::{CertificateInfo, LONGEST_RETRY},
     },
@@ -27,6 +27,12 @@ const LOST_ANSWER: Duration = LONGEST_RETRY.saturating_mul(2);
 const CLOCKS_DIFFER: Duration = Duration::from_hours(48);
 /// By so much, in milliseconds, the clock of another coordinator may be ahead.
 const A_DAY: u64 = 24 * 3600 * 1000;
+/// How long a certificate lives, in milliseconds. A new record is later than all that are no further ahead: so they do not come to count when their day has come.
+/// Nor do those that are further ahead: they come nearer before that day, and a node that lives is renewed meanwhile.
+const A_LIFE: u64 = NODE_VALIDITY.as_secs() * 1000;
+/// A record is later than when it was written by no more than this, in milliseconds: it had to be later than others, which were a life ahead at most, by clocks
+/// that differ.
+const FURTHEST: u64 = A_LIFE + 2 * A_DAY;
 /// Certificates tell when they were made to the second, in milliseconds.
 const A_SECOND: u64 = 1000;
 
@@ -61,6 +67,26 @@ impl OtherCoordinators for NoOthers {
 /// All records of one node.
 pub(super) struct Records<'a>(Vec<Known<'a>>);
 
+/// The two times of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Times {
+    /// Later than every record that was known.
+    pub(super) issued: UnixMillis,
+    written: UnixMillis,
+}
+
+impl Times {
+    /// The same, and no sooner than this.
+    pub(super) fn no_sooner_than(self, time: UnixMillis) -> Self {
+        Self { issued: self.issued.max(time), written: self.written.max(time) }
+    }
+
+    /// When it was written, where that is another time.
+    pub(super) fn written(self) -> Option<UnixMillis> {
+        (self.written != self.issued).then_some(self.written)
+    }
+}
+
 /// A record, and whose it is.
 struct Known<'a> {
     /// None for this coordinator's own.
@@ -72,16 +98,17 @@ struct Known<'a> {
 
 impl<'a> Records<'a> {
     /// Those of this coordinator and of others. Where a node was let in again with another key, they may still have the one that was taken back: that binds
-    /// nobody. The time of one that is of tomorrow is not believed: each record after it would have to be later still.
+    /// nobody. The time of one that was written tomorrow is not believed: it would count for more than what is written today.
     pub(super) fn of(
         own: Option<&'a IssuedNode>,
         elsewhere: &'a [NotedElsewhere],
         revoked: &RevocationSet,
         now: UnixMillis,
     ) -> Self {
-        let own = own.map(|record| Known { coordinator: None, record, is_of_now: true });
+        // Its own clock may have been set back since: what it has written itself is not so soon doubted.
+        let own = own.map(|record| Known { coordinator: None, record, is_of_now: is_written_by(record, now, A_LIFE) });
         let others = elsewhere.iter().map(|NotedElsewhere { coordinator, record }| {
-            let is_of_now = record.issued.0 <= now.0.saturating_add(A_DAY);
+            let is_of_now = is_written_by(record, now, A_DAY);
             if !is_of_now {
                 tracing::error!(
                     %coordinator,
@@ -124,7 +151,7 @@ impl<'a> Records<'a> {
     pub(super) fn may_be_renewed(&self, shown: &CertificateInfo, now: UnixMillis) -> Result<(), Refused> {
         self.has_its_key(shown)?;
         let is_long_before =
-            |last: &IssuedNode| Duration::from_millis(last.issued.0.saturating_sub(made_at(shown))) > CLOCKS_DIFFER;
+            |last: &IssuedNode| Duration::from_millis(last.written().0.saturating_sub(made_at(shown))) > CLOCKS_DIFFER;
         match self.last() {
             Some(last) if is_long_before(last) => must_be_last(last, shown, now),
             _ => Ok(()),
@@ -141,15 +168,23 @@ impl<'a> Records<'a> {
     /// Whether a node that shows this certificate is the one that is known. It may have joined again in another role.
     pub(super) fn is_bound(&self, shown: &CertificateInfo) -> Result<(), Refused> {
         self.has_its_key(shown)?;
-        if self.last().is_some_and(|last| last.role != shown.peer.role) {
-            return Err(Refused::NodeBound { node_id: shown.peer.node_id.clone() });
+        match self.last() {
+            Some(IssuedNode { role, .. }) if *role != shown.peer.role => {
+                let node_id = shown.peer.node_id.clone();
+                Err(Refused::OtherRole { node_id, role: *role, shown: shown.peer.role })
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
-    /// Now, and later than every record: the last one is found by its time, and clocks of coordinators differ.
-    pub(super) fn after(&self, now: UnixMillis) -> UnixMillis {
-        self.last().map_or(now, |last| now.max(UnixMillis(last.issued.0.saturating_add(1))))
+    /// The times of a new record that is written now: the last one is found by its time, and clocks of coordinators differ. It is also later than those that do
+    /// not count yet, and would when their day has come; but not than those which are so far ahead that whoever writes them would push all others there.
+    pub(super) fn after(&self, now: UnixMillis) -> Times {
+        let latest = |times: &mut dyn Iterator<Item = UnixMillis>| times.max().map_or(now, |last| now.max(just_after(last)));
+        let is_near = |known: &&Known<'_>| known.is_of_now || known.record.issued.0 <= now.0.saturating_add(A_LIFE);
+        let written = latest(&mut self.0.iter().filter(|known| known.is_of_now).map(|known| known.record.written()));
+        let issued = latest(&mut self.0.iter().filter(is_near).map(|known| known.record.issued));
+        Times { issued, written }.no_sooner_than(written)
     }
 
     fn last(&self) -> Option<&'a IssuedNode> {
@@ -171,20 +206,31 @@ impl Known<'_> {
     }
 }
 
+/// Whether a record can have been written by now, on a clock that is ahead by this, in milliseconds.
+fn is_written_by(record: &IssuedNode, now: UnixMillis, ahead: u64) -> bool {
+    let written = record.written().0;
+    written <= now.0.saturating_add(ahead) && record.issued.0 <= written.saturating_add(FURTHEST)
+}
+
 /// Whether this certificate is the one in the last record, the one before where the answer may have been lost, or newer.
 fn must_be_last(last: &IssuedNode, shown: &CertificateInfo, now: UnixMillis) -> Result<(), Refused> {
     let is_last = last.certificate.is_none_or(|last| last == shown.hash);
-    let ago = Duration::from_millis(now.0.saturating_sub(last.issued.0));
+    let written = last.written().0;
+    let ago = Duration::from_millis(now.0.saturating_sub(written));
     let was_lost = last.previous == Some(shown.hash) && ago < LOST_ANSWER;
     // A coordinator that was set back to a backup, or is the only one that is left, knows an older one than the node has; a copy of the folder has none
     // that is newer.
-    let is_newer = made_at(shown) > last.issued.0.saturating_add(A_SECOND);
+    let is_newer = made_at(shown) > written.saturating_add(A_SECOND);
     if is_last || was_lost || is_newer {
         return Ok(());
     }
     let node_id = &shown.peer.node_id;
     tracing::error!(%node_id, "a certificate was used to renew that was renewed before; is the node's folder in use twice?");
     Err(Refused::Superseded { node_id: node_id.clone() })
+}
+
+fn just_after(time: UnixMillis) -> UnixMillis {
+    UnixMillis(time.0.saturating_add(1))
 }
 
 /// Later than the record of this certificate, which may be one that nobody could be asked for.
@@ -227,6 +273,7 @@ mod tests {
             key: w.key().public().thumbprint(),
             token: None,
             issued: UnixMillis(MADE),
+            written: None,
             certificate: Some(hash(1)),
             previous: None,
             root: None,
@@ -234,6 +281,11 @@ mod tests {
             stood_on: [].into(),
         };
         (shown, record)
+    }
+
+    /// The times of a record that is as late as it was written.
+    fn at(time: u64) -> Times {
+        Times { issued: UnixMillis(time), written: UnixMillis(time) }
     }
 
     /// The same node, renewed to this certificate so many milliseconds later.
@@ -252,16 +304,23 @@ mod tests {
     fn the_time_of_a_record_from_tomorrow_is_not_believed_and_the_log_names_whose_it_is() {
         let log = tests::AuditLines::capture();
         let ((shown, last), now, set) = (shown(), UnixMillis(MADE), RevocationSet::default());
-        for (issued, is_believed) in [(MADE + 24 * HOUR, true), (MADE + 24 * HOUR + 1, false), (u64::MAX, false)] {
+        let (a_day, a_life) = (MADE + 24 * HOUR, MADE + 365 * 24 * HOUR);
+        for (issued, written_after, issued_after) in [
+            (a_day, a_day, a_day),
+            (a_day + 1, MADE, a_day + 1),
+            (a_life, MADE, a_life),
+            (a_life + 1, MADE, MADE),
+            (u64::MAX, MADE, MADE),
+        ] {
             let noted = noted(&[IssuedNode { issued: UnixMillis(issued), ..renewed(&last, 2, HOUR) }]);
             let records = Records::of(Some(&last), &noted, &set, now);
-            let after = if is_believed { issued } else { MADE };
-            assert_eq!(records.after(now), UnixMillis(after + 1));
+            let times = Times { issued: UnixMillis(issued_after + 1), written: UnixMillis(written_after + 1) };
+            assert_eq!(records.after(now), times, "{issued}");
             assert_eq!(records.may_renew(&shown, now), Ok(()));
         }
         let logged = log.take_all();
         assert!(logged.contains(&format!("and into that coordinator coordinator=c-2 node_id=w issued={}", u64::MAX)), "{logged}");
-        assert_eq!(logged.lines().count(), 2, "{logged}");
+        assert_eq!(logged.lines().count(), 4, "{logged}");
         // The key to which it binds the node counts whatever its time.
         let other =
             IssuedNode { key: NodeKey::generate().unwrap().public().thumbprint(), issued: UnixMillis(u64::MAX), ..last.clone() };
@@ -289,6 +348,58 @@ mod tests {
     }
 
     #[test]
+    fn a_record_that_had_to_be_later_than_one_from_next_month_counts_at_once_and_when_it_was_written_says_who_is_a_copy() {
+        let (shown, last) = shown();
+        let month = 30 * 24 * HOUR;
+        let wrong = IssuedNode { certificate: Some(hash(7)), issued: UnixMillis(MADE + month), ..last.clone() };
+        let times = Records::of(Some(&last), &noted(std::slice::from_ref(&wrong)), &RevocationSet::default(), last.issued)
+            .after(UnixMillis(MADE + HOUR));
+        let next = IssuedNode { issued: times.issued, written: times.written(), ..renewed(&last, 2, 0) };
+        assert_eq!((next.issued.0, next.written().0), (MADE + month + 1, MADE + HOUR));
+        let second = CertificateInfo { hash: hash(2), ..shown.clone() };
+        // Long after an answer may have been lost, and when the day of the wrong one has come.
+        for now in [MADE + 20 * HOUR, MADE + month, MADE + 2 * month].map(UnixMillis) {
+            let may_renew = |own: &IssuedNode, elsewhere: &[IssuedNode], shown: &CertificateInfo| {
+                Records::of(Some(own), &noted(elsewhere), &RevocationSet::default(), now).may_renew(shown, now)
+            };
+            for (own, elsewhere) in [(&next, [last.clone(), wrong.clone()]), (&last, [next.clone(), wrong.clone()])] {
+                assert_eq!(may_renew(own, &elsewhere, &second), Ok(()));
+                assert!(matches!(may_renew(own, &elsewhere, &shown), Err(Refused::Superseded { .. })));
+            }
+        }
+    }
+
+    #[test]
+    fn a_record_that_is_later_than_anything_that_could_be_known_when_it_was_written_never_counts() {
+        let (shown, last) = shown();
+        let written = Some(last.issued);
+        let false_one =
+            IssuedNode { certificate: Some(hash(7)), issued: UnixMillis(MADE + FURTHEST + 1), written, ..last.clone() };
+        let near = IssuedNode { issued: UnixMillis(MADE + FURTHEST), ..false_one.clone() };
+        for now in [MADE, MADE + FURTHEST, MADE + 2 * FURTHEST].map(UnixMillis) {
+            let may_renew = |other: &IssuedNode| {
+                Records::of(Some(&last), &noted(std::slice::from_ref(other)), &RevocationSet::default(), now)
+                    .may_renew(&shown, now)
+            };
+            assert_eq!(may_renew(&false_one), Ok(()));
+            assert!(may_renew(&near).is_err());
+        }
+    }
+
+    #[test]
+    fn what_a_coordinator_has_written_itself_counts_where_its_clock_was_set_back_by_less_than_a_certificate_lives() {
+        let (shown, last) = shown();
+        let own = renewed(&last, 2, 20 * HOUR);
+        let may_renew = |now: u64| {
+            let now = UnixMillis(now);
+            Records::of(Some(&own), &[], &RevocationSet::default(), now).may_be_renewed(&shown, now).is_ok()
+                && Records::of(Some(&own), &[], &RevocationSet::default(), now).last().is_none()
+        };
+        assert!(!may_renew(own.issued.0 - A_LIFE));
+        assert!(may_renew(own.issued.0 - A_LIFE - 1));
+    }
+
+    #[test]
     fn an_id_that_any_record_binds_to_another_key_is_bound_until_that_key_is_revoked_and_the_role_is_the_last_ones() {
         let (shown, last) = shown();
         let other = IssuedNode { key: NodeKey::generate().unwrap().public().thumbprint(), issued: UnixMillis(1), ..last.clone() };
@@ -296,7 +407,7 @@ mod tests {
         let by = Author { node_id: "c".parse().unwrap(), key: last.key.into() };
         let statement = Statement { subject: Subject::Key { key }, at: UnixMillis(2), by, reason: Reason::default() };
         let mut revoked = RevocationSet::default();
-        let bound = Err(Refused::NodeBound { node_id: last.node_id.clone() });
+        let other_role = Refused::OtherRole { node_id: last.node_id.clone(), role: Role::Coordinator, shown: Role::Worker };
         let is_bound = |own: &IssuedNode, other: &IssuedNode, revoked: &RevocationSet| {
             Records::of(Some(own), &noted(std::slice::from_ref(other)), revoked, UnixMillis(MADE)).is_bound(&shown)
         };
@@ -322,7 +433,11 @@ mod tests {
         let coordinator = IssuedNode { role: Role::Coordinator, issued: UnixMillis(1), ..last.clone() };
         assert_eq!(is_bound(&coordinator, &last, &revoked), Ok(()));
         let coordinator = IssuedNode { issued: UnixMillis(MADE + 1), ..coordinator };
-        assert_eq!(is_bound(&coordinator, &last, &revoked), bound);
+        let text = other_role.to_string();
+        assert_eq!(is_bound(&coordinator, &last, &revoked), Err(other_role));
+        assert!(text.contains("w shows its certificate as a worker, and has joined again as a coordinator since"), "{text}");
+        assert!(text.contains("stop the copy") && text.contains("`p2p join --again --role ROLE`"), "{text}");
+        assert!(!text.contains("key"), "{text}");
     }
 
     #[test]
@@ -332,11 +447,11 @@ mod tests {
         let set = RevocationSet::default();
         assert_eq!(
             Records::of(Some(&last), &noted(&[ahead]), &set, UnixMillis(MADE)).after(UnixMillis(MADE)),
-            UnixMillis(MADE + HOUR + 1)
+            at(MADE + HOUR + 1)
         );
         let (later, own) = (UnixMillis(MADE + HOUR), Records::of(Some(&last), &[], &set, UnixMillis(MADE)));
-        assert_eq!(own.after(later), later);
-        assert_eq!(own.after(UnixMillis(MADE - HOUR)), UnixMillis(MADE + 1));
+        assert_eq!(own.after(later), at(MADE + HOUR));
+        assert_eq!(own.after(UnixMillis(MADE - HOUR)), at(MADE + 1));
         assert!(after_certificate(&shown) > UnixMillis(MADE));
     }
 }

@@ -23,7 +23,7 @@ use super::{
         shown::{Shown, TakenBack},
     },
     Arrival, Inner, IssuedNode, Issuer, NotedElsewhere, lock, node_change,
-    records::after_certificate,
+    records::{Times, after_certificate},
 };
 
 /// How many challenges wait at once, each of another node.
@@ -75,10 +75,10 @@ struct Renewal {
     under: Option<KeyHash>,
 }
 
-/// What this coordinator has noted of a node that is to be renewed, and at which time that is.
+/// What this coordinator has noted of a node that is to be renewed, and the times of what is noted next.
 struct Noted {
     own: Option<IssuedNode>,
-    at: UnixMillis,
+    times: Times,
 }
 
 impl Noted {
@@ -196,7 +196,7 @@ impl Inner {
         let (own, clock) = (self.bound(shown.node_id())?, (self.options.clock)());
         let records = self.records(own.as_ref(), elsewhere);
         records.may_renew(&shown.certificate, clock)?;
-        Ok(Noted { at: records.after(clock), own })
+        Ok(Noted { times: records.after(clock), own })
     }
 
     /// Renews the certificate of another node. On which authority that stood is durable before it gets the new one: by it, it is found when that
@@ -225,7 +225,7 @@ impl Inner {
         let (own, clock) = (self.bound(renewal.shown.node_id())?, (self.options.clock)());
         let records = self.records(own.as_ref(), &[]);
         records.is_bound(&renewal.shown.certificate)?;
-        let noted = Noted { at: records.after(clock), own };
+        let noted = Noted { times: records.after(clock), own };
         let stood_on = noted.stood_on();
         self.renew(renewal, noted, stood_on)
     }
@@ -237,12 +237,14 @@ impl Inner {
         let now = UnixTime::since_unix_epoch(Duration::from_millis(clock.0));
         let names = NodeNames { node_id: &shown.peer.node_id, role: shown.peer.role, addresses: &addresses };
         let (chain, root) = self.certify(&key, &names, now, under)?;
+        let times = noted.times.no_sooner_than(after_certificate(&shown));
         let record = IssuedNode {
             node_id: shown.peer.node_id.clone(),
             role: shown.peer.role,
             key: key.thumbprint(),
             token: noted.own.and_then(|own| own.token),
-            issued: noted.at.max(after_certificate(&shown)),
+            issued: times.issued,
+            written: times.written(),
             certificate: chain.first().map(CertificateHash::of),
             previous: Some(shown.hash),
             root: Some(root),

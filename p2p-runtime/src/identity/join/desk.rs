@@ -2,7 +2,8 @@
 //!
 //! Nothing here is durable and nothing calls anybody: [`Desk::hello`] remembers an attempt for a minute,
 //! [`Desk::prove`] takes it back and turns it into a [`Candidate`] if the proof holds. The number of attempts is bounded
-//! in all and for each remote address, so that strangers can neither fill the memory nor keep others out.
+//! in all and for each remote address, so that strangers cannot fill the memory. Attempts by tokens that are not known here have bounds
+//! of their own: anybody can make such tokens up, and none of them keeps out who has a real one.
 
 use std::{
     collections::HashMap,
@@ -17,6 +18,7 @@ use p2p_client::{
 
 use super::{
     Refused,
+    checks::{Check, holds},
     messages::{Hello, HelloReply, JOIN_VERSION, MAX_ADDRESSES, Nonce, Prove},
 };
 use crate::identity::{
@@ -27,7 +29,7 @@ use crate::identity::{
     token_table::{TokenRefused, TokenTable},
 };
 
-/// How many attempts are remembered at once.
+/// How many attempts are remembered at once: so many by tokens that are known here, and as many by others.
 pub(crate) const MAX_PENDING: usize = 1024;
 /// How many of them may come from one remote address (one /64 in IPv6).
 pub(crate) const MAX_PENDING_EACH: usize = 64;
@@ -40,6 +42,8 @@ struct Attempt {
     channel: ChannelBinding,
     challenge: String,
     remote: IpAddr,
+    /// Whether its token is known here.
+    by_known_token: bool,
     until: UnixMillis,
 }
 
@@ -105,6 +109,7 @@ impl Desk {
         channel: ChannelBinding,
         remote: IpAddr,
         port: u16,
+        tokens: &TokenTable,
         now: UnixMillis,
     ) -> Result<HelloReply, Refused> {
         if hello.version != JOIN_VERSION {
@@ -116,9 +121,8 @@ impl Desk {
             });
         }
         self.attempts.retain(|_, attempt| attempt.until > now);
-        let remote = origin(remote);
-        let from_there = self.attempts.values().filter(|attempt| attempt.remote == remote).count();
-        if self.attempts.len() >= MAX_PENDING || from_there >= MAX_PENDING_EACH {
+        let (remote, by_known_token) = (origin(remote), tokens.get(hello.token_id).is_some());
+        if !self.has_room_for(remote, by_known_token) {
             return Err(Refused::Busy);
         }
         let (mut nonce, mut challenge) = ([0; 32], [0; 16]);
@@ -126,8 +130,13 @@ impl Desk {
         random.map_err(|_| Refused::Unavailable { reason: "no random bytes".into() })?;
         let (nonce, challenge) = (Nonce(nonce), codec::encode(&challenge));
         let until = UnixMillis(now.0.saturating_add(PENDING_MS));
-        self.attempts.insert(nonce, Attempt { hello, channel, challenge: challenge.clone(), remote, until });
+        self.attempts.insert(nonce, Attempt { hello, channel, challenge: challenge.clone(), remote, by_known_token, until });
         Ok(HelloReply { nonce, challenge, port, clock: now })
+    }
+
+    fn has_room_for(&self, remote: IpAddr, by_known_token: bool) -> bool {
+        let alike = || self.attempts.values().filter(|attempt| attempt.by_known_token == by_known_token);
+        alike().count() < MAX_PENDING && alike().filter(|attempt| attempt.remote == remote).count() < MAX_PENDING_EACH
     }
 
     /// Takes a second message: the attempt must be of this very connection, and ends here whatever comes of it.
@@ -142,7 +151,7 @@ impl Desk {
         now: UnixMillis,
     ) -> Result<Candidate, Refused> {
         match self.attempts.get(&message.nonce) {
-            Some(attempt) if attempt.channel == *channel && attempt.until > now => {}
+            Some(attempt) if holds(Check::Channel, attempt.channel == *channel) && attempt.until > now => {}
             _ => return Err(Refused::UnknownAttempt),
         }
         let attempt = self.attempts.remove(&message.nonce).ok_or(Refused::UnknownAttempt)?;
@@ -222,8 +231,12 @@ mod tests {
     }
 
     impl Case {
+        fn say(&mut self, hello: &Hello, remote: IpAddr, now: UnixMillis) -> Result<HelloReply, Refused> {
+            self.desk.hello(hello.clone(), self.channel.clone(), remote, 8802, &self.tokens, now)
+        }
+
         fn hello(&mut self, joiner: &Joiner) -> HelloReply {
-            self.desk.hello(joiner.hello().clone(), self.channel.clone(), REMOTE, 8802, NOW).unwrap()
+            self.desk.hello(joiner.hello().clone(), self.channel.clone(), REMOTE, 8802, &self.tokens, NOW).unwrap()
         }
     }
 
@@ -287,7 +300,7 @@ mod tests {
 
         let mut hello = stranger.hello().clone();
         hello.token_id = case.token.id();
-        let reply = case.desk.hello(hello, case.channel.clone(), REMOTE, 8802, NOW).unwrap();
+        let reply = case.desk.hello(hello, case.channel.clone(), REMOTE, 8802, &case.tokens, NOW).unwrap();
         let prove = stranger.prove(&case.channel, &reply).unwrap();
         assert_eq!(case.desk.prove(&prove, &case.channel, &case.tokens, NOW).unwrap_err(), Refused::BadProof);
     }
@@ -296,7 +309,7 @@ mod tests {
     fn other_versions_and_senseless_claims_are_refused() {
         let mut case = case();
         let good = joiner(&case.token).hello().clone();
-        let mut say = |hello: Hello| case.desk.hello(hello, case.channel.clone(), REMOTE, 8802, NOW).unwrap_err();
+        let mut say = |hello: Hello| case.desk.hello(hello, case.channel.clone(), REMOTE, 8802, &case.tokens, NOW).unwrap_err();
         assert_eq!(say(Hello { version: 2, ..good.clone() }), Refused::Version { got: 2 });
         assert!(say(Hello { addresses: vec![], ..good.clone() }).to_string().contains("claims 0 addresses"));
         let many = vec!["10.0.0.1".parse().unwrap(); 17];
@@ -307,7 +320,7 @@ mod tests {
     fn waiting_attempts_are_bounded_in_all_and_for_each_origin_and_end_by_themselves() {
         let mut case = case();
         let hello = joiner(&case.token).hello().clone();
-        let mut say = |remote: IpAddr, now| case.desk.hello(hello.clone(), case.channel.clone(), remote, 8802, now);
+        let mut say = |remote: IpAddr, now| case.say(&hello, remote, now);
         for _ in 0..MAX_PENDING_EACH {
             say("10.0.0.1".parse().unwrap(), NOW).unwrap();
         }
@@ -320,5 +333,21 @@ mod tests {
         assert_eq!(say("10.9.9.9".parse().unwrap(), NOW), Err(Refused::Busy));
         say("10.0.0.1".parse().unwrap(), UnixMillis(NOW.0 + PENDING_MS)).unwrap();
         assert_eq!(case.desk.waiting(), 1);
+    }
+
+    #[test]
+    fn strangers_with_tokens_that_they_made_up_keep_nobody_out_who_has_a_real_one() {
+        let mut case = case();
+        let honest = joiner(&case.token).hello().clone();
+        let made_up = joiner(&JoinToken::generate(RootKeyHash::new([3; 32])).unwrap()).hello().clone();
+        let network = |n: usize| IpAddr::V6(Ipv6Addr::from_bits((0x2001 << 112) | ((n as u128) << 64)));
+        for n in 0..MAX_PENDING {
+            case.say(&made_up, network(n / MAX_PENDING_EACH), NOW).unwrap();
+        }
+        assert_eq!(case.say(&made_up, network(MAX_PENDING), NOW), Err(Refused::Busy), "they are bounded themselves");
+        for remote in [network(MAX_PENDING), network(0)] {
+            case.say(&honest, remote, NOW).unwrap();
+        }
+        assert_eq!(case.desk.waiting(), MAX_PENDING + 2);
     }
 }

@@ -7,7 +7,10 @@ use p2p_client::{
 use rustls_pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
 
-use super::Refused;
+use super::{
+    Refused,
+    checks::{Check, bound},
+};
 use crate::identity::{address::Host, codec, key::PublicKey, token::TokenId};
 
 /// The version of this protocol.
@@ -93,9 +96,9 @@ impl Hello {
         let mut parts: Vec<&[u8]> = vec![
             b"p2p-join-proof",
             version.as_bytes(),
-            channel.as_bytes(),
-            &nonce.0,
-            csr.as_ref(),
+            bound(Check::Channel, channel.as_bytes(), b""),
+            bound(Check::Nonce, &nonce.0, b""),
+            bound(Check::Request, csr.as_ref(), b""),
             token.as_bytes(),
             self.node_id.as_str().as_bytes(),
             self.role.as_str().as_bytes(),

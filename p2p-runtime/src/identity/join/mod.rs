@@ -23,6 +23,7 @@
 //! is worth nothing elsewhere. [`Desk`] and [`Joiner`] are the two sides as pure state machines; [`join`] drives the
 //! joiner's over a network, and [`Issuer`](super::Issuer) the coordinator's.
 
+pub(in crate::identity) mod checks;
 mod desk;
 mod driver;
 mod event;

@@ -1,7 +1,7 @@
 //! Why a coordinator does not let a node in. It travels as JSON and arrives typed at the joiner.
 
 use p2p_client::{
-    protocol::NodeId,
+    protocol::{NodeId, Role},
     revocation::{KeyHash, Reason},
 };
 use serde::{Deserialize, Serialize};
@@ -78,6 +78,20 @@ pub enum Refused {
         /// Which other coordinator has done that; none where it is the one that was asked.
         #[serde(default)]
         coordinator: Option<NodeId>,
+    },
+    /// A node that asks for another certificate has joined in another role since it got the one that it shows.
+    #[error(
+        "{node_id} shows its certificate as a {shown}, and has joined again as a {role} since; if the node's folder was copied or restored, stop the copy; \
+         if this is the one to stay, join again in its folder, with a fresh token for the role that it is to have: `p2p token create --role ROLE`, \
+         `p2p join --again --role ROLE`"
+    )]
+    OtherRole {
+        /// The node id.
+        node_id: NodeId,
+        /// Its role, by the last certificate that was made for it.
+        role: Role,
+        /// The role in the certificate that was shown.
+        shown: Role,
     },
     /// The node was revoked.
     #[error(
@@ -215,6 +229,7 @@ impl Refused {
             Self::UnknownAttempt | Self::BadProof | Self::Token(_) | Self::Denied { .. } | Self::NotApproved { .. } => 403,
             Self::NodeBound { .. }
             | Self::OtherKey { .. }
+            | Self::OtherRole { .. }
             | Self::NodeRevoked { .. }
             | Self::KeyRevoked { .. }
             | Self::AuthorityRevoked { .. }
@@ -238,6 +253,7 @@ impl Refused {
             self,
             Self::NodeBound { .. }
                 | Self::OtherKey { .. }
+                | Self::OtherRole { .. }
                 | Self::NodeRevoked { .. }
                 | Self::KeyRevoked { .. }
                 | Self::AuthorityRevoked { .. }
@@ -264,8 +280,6 @@ impl Refused {
 
 #[cfg(test)]
 mod tests {
-    use p2p_client::protocol::Role;
-
     use super::*;
 
     #[test]
@@ -279,6 +293,7 @@ mod tests {
             Refused::Token(TokenRefused::Role { allowed: Role::Worker, wanted: Role::Coordinator }),
             Refused::NodeBound { node_id: "a".parse().unwrap() },
             Refused::OtherKey { node_id: "a".parse().unwrap(), key: KeyHash::new([7; 32]), coordinator: None },
+            Refused::OtherRole { node_id: "a".parse().unwrap(), role: Role::Worker, shown: Role::Coordinator },
             Refused::NodeRevoked { node_id: "a".parse().unwrap() },
             Refused::KeyRevoked { node_id: "a".parse().unwrap() },
             Refused::AuthorityRevoked { node_id: "a".parse().unwrap() },

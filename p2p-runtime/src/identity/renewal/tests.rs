@@ -210,7 +210,11 @@ async fn a_role_is_not_changed_by_renewing() {
     let names = NodeNames { node_id: &w.peer().node_id, role: Role::Coordinator, addresses: &[] };
     let chief = ca.issue(&w.key().public(), &names, UnixTime::now()).unwrap();
     let said = desk.renew(w.key(), &chief).await.unwrap_err();
-    assert!(matches!(said, Refused::NodeBound { .. }), "{said}");
+    assert!(matches!(said, Refused::OtherRole { .. }) && said.is_final(), "{said}");
+    assert!(
+        said.to_string().contains("shows its certificate as a coordinator, and has joined again as a worker since"),
+        "{said}"
+    );
 }
 
 #[tokio::test]

@@ -339,6 +339,59 @@ async fn clocks_of_coordinators_that_differ_make_no_node_a_copy_of_itself() {
     two.second.renew(w.key(), &last).await.unwrap();
 }
 
+const A_DAY: Duration = Duration::from_hours(24);
+
+impl Coordinator {
+    /// Notes here that the node was given another certificate so many days from now: the clock was wrong, or whoever has this coordinator lies.
+    fn notes_from_ahead(&self, w: &NodeIdentity, days: u32) {
+        let issued = self.clock.load(Ordering::SeqCst) + u64::try_from((A_DAY * days).as_millis()).unwrap();
+        let record = serde_json::json!({
+            "node_id": w.peer().node_id, "role": "worker", "key": w.key().public().thumbprint(), "token": null, "issued": issued,
+            "certificate": worker(&cluster().1, "w").certificate().unwrap().hash,
+        });
+        self.vault.update(vec![Change::Put("ca/nodes/w.json".into(), record.to_string().into_bytes().into())]).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn case_34_a_record_from_ahead_does_not_come_to_count_more_than_later_ones_and_copies_are_refused_by_these_at_once() {
+    // Nearer than a certificate lives when the node is renewed for the first time, and further.
+    for (days, renewed_at) in [(200, vec![0, 201]), (400, vec![0, 100, 401])] {
+        let two = Two::new().await;
+        let w = worker(&two.first.vault, "w");
+        two.second.notes_from_ahead(&w, days);
+        let (mut day, mut last) = (0, w.chain().to_vec());
+        for at in renewed_at {
+            two.pass(A_DAY * (at - day));
+            day = at;
+            let copy = std::mem::take(&mut last);
+            last = two.first.renew(w.key(), &copy).await.unwrap_or_else(|refused| panic!("{days}, {at}: {refused}"));
+            two.pass(A_DAY);
+            day += 1;
+            two.first.refuses_the_clone(w.key(), &copy).await;
+        }
+        two.second.refuses_the_clone(w.key(), w.chain()).await;
+        last = two.second.renew(w.key(), &last).await.expect("its last certificate");
+        two.first.renew(w.key(), &last).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn case_34_what_had_to_be_later_than_a_record_from_ahead_counts_at_other_coordinators_before_its_day() {
+    let two = Two::new().await;
+    let w = worker(&two.first.vault, "w");
+    let at = two.first.clock.load(Ordering::SeqCst);
+    two.second.notes_from_ahead(&w, 200);
+    let renewed = two.first.renew(w.key(), w.chain()).await.unwrap();
+    let noted = two.first.issuer.issued(&w.peer().node_id).unwrap().unwrap();
+    assert!(noted.issued.0 > at + u64::try_from((A_DAY * 200).as_millis()).unwrap() && noted.written().0 < at + 60_000);
+    // The other one is set right, and has lost its record.
+    two.second.vault.update(vec![Change::Remove("ca/nodes/w.json".into())]).unwrap();
+    two.pass(A_DAY);
+    two.second.refuses_the_clone(w.key(), w.chain()).await;
+    two.second.renew(w.key(), &renewed).await.unwrap();
+}
+
 #[tokio::test]
 async fn where_another_coordinator_does_not_answer_nobody_is_certified_and_the_refusal_names_it() {
     let two = Two::new().await;
@@ -418,6 +471,29 @@ async fn case_33_an_id_that_was_seen_is_bound_to_the_first_key_that_was_seen_unt
     sees(&new).await;
     assert!(is_refused().await);
     two.join(&two.second, &token, "w", &new).await.expect("its key");
+}
+
+#[tokio::test]
+async fn case_33_of_nodes_that_are_noted_together_the_first_key_counts_and_a_damaged_note_keeps_none_of_the_others_out() {
+    let two = Two::new().await;
+    let keys = [(); 2].map(|()| NodeKey::generate().unwrap().public().thumbprint().into());
+    let seen = |name: &str, key: usize| (name.parse::<NodeId>().unwrap(), keys[key]);
+    let (vault, issuer) = (&two.second.vault, &two.second.issuer);
+    let noted = |name: &str| vault.get(&format!("ca/seen/{name}.json")).unwrap().map(|noted| noted.to_vec());
+    let is_noted = |name: &str, key: usize| noted(name) == Some(serde_json::to_vec(&keys[key]).unwrap());
+    vault.update(vec![Change::Put("ca/seen/broken.json".into(), b"no key".to_vec().into())]).unwrap();
+    let before = vault.updates.load(Ordering::SeqCst);
+    issuer.note_seen(vec![seen("broken", 0), seen("v", 0), seen("w", 0), seen("w", 1)]).await.unwrap();
+    assert!(is_noted("v", 0) && is_noted("w", 0));
+    assert_eq!(noted("broken").unwrap(), b"no key");
+    // Once the first key was revoked, the next one counts, also of the same second.
+    two.ledger.revoke(vec![Subject::Key { key: keys[0] }], Reason::default()).await.unwrap();
+    let written = vault.updates.load(Ordering::SeqCst);
+    assert_eq!(written, before + 1, "the ledger writes elsewhere");
+    issuer.note_seen(vec![seen("w", 0), seen("w", 1)]).await.unwrap();
+    issuer.note_seen(vec![seen("w", 1)]).await.unwrap();
+    assert!(is_noted("w", 1));
+    assert_eq!(vault.updates.load(Ordering::SeqCst), written + 1, "what is noted is not written again");
 }
 
 #[tokio::test]

@@ -13,65 +13,90 @@ use rustls_pki_types::{CertificateDer, UnixTime};
 
 use super::{
     super::{
-        JoinError, JoinEvent, JoinToken, NodeKey, NodeNames, PublicKey, Refused, TokenOptions,
+        JoinError, JoinEvent, JoinToken, NodeIdentity, NodeKey, NodeNames, Refused, TokenOptions,
         coordinators::*,
         join,
-        join::{Issued, Prove, Seed},
+        join::{Issued, Joiner, Prove, Seed, checks::Check},
         tests::{cluster, issuing, worker},
     },
     made_up,
 };
-use crate::transport::tls::ServerTls;
+use crate::{checks::without_during, transport::tls::ServerTls};
 
 fn another_channel() -> ChannelBinding {
     ChannelBinding::from_bytes([5; 32])
 }
 
-#[tokio::test]
-async fn case_25_a_join_that_is_sent_again_is_refused_on_its_connection_and_on_any_other() {
-    let desk = desk();
-    let token = desk.token_for(9).await;
-    let joiner = desk.worker(&token, "w", "10.0.0.9");
+/// What somebody is answered on this connection who has recorded a join that was let in, and sends it again: as it was; and with the nonce
+/// of a fresh attempt, which anybody can get who saw the first message.
+async fn replayed(desk: &Desk, token: &JoinToken, connection: &ChannelBinding) -> [Result<Issued, Refused>; 2] {
+    let joiner = desk.worker(token, "w", "10.0.0.9");
     let reply = hello(&desk.issuer, &joiner, &channel()).await.unwrap();
     let recorded = joiner.prove(&channel(), &reply).unwrap();
     send(&desk.issuer, recorded.clone(), &channel()).await.unwrap();
     let called = desk.world.called.lock().unwrap().len();
+    let as_it_was = send(&desk.issuer, recorded.clone(), connection).await;
+    let nonce = hello(&desk.issuer, &joiner, connection).await.unwrap().nonce;
+    let with_fresh_nonce = send(&desk.issuer, Prove { nonce, ..recorded }, connection).await;
+    let nobody_was_called = desk.world.called.lock().unwrap().len() == called;
+    assert_eq!(nobody_was_called, with_fresh_nonce.is_err());
+    [as_it_was, with_fresh_nonce]
+}
+
+#[tokio::test]
+async fn case_25_a_join_that_is_sent_again_is_refused_on_its_connection_and_on_any_other() {
     for connection in [channel(), another_channel()] {
-        // As it was; and with the nonce of a fresh attempt, which anybody can get who saw the first message.
-        let said = send(&desk.issuer, recorded.clone(), &connection).await.unwrap_err();
-        assert_eq!(said, Refused::UnknownAttempt);
-        let nonce = hello(&desk.issuer, &joiner, &connection).await.unwrap().nonce;
-        let said = send(&desk.issuer, Prove { nonce, ..recorded.clone() }, &connection).await.unwrap_err();
-        assert_eq!(said, Refused::BadProof);
+        let desk = desk();
+        let token = desk.token_for(9).await;
+        let [as_it_was, with_fresh_nonce] = replayed(&desk, &token, &connection).await;
+        assert_eq!(as_it_was.unwrap_err(), Refused::UnknownAttempt);
+        assert_eq!(with_fresh_nonce.unwrap_err(), Refused::BadProof);
+        assert_eq!(desk.uses_left(&token), 8);
     }
-    assert_eq!(desk.uses_left(&token), 8);
-    assert_eq!(desk.world.called.lock().unwrap().len(), called, "nobody is called for it");
+}
+
+#[tokio::test]
+async fn case_25_control_a_proof_that_is_bound_to_no_nonce_and_no_connection_is_good_again_and_everywhere() {
+    for (left_out, connection, passes) in [
+        (&[Check::Nonce][..], channel(), true),
+        (&[Check::Nonce, Check::Channel], another_channel(), true),
+        // On another connection each alone is enough.
+        (&[Check::Nonce], another_channel(), false),
+        (&[Check::Channel], another_channel(), false),
+    ] {
+        let desk = desk();
+        let token = desk.token_for(9).await;
+        let [_, with_fresh_nonce] = without_during(left_out, replayed(&desk, &token, &connection)).await;
+        assert_eq!(with_fresh_nonce.is_ok(), passes, "without {left_out:?}: {with_fresh_nonce:?}");
+    }
+}
+
+/// What somebody is answered on a connection of his own who has caught a node's proof. Its nonce is of an attempt on this connection:
+/// the node's own; or that of somebody who had the node's first message, and passed on the nonce that he got for it.
+async fn caught(desk: &Desk, token: &JoinToken, attempt_on: &ChannelBinding) -> Result<Issued, Refused> {
+    let joiner = desk.worker(token, "w", "10.0.0.9");
+    let reply = hello(&desk.issuer, &joiner, attempt_on).await.unwrap();
+    let caught = joiner.prove(&channel(), &reply).unwrap();
+    send(&desk.issuer, caught, &another_channel()).await
 }
 
 #[tokio::test]
 async fn case_25_a_proof_that_was_caught_before_its_use_is_worth_nothing_on_another_connection() {
-    let desk = desk();
-    let token = desk.token().await;
-    let joiner = desk.worker(&token, "w", "10.0.0.9");
-    // The attacker has the node's first message and passes on the nonce that it got for it.
-    let reply = hello(&desk.issuer, &joiner, &another_channel()).await.unwrap();
-    let caught = joiner.prove(&channel(), &reply).unwrap();
-    assert_eq!(send(&desk.issuer, caught, &another_channel()).await.unwrap_err(), Refused::BadProof);
-    assert_eq!(desk.uses_left(&token), 1);
+    for (attempt_on, refused) in [(channel(), Refused::UnknownAttempt), (another_channel(), Refused::BadProof)] {
+        let desk = desk();
+        let token = desk.token().await;
+        assert_eq!(caught(&desk, &token, &attempt_on).await.unwrap_err(), refused);
+        assert_eq!(desk.uses_left(&token), 1);
+    }
 }
 
 #[tokio::test]
-async fn case_25_control_a_coordinator_that_takes_nonce_and_connection_from_the_message_uses_the_token_up() {
-    let desk = desk();
-    let token = desk.token_for(9).await;
-    let joiner = desk.worker(&token, "w", "10.0.0.9");
-    let reply = hello(&desk.issuer, &joiner, &channel()).await.unwrap();
-    let recorded = joiner.prove(&channel(), &reply).unwrap();
-    let mut tokens = tokens(&*desk.vault);
-    while tokens.get(token.id()).unwrap().uses_left > 0 {
-        let signed = joiner.hello().transcript(&channel(), &recorded.nonce, &recorded.csr);
-        assert!(tokens.get(token.id()).unwrap().key.verify(&signed, &recorded.proof));
-        tokens.spend(token.id());
+async fn case_25_control_a_proof_that_is_bound_to_no_connection_is_used_by_who_catches_it() {
+    for attempt_on in [channel(), another_channel()] {
+        let desk = desk();
+        let token = desk.token().await;
+        without_during(&[Check::Channel], caught(&desk, &token, &attempt_on)).await.unwrap();
+        assert_eq!(desk.uses_left(&token), 0);
     }
 }
 
@@ -162,13 +187,24 @@ async fn case_29_control_a_node_that_trusts_the_root_it_is_shown_tells_the_prete
     assert_eq!(joiner.finish(&answer).unwrap().peer().cluster, *pretender.root().cluster());
 }
 
+/// What comes of a join in which somebody puts his own request in the place of the node's, and answers for its address as well.
+async fn swapped(desk: &Desk, joiner: &Joiner, thief: &NodeKey) -> Result<Issued, Refused> {
+    answers(desk, thief);
+    desk.prove(joiner, |prove| prove.csr = thief.request().unwrap()).await
+}
+
+/// From now on the node's address answers for this key.
+fn answers(desk: &Desk, key: &NodeKey) {
+    desk.world.keys.lock().unwrap().insert("10.0.0.9".parse().unwrap(), key.public().thumbprint().to_string());
+}
+
 #[tokio::test]
 async fn case_30_a_request_that_was_swapped_in_flight_or_is_not_signed_by_its_key_is_refused() {
     let desk = desk();
     let token = desk.token().await;
     let joiner = desk.worker(&token, "w", "10.0.0.9");
-    let swapped = NodeKey::generate().unwrap().request().unwrap();
-    assert_eq!(desk.prove(&joiner, |prove| prove.csr = swapped).await.unwrap_err(), Refused::BadProof);
+    let thief = NodeKey::generate().unwrap();
+    assert_eq!(swapped(&desk, &joiner, &thief).await.unwrap_err(), Refused::BadProof);
     let said = desk
         .prove(&joiner, |prove| {
             *prove.csr.last_mut().unwrap() ^= 1;
@@ -179,6 +215,7 @@ async fn case_30_a_request_that_was_swapped_in_flight_or_is_not_signed_by_its_ke
     assert!(said.to_string().contains("not signed by its own key"), "{said}");
     assert_eq!(desk.uses_left(&token), 1);
     assert!(desk.world.called.lock().unwrap().is_empty());
+    answers(&desk, joiner.key());
     desk.attempt(&joiner).await.unwrap();
 }
 
@@ -187,16 +224,8 @@ async fn case_30_control_a_proof_of_all_but_the_request_makes_the_thief_a_node()
     let desk = desk();
     let token = desk.token().await;
     let joiner = desk.worker(&token, "w", "10.0.0.9");
-    let nonce = hello(&desk.issuer, &joiner, &channel()).await.unwrap().nonce;
-    let without_request = joiner.hello().transcript(&channel(), &nonce, b"");
-    let proof = token.sign(&without_request).unwrap();
-
     let thief = NodeKey::generate().unwrap();
-    let swapped = thief.request().unwrap();
-    assert!(tokens(&*desk.vault).get(token.id()).unwrap().key.verify(&without_request, &proof));
-    let key = PublicKey::from_request(&swapped).unwrap();
-    let names = NodeNames { node_id: &joiner.hello().node_id, role: joiner.hello().role, addresses: &[] };
-    let chain = issuing(&desk.vault).issue(&key, &names, UnixTime::now()).unwrap();
-    let stolen = super::super::NodeIdentity::new(thief, chain, desk.identity.root().clone()).unwrap();
-    assert_eq!(stolen.peer().node_id, "w");
+    let issued = without_during(&[Check::Request], swapped(&desk, &joiner, &thief)).await.unwrap();
+    let stolen = NodeIdentity::new(thief, issued.chain(), desk.identity.root().clone()).unwrap();
+    assert_eq!((stolen.peer().node_id.as_str(), desk.uses_left(&token)), ("w", 0));
 }

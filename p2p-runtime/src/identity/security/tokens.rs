@@ -13,14 +13,17 @@ use std::{
 use futures::future::{BoxFuture, join_all};
 use p2p_client::{
     protocol::{NodeId, Role, UnixMillis},
-    revocation::Reason,
+    revocation::{Reason, Subject},
 };
 use rustls_pki_types::UnixTime;
 use tokio::sync::Barrier;
 
 use super::super::{
-    ChallengeError, ChallengeFetcher, NodeNames, Refused, TokenOptions, TokenRefused, challenge::tests::World, coordinators::*,
-    join, tests::issuing,
+    ChallengeError, ChallengeFetcher, NodeNames, Refused, TokenOptions, TokenRefused,
+    challenge::tests::World,
+    coordinators::*,
+    join,
+    tests::{issuing, taken_back_after_the_next_write},
 };
 
 const DAY: u64 = 86_400_000;
@@ -86,6 +89,24 @@ async fn case_26_a_revoked_token_lets_nobody_in_and_nobody_is_called_for_one_tha
 }
 
 #[tokio::test]
+async fn case_26_a_token_or_node_that_is_revoked_while_the_certificate_is_written_lets_nobody_in() {
+    for of_token in [true, false] {
+        let desk = desk();
+        let token = desk.token().await;
+        let joiner = desk.worker(&token, "w", "10.0.0.9");
+        let node_id: NodeId = "w".parse().unwrap();
+        let (subject, wanted) = if of_token {
+            (Subject::JoinToken { id: token.id().to_string(), expires: None }, Refused::Token(TokenRefused::Revoked))
+        } else {
+            (Subject::Node { node_id: node_id.clone() }, Refused::NodeRevoked { node_id })
+        };
+        taken_back_after_the_next_write(&desk.vault, "ca/nodes/", &desk.ledger, subject);
+        assert_eq!(desk.attempt(&joiner).await.unwrap_err(), wanted);
+        assert_eq!(desk.attempt(&joiner).await.unwrap_err(), wanted, "nor when it asks again");
+    }
+}
+
+#[tokio::test]
 async fn case_26_control_by_its_proof_alone_a_token_is_good_for_ever_and_for_everybody() {
     let desk = desk();
     let token = desk.token().await;
@@ -93,9 +114,10 @@ async fn case_26_control_by_its_proof_alone_a_token_is_good_for_ever_and_for_eve
     let second = desk.worker(&token, "v", "10.0.0.8");
     let (mut careless, later) = (join::Desk::default(), UnixMillis(desk.clock.load(Ordering::SeqCst) + 9 * DAY));
     let remote = "10.0.0.8".parse().unwrap();
-    let reply = careless.hello(second.hello().clone(), channel(), remote, 8802, later).unwrap();
+    let tokens = tokens(&*desk.vault);
+    let reply = careless.hello(second.hello().clone(), channel(), remote, 8802, &tokens, later).unwrap();
     let proof = second.prove(&channel(), &reply).unwrap();
-    let let_in = careless.prove(&proof, &channel(), &tokens(&*desk.vault), later).unwrap();
+    let let_in = careless.prove(&proof, &channel(), &tokens, later).unwrap();
     let names = NodeNames { node_id: &let_in.node_id, role: let_in.role, addresses: &let_in.addresses };
     issuing(&desk.vault).issue(&let_in.key, &names, UnixTime::now()).unwrap();
 }

@@ -92,7 +92,7 @@ pub(crate) struct Courier {
     /// What is known of the roots, as the others were last told.
     roots_told: roots::Standing,
     /// What others keep from under an earlier root and this node's operator was told of.
-    open: HashSet<StatementId>,
+    open: stranded::Hints,
     audit: AuditLog,
 }
 
@@ -125,7 +125,7 @@ impl Courier {
                 own,
                 remembered: Remembered::default(),
                 roots_told,
-                open: HashSet::new(),
+                open: stranded::Hints::default(),
                 audit,
             },
             first,

@@ -51,7 +51,7 @@ use crate::{
     node::StoreVault,
     persistence::StatePersistence,
     service::SessionHost,
-    storage::{Password, Store},
+    storage::{Store, tests::in_a_folder},
     transport::MemoryNetwork,
 };
 
@@ -102,8 +102,8 @@ struct Part {
 
 impl Hub {
     fn start(&self, index: usize, identity: NodeIdentity) -> Part {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Arc::new(Store::create(folder.path(), &Password::new("for a test").unwrap()).unwrap().0);
+        let (folder, store) = in_a_folder();
+        let store = Arc::new(store);
         let vault = Arc::new(StoreVault::new(store.clone()));
         let ledger = Ledger::load(vault, identity.material().clone(), Arc::new(UnixMillis::now)).unwrap();
         let me = node_info(index);
@@ -118,6 +118,14 @@ impl Hub {
         let changes = ledger.revocations().subscribe();
         tokio::spawn(courier.run(membership.listen(), membership.subscribe().1, changes));
         Part { identity, ledger, membership, _store: (store, folder) }
+    }
+}
+
+impl Part {
+    /// A courier of this part that does what the test says, beside the one that runs.
+    fn courier(&self, audit: AuditLog) -> Courier {
+        let own = Arc::new(Silent);
+        Courier::new(self.ledger.clone(), self.membership.clone(), Vec::new(), own, Box::new(|| ()), audit).0
     }
 }
 
@@ -222,14 +230,7 @@ async fn a_revocation_is_in_force_on_a_hundred_nodes_within_two_seconds_and_thei
 async fn made_up_ids_of_one_node_are_asked_for_by_no_more_than_there_can_be_statements_and_leave_room_for_true_ones_of_others() {
     let (coordinator, _) = cluster();
     let part = Hub::default().start(0, coordinator);
-    let (mut courier, _) = Courier::new(
-        part.ledger.clone(),
-        part.membership.clone(),
-        Vec::new(),
-        Arc::new(Silent),
-        Box::new(|| ()),
-        AuditLog::default(),
-    );
+    let mut courier = part.courier(AuditLog::default());
     let liar: NodeId = "liar".parse().unwrap();
     let made_up =
         |from: usize| (from..from + MAX_STATEMENTS).map(|n| StatementId::from_bytes((n as u128).to_be_bytes())).collect();
@@ -312,14 +313,7 @@ async fn who_hears_that_the_root_was_changed_hands_out_nothing_from_then_on_that
     let keys = RootKeys::new(vault, here.clone(), Arc::new(UnixMillis::now), first.peer().node_id.clone());
     keys.begin(false).await.unwrap();
     keys.complete().await.unwrap();
-    let (mut courier, _) = Courier::new(
-        part.ledger.clone(),
-        part.membership.clone(),
-        Vec::new(),
-        Arc::new(Silent),
-        Box::new(|| ()),
-        AuditLog::default(),
-    );
+    let mut courier = part.courier(AuditLog::default());
     assert_ne!(part.ledger.digest(), here.digest(), "the control");
     courier.take_roots(&first.peer().node_id, here.roots().known().told(), false).await;
     assert_eq!(here.accept(old.clone()).await.unwrap().refused.len(), 1, "the first coordinator would take it for a forgery");
@@ -339,9 +333,8 @@ async fn a_hundred_forgeries_of_a_node_are_a_few_lines_of_the_audit_log_and_all_
     keys.begin(false).await.unwrap();
     keys.complete().await.unwrap();
     let part = Hub::default().start(0, coordinator);
-    let (own, audit) = (Arc::new(Silent), AuditLog::default());
-    let (mut courier, _) =
-        Courier::new(part.ledger.clone(), part.membership.clone(), Vec::new(), own, Box::new(|| ()), audit.clone());
+    let audit = AuditLog::default();
+    let mut courier = part.courier(audit.clone());
     let liar: NodeId = "liar".parse().unwrap();
     let lines = AuditLines::capture();
     for _ in 0..100 {
@@ -361,6 +354,43 @@ async fn a_hundred_forgeries_of_a_node_are_a_few_lines_of_the_audit_log_and_all_
     audit.keep(stopped).await;
     let counted = lines.take();
     assert!(counted.len() == 2 && counted.iter().all(|line| line.contains("repeated=95")), "{counted:#?}");
+}
+
+#[tokio::test]
+async fn a_flood_of_made_up_revocations_from_under_an_earlier_root_hides_no_true_one() {
+    let (coordinator, _) = cluster();
+    let (foreign, foreign_vault) = cluster();
+    let unknown = ledger(&foreign, &foreign_vault);
+    let subjects = (0..300).map(|number| Subject::Node { node_id: format!("made-up-{number}").parse().unwrap() });
+    unknown.revoke(subjects.collect(), Reason::default()).await.unwrap();
+    let made_up = unknown.ids();
+    unknown.revoke(vec![Subject::Node { node_id: "lost".parse().unwrap() }], Reason::default()).await.unwrap();
+    let true_one = unknown.ids().into_iter().filter(|id| !made_up.contains(id)).collect::<Vec<_>>();
+    let part = Hub::default().start(0, coordinator);
+    let mut courier = part.courier(AuditLog::default());
+    let lines = AuditLines::capture();
+    let (liar, honest): (NodeId, NodeId) = ("liar".parse().unwrap(), "honest".parse().unwrap());
+    for _ in 0..2 {
+        for ids in made_up.chunks(16) {
+            courier.take_up(&liar, unknown.get(ids)).await;
+        }
+    }
+    let told = lines.take();
+    let pending = |lines: &[String]| lines.iter().filter(|line| line.contains("outcome=\"pending\"")).count();
+    assert_eq!((pending(&told), told.len()), (64, 65), "{told:#?}");
+    let full = &told[64];
+    for part in ["who=\"node liar\"", "outcome=\"denied\"", "it has shown 64 of them, and more are not told; look into that node"]
+    {
+        assert!(full.contains(part), "{part} in {full}");
+    }
+    for _ in 0..2 {
+        courier.take_up(&honest, unknown.get(&true_one)).await;
+    }
+    let told = lines.take();
+    assert!(
+        matches!(&*told, [line] if line.contains("whom=\"node lost\" from=\"node honest\" outcome=\"pending\"")),
+        "{told:#?}"
+    );
 }
 
 /// Makes a mistake when it is shown anything.

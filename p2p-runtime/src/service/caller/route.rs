@@ -13,7 +13,7 @@ use p2p_client::{
 
 use crate::network::HostingPeer;
 
-use super::{super::choice::choose, NodeCaller, random};
+use super::{super::choice::choose, NodeCaller, random, starting::not_told_yet};
 
 impl NodeCaller {
     /// Whom one result is asked of, without regard to where this call came from.
@@ -72,6 +72,9 @@ impl NodeCaller {
         }
         let service = head.method.service();
         let Some(hosted) = info.services.get(service) else {
+            if info.is_starting() {
+                return Err(not_told_yet(id));
+            }
             let hosts: Vec<_> = info.services.keys().map(String::as_str).collect();
             return Err(no_route(format!("node {id} does not host {service}; it hosts: {}", hosts.join(", "))));
         };
@@ -82,8 +85,8 @@ impl NodeCaller {
     fn best(&self, head: &Head, wanted: &str, fits: impl Fn(&NodeInfo) -> bool) -> Result<Route, Failure> {
         let members = self.members().ok_or_else(not_yet)?;
         let service = head.method.service();
-        let fits = |host: &&HostingPeer| !head.tried.contains(&host.info.node_id) && fits(&host.info);
-        let hosts = || members.other_hosts(service).iter().filter(fits);
+        let fits = |info: &NodeInfo| !head.tried.contains(&info.node_id) && fits(info);
+        let hosts = || members.other_hosts(service).iter().filter(|host| fits(&host.info));
         let well = || hosts().filter(|host| host.is_well);
         let turn = self.turn.fetch_add(1, Relaxed);
         let cost = |host: &&HostingPeer| self.loads.cost(&host.peer.node_id, head.began);
@@ -92,6 +95,9 @@ impl NodeCaller {
             && let Some(hosted) = host.info.services.get(service)
         {
             return Ok(self.way(head, &host.peer, hosted));
+        }
+        if let Some(starting) = self.starting(&members, fits) {
+            return Err(not_told_yet(&starting.node_id));
         }
         Err(if self.is_known(service) {
             no_route(format!("no {wanted} that is alive hosts {service}"))
@@ -151,7 +157,8 @@ impl NodeCaller {
             legs.extend(route.map(|route| Leg { node_id: info.node_id.clone(), route: Ok(route) }));
         }
         if legs.is_empty() && !self.is_known(service) {
-            return Err(self.not_hosted(service));
+            let starting = self.starting(&members, |info| many.fits(info.into(), me));
+            return Err(starting.map_or_else(|| self.not_hosted(service), |starting| not_told_yet(&starting.node_id)));
         }
         Ok(legs)
     }

@@ -6,6 +6,7 @@ use zeroize::Zeroizing;
 
 use crate::storage::{
     Entries, Place,
+    checks::{Check, holds},
     crypto::{self, Cipher, HASH, Key, NONCE, TAG},
     error::Fault,
     header::{ArchiveId, Header, Reader},
@@ -89,7 +90,8 @@ impl Head {
         if version > VERSION {
             return Err(Fault::Version(version));
         }
-        let sound = crypto::mac_is(&head_key(data_key, &head.archive)?, signed, mac)
+        let key = head_key(data_key, &head.archive)?;
+        let sound = holds(Check::LogMac, crypto::mac_is(&key, signed, mac))
             && (HEAD..=MAX_LOG).contains(&head.length)
             && head.length.is_multiple_of(CHUNK);
         if sound { Ok(head) } else { Err(damaged) }
@@ -133,7 +135,8 @@ impl Keys {
         let length = u32::from_be_bytes([frame[0], frame[1], frame[2], frame[3]]);
         let whole = self.seal_frame(index, frame[4], length);
         let length = usize::try_from(length).ok()?;
-        (crypto::same(&whole, frame) && frame[4] == CHANGES).then_some(FRAME..FRAME + length)
+        let sound = holds(Check::FrameMac, crypto::same(&whole, frame)) && frame[4] == CHANGES;
+        sound.then_some(FRAME..FRAME + length)
     }
 
     /// What a sealed record holds.
@@ -259,12 +262,20 @@ pub(in crate::storage) fn apply_changes(record: &[u8], entries: &mut Entries) ->
     fields.rest.iter().all(|byte| *byte == 0).then_some(())
 }
 
+/// The head of `file`, if that is a log of the same archive as this save.
+fn head_beside(file: &[u8], save: &Header, data_key: &Key) -> Option<Head> {
+    Head::decode(file, data_key).ok().filter(|head| head.archive == save.keyring.archive)
+}
+
+/// The number of the save that `file` is the log of, if that is a save of the same archive as this one. The name of a file says nothing: whoever
+/// may write to the folder chooses it.
+pub(in crate::storage) fn made_by(file: &[u8], save: &Header, data_key: &Key) -> Option<u64> {
+    head_beside(file, save, data_key).map(|head| head.generation)
+}
+
 /// Whether `file` is a log of the same archive, made by a later save than this one, that was written to.
 pub(in crate::storage) fn made_after(file: &[u8], save: &Header, data_key: &Key) -> Result<Option<u64>, Fault> {
-    let Ok(head) = Head::decode(file, data_key) else { return Ok(None) };
-    if head.archive != save.keyring.archive || head.generation <= save.generation {
-        return Ok(None);
-    }
+    let Some(head) = head_beside(file, save, data_key).filter(|head| head.generation > save.generation) else { return Ok(None) };
     let (generation, keys) = (head.generation, Keys::new(head, data_key)?);
     let written = keys.frame(0, &file[HEAD..]).is_some();
     Ok(written.then_some(generation))

@@ -37,7 +37,7 @@ use std::io;
 
 #[cfg(test)]
 pub(super) use format::{CHUNK, HEAD};
-pub(super) use format::{MAX_LOG, Sealer, made_after, room_for};
+pub(super) use format::{MAX_LOG, Sealer, made_after, made_by, room_for};
 #[cfg(any(test, feature = "fuzzing"))]
 pub(super) use format::{apply_changes, encode_changes};
 pub(super) use replay::{End, Replay, replay};

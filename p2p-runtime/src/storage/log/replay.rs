@@ -2,7 +2,13 @@
 
 use std::cmp::Ordering;
 
-use crate::storage::{Entries, Place, crypto::Key, error::Fault, header::Header};
+use crate::storage::{
+    Entries, Place,
+    checks::{Check, bound, holds},
+    crypto::Key,
+    error::Fault,
+    header::Header,
+};
 
 use super::format::{CHUNK, HEAD, Head, Keys, apply_changes};
 
@@ -32,7 +38,7 @@ pub(in crate::storage) enum End {
 /// [`Replay::end`] says it.
 pub(in crate::storage) fn replay(file: &[u8], save: &Header, data_key: &Key, entries: &mut Entries) -> Result<Replay, Fault> {
     let head = Head::decode(file, data_key)?;
-    if !head.is_of(save) {
+    if !holds(Check::LogOfSave, head.is_of(save)) {
         return Err(Fault::Damaged(Place::OtherSave));
     }
     let keys = Keys::new(head, data_key)?;
@@ -48,7 +54,7 @@ pub(in crate::storage) fn replay(file: &[u8], save: &Header, data_key: &Key, ent
         records += 1;
     };
     // The file has its length from the start, so that a cut shows whatever it left.
-    let end = match body.len().cmp(&rest.len()) {
+    let end = match bound(Check::LogLength, body.len().cmp(&rest.len()), Ordering::Equal) {
         Ordering::Less => End::Broken(Fault::Truncated(Place::Record(records))),
         Ordering::Equal => end,
         Ordering::Greater => End::Broken(Fault::Damaged(Place::AfterEnd)),
@@ -96,6 +102,7 @@ impl Log<'_> {
 
     /// Whether the chunk at this place was never written to.
     fn is_room(&self, at: usize) -> bool {
-        self.body.get(at..at + CHUNK).is_some_and(|chunk| self.rest.get(at..at + CHUNK) == Some(chunk))
+        let same = self.body.get(at..at + CHUNK).is_some_and(|chunk| self.rest.get(at..at + CHUNK) == Some(chunk));
+        holds(Check::LogRoom, same)
     }
 }

@@ -68,6 +68,20 @@ fn a_backup_is_never_written_over_a_file_and_a_failed_one_leaves_none() {
 }
 
 #[test]
+fn a_backup_leaves_what_somebody_has_under_the_name_of_an_unfinished_one() {
+    let (disk, key) = backed_up();
+    let bytes = reopen(&disk, &key).unwrap().backup().unwrap();
+    for other in ["backups/tuesday.new", "backups/tuesday.new.2"] {
+        disk.set_content(Path::new(other), b"somebody's");
+    }
+    let names = disk.names().len();
+    options(&disk).write_backup("backups/tuesday", &bytes).unwrap();
+    assert_eq!(disk.content(Path::new("backups/tuesday")).unwrap(), bytes);
+    assert_eq!(disk.content(Path::new("backups/tuesday.new")).unwrap(), b"somebody's");
+    assert_eq!(disk.names().len(), names + 1, "and nothing of its own is left");
+}
+
+#[test]
 fn a_backup_copied_into_the_place_of_a_store_and_a_store_given_as_backup_are_refused() {
     let (disk, key) = backed_up();
     let copied = disk.copy(Trouble::None);

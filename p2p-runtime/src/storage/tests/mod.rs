@@ -16,6 +16,13 @@ fn password() -> Password {
     Password::new("correct horse battery staple").unwrap()
 }
 
+/// A new store in a folder of its own, for as long as that is kept.
+pub(crate) fn in_a_folder() -> (tempfile::TempDir, Store) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::create(dir.path(), &password()).unwrap().0;
+    (dir, store)
+}
+
 /// A store on a simulated disk with these entries saved in its archive, already closed again. Opened with the recovery key it costs no
 /// password derivation.
 pub(crate) fn stored(entries: &[(&str, &str)]) -> (SimDisk, RecoveryKey) {
@@ -36,7 +43,7 @@ pub(crate) fn reopen(disk: &SimDisk, key: &RecoveryKey) -> Result<Store, StoreEr
 
 /// All entries, readable.
 fn content(store: &Store) -> Vec<(String, String)> {
-    let text = |path: &str| String::from_utf8(store.get(path).unwrap().expose().to_vec()).unwrap();
+    let text = |path: &str| String::from_utf8_lossy(store.get(path).unwrap().expose()).into_owned();
     store.list("").into_iter().map(|path| (path.clone(), text(&path))).collect()
 }
 

@@ -167,3 +167,18 @@ fn a_recovery_keeps_other_processes_out_and_needs_the_store_closed() {
     drop(recovery);
     reopen(&disk, &key).unwrap();
 }
+
+#[test]
+fn files_that_are_called_as_logs_of_much_later_saves_leave_a_store_that_can_be_written() {
+    for planted in [u64::MAX, u64::MAX - 1] {
+        let (disk, key) = store();
+        let name = format!("node/store-{planted}.log");
+        disk.set_content(Path::new(&name), b"");
+        flip(&disk, CURRENT, 300);
+        carried_out(&disk, &key);
+        let store = reopen(&disk, &key).unwrap();
+        assert!(store.revision().generation < 10, "{}", store.revision());
+        put_all(&store, &[("v", "written")]).unwrap();
+        assert!(content(&store).contains(&("v".to_owned(), "written".to_owned())));
+    }
+}

@@ -56,7 +56,7 @@ struct Lane {
     outbox: Arc<Outbox>,
     /// Opened by this node.
     own: bool,
-    /// Not dialled yet, as that has failed before.
+    /// Not dialled yet: its turn has not come.
     waits: bool,
     /// Where the peer was to be reached when a frame was last sent to it.
     authority: Option<String>,

@@ -387,3 +387,47 @@ async fn a_peer_that_refuses_is_tried_with_every_frame_and_others_do_not_wait_fo
     }
     assert!(began.elapsed() < Duration::from_millis(100), "{:?}", began.elapsed());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_waits_for_its_turn_gets_its_frames_when_it_comes_by_itself_and_is_not_dialled() {
+    let network = MemoryNetwork::new();
+    let (mut a, mut b) = (start(&network, 1).await, start(&network, 2).await);
+    let began = Instant::now();
+    for silent in 11..19 {
+        network.partition(ip(1), ip(silent));
+        a.link.send(&peer(silent), "into the dark".into());
+    }
+    a.link.send(&peer(2), "held back".into());
+    b.link.send(&peer(1), "here I am".into());
+    assert_eq!((a.next().await, b.next().await), (frame(2, "here I am"), frame(1, "held back")));
+    assert!(began.elapsed() < Duration::from_millis(100), "{:?}", began.elapsed());
+    for _ in 11..19 {
+        assert!(matches!(a.next().await, LinkEvent::Unreachable { refused: false, .. }));
+    }
+    tokio::time::sleep(Duration::from_secs(10)).await; // of paused time
+    assert_eq!((a.dials(), b.dials()), (8, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn however_many_peers_are_silent_another_is_dialled_at_once() {
+    let network = MemoryNetwork::new();
+    let (mut a, mut b) = (start(&network, 1).await, start(&network, 2).await);
+    for silent in 11..51 {
+        network.partition(ip(1), ip(silent));
+        a.link.send(&peer(silent), "into the dark".into());
+    }
+    for _ in 11..51 {
+        assert!(matches!(a.next().await, LinkEvent::Unreachable { refused: false, .. }));
+    }
+    for silent in 11..51 {
+        a.link.send(&peer(silent), "again".into());
+    }
+    // Some pauses are over then.
+    while a.dials() == 40 {
+        tokio::time::sleep(Duration::from_millis(10)).await; // of paused time
+    }
+    let began = Instant::now();
+    a.link.send(&peer(2), "news".into());
+    assert_eq!(b.next().await, frame(1, "news"));
+    assert!(began.elapsed() < Duration::from_millis(100), "{:?}", began.elapsed());
+}

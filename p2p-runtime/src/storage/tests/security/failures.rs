@@ -1,6 +1,10 @@
 //! Case 6: a disk that is full, fails a step, or gives back other bytes; and a sync that failed is not asked again.
 
-use std::{io::ErrorKind, path::Path, sync::Arc};
+use std::{
+    io::{self, ErrorKind},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use super::{
     super::{
@@ -10,12 +14,66 @@ use super::{
     },
     seasoned,
 };
-use crate::storage::{RecoveryKey, StoreError, StoreOptions, files::Files as _};
+use crate::storage::{
+    RecoveryKey, StoreError, StoreOptions,
+    files::{FileLock, Files, LockError, NewFile},
+};
 
 const OLD: &[(&str, &str)] = &[("certs/node.pem", "the old certificate"), ("kept", "always")];
 const NEW: &[(&str, &str)] = &[("certs/node.pem", "the new certificate, longer than before"), ("keys/node", "new")];
 const BOTH: &[(&str, &str)] =
     &[("certs/node.pem", "the new certificate, longer than before"), ("kept", "always"), ("keys/node", "new")];
+
+/// What becomes of a file that is written.
+type Wrap = fn(Box<dyn NewFile>) -> Box<dyn NewFile>;
+
+/// A disk whose new files are something else.
+struct Wrapping {
+    disk: SimDisk,
+    wrap: Wrap,
+}
+
+impl Files for Wrapping {
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        self.disk.create_dir(dir)
+    }
+
+    fn exists(&self, path: &Path) -> io::Result<bool> {
+        self.disk.exists(path)
+    }
+
+    fn read(&self, path: &Path, limit: usize) -> io::Result<Vec<u8>> {
+        self.disk.read(path, limit)
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Box<dyn NewFile>> {
+        self.disk.create(path).map(self.wrap)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.disk.rename(from, to)
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.disk.link(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.disk.remove(path)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {
+        self.disk.list(dir)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.disk.sync_dir(dir)
+    }
+
+    fn lock(&self, path: &Path) -> Result<Box<dyn FileLock>, LockError> {
+        self.disk.lock(path)
+    }
+}
 
 /// The steps of opening and of the first write, which is a save; and the one that commits it.
 fn steps_of_update(disk: &SimDisk, key: &RecoveryKey) -> (Vec<&'static str>, usize) {
@@ -65,17 +123,47 @@ fn case_06_a_step_that_fails_leaves_memory_unsaved_and_the_file_whole_and_the_ne
     }
 }
 
+/// The control: what it writes asks a sync again that has failed.
+struct AsksAgain(Box<dyn NewFile>);
+
+impl NewFile for AsksAgain {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.write(bytes)
+    }
+
+    fn write_at(&mut self, start: usize, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_at(start, bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.0.sync().or_else(|_| self.0.sync())
+    }
+}
+
+/// Opens the store of this disk, whose files are wrapped so, and makes a write that is a save and one that goes to the log.
+fn write_twice(disk: &SimDisk, key: &RecoveryKey, wrap: Wrap) -> Result<(), StoreError> {
+    let files = Arc::new(Wrapping { disk: disk.clone(), wrap });
+    let store = StoreOptions::on(files).open_with_recovery("node", key)?;
+    put_all(&store, &[("kept", "always")])?;
+    put_all(&store, NEW)
+}
+
 #[test]
-fn case_06_control_syncing_a_file_again_after_its_sync_failed_reports_success_and_loses_it() {
-    let disk = SimDisk::default().copy(Trouble::FailAt(2, ErrorKind::Other));
-    let path = Path::new("file");
-    let mut file = disk.create(path).unwrap();
-    file.write(b"content").unwrap();
-    file.sync().unwrap_err();
-    file.sync().unwrap();
-    disk.sync_dir(Path::new("")).unwrap();
-    assert!(disk.sync_was_retried());
-    assert_ne!(disk.after_random_power_cut(0).content(path).unwrap(), b"content");
+fn case_06_control_a_store_that_asks_a_failed_sync_again_acknowledges_what_a_power_cut_takes_away() {
+    let (disk, key) = seasoned(OLD);
+    let whole = disk.copy(Trouble::None);
+    write_twice(&whole, &key, |file| file).unwrap();
+    let syncs: Vec<_> = whole.steps().iter().enumerate().filter(|(_, name)| **name == "sync").map(|(step, _)| step).collect();
+    assert!(syncs.len() >= 3, "the archive's, its log's, and that of the record in the log");
+    for step in syncs {
+        let trouble = Trouble::FailAt(step, ErrorKind::Other);
+        assert!(write_twice(&disk.copy(trouble), &key, |file| file).is_err(), "the store asks nothing again");
+        let asked_again = disk.copy(trouble);
+        write_twice(&asked_again, &key, |file| Box::new(AsksAgain(file))).unwrap();
+        assert!(asked_again.sync_was_retried());
+        let lost = |after: SimDisk| reopen(&after, &key).map_or(true, |store| content(&store) != owned(BOTH));
+        assert!(asked_again.after_power_cut().into_iter().any(lost), "sync {step}");
+    }
 }
 
 #[test]
@@ -110,56 +198,24 @@ fn case_06_a_full_disk_says_so_and_leaves_nothing_behind_that_takes_room() {
 #[test]
 fn case_06_a_disk_that_gives_back_other_bytes_than_were_written_is_noticed_before_the_old_file_goes() {
     /// Flips one bit of whatever is written.
-    struct Bad(SimDisk);
-    struct BadFile(Box<dyn crate::storage::files::NewFile>);
-    impl crate::storage::files::NewFile for BadFile {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+    struct BadFile(Box<dyn NewFile>);
+    impl NewFile for BadFile {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
             let mut bytes = bytes.to_vec();
             let middle = bytes.len() / 2;
             bytes[middle] ^= 4;
             self.0.write(&bytes)
         }
-        fn write_at(&mut self, start: usize, bytes: &[u8]) -> std::io::Result<()> {
+        fn write_at(&mut self, start: usize, bytes: &[u8]) -> io::Result<()> {
             self.0.write_at(start, bytes)
         }
-        fn sync(&mut self) -> std::io::Result<()> {
+        fn sync(&mut self) -> io::Result<()> {
             self.0.sync()
         }
     }
-    impl crate::storage::files::Files for Bad {
-        fn create_dir(&self, dir: &Path) -> std::io::Result<()> {
-            self.0.create_dir(dir)
-        }
-        fn exists(&self, path: &Path) -> std::io::Result<bool> {
-            self.0.exists(path)
-        }
-        fn read(&self, path: &Path, limit: usize) -> std::io::Result<Vec<u8>> {
-            self.0.read(path, limit)
-        }
-        fn create(&self, path: &Path) -> std::io::Result<Box<dyn crate::storage::files::NewFile>> {
-            Ok(Box::new(BadFile(self.0.create(path)?)))
-        }
-        fn rename(&self, from: &Path, to: &Path) -> std::io::Result<()> {
-            self.0.rename(from, to)
-        }
-        fn link(&self, from: &Path, to: &Path) -> std::io::Result<()> {
-            self.0.link(from, to)
-        }
-        fn remove(&self, path: &Path) -> std::io::Result<()> {
-            self.0.remove(path)
-        }
-        fn list(&self, dir: &Path) -> std::io::Result<Vec<std::path::PathBuf>> {
-            self.0.list(dir)
-        }
-        fn sync_dir(&self, dir: &Path) -> std::io::Result<()> {
-            self.0.sync_dir(dir)
-        }
-        fn lock(&self, path: &Path) -> Result<Box<dyn crate::storage::files::FileLock>, crate::storage::files::LockError> {
-            self.0.lock(path)
-        }
-    }
     let (disk, key) = seasoned(OLD);
-    let store = StoreOptions::on(Arc::new(Bad(disk.clone()))).open_with_recovery("node", &key).unwrap();
+    let bad = Wrapping { disk: disk.clone(), wrap: |file| Box::new(BadFile(file)) };
+    let store = StoreOptions::on(Arc::new(bad)).open_with_recovery("node", &key).unwrap();
     let error = put_all(&store, NEW).unwrap_err();
     assert!(matches!(error, StoreError::Unfaithful { .. }) && error.to_string().contains("failing"), "{error}");
     drop(store);

@@ -10,8 +10,12 @@
 //! | 10 older files put back | `rollback` |
 //! | 11 a canary searched for | `canary` |
 //! | 12 nonces | `nonces` |
-//! | controls of 3, 4, 5, 7, 8, 9 | `controls` |
+//! | the attacks of 3, 4, 5, 7, 8 on the archive, and their controls | `attacks`, `controls` |
+//!
+//! The controls of 3, 4, 5, 7, 8, 11 and 12 are the store itself less one of its [checks](crate::storage::checks), or less all of those
+//! of which each one would have been enough.
 
+mod attacks;
 mod canary;
 mod controls;
 mod cut_commands;

@@ -1,66 +1,26 @@
 //! Cases 3, 4, 5, 7 and 8, on the archive: bits, lengths, records, parameters that damage or somebody changed.
 
-use std::{ops::Range, path::Path, sync::Arc};
+use std::path::Path;
 
-use super::super::{
-    content,
-    disk::{SimDisk, Trouble},
-    owned, password, put_all, reopen, stored,
+use super::{
+    super::{disk::SimDisk, owned, password, reopen, stored},
+    attacks::{
+        ENTRIES, FILE, FRAME, GENERATION, HEADER, HOSTILE_ROUNDS, LATER, MAC, ORDERS, ROUNDS, SALT, SEED, SLOT, SLOTS, VERSION,
+        Victim, passwords, rounds_to_run, sealed, with_slots,
+    },
 };
-use crate::storage::{Password, Place, RecoveryKey, StoreError, StoreOptions, crypto};
-
-const FILE: &str = "node/store.p2p";
-const ENTRIES: &[(&str, &str)] = &[("a", "value of a"), ("b", "value of b"), ("c", "")];
-/// Where the header's parts are; see the format.
-const VERSION: Range<usize> = 8..10;
-const ROUNDS: Range<usize> = 71..75;
-const SLOTS: Range<usize> = 108..230;
-const SIGNED: usize = 231;
-const HEADER: usize = 295;
-/// What begins each record: its length and its kind.
-const FRAME: usize = 5;
+use crate::storage::{Place, StoreError, error::Fault};
 
 fn file(disk: &SimDisk) -> Vec<u8> {
     disk.content(Path::new(FILE)).unwrap()
 }
 
-/// Opens the store of this disk with other bytes in the place of its archive.
-fn open(disk: &SimDisk, bytes: &[u8], key: &RecoveryKey) -> Result<Vec<(String, String)>, StoreError> {
-    let disk = disk.copy(Trouble::None);
-    disk.set_content(Path::new(FILE), bytes);
-    let opened = reopen(&disk, key).map(|store| content(&store));
-    assert_eq!(file(&disk), bytes, "opening changed the file");
-    opened
-}
-
-/// Makes the header's hash right again, as someone who changes a file on purpose would.
-fn rehash(bytes: &mut [u8]) {
-    let hash = crypto::sha256(&bytes[..HEADER - 32]);
-    bytes[HEADER - 32..HEADER].copy_from_slice(&hash);
-}
-
-/// The records' places in the file.
-fn records(bytes: &[u8]) -> Vec<Range<usize>> {
-    let mut found = Vec::new();
-    let mut at = HEADER;
-    while at < bytes.len() {
-        let length = u32::from_be_bytes(bytes[at + 1..at + 5].try_into().unwrap());
-        let end = at + 5 + usize::try_from(length).unwrap();
-        found.push(at..end);
-        at = end;
-    }
-    found
-}
-
 #[test]
 fn case_03_every_flipped_bit_of_the_header_is_refused_and_never_as_a_wrong_key() {
-    let (disk, key) = stored(ENTRIES);
-    let bytes = file(&disk);
-    assert_eq!(open(&disk, &bytes, &key).unwrap(), owned(ENTRIES));
-    for bit in 0..HEADER * 8 {
-        let mut flipped = bytes.clone();
-        flipped[bit / 8] ^= 1 << (bit % 8);
-        let error = open(&disk, &flipped, &key).unwrap_err();
+    let victim = Victim::new();
+    assert_eq!(victim.open(&victim.bytes).unwrap(), owned(ENTRIES));
+    for (bit, flipped) in victim.flipped_headers() {
+        let error = victim.open(&flipped).unwrap_err();
         let known = match bit / 8 {
             at if VERSION.contains(&at) => matches!(error, StoreError::UnsupportedVersion { .. }),
             at if at < VERSION.start => matches!(error, StoreError::Damaged { place: Place::Start, .. }),
@@ -75,34 +35,25 @@ fn case_03_every_flipped_bit_of_the_header_is_refused_and_never_as_a_wrong_key()
 
 #[test]
 fn case_03_every_flipped_bit_of_the_header_is_refused_even_with_its_hash_made_right_again() {
-    let (disk, key) = stored(ENTRIES);
-    let bytes = file(&disk);
-    for bit in 0..(HEADER - 32) * 8 {
-        let mut flipped = bytes.clone();
-        flipped[bit / 8] ^= 1 << (bit % 8);
-        rehash(&mut flipped);
-        assert!(open(&disk, &flipped, &key).is_err(), "bit {bit}");
-    }
-    // The password's slot and parameters are not used when opening by recovery key, and yet may not be changed.
-    for at in ROUNDS.chain(SLOTS.start..SLOTS.start + 61) {
-        let mut flipped = bytes.clone();
-        flipped[at] ^= 1;
-        rehash(&mut flipped);
-        let error = open(&disk, &flipped, &key).unwrap_err();
-        assert!(matches!(error, StoreError::Damaged { place: Place::Header, .. } | StoreError::HostileKdf { .. }), "{error}");
+    let victim = Victim::new();
+    let unused = [ROUNDS, SALT, SLOTS.start..SLOTS.start + SLOT, MAC];
+    for (bit, forged) in victim.forged_headers() {
+        let error = victim.open(&forged).unwrap_err();
+        // The password's slot and parameters are not used when opening by recovery key, and yet may not be changed.
+        if unused.iter().any(|part| part.contains(&(bit / 8))) {
+            let known = matches!(error, StoreError::Damaged { place: Place::Header, .. } | StoreError::HostileKdf { .. });
+            assert!(known, "bit {bit}: {error}");
+        }
     }
 }
 
 #[test]
 fn case_03_flipped_bits_of_the_body_are_refused_with_the_record_they_are_in() {
-    let (disk, key) = stored(ENTRIES);
-    let bytes = file(&disk);
-    let records = records(&bytes);
+    let victim = Victim::new();
+    let records = victim.records();
     assert_eq!(records.len(), ENTRIES.len() + 1);
-    for at in HEADER..bytes.len() {
-        let mut flipped = bytes.clone();
-        flipped[at] ^= 1 << (at % 8);
-        let error = open(&disk, &flipped, &key).unwrap_err();
+    for (at, flipped) in victim.flipped_bodies() {
+        let error = victim.open(&flipped).unwrap_err();
         let record = records.iter().position(|record| record.contains(&at)).unwrap() as u64;
         let (StoreError::Damaged { place, .. } | StoreError::Truncated { place, .. }) = error else { panic!("{error}") };
         assert_eq!(place, Place::Record(record), "byte {at}");
@@ -112,82 +63,85 @@ fn case_03_flipped_bits_of_the_body_are_refused_with_the_record_they_are_in() {
 
 #[test]
 fn case_04_a_file_cut_at_any_byte_is_refused_as_cut_short() {
-    let (disk, key) = stored(ENTRIES);
-    let bytes = file(&disk);
-    for length in 0..bytes.len() {
-        let error = open(&disk, &bytes[..length], &key).unwrap_err();
+    let victim = Victim::new();
+    for length in 0..victim.bytes.len() {
+        let error = victim.open(&victim.bytes[..length]).unwrap_err();
         assert!(matches!(error, StoreError::Truncated { .. }), "{length}: {error}");
     }
 }
 
 #[test]
 fn case_04_bytes_after_the_end_are_refused() {
-    let (disk, key) = stored(ENTRIES);
-    let error = open(&disk, &[file(&disk), vec![0]].concat(), &key).unwrap_err();
+    let victim = Victim::new();
+    let error = victim.open(&[&victim.bytes[..], &[0]].concat()).unwrap_err();
     assert!(matches!(error, StoreError::Damaged { place: Place::AfterEnd, .. }), "{error}");
 }
 
 #[test]
 fn case_05_records_swapped_repeated_or_left_out_are_refused() {
-    let (disk, key) = stored(ENTRIES);
-    let bytes = file(&disk);
-    let records = records(&bytes);
-    let rearranged = |order: &[usize]| {
-        let mut other = bytes[..HEADER].to_vec();
-        for &record in order {
-            other.extend_from_slice(&bytes[records[record].clone()]);
-        }
-        open(&disk, &other, &key)
-    };
-    assert!(rearranged(&[0, 1, 2, 3]).is_ok());
-    for order in [&[1, 0, 2, 3][..], &[0, 0, 1, 2, 3], &[0, 1, 3], &[3], &[0, 1, 2], &[0, 1, 2, 2, 3], &[0, 1, 2, 3, 3]] {
-        assert!(rearranged(order).is_err(), "{order:?}");
+    let victim = Victim::new();
+    assert_eq!(victim.rearranged(&[0, 1, 2, 3]), victim.bytes);
+    for (order, _) in ORDERS {
+        let error = victim.open(&victim.rearranged(order)).unwrap_err();
+        // The first one that is out of its place is named: it does not even open there.
+        let moved = (0_u64..).zip(*order).find(|(place, record)| *place != **record as u64);
+        let (StoreError::Damaged { place, .. } | StoreError::Truncated { place, .. }) = error else {
+            panic!("{order:?}: {error}")
+        };
+        let wanted = match *order {
+            [0, 1, 2] => Place::End,
+            [0, 1, 2, 3, ..] => Place::AfterEnd,
+            _ => Place::Record(moved.unwrap().0),
+        };
+        assert_eq!(place, wanted, "{order:?}");
+    }
+}
+
+#[test]
+fn case_05_an_archive_whose_author_has_the_key_and_yet_miscounts_or_misorders_it_is_refused() {
+    assert_eq!(sealed(&["a", "b"], 2), Ok(2));
+    for count in [0, 1, 3] {
+        assert_eq!(sealed(&["a", "b"], count), Err(Fault::Damaged(Place::End)), "{count}");
+    }
+    for paths in [["b", "a"], ["a", "a"]] {
+        assert_eq!(sealed(&paths, 2), Err(Fault::Damaged(Place::Record(1))), "{paths:?}");
     }
 }
 
 #[test]
 fn case_05_parts_of_another_save_of_the_same_store_are_refused() {
-    let (disk, key) = stored(ENTRIES);
-    let first = file(&disk);
-    let store = reopen(&disk, &key).unwrap();
-    put_all(&store, ENTRIES).unwrap();
-    store.save().unwrap();
-    let second = file(&disk);
-    let records = records(&second);
-    assert_ne!(first, second);
-    for record in records {
-        let mut spliced = second.clone();
-        spliced[record.clone()].copy_from_slice(&first[record]);
-        assert!(matches!(open(&disk, &spliced, &key), Err(StoreError::Damaged { .. })));
+    let first = Victim::new();
+    let second = first.later();
+    assert_eq!(second.open(&second.bytes).unwrap(), owned(LATER));
+    for (index, spliced) in second.spliced(&first) {
+        assert_ne!(spliced, second.bytes);
+        let error = second.open(&spliced).unwrap_err();
+        assert!(matches!(error, StoreError::Damaged { place: Place::Record(at), .. } if at == index as u64), "{index}: {error}");
     }
-    let mixed = [&first[..HEADER], &second[HEADER..]].concat();
-    assert!(matches!(open(&disk, &mixed, &key), Err(StoreError::Damaged { place: Place::Record(0), .. })));
-    // The generation of one on the header of the other, with the hash made right.
-    let mut renumbered = second.clone();
-    renumbered[30..38].copy_from_slice(&first[30..38]);
-    rehash(&mut renumbered);
-    assert!(matches!(open(&disk, &renumbered, &key), Err(StoreError::Damaged { place: Place::Header, .. })));
+    let mixed = [&first.bytes[..HEADER], &second.bytes[HEADER..]].concat();
+    assert!(matches!(second.open(&mixed), Err(StoreError::Damaged { place: Place::Record(0), .. })));
+    // The generation or the random bytes of one on the header of the other, with the hash made right.
+    for place in [GENERATION, SEED] {
+        let renumbered = second.rewritten(place.clone(), &first.bytes[place]);
+        assert!(matches!(second.open(&renumbered), Err(StoreError::Damaged { place: Place::Header, .. })));
+    }
 }
 
 #[test]
 fn case_05_a_key_slot_of_another_archive_does_not_fit() {
-    let ((disk, _), (other, key)) = (stored(ENTRIES), stored(ENTRIES));
-    let mut bytes = file(&disk);
-    bytes[SLOTS].copy_from_slice(&file(&other)[SLOTS]);
-    rehash(&mut bytes);
-    assert!(matches!(open(&disk, &bytes, &key), Err(StoreError::WrongRecoveryKey { .. })));
+    let (victim, other) = (Victim::new(), Victim::new());
+    let bytes = victim.rewritten(SLOTS, &other.bytes[SLOTS]);
+    let opened = victim.open_by_key_of(&other, &bytes);
+    assert!(matches!(opened, Err(StoreError::WrongRecoveryKey { .. })));
 }
 
 #[test]
 fn case_08_too_few_or_too_many_derivation_rounds_are_refused_before_they_are_run() {
-    let (disk, _) = stored(&[]);
-    for rounds in [0, 1, 599_999, 10_000_001, u32::MAX] {
-        let mut bytes = file(&disk);
-        bytes[ROUNDS].copy_from_slice(&rounds.to_be_bytes());
-        rehash(&mut bytes);
-        let hostile = SimDisk::default();
-        hostile.set_content(Path::new(FILE), &bytes);
-        let error = StoreOptions::on(Arc::new(hostile)).open("node", &password()).unwrap_err();
+    let victim = Victim::new();
+    for rounds in HOSTILE_ROUNDS.into_iter().chain([0]) {
+        let bytes = victim.rewritten(ROUNDS, &rounds.to_be_bytes());
+        assert_eq!(rounds_to_run(&bytes), Err(Fault::Kdf(rounds)));
+        let error = victim.open_by(&password(), &bytes).unwrap_err();
         assert!(matches!(error, StoreError::HostileKdf { rounds: found, .. } if found == rounds), "{error}");
         assert!(error.to_string().contains("restore a backup"));
     }
@@ -195,60 +149,60 @@ fn case_08_too_few_or_too_many_derivation_rounds_are_refused_before_they_are_run
 
 #[test]
 fn case_08_lengths_and_counts_are_bounded_before_anything_is_read_by_them() {
-    let (disk, key) = stored(ENTRIES);
-    let bytes = file(&disk);
-    for length in [0_u32, 13, 77, 1025, u32::MAX] {
-        let mut other = bytes.clone();
-        other[10..14].copy_from_slice(&length.to_be_bytes());
-        assert!(matches!(open(&disk, &other, &key), Err(StoreError::Damaged { place: Place::Header, .. })), "{length}");
+    let victim = Victim::new();
+    for length in [0, 13, 77, 1025, u32::MAX] {
+        let opened = victim.open(&victim.with_header_length(length));
+        assert!(matches!(opened, Err(StoreError::Damaged { place: Place::Header, .. })), "{length}");
     }
     for count in [0, 1, 3, 9, 255] {
-        let mut other = bytes.clone();
-        other[SLOTS.start - 1] = count;
-        rehash(&mut other);
-        assert!(matches!(open(&disk, &other, &key), Err(StoreError::Damaged { place: Place::Header, .. })), "{count}");
+        let opened = victim.open(&victim.rewritten(SLOTS.start - 1..SLOTS.start, &[count]));
+        assert!(matches!(opened, Err(StoreError::Damaged { place: Place::Header, .. })), "{count}");
     }
-    let mut other = bytes.clone();
-    other[HEADER + 1..HEADER + 5].copy_from_slice(&u32::MAX.to_be_bytes());
-    assert!(matches!(open(&disk, &other, &key), Err(StoreError::Damaged { place: Place::Record(0), .. })));
+    let opened = victim.open(&victim.with_record_length(u32::MAX));
+    assert!(matches!(opened, Err(StoreError::Damaged { place: Place::Record(0), .. })));
+}
+
+#[test]
+fn case_08_more_key_slots_than_a_store_has_are_refused_also_where_the_header_is_signed() {
+    for count in 0..=12 {
+        let wanted = if count <= 8 { Ok(()) } else { Err(Fault::Damaged(Place::Header)) };
+        assert_eq!(with_slots(count), wanted, "{count}");
+    }
 }
 
 #[test]
 fn a_newer_format_says_that_a_newer_program_is_needed() {
-    let (disk, key) = stored(ENTRIES);
-    let mut bytes = file(&disk);
+    let victim = Victim::new();
+    let mut bytes = victim.bytes.clone();
     bytes[VERSION].copy_from_slice(&3_u16.to_be_bytes());
-    let error = open(&disk, &bytes, &key).unwrap_err();
+    let error = victim.open(&bytes).unwrap_err();
     assert!(matches!(error, StoreError::UnsupportedVersion { found: 3, .. }));
     assert!(error.to_string().contains("newer `p2p`"), "{error}");
 }
 
 #[test]
 fn something_else_than_a_store_is_said_to_be_none() {
-    let (disk, key) = stored(&[]);
-    let error = open(&disk, b"-----BEGIN CERTIFICATE-----", &key).unwrap_err();
+    let error = Victim::new().open(b"-----BEGIN CERTIFICATE-----").unwrap_err();
     assert!(matches!(error, StoreError::Damaged { place: Place::Start, .. }));
     assert!(error.to_string().contains("not those of a store"), "{error}");
 }
 
 #[test]
 fn case_07_a_wrong_password_is_told_from_damage() {
-    let (disk, key) = stored(ENTRIES);
-    let options = StoreOptions::on(Arc::new(disk.clone()));
-    let wrong = Password::new("correct horse battery stapler").unwrap();
-    let error = options.open("node", &wrong).unwrap_err();
+    let victim = Victim::new();
+    let [right, wrong] = passwords();
+    let error = victim.open_by(&wrong, &victim.bytes).unwrap_err();
     assert!(matches!(error, StoreError::WrongPassword { .. }) && error.to_string().contains("recovery key"), "{error}");
-
-    let mut bytes = file(&disk);
-    bytes[SIGNED - 1] ^= 1;
-    disk.set_content(Path::new(FILE), &bytes);
-    for password in [wrong, password()] {
-        assert!(matches!(options.open("node", &password), Err(StoreError::Damaged { place: Place::Header, .. })));
+    // Whatever is damaged that the password's key or its slot depend on, and whichever password is tried.
+    for (at, flipped) in victim.flipped_slots() {
+        for password in [&right, &wrong] {
+            let error = victim.open_by(password, &flipped).unwrap_err();
+            assert!(matches!(error, StoreError::Damaged { place: Place::Header, .. }), "byte {at}: {error}");
+        }
     }
-    let (_, other) = stored(&[]);
-    bytes[SIGNED - 1] ^= 1;
-    assert!(matches!(open(&disk, &bytes, &other), Err(StoreError::WrongRecoveryKey { .. })));
-    assert!(open(&disk, &bytes, &key).is_ok());
+    let other = Victim::new();
+    assert!(matches!(victim.open_by_key_of(&other, &victim.bytes), Err(StoreError::WrongRecoveryKey { .. })));
+    assert!(victim.open(&victim.bytes).is_ok());
 }
 
 #[test]

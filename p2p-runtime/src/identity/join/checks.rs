@@ -1,0 +1,14 @@
+//! What binds the proof of a join to just this attempt, by name; see [`crate::checks`].
+
+pub(super) use crate::checks::{bound, holds};
+
+/// What a proof is bound to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::identity) enum Check {
+    /// The connection: the attempt is of this one, and the proof signs it.
+    Channel,
+    /// The nonce of the attempt, which the proof signs.
+    Nonce,
+    /// The certificate request, which the proof signs.
+    Request,
+}
