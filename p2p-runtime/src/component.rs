@@ -99,7 +99,7 @@ pub enum ComponentState {
     Stopping,
     /// Stopped.
     Stopped,
-    /// `start` or `stop` failed.
+    /// `start` or `stop` failed, or what it runs ended by itself.
     Error,
 }
 
@@ -125,7 +125,7 @@ pub struct ComponentStatus {
     pub state: ComponentState,
     /// How long ago it began to run.
     pub running_for: Option<Duration>,
-    /// How often it failed to start or stop.
+    /// How often it failed: to start, to stop, or while it ran.
     pub error_count: u32,
 }
 
@@ -272,6 +272,20 @@ impl Components {
         }
     }
 
+    /// What this one runs has ended by itself.
+    pub(crate) fn failed(&self, name: &'static str) {
+        self.set(name, ComponentState::Error);
+    }
+
+    /// What had ended by itself runs again.
+    pub(crate) fn recovered(&self, name: &'static str) {
+        let mut states = self.0.states.lock().unwrap_or_else(PoisonError::into_inner);
+        // It may have begun to stop meanwhile.
+        if let Some(record) = states.get_mut(name).filter(|record| record.state == ComponentState::Error) {
+            record.state = ComponentState::Running;
+        }
+    }
+
     fn state(&self, name: &str) -> Option<ComponentState> {
         self.get(name).ok().map(|status| status.state)
     }
@@ -282,7 +296,7 @@ impl Components {
             record.state = state;
             match state {
                 ComponentState::Running => record.started = Some(Instant::now()),
-                ComponentState::Error => record.errors += 1,
+                ComponentState::Error => record.errors = record.errors.saturating_add(1),
                 _ => {}
             }
         }

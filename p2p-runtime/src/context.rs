@@ -305,7 +305,7 @@ impl Context {
         let _ = self.inner.components.set(components.downgrade());
     }
 
-    fn all_components(&self) -> Option<Components> {
+    pub(crate) fn all_components(&self) -> Option<Components> {
         self.inner.components.get().and_then(WeakComponents::upgrade)
     }
 

@@ -41,6 +41,7 @@ pub mod identity;
 pub mod limits;
 pub mod network;
 pub mod node;
+mod once_a_minute;
 pub mod persistence;
 pub mod secrets;
 pub mod service;

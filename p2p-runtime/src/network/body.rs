@@ -74,9 +74,31 @@ pub enum BodyError {
     /// It does not say what a statement must.
     #[error("a node's statement cannot be read: {0}; it was ignored")]
     Unreadable(String),
+    /// It is of another version.
+    #[error("a node's statement cannot be read: it has format {0}, this node reads format {FORMAT}; it was ignored")]
+    OtherFormat(u32),
     /// It is not signed by the node it speaks of, or this node could not sign its own.
     #[error(transparent)]
     Attest(#[from] AttestError),
+}
+
+/// Why this is not read: another version may say something else in it.
+fn unreadable(message: &[u8], cause: &serde_json::Error) -> BodyError {
+    #[derive(Deserialize)]
+    struct Head {
+        format: u32,
+    }
+    match serde_json::from_slice(message) {
+        Ok(Head { format }) if format != u32::from(FORMAT) => BodyError::OtherFormat(format),
+        _ => BodyError::Unreadable(cause.to_string()),
+    }
+}
+
+impl BodyError {
+    /// Whether an honest node may have passed it on: one of another version, or one that knows another certificate of the node.
+    pub(super) const fn may_be_honest(&self) -> bool {
+        matches!(self, Self::OtherFormat(_) | Self::Attest(_))
+    }
 }
 
 fn to_sign(message: &[u8]) -> Vec<u8> {
@@ -120,11 +142,9 @@ impl Record {
         if signed.message.len() + signed.attestation.len() > MAX_BODY + 16 * 1024 {
             return Err(BodyError::TooLong(signed.message.len() + signed.attestation.len()));
         }
-        let content: Content =
-            serde_json::from_slice(&signed.message).map_err(|cause| BodyError::Unreadable(cause.to_string()))?;
+        let content: Content = serde_json::from_slice(&signed.message).map_err(|cause| unreadable(&signed.message, &cause))?;
         if content.format != FORMAT {
-            let reason = format!("it has format {}, this node reads format {FORMAT}", content.format);
-            return Err(BodyError::Unreadable(reason));
+            return Err(BodyError::OtherFormat(content.format.into()));
         }
         Ok(Self::new(content, signed))
     }

@@ -19,8 +19,10 @@ use tokio_util::sync::CancellationToken;
 use crate::{component::Component, context::Context, identity::Ledger, persistence::StatePersistence};
 
 use super::{
-    Attestor, EventStream, FrameLink, GossipState, LinkEvent, MemberEvent, Membership, MembershipConfig, revocations::Courier,
+    Attestor, EventStream, FrameLink, GossipState, LinkEvent, MemberEvent, Membership, MembershipConfig,
+    revocations::Courier,
     standing::OwnState,
+    upkeep::{failed, keep_up},
 };
 
 /// How long a node that starts waits for others that tell it what was revoked while it was away.
@@ -29,6 +31,9 @@ const CATCHING_UP: Duration = Duration::from_secs(2);
 /// Who is in the cluster is written down at once, and not again before this time has passed: whoever joins a large cluster hears of all its
 /// members within moments, and each writing waits for the disk twice.
 const WRITING_PAUSE: Duration = Duration::from_secs(1);
+
+/// The component's name.
+const NETWORK: &str = "network";
 
 /// What the component needs of the rest of the node.
 pub(crate) struct NetworkParts {
@@ -49,7 +54,7 @@ pub(crate) struct NetworkParts {
     /// What the node says of its own state.
     pub(crate) own: Arc<dyn OwnState>,
     /// Is called once the ledger was compared with another node's: after the start, and after the store was found to have gone back in time.
-    pub(crate) caught_up: Box<dyn Fn() + Send>,
+    pub(crate) caught_up: Box<dyn Fn() + Send + Sync>,
 }
 
 /// Takes part in the cluster.
@@ -72,7 +77,7 @@ impl NetworkComponent {
 
 impl Component for NetworkComponent {
     fn name(&self) -> &'static str {
-        "network"
+        NETWORK
     }
 
     fn dependencies(&self) -> &'static [&'static str] {
@@ -90,7 +95,7 @@ impl Component for NetworkComponent {
                 None
             }
         };
-        let once_there = saved.iter().flat_map(GossipState::there).map(|peer| peer.node_id.clone()).collect();
+        let once_there: Vec<_> = saved.iter().flat_map(GossipState::there).map(|peer| peer.node_id.clone()).collect();
         let knows_others = !parts.seeds.is_empty() || saved.as_ref().is_some_and(|saved| !saved.peers.is_empty());
         let membership =
             Membership::start(parts.config, parts.me, parts.epoch, parts.attestor, parts.link, parts.events, parts.seeds, saved)?;
@@ -98,11 +103,22 @@ impl Component for NetworkComponent {
         let inbox = membership.listen();
         let (_, events) = membership.subscribe();
         cx.set_membership(membership.clone());
-        let audit = cx.audit().clone();
-        let (courier, compared) =
-            Courier::new(parts.ledger.clone(), membership.clone(), once_there, parts.own, parts.caught_up, audit);
-        let carrying = courier.run(inbox, membership.subscribe().1, parts.ledger.revocations().subscribe());
+        let (audit, ledger, own) = (cx.audit().clone(), parts.ledger, parts.own);
+        let caught_up: Arc<dyn Fn() + Send + Sync> = parts.caught_up.into();
+        let members = membership.clone();
+        let courier = move |inbox| {
+            let (caught_up, changes) = (caught_up.clone(), ledger.revocations().subscribe());
+            let caught_up = Box::new(move || caught_up());
+            let (courier, compared) =
+                Courier::new(ledger.clone(), members.clone(), once_there.clone(), own.clone(), caught_up, audit.clone());
+            (courier.run(inbox, members.subscribe().1, changes), compared)
+        };
+        let (first, compared) = courier(inbox);
+        let (mut first, members) = (Some(first), membership.clone());
+        let carry = move || first.take().unwrap_or_else(|| courier(members.listen()).0);
+        let carrying = keep_up(NETWORK, "the spreading of revocations", cx.clone(), carry);
         tokio::spawn(self.following.clone().run_until_cancelled_owned(carrying));
+        tokio::spawn(self.following.clone().run_until_cancelled_owned(stop_with(membership.clone(), cx.clone())));
         if knows_others {
             catch_up(compared).await;
         }
@@ -125,11 +141,23 @@ impl Component for NetworkComponent {
 
 /// Waits until enough others were compared with, within bounds: a node starts also where it is the only one.
 async fn catch_up(mut compared: watch::Receiver<bool>) {
-    if timeout(CATCHING_UP, compared.wait_for(|compared| *compared)).await.is_err() {
+    let caught_up = timeout(CATCHING_UP, compared.wait_for(|compared| *compared)).await;
+    if !matches!(caught_up, Ok(Ok(_))) {
         tracing::warn!(
             "not all nodes that were there have said what was revoked while this one was away; starting with what is known here; the rest is asked for"
         );
     }
+}
+
+/// Stops the node where its membership ends by itself: what it knew of the cluster is lost with it, and only a start begins anew.
+async fn stop_with(membership: Membership, cx: Context) {
+    membership.ended_by_itself().await;
+    failed(NETWORK, &cx);
+    tracing::error!(
+        node = %cx.node_id(),
+        "this node's membership ended by itself, so that the node stops: start it again, and please report this, with the lines before it"
+    );
+    cx.shut_down();
 }
 
 /// Logs what happens to members, cuts connections to those that are gone, and remembers who is there.

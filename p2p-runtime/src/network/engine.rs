@@ -14,6 +14,8 @@
 
 mod bodies;
 mod expelled;
+#[cfg(test)]
+mod flood_tests;
 mod io;
 mod notices;
 mod show;
@@ -45,6 +47,7 @@ use super::{
     state::SavedPeer,
     timers::{Due, Timers},
 };
+use crate::once_a_minute::OnceAMinute;
 
 /// What a node begins with.
 pub struct Setup {
@@ -140,6 +143,11 @@ pub struct Engine {
     to_pull: BTreeMap<NodeId, BTreeSet<NodeId>>,
     news: News,
     from: Option<NodeId>,
+    /// Whose mistakes or lies stood in the log within the last minute, and who told this node of a later life of its own.
+    warned: OnceAMinute,
+    outlived: OnceAMinute,
+    /// The frame that is looked at has told of such a life.
+    has_outlived: bool,
 
     seeds: Vec<String>,
     contacts: Vec<PeerRef>,
@@ -214,6 +222,9 @@ impl Engine {
             to_pull: BTreeMap::new(),
             news: News::default(),
             from: None,
+            warned: OnceAMinute::default(),
+            outlived: OnceAMinute::default(),
+            has_outlived: false,
             contacts,
             hurried: 0,
             differing: true,
@@ -290,6 +301,7 @@ impl Engine {
         };
         self.heard = self.now;
         self.from = Some(from.clone());
+        self.has_outlived = false;
         match frame {
             Frame::Swim { .. } if self.phase != Phase::Running => {}
             Frame::Swim { news, message } => self.swim_frame(from, &news, &message, out),
@@ -309,6 +321,11 @@ impl Engine {
             }
         }
         self.from = None;
+    }
+
+    /// Whether what is wrong with the frame that is looked at is to stand in the log: of each sender something does once a minute.
+    fn is_worth_a_line(&self) -> bool {
+        self.from.as_ref().is_none_or(|from| self.warned.is_due_at(from, self.now))
     }
 
     fn run_due(&mut self, out: &mut Vec<Output>) {

@@ -27,6 +27,10 @@ pub(super) const VERSION: u8 = 1;
 /// The longest content of a frame, unpacked, in bytes.
 pub(super) const MAX_CONTENT: usize = 256 * 1024;
 const COMPRESSED: u8 = 0x80;
+/// A statement has more bytes than this: its JSON text alone does.
+const LEAST_BODY: usize = 64;
+/// A node asks for so many statements at once, and sends so many news along, at most; each several times what nodes do.
+const MAX_IDS: usize = 1024;
 
 /// What one node knows of another, for comparison.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -175,7 +179,7 @@ impl Frame {
 
     fn read_content(from: &NodeId, kind: u8, mut reader: Reader<'_>) -> Result<Self, FrameError> {
         if kind == 0 {
-            let count = reader.count(HASH_LEN)?;
+            let count = within(MAX_IDS, reader.count(HASH_LEN + 4)?)?;
             let news = (0..count).map(|_| read_announcement(&mut reader)).collect::<Result<_, _>>()?;
             return Ok(Self::Swim { news, message: Bytes::copy_from_slice(reader.rest()) });
         }
@@ -197,11 +201,11 @@ impl Frame {
                 Message::Entries { ask, buckets, entries }
             }
             4 => {
-                let count = reader.count(2)?;
+                let count = within(MAX_IDS, reader.count(2)?)?;
                 Message::Pull { ids: (0..count).map(|_| reader.node_id()).collect::<Result<_, _>>()? }
             }
             5 => {
-                let count = reader.count(2)?;
+                let count = reader.count(LEAST_BODY)?;
                 let mut body = || Ok(SignedBody { message: reader.bytes()?, attestation: reader.bytes()? });
                 Message::Bodies { bodies: (0..count).map(|_| body()).collect::<Result<_, FrameError>>()? }
             }
@@ -212,6 +216,10 @@ impl Frame {
         reader.finish()?;
         Ok(Self::Own { sender, message })
     }
+}
+
+fn within(most: usize, count: usize) -> Result<usize, FrameError> {
+    if count > most { Err(FrameError::OutOfRange) } else { Ok(count) }
 }
 
 pub(super) fn put_announcement(out: &mut Vec<u8>, announcement: &Announcement) {
@@ -315,6 +323,27 @@ pub(super) mod tests {
                     assert!(Frame::decode(&id("a"), &bytes[..end]).is_err(), "{frame:?} cut at {end}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn more_parts_than_any_node_sends_are_refused_before_they_are_read() {
+        let own = |message| Frame::Own { sender: peer("a"), message };
+        let bodies =
+            |count| own(Message::Bodies { bodies: vec![SignedBody { message: Bytes::new(), attestation: Bytes::new() }; count] });
+        let pull = |count| own(Message::Pull { ids: vec![id("b"); count] });
+        let news = |count| Frame::Swim { news: vec![announcement("b"); count], message: Bytes::new() };
+        for (frame, refused) in [
+            (bodies(100_000), FrameError::Short),
+            (pull(MAX_IDS + 1), FrameError::OutOfRange),
+            (news(MAX_IDS + 1), FrameError::OutOfRange),
+        ] {
+            let bytes = frame.encode(1024);
+            assert!(bytes.len() < 1500, "control: it is cheap to send, {}", bytes.len());
+            assert_eq!(Frame::decode(&id("a"), &bytes), Err(refused));
+        }
+        for frame in [pull(MAX_IDS), news(MAX_IDS)] {
+            assert_eq!(Frame::decode(&id("a"), &frame.encode(1024)).as_ref(), Ok(&frame));
         }
     }
 

@@ -10,22 +10,24 @@ use std::{sync::Arc, time::Duration};
 
 use arc_swap::Guard;
 use bytes::Bytes;
-use p2p_client::protocol::{NodeId, NodeInfo};
+use p2p_client::protocol::NodeInfo;
 use rand::RngExt;
 use tokio::{
     sync::{mpsc, oneshot},
+    task::JoinHandle,
     time::{Instant, sleep_until, timeout},
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Attestor, Audience, Counters, Engine, EngineError, EventStream, Expelled, FrameLink, GossipState, Input, LinkEvent, Members,
-    MembershipConfig, Output, Setup, subscribe::Board,
+    MembershipConfig, Output, Setup,
+    inbox::{Heard, Inbox, Post, inbox},
+    subscribe::Board,
 };
 
 /// Frames that are taken in before timers and commands get their turn.
 const FRAMES_AT_ONCE: usize = 128;
-/// What the ledgers of others say may wait for this node's so often. What is lost is made good by the next comparison.
-const WAITING_TALK: usize = 1024;
 /// How long [`Membership::leave`] takes at most.
 const LEAVE_WITHIN: Duration = Duration::from_secs(2);
 
@@ -36,6 +38,8 @@ const LEAVE_WITHIN: Duration = Duration::from_secs(2);
 pub struct Membership {
     board: Arc<Board>,
     commands: mpsc::UnboundedSender<Command>,
+    /// Is cancelled where its task panicked.
+    failed: CancellationToken,
 }
 
 /// Why a request to membership failed.
@@ -51,20 +55,6 @@ pub enum MembershipError {
 
 type Change = Box<dyn FnOnce(&mut NodeInfo) + Send>;
 
-/// What comes back to a ledger of what it has others told.
-#[derive(Debug)]
-pub(crate) enum Heard {
-    /// Another's ledger says this.
-    Said {
-        /// The node of the connection's certificate.
-        from: NodeId,
-        /// What it says.
-        content: Bytes,
-    },
-    /// Another cannot be reached now.
-    Unreachable(NodeId),
-}
-
 enum Command {
     Update(Change, oneshot::Sender<Result<(), EngineError>>),
     Leave(oneshot::Sender<Result<(), EngineError>>),
@@ -72,7 +62,7 @@ enum Command {
     Counters(oneshot::Sender<Counters>),
     Expel(Expelled),
     Carry(Audience, Bytes),
-    Listen(mpsc::Sender<Heard>),
+    Listen(Post),
     Stop(oneshot::Sender<()>),
 }
 
@@ -102,8 +92,9 @@ impl Membership {
         let started = Instant::now();
         let driver =
             Driver { engine, board: Arc::clone(&board), link, started, out: Vec::new(), leaving: Vec::new(), listener: None };
-        tokio::spawn(driver.run(events, inbox));
-        Ok(Self { board, commands })
+        let membership = Self { board, commands, failed: CancellationToken::new() };
+        tokio::spawn(watch_over(tokio::spawn(driver.run(events, inbox)), membership.board.clone(), membership.failed.clone()));
+        Ok(membership)
     }
 
     /// Who is in the cluster, at this moment.
@@ -170,10 +161,15 @@ impl Membership {
     }
 
     /// What the ledgers of others say, from now on, and who could not be reached.
-    pub(crate) fn listen(&self) -> mpsc::Receiver<Heard> {
-        let (sender, receiver) = mpsc::channel(WAITING_TALK);
-        let _stopped = self.commands.send(Command::Listen(sender));
-        receiver
+    pub(crate) fn listen(&self) -> Inbox {
+        let (post, inbox) = inbox();
+        let _stopped = self.commands.send(Command::Listen(post));
+        inbox
+    }
+
+    /// Waits until the link has what was given to [`carry`](Self::carry) before.
+    pub(crate) async fn carried(&self) {
+        let _stopped = self.counters().await;
     }
 
     /// Stops without a word to the others. Returns once nothing more will be sent.
@@ -181,10 +177,26 @@ impl Membership {
         let _stopped_before = self.ask(Command::Stop).await;
     }
 
+    /// Waits until its task has ended through a mistake in this program; for ever where it ends as it is to.
+    pub(crate) async fn ended_by_itself(&self) {
+        self.failed.cancelled().await;
+    }
+
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, MembershipError> {
         let (reply, answer) = oneshot::channel();
         self.commands.send(command(reply)).map_err(|_| MembershipError::Stopped)?;
         answer.await.map_err(|_| MembershipError::Stopped)
+    }
+}
+
+/// Where the task panics, nobody is to wait for events that never come.
+async fn watch_over(task: JoinHandle<()>, board: Arc<Board>, failed: CancellationToken) {
+    if let Err(lost) = task.await
+        && lost.is_panic()
+    {
+        tracing::error!(%lost, "membership ended by itself");
+        board.close();
+        failed.cancel();
     }
 }
 
@@ -195,7 +207,7 @@ struct Driver {
     started: Instant,
     out: Vec<Output>,
     leaving: Vec<oneshot::Sender<Result<(), EngineError>>>,
-    listener: Option<mpsc::Sender<Heard>>,
+    listener: Option<Post>,
 }
 
 impl Driver {
@@ -252,7 +264,7 @@ impl Driver {
 
     fn tell_listener(&self, heard: Heard) {
         if let Some(listener) = &self.listener {
-            let _full = listener.try_send(heard);
+            listener.put(heard);
         }
     }
 
@@ -460,6 +472,19 @@ mod tests {
         let (_, mut events) = second.subscribe();
         wait(&mut events, SECOND, |event| matches!(event, MemberEvent::Joined(_))).await;
         assert_eq!(first.counters().await.unwrap().refused, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_mistake_in_membership_is_told_and_whoever_follows_it_does_not_wait_for_ever() {
+        let alone = Hub::default().start(1, 1, None);
+        let (_, mut events) = alone.subscribe();
+        let asked = alone.update_me(|_| panic!("a mistake")).await;
+        assert_eq!(asked, Err(MembershipError::Stopped));
+        alone.ended_by_itself().await;
+        while events.next().await.is_some() {}
+        let stopped = Hub::default().start(1, 1, None);
+        stopped.stop().await;
+        assert!(timeout(SECOND, stopped.ended_by_itself()).await.is_err(), "it ended as it was to");
     }
 
     #[tokio::test(start_paused = true)]

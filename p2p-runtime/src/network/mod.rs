@@ -30,6 +30,7 @@ mod frame;
 pub(crate) mod fuzzing;
 mod health;
 mod hosts;
+mod inbox;
 pub(crate) mod link;
 mod members;
 mod membership;
@@ -42,6 +43,7 @@ pub(crate) mod standing;
 mod state;
 mod subscribe;
 mod timers;
+mod upkeep;
 mod wire;
 
 pub use attest::{AttestError, Attestor};

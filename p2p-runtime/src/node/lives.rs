@@ -66,7 +66,8 @@ impl Lives {
         // Of those that are not known any more nothing can be said.
         let is_another = self.0.get(&was.epoch).is_some_and(|life| life.name != was.life);
         // A life ends with what the next one begins with.
-        let ended = self.0.range(was.epoch + 1..).next().map_or(now.revision, |(_, next)| next.opened);
+        let next = was.epoch.checked_add(1).and_then(|after| self.0.range(after..).next());
+        let ended = next.map_or(now.revision, |(_, next)| next.opened);
         was.epoch > now.epoch || is_another || ended < was.revision
     }
 }
@@ -115,6 +116,7 @@ mod tests {
             (Standing { epoch: 1, life: 11, revision: at(5, 4), ..now }, "one before that ended later"),
             (Standing { life: 99, revision: at(7, 5), ..now }, "the third life was another one"),
             (Standing { epoch: 4, life: 14, revision: at(8, 0), ..now }, "there was a fourth life"),
+            (Standing { epoch: u64::MAX, life: 15, ..now }, "there was the last life that can be counted"),
             (Standing { turned: 1, epoch: 1, life: 11, revision: at(0, 0) }, "it went back once"),
         ] {
             assert!(lives.is_behind(&now, &was), "{why}");

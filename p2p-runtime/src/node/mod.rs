@@ -16,7 +16,6 @@ mod enrol;
 mod error;
 mod large_buffers;
 mod lives;
-mod once_a_minute;
 mod others;
 mod own_certificate;
 mod own_state;

@@ -15,14 +15,12 @@ use tokio::{
     time::{Instant, sleep, timeout, timeout_at},
 };
 
-use super::{
-    absent::{Absent, what_to_do},
-    once_a_minute::OnceAMinute,
-};
+use super::absent::{Absent, what_to_do};
 use crate::{
     context::Context,
     identity::{IssuedNode, NodeIdentity, NotedElsewhere, OtherCoordinators, Refused, Way, rotation},
     network::Membership,
+    once_a_minute::OnceAMinute,
 };
 
 /// How long one may take, with the wait for a turn. One that dies is known to be dead sooner, and who joins or renews waits longer than this.

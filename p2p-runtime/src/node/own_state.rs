@@ -45,12 +45,12 @@ impl OwnState for Own {
     fn shown(&self, claim: Claim) -> BoxFuture<'_, bool> {
         async move {
             let was = claim.said().filter(|said| said.node_id == self.node_id);
+            // What is not its own word is not looked into. It may also be of the key that the node had before it joined anew.
+            let was = was.filter(|_| self.attestor.is_own_note(&claim.text, &claim.signature));
             let (Some(was), Some(store)) = (was, self.store.upgrade()) else { return false };
-            let is_behind = standing(&store).map(|(lives, now)| lives.is_behind(&now, &was.standing));
-            let noted = match is_behind {
-                // It may also be of the key that the node had before it joined anew.
-                Ok(true) if self.attestor.is_own_note(&claim.text, &claim.signature) => self.note(store, was.standing).await,
-                Ok(_) => return false,
+            let noted = match standing(&store).map(|(lives, now)| lives.is_behind(&now, &was.standing)) {
+                Ok(true) => self.note(store, was.standing).await,
+                Ok(false) => return false,
                 Err(error) => Err(error),
             };
             if let Err(error) = &noted {
@@ -98,4 +98,31 @@ fn standing(store: &Store) -> Result<(Lives, Standing), NodeError> {
     let lives = Lives::load(store)?;
     let standing = lives.standing(SetBack::turned(store)?, store.revision());
     Ok((lives, standing))
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use p2p_client::revocation::KeyHash;
+
+    use super::*;
+    use crate::{identity::tests::cluster, storage::Password};
+
+    #[tokio::test]
+    async fn what_a_node_did_not_sign_itself_is_not_looked_into_whatever_it_says() {
+        let (identity, _) = cluster();
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(Store::create(folder.path(), &Password::new("for a test").unwrap()).unwrap().0);
+        Lives::begin(&store).unwrap();
+        let node_id = identity.peer().node_id.clone();
+        let own = Own { node_id: node_id.clone(), attestor: identity.attestor(), store: Arc::downgrade(&store), issuer: None };
+        let last = Standing { epoch: u64::MAX, turned: 0, ..standing(&store).unwrap().1 };
+        let text = |key| Said::new(node_id.clone(), key, last).to_text();
+        let made_up = text(KeyHash::new([7; 32])).unwrap();
+        assert!(!own.shown(Claim { text: made_up, signature: Bytes::from_static(b"none") }).await);
+        assert_eq!(SetBack::turned(&store).unwrap(), 0, "nothing is noted");
+        let (text, signature) = own.attestor.sign_note(text).unwrap();
+        assert!(own.shown(Claim { text, signature }).await, "control: its own word is believed");
+        assert_ne!(SetBack::turned(&store).unwrap(), 0);
+    }
 }

@@ -154,7 +154,7 @@ fn counted(Voided { tokens, requests }: &Voided) -> String {
 
 /// Now, and later than the last time whatever the clock says: each time is told from all others.
 fn later(last: u64, now: UnixMillis) -> u64 {
-    now.0.max(last + 1)
+    now.0.max(last.saturating_add(1))
 }
 
 fn turned(stored: Option<Secret>) -> Result<u64, NodeError> {

@@ -16,6 +16,7 @@
 mod backoff;
 mod dial;
 mod frames;
+mod intake;
 mod lane;
 mod lanes;
 mod pace;
@@ -45,12 +46,13 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use backoff::Backoff;
 pub use dial::{GossipDial, TlsGossipDial};
+use intake::Intake;
 use lane::{Ended, Outbox, pump};
 use lanes::{Lanes, Target};
 use pace::{Pace, Turn};
 
 use super::listener::GossipAcceptor;
-use crate::network::link::{FrameLink, LinkEvent, PeerRef};
+use crate::network::link::{FrameLink, LinkEvent, MAX_FRAME, PeerRef};
 
 /// A peer that lets connections die younger than this, this many times in a row, is not connected again at once.
 const SHORT_LIFE: Duration = Duration::from_secs(1);
@@ -63,7 +65,7 @@ const TOLD_EVERY: Duration = Duration::from_mins(1);
 pub struct GossipLinkConfig {
     /// The most connections that this node keeps open itself. Default: 128, as many as are told at once what is revoked here.
     pub max_peers: usize,
-    /// The largest frame, in bytes. Default: 4 MiB.
+    /// The largest frame, in bytes. Default: [`MAX_FRAME`], the largest that membership reads.
     pub max_frame: usize,
     /// How many frames wait for a peer; the oldest is dropped for a new one beyond that. Default: 256.
     pub max_waiting: usize,
@@ -83,7 +85,7 @@ impl Default for GossipLinkConfig {
     fn default() -> Self {
         Self {
             max_peers: 128,
-            max_frame: 4 * 1024 * 1024,
+            max_frame: MAX_FRAME,
             max_waiting: 256,
             connect_timeout: Duration::from_secs(1),
             write_timeout: Duration::from_secs(2),
@@ -104,7 +106,7 @@ pub struct GossipLink {
 
 struct Inner {
     dial: Arc<dyn GossipDial>,
-    events: mpsc::Sender<LinkEvent>,
+    intake: Intake,
     config: GossipLinkConfig,
     lanes: Lanes,
     backoff: Mutex<Backoff>,
@@ -121,7 +123,8 @@ impl GossipLink {
         let lanes = Lanes::new(config.max_peers, config.max_waiting);
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let (backoff, told) = (Mutex::default(), Mutex::default());
-        Self { inner: Arc::new(Inner { dial, events, config, lanes, backoff, pace: Pace::new(), stop, tasks, told }) }
+        let intake = Intake::new(events);
+        Self { inner: Arc::new(Inner { dial, intake, config, lanes, backoff, pace: Pace::new(), stop, tasks, told }) }
     }
 
     /// Writes what waits, within `grace`, and closes every connection. Frames sent afterwards are dropped.
@@ -193,7 +196,7 @@ impl Inner {
                         self.lanes.learn(&node, serial, &outbox);
                     }
                     let began = Instant::now();
-                    let (ended, heard) = pump(stream, &outbox, &node, &self.events, &self.config, &self.stop).await;
+                    let (ended, heard) = pump(stream, &outbox, &node, &self.intake, &self.config, &self.stop).await;
                     if heard {
                         worked = true;
                         self.backoff().reached(&node);
@@ -220,8 +223,7 @@ impl Inner {
             self.lanes.remove(serial);
             tracing::debug!(peer = target.authority(), reason = said, "cannot reach a member");
             if let Some(node_id) = target.node_id().filter(|_| !self.stop.is_cancelled()) {
-                // Whoever listened may be gone; then there is nobody to tell.
-                let _ = self.events.send(LinkEvent::Unreachable { node_id: node_id.clone(), refused }).await;
+                self.intake.unreachable(node_id.clone(), refused).await;
             }
             return;
         }
@@ -275,7 +277,7 @@ impl Inner {
         self.backoff().reached(&node);
         let outbox = Arc::new(Outbox::new(self.config.max_waiting));
         let admitted = self.lanes.admit(&node, &outbox, self.config.max_inbound, self.stop.child_token());
-        let (ended, _) = pump(stream, &outbox, &node, &self.events, &self.config, &admitted.stop).await;
+        let (ended, _) = pump(stream, &outbox, &node, &self.intake, &self.config, &admitted.stop).await;
         let left = self.lanes.dismiss(&node, admitted.serial);
         // Somebody counted on this connection: what it left goes over an own one, which also shows whether the peer is there.
         let Some(authority) = left.filter(|_| !self.stop.is_cancelled()) else { return };

@@ -97,7 +97,11 @@ impl RefusedStatement {
     /// Whether somebody made it up. What another version wrote, another clock dated, or a coordinator signed although it is not to, comes from
     /// honest nodes too, together with others that are good.
     pub(super) const fn is_forged(&self) -> bool {
-        !matches!(self, Self::Bad(_) | Self::Ahead { .. } | Self::OwnAuthority { .. } | Self::Signature(AttestError::Version(_)))
+        let is_of_another_version = matches!(
+            self,
+            Self::Bad(BadStatement::NewerFormat(_) | BadStatement::TooLong(_)) | Self::Signature(AttestError::Version(_))
+        );
+        !is_of_another_version && !matches!(self, Self::Ahead { .. } | Self::OwnAuthority { .. })
     }
 }
 

@@ -186,6 +186,21 @@ async fn no_coordinator_ends_the_cluster_by_revoking_what_its_own_certificate_st
 }
 
 #[tokio::test]
+async fn what_a_newer_version_wrote_keeps_out_nothing_and_after_what_nobody_can_have_written_nothing_more_is_looked_at() {
+    let (coordinator, vault) = cluster();
+    let (there, _) = other(&worker(&vault, "w"));
+    let text =
+        |text: &'static str| SignedStatement { text: text.into(), ..signed_by(&coordinator, revoked("a"), UnixMillis::now()) };
+    let (first, second) =
+        (signed_by(&coordinator, revoked("b"), UnixMillis::now()), signed_by(&coordinator, revoked("c"), UnixMillis::now()));
+    let newer = text(r#"{"format":9,"else":1}"#);
+    let accepted = there.accept(vec![newer, first, text("{}"), text("{}"), second]).await.unwrap();
+    assert_eq!((accepted.fresh.len(), accepted.refused.len()), (1, 2), "{:?}", accepted.refused);
+    assert!(there.revocations().set().revoked_at(&node("b")).is_some());
+    assert!(there.revocations().set().revoked_at(&node("c")).is_none());
+}
+
+#[tokio::test]
 async fn a_statement_from_a_clock_that_is_ahead_does_not_keep_the_good_ones_behind_it_from_being_taken_in() {
     let (coordinator, vault) = cluster();
     let (there, _) = other(&worker(&vault, "w"));

@@ -8,7 +8,7 @@ use p2p_client::protocol::{NodeId, NodeInfo};
 use super::{
     super::{
         MemberEvent,
-        body::{Announcement, Record, SignedBody, bare},
+        body::{Announcement, BodyError, Record, SignedBody, bare},
         frame::Message,
         peer::Peer,
         timers::Due,
@@ -24,6 +24,8 @@ const MAX_TRIES: u32 = 6;
 const FRAME_GOAL: usize = 32 * 1024;
 /// Node ids in one request.
 const MAX_IDS: usize = 256;
+/// Of one frame, so many statements that are not believed are looked at: each costs the checking of a signature.
+const MAX_REFUSED: usize = 8;
 /// A leaving node tells so many others, so often.
 const FAREWELLS: usize = 16;
 const FAREWELL_ROUNDS: u32 = 3;
@@ -58,7 +60,7 @@ impl Engine {
         }
         let authority = checked_authority(&info)?;
         let Announcement { epoch, version, .. } = self.me.announcement;
-        self.me = Record::sign(info, epoch, version + 1, false, &*self.attestor)?;
+        self.me = Record::sign(info, epoch, version.saturating_add(1), false, &*self.attestor)?;
         self.news.spread(self.me.announcement.clone(), self.transmissions);
         out.push(Output::Event(MemberEvent::Updated(self.me.info.clone())));
         let peer = self.swim.identity().clone();
@@ -79,7 +81,7 @@ impl Engine {
             return Err(EngineError::Leaving);
         }
         let Announcement { epoch, version, .. } = self.me.announcement;
-        self.me = Record::sign(NodeInfo::clone(&self.me.info), epoch, version + 1, true, &*self.attestor)?;
+        self.me = Record::sign(NodeInfo::clone(&self.me.info), epoch, version.saturating_add(1), true, &*self.attestor)?;
         self.phase = Phase::Leaving { rounds: FAREWELL_ROUNDS };
         self.leave_round(out);
         Ok(())
@@ -103,7 +105,7 @@ impl Engine {
     /// Makes the node's statement anew, later than `(epoch, version)`.
     pub(super) fn restate(&mut self, epoch: u64, version: u64, out: &mut Vec<Output>) {
         let info = NodeInfo::clone(&self.me.info);
-        match Record::sign(info, epoch, version + 1, false, &*self.attestor) {
+        match Record::sign(info, epoch, version.saturating_add(1), false, &*self.attestor) {
             Ok(record) => {
                 self.me = record;
                 self.news.spread(self.me.announcement.clone(), self.transmissions);
@@ -217,31 +219,32 @@ impl Engine {
         }
     }
 
+    /// Takes in what nodes say of themselves. After what nobody can have written nothing more of the frame is looked at; what is only
+    /// not believed here, and may be elsewhere, is passed over, a few times. What is missing then is asked for elsewhere.
     pub(super) fn take_bodies(&mut self, bodies: Vec<SignedBody>, out: &mut Vec<Output>) {
+        let mut refused = 0;
         for signed in bodies {
-            match Record::read(signed) {
-                Ok(record) => self.take_body(record, out),
-                Err(cause) => {
-                    self.counters.refused += 1;
-                    tracing::warn!(from = ?self.from, %cause, "a node's statement was ignored");
-                }
+            let Err(cause) = Record::read(signed).and_then(|record| self.take_body(record, out)) else { continue };
+            self.counters.refused += 1;
+            refused += 1;
+            if self.is_worth_a_line() {
+                tracing::warn!(from = ?self.from, %cause, "a node's statement was ignored; more of this from there is said once a minute");
+            }
+            if !cause.may_be_honest() || refused >= MAX_REFUSED {
+                return;
             }
         }
     }
 
-    fn take_body(&mut self, record: Record, out: &mut Vec<Output>) {
+    fn take_body(&mut self, record: Record, out: &mut Vec<Output>) -> Result<(), BodyError> {
         if !self.is_wanted(&record.announcement) {
             let known = self.records.get(&record.announcement.node_id);
             if known.is_none_or(|known| known.is_newer_than(&record.announcement)) {
                 self.counters.stale += 1;
             }
-            return;
+            return Ok(());
         }
-        if let Err(cause) = record.verify(&*self.attestor) {
-            self.counters.refused += 1;
-            tracing::warn!(from = ?self.from, %cause, "a node's statement was ignored");
-            return;
-        }
+        record.verify(&*self.attestor)?;
         let Announcement { node_id, epoch, version, .. } = record.announcement.clone();
         self.pending.remove(&node_id);
         if node_id == self.me.announcement.node_id {
@@ -251,7 +254,7 @@ impl Engine {
                 self.become_peer(Peer { epoch, bump: 0, ..mine }, out);
             }
             self.restate(epoch, version, out);
-            return;
+            return Ok(());
         }
         self.news.spread(record.announcement.clone(), self.transmissions);
         let left = record.left;
@@ -262,5 +265,6 @@ impl Engine {
             self.apply(vec![Member::new(ended, 0, State::Down)], false, out);
         }
         self.show(&node_id, true, out);
+        Ok(())
     }
 }

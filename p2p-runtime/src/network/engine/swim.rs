@@ -229,12 +229,16 @@ impl Engine {
         };
         if header.src.node_id != *from {
             self.counters.forged += 1;
-            tracing::warn!(%from, claimed = %header.src.node_id, "a membership message in another node's name was ignored");
+            if self.is_worth_a_line() {
+                tracing::warn!(%from, claimed = %header.src.node_id, "a membership message in another node's name was ignored");
+            }
             return;
         }
         if !updates.iter().map(Member::id).chain([&header.src]).all(|peer| self.is_plausible(peer)) {
             self.counters.forged += 1;
-            tracing::warn!(%from, "a membership message with an invented life of a node was ignored");
+            if self.is_worth_a_line() {
+                tracing::warn!(%from, "a membership message with an invented life of a node was ignored");
+            }
             return;
         }
         let mut turned = BTreeSet::new();
@@ -332,14 +336,26 @@ impl Engine {
     }
 
     /// Others know a later life of this node than its own: its counter was lost, or somebody invented one.
+    /// A frame tells of one at most: who told of ever later ones would have this node begin as many lives.
     pub(super) fn outlive(&mut self, known: &Peer, out: &mut Vec<Output>) {
+        if std::mem::replace(&mut self.has_outlived, true) {
+            return;
+        }
         let mine = self.swim.identity().clone();
         let Some(bump) = known.bump.checked_add(1).filter(|_| self.is_plausible(known)) else {
             self.counters.forged += 1;
-            tracing::warn!(?known, ?mine, "an invented later life of this node was ignored");
+            if self.is_worth_a_line() {
+                tracing::warn!(from = ?self.from, ?known, ?mine, "an invented later life of this node was ignored");
+            }
             return;
         };
-        tracing::warn!(?known, ?mine, "others know a later life of this node; it goes on from there (is its key used twice?)");
+        if self.from.as_ref().is_none_or(|from| self.outlived.is_due_at(from, self.now)) {
+            tracing::warn!(
+                ?known,
+                ?mine,
+                "others know a later life of this node; it goes on from there (is its key used twice?)"
+            );
+        }
         self.become_peer(Peer { epoch: known.epoch, bump, ..mine }, out);
         if known.epoch > self.me.announcement.epoch {
             self.restate(known.epoch, self.me.announcement.version, out);

@@ -54,7 +54,9 @@ impl CatchingUp {
     pub(super) fn came(&mut self, ids: &[StatementId], now: Instant) {
         let mut complete = Vec::new();
         for (by, owed) in &mut self.owed {
-            owed.retain(|id| !ids.contains(id));
+            for id in ids {
+                owed.remove(id);
+            }
             if owed.is_empty() {
                 complete.push(by.clone());
             }

@@ -15,6 +15,11 @@ use crate::identity::{revocation::SignedStatement, rotation::Told};
 
 /// Statements in one message end after so many bytes.
 const GOAL: usize = 32 * 1024;
+/// Statements in one message.
+const MAX_AT_ONCE: usize = 128;
+/// The longest message, in bytes; but lists of ids are as long as there are statements, and the completion of a change of the root names
+/// them all.
+const MAX_TALK: usize = 64 * 1024;
 /// Ids in one request.
 pub(super) const MAX_PULL: usize = 1024;
 /// Ids in one list, which is to fit into a frame. A set that is full of tokens takes others still, and a full set some statements more: those that revoke
@@ -48,7 +53,7 @@ pub(super) fn chunks(statements: Vec<SignedStatement>) -> Vec<Vec<SignedStatemen
     let mut chunks: Vec<Vec<SignedStatement>> = Vec::new();
     let mut size = GOAL;
     for statement in statements {
-        if size >= GOAL {
+        if size >= GOAL || chunks.last().is_some_and(|chunk| chunk.len() >= MAX_AT_ONCE) {
             chunks.push(Vec::new());
             size = 0;
         }
@@ -101,7 +106,11 @@ impl Talk {
 
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, FrameError> {
         let mut reader = Reader::new(bytes);
-        let talk = match reader.byte()? {
+        let kind = reader.byte()?;
+        if bytes.len() > MAX_TALK && !matches!(kind, 1 | 6) {
+            return Err(FrameError::OutOfRange);
+        }
+        let talk = match kind {
             0 => {
                 let digest = Digest { root: u64::from_be_bytes(reader.array()?), count: reader.number()? };
                 let roots = StatementId::from_bytes(reader.array()?);
@@ -136,8 +145,16 @@ fn put_statements(out: &mut Vec<u8>, kind: u8, statements: &[SignedStatement]) {
 }
 
 fn read_statements(reader: &mut Reader<'_>) -> Result<Vec<SignedStatement>, FrameError> {
-    let count = reader.count(2)?;
-    (0..count).map(|_| Ok(SignedStatement { text: reader.bytes()?, attestation: reader.bytes()? })).collect()
+    let count = reader.count(4)?;
+    if count > MAX_AT_ONCE {
+        return Err(FrameError::OutOfRange);
+    }
+    (0..count).map(|_| Ok(SignedStatement { text: read_some(reader)?, attestation: read_some(reader)? })).collect()
+}
+
+/// Nobody signs nothing, or with nothing.
+fn read_some(reader: &mut Reader<'_>) -> Result<Bytes, FrameError> {
+    reader.bytes().and_then(|bytes| if bytes.is_empty() { Err(FrameError::OutOfRange) } else { Ok(bytes) })
 }
 
 fn put_claim(out: &mut Vec<u8>, claim: &Claim) {
@@ -215,6 +232,41 @@ mod tests {
         assert_eq!(Talk::decode(&over.encode()).unwrap(), over);
         assert!(ids(MAX_IDS).encode().len() < MAX_FRAME);
         assert_eq!(Talk::decode(&ids(MAX_IDS + 1).encode()), Err(FrameError::OutOfRange));
+    }
+
+    #[test]
+    fn a_message_of_more_statements_than_anybody_sends_of_empty_ones_or_of_endless_talk_is_not_read() {
+        let statement = |text: usize, attestation: usize| SignedStatement {
+            text: vec![b'x'; text].into(),
+            attestation: vec![b'x'; attestation].into(),
+        };
+        let read = |statements: Vec<SignedStatement>| Talk::decode(&Talk::Statements(statements).encode());
+        assert!(read(vec![statement(100, 200); MAX_AT_ONCE]).is_ok());
+        assert_eq!(read(vec![statement(100, 200); MAX_AT_ONCE + 1]), Err(FrameError::OutOfRange));
+        for empty in [statement(0, 200), statement(100, 0)] {
+            assert_eq!(read(vec![empty]), Err(FrameError::OutOfRange));
+        }
+        for count in [100, 131_000] {
+            assert!(read(vec![statement(0, 0); count]).is_err(), "{count}");
+        }
+        assert_eq!(read(vec![statement(MAX_TALK, 200)]), Err(FrameError::OutOfRange));
+        let news = |count: usize| Talk::News(vec![StatementId::from_bytes([1; 16]); count]);
+        assert!(Talk::decode(&news(MAX_PULL).encode()).is_ok());
+        assert_eq!(Talk::decode(&news(10_000).encode()), Err(FrameError::OutOfRange));
+    }
+
+    #[test]
+    fn what_nodes_send_is_read_at_its_longest_and_where_there_is_most_of_it() {
+        // Just below the goal, and then the longest statement.
+        let longest = SignedStatement { text: vec![b'x'; 2 * 1024].into(), attestation: vec![1; 8 * 1024].into() };
+        let first = SignedStatement { text: vec![b'x'; GOAL - 2].into(), attestation: Bytes::from_static(b"s") };
+        let least = SignedStatement { text: Bytes::from_static(b"x"), attestation: Bytes::from_static(b"s") };
+        for statements in [vec![first, longest.clone(), longest], vec![least; 1000]] {
+            for chunk in chunks(statements) {
+                assert!(Talk::decode(&Talk::Statements(chunk).encode()).is_ok());
+            }
+        }
+        assert!(Talk::decode(&Talk::Pull(vec![StatementId::from_bytes([1; 16]); MAX_PULL]).encode()).is_ok());
     }
 
     #[test]

@@ -10,6 +10,7 @@
 //! trusted with it: the [`Ledger`] checks each signature, and nothing is passed on before it is durable here. Messages ride in
 //! membership's frames, which know nothing of them.
 
+mod asked;
 mod catching_up;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(super) mod fuzzing;
@@ -19,29 +20,26 @@ mod stranded;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{cell::Cell, collections::HashSet, sync::Arc, time::Duration};
 
 use p2p_client::{
     protocol::{NodeId, NodeInfo, Role},
-    revocation::{Changes, Digest, MAX_STATEMENTS, SetFull, StatementId},
+    revocation::{Changes, Digest, SetFull, StatementId},
 };
 use rand::{RngExt, seq::SliceRandom};
 use tokio::{
-    sync::{mpsc, watch},
+    sync::watch,
     time::{Instant, sleep_until},
 };
 
 use self::{
+    asked::Asked,
     catching_up::CatchingUp,
     message::{Talk, chunks},
 };
 use super::{
     Audience, EventStream, Expelled, MemberEvent, Members, Membership,
-    membership::Heard,
+    inbox::{Heard, Inbox},
     standing::{OwnState, Remembered},
 };
 use crate::{
@@ -67,6 +65,9 @@ const GREETINGS: usize = 3;
 const GREETING_TIME: Duration = Duration::from_secs(1);
 /// How long somebody who was asked for a statement may take until another is.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// After so many bytes that others were told, nothing more is heard until they are on their way: a few bytes ask for all that was ever
+/// revoked.
+const TOLD_AT_A_TIME: usize = 256 * 1024;
 
 /// Keeps a ledger the same as those of the other nodes.
 pub(crate) struct Courier {
@@ -74,7 +75,9 @@ pub(crate) struct Courier {
     membership: Membership,
     /// What the others were told of, or told this node.
     known: HashSet<StatementId>,
-    asked: HashMap<StatementId, Instant>,
+    asked: Asked,
+    /// How many bytes others were told since that was waited for.
+    told: Cell<usize>,
     greeted: Vec<Instant>,
     /// The others that were there before this node started.
     once_there: Vec<NodeId>,
@@ -112,7 +115,8 @@ impl Courier {
                 ledger,
                 membership,
                 known,
-                asked: HashMap::new(),
+                asked: Asked::default(),
+                told: Cell::default(),
                 greeted: Vec::new(),
                 once_there,
                 catching_up: Some(CatchingUp::default()),
@@ -129,7 +133,7 @@ impl Courier {
     }
 
     /// Works until membership stops.
-    pub(crate) async fn run(mut self, mut inbox: mpsc::Receiver<Heard>, mut events: EventStream, mut changes: Changes) {
+    pub(crate) async fn run(mut self, mut inbox: Inbox, mut events: EventStream, mut changes: Changes) {
         self.expel();
         self.ledger.set_aside().await;
         let mut roots = self.ledger.roots().subscribe();
@@ -155,6 +159,10 @@ impl Courier {
                 () = sleep_until(round) => round = Instant::now() + self.round().await,
             }
             self.see_whether_caught_up();
+            if self.told.get() > TOLD_AT_A_TIME {
+                self.told.set(0);
+                self.membership.carried().await;
+            }
         }
     }
 
@@ -203,8 +211,7 @@ impl Courier {
         if let Err(error) = self.ledger.forget_expired().await {
             tracing::warn!(%error, "revocations of expired tokens could not be forgotten");
         }
-        let now = Instant::now();
-        self.asked.retain(|_, at| now < *at + PATIENCE);
+        self.asked.forget_late(Instant::now());
         let pause = if self.catching_up.is_some() { FIRST_ROUND } else { ROUND };
         pause.mul_f64(rand::rng().random_range(0.8..1.2))
     }
@@ -285,14 +292,9 @@ impl Courier {
 
     /// Asks for those of these statements that are not here.
     fn pull(&mut self, from: &NodeId, ids: Vec<StatementId>) {
-        let (set, now) = (self.ledger.revocations().set(), Instant::now());
-        let lacking: Vec<_> = ids.into_iter().filter(|id| !set.contains(id)).collect();
-        // Ids may be made up: no more are asked for at a time than there can be statements.
-        let free = MAX_STATEMENTS.saturating_sub(self.asked.len());
-        let wanted: Vec<_> =
-            lacking.into_iter().take(free).filter(|id| self.asked.get(id).is_none_or(|at| now >= *at + PATIENCE)).collect();
+        let set = self.ledger.revocations().set();
+        let wanted = self.asked.ask(from, ids.into_iter().filter(|id| !set.contains(id)), Instant::now());
         for ids in wanted.chunks(message::MAX_PULL) {
-            self.asked.extend(ids.iter().map(|id| (*id, now)));
             self.answer(from, &Talk::Pull(ids.to_vec()));
         }
     }
@@ -310,9 +312,7 @@ impl Courier {
         if accepted.without_room > 0 {
             tracing::error!(%from, left_out = accepted.without_room, error = %SetFull, "revocations were not kept");
         }
-        for id in &ids {
-            self.asked.remove(id);
-        }
+        self.asked.came(&ids);
         self.catching_up(|so_far| so_far.came(&ids, Instant::now()));
         if !accepted.fresh.is_empty() {
             self.known.extend(accepted.fresh.iter().copied());
@@ -343,7 +343,9 @@ impl Courier {
     }
 
     fn tell(&self, audience: Audience, talk: &Talk) {
-        self.membership.carry(audience, talk.encode());
+        let content = talk.encode();
+        self.told.set(self.told.get() + content.len());
+        self.membership.carry(audience, content);
     }
 }
 
@@ -352,13 +354,13 @@ fn others(members: &Members) -> impl Iterator<Item = &Arc<NodeInfo>> {
     members.iter().filter(|info| info.is_callable() && info.node_id != *members.me())
 }
 
-/// The audit log is told what other coordinators have revoked, and what was not believed.
+/// The audit log is told what other coordinators have revoked, and of what was not believed the last, by which it was left.
 fn write_down(audit: &AuditLog, from: &NodeId, accepted: &Accepted) {
     let carrier = format!("node {from}");
     for statement in &accepted.statements {
         revoked_line(statement, &carrier).write();
     }
-    for refused in &accepted.refused {
+    if let Some(refused) = accepted.refused.last() {
         audit.refused(&carrier, "revoke", &carrier, refused);
     }
 }

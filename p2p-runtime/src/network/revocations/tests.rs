@@ -12,8 +12,13 @@ use bytes::Bytes;
 use futures::future::{BoxFuture, join_all};
 use p2p_client::{
     protocol::UnixMillis,
-    revocation::{KeyHash, Reason, Subject},
-    wire::tls::{Expect, TlsError},
+    revocation::{KeyHash, MAX_STATEMENTS, Reason, Subject},
+    wire::{
+        dial::TlsDial,
+        pool::HttpPool,
+        sessions::{Sessions, SessionsConfig},
+        tls::{Expect, TlsError},
+    },
 };
 use tempfile::TempDir;
 use tokio::{
@@ -25,19 +30,29 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     super::{
-        FrameLink, LinkEvent, MembershipConfig, PeerRef,
+        FrameLink, LinkEvent, ListeningPort, MembershipConfig, NetworkComponent, NetworkParts, PeerRef,
+        frame::{Frame, Message},
+        peer::Peer,
         simulation::{HashAttestor, node_info},
         standing::Claim,
+        wire::put_len,
     },
     *,
 };
 use crate::{
+    component::{Component, ComponentState, Components},
+    config::RateLimitConfig,
+    context::Context,
     identity::{
         NodeIdentity, RootKeys,
-        tests::{AuditLines, cluster, coordinator as another_coordinator, ledger, worker},
+        tests::{AuditLines, MemoryVault, cluster, coordinator as another_coordinator, ledger, worker},
     },
+    limits::Limits,
     node::StoreVault,
+    persistence::StatePersistence,
+    service::SessionHost,
     storage::{Store, tests::in_a_folder},
+    transport::MemoryNetwork,
 };
 
 const NODES: usize = 100;
@@ -212,7 +227,7 @@ async fn a_revocation_is_in_force_on_a_hundred_nodes_within_two_seconds_and_thei
 }
 
 #[tokio::test]
-async fn made_up_ids_are_asked_for_by_no_more_than_there_can_be_statements_and_leave_room_for_true_ones_after_a_while() {
+async fn made_up_ids_of_one_node_are_asked_for_by_no_more_than_there_can_be_statements_and_leave_room_for_true_ones_of_others() {
     let (coordinator, _) = cluster();
     let part = Hub::default().start(0, coordinator);
     let mut courier = part.courier(AuditLog::default());
@@ -225,14 +240,65 @@ async fn made_up_ids_are_asked_for_by_no_more_than_there_can_be_statements_and_l
     }
     let true_one = StatementId::from_bytes([0xff; 16]);
     courier.pull(&liar, vec![true_one]);
-    assert!(!courier.asked.contains_key(&true_one), "control: there is no room now");
-    // Who has not answered by then is not waited for.
-    for at in courier.asked.values_mut() {
-        *at -= PATIENCE;
+    assert_eq!(courier.asked.len(), MAX_STATEMENTS, "control: the liar has used up its share");
+    courier.pull(&"honest".parse().unwrap(), vec![true_one]);
+    assert_eq!(courier.asked.len(), MAX_STATEMENTS + 1);
+}
+
+/// A frame of this member, in which its courier says this.
+fn talk(from: usize, content: Bytes) -> Bytes {
+    let me = node_info(from);
+    let sender = Peer { node_id: me.node_id.clone(), authority: me.authority().into(), epoch: 1, bump: 0 };
+    Frame::Own { sender, message: Message::Revocations { content } }.encode(1024)
+}
+
+/// A message of so many statements of which each is empty.
+fn empty_statements(count: usize) -> Bytes {
+    let mut content = vec![4];
+    put_len(&mut content, count);
+    content.resize(content.len() + 2 * count, 0);
+    content.into()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_floods_another_does_not_put_off_its_own_revocation_there() {
+    let (coordinator, vault) = cluster();
+    let hub = Hub::default();
+    let mut parts = vec![hub.start(0, coordinator)];
+    for index in 1..3 {
+        parts.push(hub.start(index, worker(&vault, node_info(index).node_id.as_str())));
     }
-    courier.round().await;
-    courier.pull(&liar, vec![true_one]);
-    assert!(courier.asked.contains_key(&true_one));
+    let [c, x, w] = &parts[..] else { panic!("three nodes") };
+    for part in &parts {
+        let (members, mut events) = part.membership.subscribe();
+        let mut count = members.len();
+        timeout(PATIENCE, async {
+            while count < parts.len() {
+                events.next().await.unwrap();
+                count = part.membership.members().len();
+            }
+        })
+        .await
+        .unwrap();
+    }
+    let made_up = |from: usize| (from..from + 4000).map(|n| StatementId::from_bytes((n as u128).to_be_bytes())).collect();
+    let mut said = vec![talk(2, empty_statements(131_000)), talk(2, empty_statements(60))];
+    said.extend((0..5).map(|round| talk(2, Talk::News(made_up(round * 4000)).encode())));
+    said.push(talk(2, Talk::Ids(Vec::new()).encode()));
+    assert!(said[0].len() < 2000, "control: it costs the sender little");
+    let flooded = hub.0.lock().unwrap()[&node_info(1).authority()].clone();
+    // As many as would fill a queue of 1,024 for the whole time, if each were looked at to its end.
+    for frame in said.iter().cycle().take(400) {
+        flooded.try_send(LinkEvent::Frame { from: w.identity.peer().node_id.clone(), frame: frame.clone() }).unwrap();
+    }
+    let command = Instant::now();
+    let subject = Subject::Node { node_id: w.identity.peer().node_id.clone() };
+    c.ledger.revoke(vec![subject], Reason::default()).await.unwrap();
+    let (known, _) = timeout(PATIENCE, refusal(x, &w.identity)).await.unwrap();
+    println!("in force beside a flood after {:?}", known - command);
+    // As above.
+    let slack = if cfg!(debug_assertions) { 5 } else { 1 };
+    assert!(known - command <= slack * Duration::from_secs(2), "{:?}", known - command);
 }
 
 #[tokio::test]
@@ -325,4 +391,112 @@ async fn a_flood_of_made_up_revocations_from_under_an_earlier_root_hides_no_true
         matches!(&*told, [line] if line.contains("whom=\"node lost\" from=\"node honest\" outcome=\"pending\"")),
         "{told:#?}"
     );
+}
+
+/// Makes a mistake when it is shown anything.
+struct Mistaken;
+
+impl OwnState for Mistaken {
+    fn claim(&self) -> Option<Claim> {
+        None
+    }
+
+    fn shown(&self, _: Claim) -> BoxFuture<'_, bool> {
+        panic!("a mistake")
+    }
+}
+
+/// Stands for what the component depends on.
+struct Transport;
+
+impl Component for Transport {
+    fn name(&self) -> &'static str {
+        "transport"
+    }
+    async fn start(&self, _: &Context) -> p2p_client::service::Result<()> {
+        Ok(())
+    }
+    async fn stop(&self, _: &Context) -> p2p_client::service::Result<()> {
+        Ok(())
+    }
+}
+
+/// The component of the second node, started, with a courier that makes a mistake when it is shown anything.
+struct Running {
+    cx: Context,
+    components: Components,
+    ledger: Ledger,
+    frames: mpsc::Sender<LinkEvent>,
+    _folder: TempDir,
+}
+
+async fn running(hub: &Hub, identity: &NodeIdentity) -> Running {
+    let me = node_info(1);
+    let ledger = ledger(identity, &Arc::<MemoryVault>::default());
+    let (frames, events) = mpsc::channel(4096);
+    hub.0.lock().unwrap().insert(me.authority(), frames.clone());
+    let host = MemoryNetwork::new().host([10, 0, 0, 1]);
+    let dial = Arc::new(TlsDial::new(Arc::new(host), identity.client_tls()));
+    let calls = Arc::new(SessionHost::new(Limits::new(&RateLimitConfig::default())));
+    let folder = tempfile::tempdir().unwrap();
+    let component = NetworkComponent::new(NetworkParts {
+        config: MembershipConfig::default(),
+        epoch: 1,
+        attestor: Arc::new(HashAttestor(me.node_id.clone())),
+        link: Arc::new(HubLink { hub: hub.clone(), me: me.node_id.clone() }),
+        events,
+        seeds: vec![node_info(0).authority()],
+        saved: StatePersistence::new(folder.path().join("gossip_state.json")),
+        pool: HttpPool::new(dial.clone()),
+        sessions: Sessions::new(dial, calls, SessionsConfig::default()),
+        ledger: ledger.clone(),
+        own: Arc::new(Mistaken),
+        caught_up: Box::new(|| ()),
+        me: me.clone(),
+    });
+    let cx = Context::new(me.node_id, me.role);
+    cx.provide(ListeningPort(me.port));
+    let components = Components::new(vec![Arc::new(Transport), Arc::new(component)]).unwrap();
+    cx.set_components(&components);
+    components.start(&cx).await.unwrap();
+    Running { cx, components, ledger, frames, _folder: folder }
+}
+
+#[tokio::test]
+async fn a_node_whose_courier_ends_by_a_mistake_says_so_and_hears_of_what_is_revoked_after_that() {
+    let (coordinator, vault) = cluster();
+    let hub = Hub::default();
+    let c = hub.start(0, coordinator);
+    let node = running(&hub, &worker(&vault, node_info(1).node_id.as_str())).await;
+    let claim = Claim { text: Bytes::from_static(b"{}"), signature: Bytes::from_static(b"none") };
+    let frame = talk(0, Talk::Remembered(claim).encode());
+    node.frames.try_send(LinkEvent::Frame { from: node_info(0).node_id, frame }).unwrap();
+    let lost: NodeId = "lost".parse().unwrap();
+    let mut changes = node.ledger.revocations().subscribe();
+    c.ledger.revoke(vec![Subject::Node { node_id: lost.clone() }], Reason::default()).await.unwrap();
+    timeout(PATIENCE, async {
+        while node.ledger.revocations().set().revoked_at(&lost).is_none() {
+            changes.next().await;
+        }
+    })
+    .await
+    .unwrap();
+    // What is revoked came behind the mistake, and so by the next courier.
+    let network = node.components.get("network").unwrap();
+    assert_eq!((network.state, network.error_count), (ComponentState::Running, 1));
+    node.components.stop(&node.cx).await;
+}
+
+#[tokio::test]
+async fn a_node_whose_membership_ends_by_a_mistake_says_so_and_stops() {
+    let (_, vault) = cluster();
+    let node = running(&Hub::default(), &worker(&vault, node_info(1).node_id.as_str())).await;
+    let lines = AuditLines::capture();
+    node.cx.membership().unwrap().update_me(|_| panic!("a mistake")).await.unwrap_err();
+    timeout(PATIENCE, node.cx.wait_for_shutdown()).await.unwrap();
+    let said = lines.take_all();
+    assert!(said.contains("ERROR") && said.contains("start it again, and please report this"), "{said}");
+    let network = node.components.get("network").unwrap();
+    assert_eq!((network.state, network.error_count), (ComponentState::Error, 1));
+    node.components.stop(&node.cx).await;
 }

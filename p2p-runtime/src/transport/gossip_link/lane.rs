@@ -13,7 +13,7 @@ use bytes::{Bytes, BytesMut};
 use p2p_client::{protocol::NodeId, wire::net::BoxStream};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf},
-    sync::{Notify, mpsc},
+    sync::Notify,
     time::{Instant, sleep_until, timeout, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
@@ -21,8 +21,8 @@ use tokio_util::sync::CancellationToken;
 use super::{
     GossipLinkConfig,
     frames::{decode, encode},
+    intake::{Intake, Share},
 };
-use crate::network::link::LinkEvent;
 
 /// What is written at a time, and read before a sign of life is due.
 const CHUNK: usize = 64 * 1024;
@@ -132,14 +132,14 @@ pub(super) async fn pump(
     stream: BoxStream,
     outbox: &Outbox,
     from: &NodeId,
-    events: &mpsc::Sender<LinkEvent>,
+    intake: &Intake,
     config: &GossipLinkConfig,
     stop: &CancellationToken,
 ) -> (Ended, bool) {
-    let vital = Vital::default();
+    let (vital, share) = (Vital::default(), intake.share());
     let (reader, writer) = tokio::io::split(stream);
     let ended = tokio::select! {
-        ended = read(reader, outbox, &vital, from, events, config) => ended,
+        ended = read(reader, outbox, &vital, from, &share, config) => ended,
         ended = write(writer, outbox, &vital, config, stop) => ended,
         () = silence(&vital, config) => {
             tracing::debug!(peer = %from, "a member's connection fell silent");
@@ -154,7 +154,7 @@ async fn read(
     outbox: &Outbox,
     vital: &Vital,
     from: &NodeId,
-    events: &mpsc::Sender<LinkEvent>,
+    share: &Share<'_>,
     config: &GossipLinkConfig,
 ) -> Ended {
     let mut buffer = BytesMut::new();
@@ -178,7 +178,7 @@ async fn read(
                 Ok(Some(frame)) if frame.is_empty() => {}
                 Ok(Some(frame)) => {
                     any = true;
-                    if events.send(LinkEvent::Frame { from: from.clone(), frame }).await.is_err() {
+                    if !share.put(from, frame).await {
                         return Ended::Forbidden;
                     }
                 }

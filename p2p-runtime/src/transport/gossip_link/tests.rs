@@ -237,17 +237,48 @@ async fn a_frame_over_the_limit_closes_the_connection_and_is_not_delivered() {
     let mut stream = network.host(ip(1)).connect(&authority(2)).await.unwrap();
     stream.write_all(&[1]).await.unwrap();
     assert_eq!(stream.read_u8().await.unwrap(), 2);
-    stream.write_u32(4 * 1024 * 1024 + 1).await.unwrap();
+    stream.write_u32(u32::try_from(MAX_FRAME + 1).unwrap()).await.unwrap();
     let mut rest = Vec::new();
     // Closed, with or without a reset.
     let _ = stream.read_to_end(&mut rest).await;
     assert!(rest.is_empty() && b.events.try_recv().is_err());
 
     let a = start(&network, 1).await;
-    a.link.send(&peer(2), vec![0; 4 * 1024 * 1024 + 1].into());
+    a.link.send(&peer(2), vec![0; MAX_FRAME + 1].into());
     assert_eq!(a.dials(), 0, "one's own is not sent");
-    a.link.send(&peer(2), vec![7; 4 * 1024 * 1024].into());
-    assert!(matches!(b.next().await, LinkEvent::Frame { frame, .. } if frame.len() == 4 * 1024 * 1024));
+    a.link.send(&peer(2), vec![7; MAX_FRAME].into());
+    assert!(matches!(b.next().await, LinkEvent::Frame { frame, .. } if frame.len() == MAX_FRAME));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_peer_sends_waits_within_bounds_and_the_frames_of_another_beside_it() {
+    const LARGE: usize = 256 * 1024;
+    const SMALL: usize = 100;
+    let network = MemoryNetwork::new();
+    let (a, mut b, c) = (start(&network, 1).await, start(&network, 2).await, start(&network, 3).await);
+    for _ in 0..64 {
+        a.link.send(&peer(2), vec![0; LARGE].into());
+    }
+    // Until nothing moves any more, by a clock that runs on only then.
+    let until_all_waits = || sleep(Duration::from_millis(500));
+    until_all_waits().await;
+    assert_eq!(b.events.len(), intake::SHARE / LARGE);
+    c.link.send(&peer(2), "beside".into());
+    until_all_waits().await;
+    for _ in 0..intake::SHARE / LARGE {
+        assert!(matches!(b.next().await, LinkEvent::Frame { from, .. } if from == id(1)));
+    }
+    assert_eq!(b.next().await, frame(3, "beside"));
+    for _ in intake::SHARE / LARGE..64 {
+        assert!(matches!(b.next().await, LinkEvent::Frame { from, .. } if from == id(1)), "nothing is lost");
+    }
+    for _ in 0..2 {
+        for _ in 0..200 {
+            c.link.send(&peer(2), vec![0; SMALL].into());
+        }
+        until_all_waits().await;
+    }
+    assert_eq!(b.events.len(), 256, "small ones are counted, too");
 }
 
 #[tokio::test(start_paused = true)]
