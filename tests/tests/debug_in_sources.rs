@@ -48,6 +48,7 @@ const NO_SECRETS: &[(&str, &str, &str)] = &[
     ("KeyError", "0", "what is wrong with a key, in words of the library that reads it"),
     ("TokenError", "0", "the version that a join token names"),
     ("Effect", "join_tokens", "ids of tokens that were revoked"),
+    ("RevokeError", "credential", "the id of a credential, by which it is revoked"),
     ("ClientRecord", "credential", "the id of a credential, by which it is revoked"),
     ("ClientRecord", "secret_sha256", "the hash of 32 random bytes"),
     ("NodeConfig", "seeds", "addresses at which a node finds its cluster"),

@@ -95,7 +95,7 @@ pub enum RevokeError {
     Full(#[from] SetFull),
     /// There are too many of one credential: whoever has it can get tokens and take them back without end.
     #[error(
-        "{MAX_SINGLE_TOKENS} tokens of credential {credential} are revoked one by one already, and this one still works; take the credential back, and all its          tokens end: a client's with `p2p client remove NAME` on the coordinator that keeps it (`p2p client list`), a node's with `p2p node revoke ID`"
+        "{MAX_SINGLE_TOKENS} tokens of credential {credential} are revoked one by one already, and this one still works; take the credential back, and all its tokens end: a client's with `p2p client remove NAME` on the coordinator that keeps it (`p2p client list`), a node's with `p2p node revoke ID`"
     )]
     SingleTokens {
         /// What stands before the dot in the id of each.
