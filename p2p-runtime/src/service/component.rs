@@ -105,7 +105,10 @@ async fn announce(cx: &Context) {
         me.metadata.remove(NodeInfo::STARTING);
     };
     if let Err(error) = membership.update_me(say).await {
-        tracing::error!(%error, "the cluster could not be told what this node hosts");
+        tracing::error!(%error, "the cluster could not be told what this node hosts; calls to it from other nodes fail until it can");
+        // It has started all the same: nobody is to wait for it.
+        let started = membership.update_me(|me| drop(me.metadata.remove(NodeInfo::STARTING))).await;
+        started.unwrap_or_else(|error| tracing::error!(%error, "nor that it has started"));
     }
 }
 

@@ -107,7 +107,7 @@ impl KeyRing {
             if !own.is_disjoint(&kids(keys)) {
                 tracing::warn!(
                     %node, %other,
-                    "two coordinators announce one key for tokens; a token is its whom it names as its issuer; look into both: one says what is not so, or has the other's store"
+                    "two coordinators announce one key for tokens; a token counts as that of the one that it names as its issuer; look into both: one says what is not so, or has the other's store"
                 );
             }
         }

@@ -5,16 +5,13 @@
 
 use std::collections::HashMap;
 
-use p2p_client::{
-    protocol::NodeId,
-    revocation::{MAX_STATEMENTS, StatementId},
-};
+use p2p_client::{protocol::NodeId, revocation::StatementId};
 use tokio::time::Instant;
 
-use super::PATIENCE;
+use super::{PATIENCE, message::MAX_IDS};
 
-/// So many statements one node is asked for at a time: as many as there can be.
-const SHARE: usize = MAX_STATEMENTS;
+/// So many statements one node is asked for at a time: as many as it can name, and there can be.
+pub(super) const SHARE: usize = MAX_IDS;
 
 /// Who was asked for which statement, and when.
 #[derive(Debug, Default)]

@@ -24,7 +24,7 @@ const MAX_TALK: usize = 64 * 1024;
 pub(super) const MAX_PULL: usize = 1024;
 /// Ids in one list, which is to fit into a frame. A set that is full of tokens takes others still, and a full set some statements more: those that revoke
 /// authors, and readmissions that were written already.
-const MAX_IDS: usize = MAX_STATEMENTS + RESERVED_STATEMENTS + MAX_STATEMENTS / 10;
+pub(super) const MAX_IDS: usize = MAX_STATEMENTS + RESERVED_STATEMENTS + MAX_STATEMENTS / 10;
 const ID: usize = 16;
 
 /// A message.

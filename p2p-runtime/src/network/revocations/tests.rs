@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures::future::{BoxFuture, join_all};
 use p2p_client::{
     protocol::UnixMillis,
-    revocation::{KeyHash, MAX_STATEMENTS, Reason, Subject},
+    revocation::{KeyHash, Reason, Subject},
     wire::{
         dial::TlsDial,
         pool::HttpPool,
@@ -37,6 +37,7 @@ use super::{
         standing::Claim,
         wire::put_len,
     },
+    asked::SHARE,
     *,
 };
 use crate::{
@@ -232,17 +233,16 @@ async fn made_up_ids_of_one_node_are_asked_for_by_no_more_than_there_can_be_stat
     let part = Hub::default().start(0, coordinator);
     let mut courier = part.courier(AuditLog::default());
     let liar: NodeId = "liar".parse().unwrap();
-    let made_up =
-        |from: usize| (from..from + MAX_STATEMENTS).map(|n| StatementId::from_bytes((n as u128).to_be_bytes())).collect();
+    let made_up = |from: usize| (from..from + SHARE).map(|n| StatementId::from_bytes((n as u128).to_be_bytes())).collect();
     for round in 0..5 {
-        courier.pull(&liar, made_up(round * MAX_STATEMENTS));
-        assert_eq!(courier.asked.len(), MAX_STATEMENTS, "round {round}");
+        courier.pull(&liar, made_up(round * SHARE));
+        assert_eq!(courier.asked.len(), SHARE, "round {round}");
     }
     let true_one = StatementId::from_bytes([0xff; 16]);
     courier.pull(&liar, vec![true_one]);
-    assert_eq!(courier.asked.len(), MAX_STATEMENTS, "control: the liar has used up its share");
+    assert_eq!(courier.asked.len(), SHARE, "control: the liar has used up its share");
     courier.pull(&"honest".parse().unwrap(), vec![true_one]);
-    assert_eq!(courier.asked.len(), MAX_STATEMENTS + 1);
+    assert_eq!(courier.asked.len(), SHARE + 1);
 }
 
 /// A frame of this member, in which its courier says this.
