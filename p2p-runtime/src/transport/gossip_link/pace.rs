@@ -5,7 +5,9 @@
 //! more at a time while connecting is quick, and fewer where it is slow. Peers wait for their turn meanwhile; one that comes by itself, as
 //! half of them do, is not dialled at all.
 //!
-//! Peers that could not be reached have turns of their own, so that those who are silent hold up nobody else.
+//! Peers that could not be reached have turns of their own, so that those who are known to be silent hold up nobody else. Each of many that go
+//! silent at once still takes a turn of the others until its first dial has timed out. (To bound the wait for a turn is worse: nodes that start
+//! together then dial without one, and their handshakes time out behind each other as before.)
 
 use std::{
     sync::{Mutex, PoisonError},
