@@ -9,6 +9,7 @@
 mod admitting;
 mod approving;
 mod authority;
+mod certified;
 mod in_time;
 mod records;
 mod renewing;
@@ -22,6 +23,7 @@ pub use self::{
 };
 pub(crate) use self::{
     authority::{Voided, VoidedOne, let_in_coordinators},
+    certified::certified,
     in_time::Arrival,
 };
 

@@ -61,7 +61,7 @@ pub use self::{
 
 pub(crate) use ca::validity;
 pub(crate) use http::Way;
-pub(crate) use issuer::{Arrival, TOKENS, Voided, VoidedOne, let_in_coordinators, void_open_tokens};
+pub(crate) use issuer::{Arrival, TOKENS, Voided, VoidedOne, certified, let_in_coordinators, void_open_tokens};
 
 #[cfg(test)]
 mod coordinators;

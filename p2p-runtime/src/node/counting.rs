@@ -14,7 +14,7 @@ use tokio::task::spawn_blocking;
 use super::{renewer::other_coordinators, rotation::Rotator};
 use crate::{
     identity::{
-        IssuedNode, RotateError,
+        IssuedNode, RotateError, certified,
         rotation::{self, AllIssued, Known, Presence, Progress},
     },
     network::Membership,
@@ -62,22 +62,22 @@ impl Rotator {
         let parts = self.parts();
         let (roots, me) = (parts.ledger.roots(), parts.cx.node_id());
         let now = UnixMillis::now();
-        let issued = self.issued_anywhere()?;
+        let (own, said) = (self.issued_here(now)?, self.elsewhere());
         let revoked = parts.ledger.revocations().set();
+        let elsewhere = said.values().flat_map(|said| &said.nodes);
+        let is_reissued = |node: &IssuedNode| node.root == Some(next) && !is_joining(node, now);
         let (mut nodes, mut coordinators) = (BTreeMap::new(), BTreeSet::new());
-        for node in issued.nodes {
-            let is_gone = node.has_left || revoked.is_revoked(&node.node_id, &node.key.into());
-            let presence = if is_gone { Presence::Gone } else { Presence::Away };
-            if node.role == Role::Coordinator {
-                coordinators.insert(node.node_id.clone());
+        for (node_id, by_records) in certified(&own.nodes, elsewhere, &revoked, now, is_reissued) {
+            let presence = if by_records.is_gone { Presence::Gone } else { Presence::Away };
+            if by_records.is_coordinator {
+                coordinators.insert(node_id.clone());
             }
-            let has_shown = roots.has_shown_wanted(&node.node_id);
-            let was_issued = node.root == Some(next) && !is_joining(&node, now);
-            nodes.insert(node.node_id, Known { presence, has_shown, was_issued });
-        }
-        for node_id in issued.damaged {
             let has_shown = roots.has_shown_wanted(&node_id);
-            nodes.entry(node_id).or_insert(Known { presence: Presence::Away, has_shown, was_issued: false });
+            nodes.insert(node_id, Known { presence, has_shown, was_issued: by_records.has_new });
+        }
+        for node_id in own.damaged.iter().chain(said.values().flat_map(|said| &said.damaged)) {
+            let has_shown = roots.has_shown_wanted(node_id);
+            nodes.entry(node_id.clone()).or_insert(Known { presence: Presence::Away, has_shown, was_issued: false });
         }
         let members = parts.cx.membership().map(Membership::members);
         for info in members.iter().flat_map(|members| members.iter()) {
@@ -93,27 +93,14 @@ impl Rotator {
             let was_issued = nodes.get(&info.node_id).is_some_and(|node| node.was_issued);
             nodes.insert(info.node_id.clone(), Known { presence, has_shown, was_issued });
         }
-        let said = self.elsewhere();
         let is_there = |node_id: &NodeId| nodes.get(node_id).is_some_and(|known| known.presence != Presence::Gone);
         coordinators.retain(|node_id| node_id != me && is_there(node_id) && !said.contains_key(node_id));
         Ok(Progress::of(&nodes).without(coordinators))
     }
 
-    /// The last certificate of each node, by all records that this coordinator knows of.
-    fn issued_anywhere(&self) -> Result<AllIssued, RotateError> {
-        let now = UnixMillis::now();
-        let mut all = match &self.parts().issuer {
-            Some(issuer) => issuer.all_issued(now).map_err(|error| RotateError::Records(error.to_string()))?,
-            None => AllIssued::default(),
-        };
-        let said = self.elsewhere();
-        all.damaged.extend(said.values().flat_map(|said| said.damaged.iter().cloned()));
-        let mut last = BTreeMap::<NodeId, IssuedNode>::new();
-        for node in all.nodes.into_iter().chain(said.values().flat_map(|said| said.nodes.iter().cloned())) {
-            if last.get(&node.node_id).is_none_or(|known| known.issued < node.issued) {
-                last.insert(node.node_id.clone(), node);
-            }
-        }
-        Ok(AllIssued { nodes: last.into_values().collect(), damaged: all.damaged })
+    /// What this coordinator has issued itself.
+    fn issued_here(&self, now: UnixMillis) -> Result<AllIssued, RotateError> {
+        let Some(issuer) = &self.parts().issuer else { return Ok(AllIssued::default()) };
+        issuer.all_issued(now).map_err(|error| RotateError::Records(error.to_string()))
     }
 }

@@ -87,6 +87,15 @@ impl Times {
     }
 }
 
+/// Who wrote a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Writer {
+    /// This coordinator.
+    This,
+    /// Another one.
+    Another,
+}
+
 /// A record, and whose it is.
 struct Known<'a> {
     /// None for this coordinator's own.
@@ -94,6 +103,8 @@ struct Known<'a> {
     record: &'a IssuedNode,
     /// Whether its time can be one at which it was written.
     is_of_now: bool,
+    /// Whether it says that it was written tomorrow or later: when it was is not known.
+    is_ahead: bool,
 }
 
 impl<'a> Records<'a> {
@@ -105,10 +116,15 @@ impl<'a> Records<'a> {
         revoked: &RevocationSet,
         now: UnixMillis,
     ) -> Self {
-        // Its own clock may have been set back since: what it has written itself is not so soon doubted.
-        let own = own.map(|record| Known { coordinator: None, record, is_of_now: is_written_by(record, now, A_LIFE) });
+        let is_ahead = |record: &IssuedNode| record.written().0 > now.0.saturating_add(A_DAY);
+        let own = own.map(|record| Known {
+            coordinator: None,
+            record,
+            is_of_now: is_of_now(record, Writer::This, now),
+            is_ahead: is_ahead(record),
+        });
         let others = elsewhere.iter().map(|NotedElsewhere { coordinator, record }| {
-            let is_of_now = is_written_by(record, now, A_DAY);
+            let is_of_now = is_of_now(record, Writer::Another, now);
             if !is_of_now {
                 tracing::error!(
                     %coordinator,
@@ -117,7 +133,7 @@ impl<'a> Records<'a> {
                     "this coordinator has a record of a node from more than a day ahead of now, the time of which is ignored; look at its clock, and into that coordinator"
                 );
             }
-            Known { coordinator: Some(coordinator), record, is_of_now }
+            Known { coordinator: Some(coordinator), record, is_of_now, is_ahead: is_ahead(record) }
         });
         let is_good = |known: &Known<'_>| !revoked.is_revoked(&known.record.node_id, &known.record.key.into());
         Self(own.into_iter().chain(others).filter(is_good).collect())
@@ -133,12 +149,13 @@ impl<'a> Records<'a> {
     }
 
     /// Whether the node that shows this certificate has the key to which its id is bound. A node that has left since, before this one was certified, has given its
-    /// name up.
+    /// name up. When that was says the time at which a record was written: the other one may have had to be later than a record of a clock that was ahead, of
+    /// which whoever certified this node was not told.
     fn has_its_key(&self, shown: &CertificateInfo) -> Result<(), Refused> {
         let is_other = |known: &&Known<'_>| shown.key != known.record.key.into();
-        let last_own = self.0.iter().filter(|known| !is_other(known)).map(|known| known.record.issued.0).max();
+        let last_own = self.0.iter().filter(|known| !is_other(known)).map(|known| known.record.written().0).max();
         let since = last_own.unwrap_or_default().max(made_at(shown));
-        let is_past = |known: &&Known<'_>| known.record.has_left && known.record.issued.0 < since;
+        let is_past = |known: &&Known<'_>| known.record.has_left && (known.is_ahead || known.record.written().0 < since);
         let Some(other) = self.0.iter().filter(is_other).find(|known| !is_past(known)) else { return Ok(()) };
         other.tell();
         let (coordinator, key) = (other.coordinator.cloned(), other.record.key.into());
@@ -152,7 +169,7 @@ impl<'a> Records<'a> {
         self.has_its_key(shown)?;
         let is_long_before =
             |last: &IssuedNode| Duration::from_millis(last.written().0.saturating_sub(made_at(shown))) > CLOCKS_DIFFER;
-        match self.last() {
+        match self.last_of(&shown.key) {
             Some(last) if is_long_before(last) => must_be_last(last, shown, now),
             _ => Ok(()),
         }
@@ -162,13 +179,13 @@ impl<'a> Records<'a> {
     /// renewed for ever.
     pub(super) fn may_renew(&self, shown: &CertificateInfo, now: UnixMillis) -> Result<(), Refused> {
         self.is_bound(shown)?;
-        self.last().map_or(Ok(()), |last| must_be_last(last, shown, now))
+        self.last_of(&shown.key).map_or(Ok(()), |last| must_be_last(last, shown, now))
     }
 
     /// Whether a node that shows this certificate is the one that is known. It may have joined again in another role.
     pub(super) fn is_bound(&self, shown: &CertificateInfo) -> Result<(), Refused> {
         self.has_its_key(shown)?;
-        match self.last() {
+        match self.last_of(&shown.key) {
             Some(IssuedNode { role, .. }) if *role != shown.peer.role => {
                 let node_id = shown.peer.node_id.clone();
                 Err(Refused::OtherRole { node_id, role: *role, shown: shown.peer.role })
@@ -187,8 +204,10 @@ impl<'a> Records<'a> {
         Times { issued, written }.no_sooner_than(written)
     }
 
-    fn last(&self) -> Option<&'a IssuedNode> {
-        self.0.iter().filter(|known| known.is_of_now).map(|known| known.record).max_by_key(|record| record.issued)
+    /// The last one of a node with this key. One of another key, whose node has left, says nothing of its certificates.
+    fn last_of(&self, key: &KeyHash) -> Option<&'a IssuedNode> {
+        let believed = self.0.iter().filter(|known| known.is_of_now).map(|known| known.record);
+        believed.filter(|record| *key == record.key.into()).max_by_key(|record| record.issued)
     }
 }
 
@@ -206,9 +225,14 @@ impl Known<'_> {
     }
 }
 
-/// Whether a record can have been written by now, on a clock that is ahead by this, in milliseconds.
-fn is_written_by(record: &IssuedNode, now: UnixMillis, ahead: u64) -> bool {
+/// Whether a record's time can be one at which this coordinator, or another one, wrote it. Its own clock may have been set back since: what it has written
+/// itself is not so soon doubted.
+pub(super) fn is_of_now(record: &IssuedNode, writer: Writer, now: UnixMillis) -> bool {
     let written = record.written().0;
+    let ahead = match writer {
+        Writer::This => A_LIFE,
+        Writer::Another => A_DAY,
+    };
     written <= now.0.saturating_add(ahead) && record.issued.0 <= written.saturating_add(FURTHEST)
 }
 
@@ -393,7 +417,7 @@ mod tests {
         let may_renew = |now: u64| {
             let now = UnixMillis(now);
             Records::of(Some(&own), &[], &RevocationSet::default(), now).may_be_renewed(&shown, now).is_ok()
-                && Records::of(Some(&own), &[], &RevocationSet::default(), now).last().is_none()
+                && Records::of(Some(&own), &[], &RevocationSet::default(), now).last_of(&shown.key).is_none()
         };
         assert!(!may_renew(own.issued.0 - A_LIFE));
         assert!(may_renew(own.issued.0 - A_LIFE - 1));
@@ -438,6 +462,39 @@ mod tests {
         assert!(text.contains("w shows its certificate as a worker, and has joined again as a coordinator since"), "{text}");
         assert!(text.contains("stop the copy") && text.contains("`p2p join --again --role ROLE`"), "{text}");
         assert!(!text.contains("key"), "{text}");
+    }
+
+    #[test]
+    fn a_node_that_has_left_is_in_nobodys_way_because_a_clock_was_ahead_once() {
+        let (shown, last) = shown();
+        let key = NodeKey::generate().unwrap().public().thumbprint();
+        let year = 365 * 24 * HOUR;
+        let left = |issued: u64, written: Option<u64>| IssuedNode {
+            key,
+            issued: UnixMillis(issued),
+            written: written.map(UnixMillis),
+            has_left: true,
+            ..last.clone()
+        };
+        let may_renew = |left: &IssuedNode, now: u64| {
+            let (left, now) = (noted(std::slice::from_ref(left)), UnixMillis(now));
+            let records = Records::of(Some(&last), &left, &RevocationSet::default(), now);
+            assert_eq!(records.may_be_renewed(&shown, now), records.may_renew(&shown, now));
+            records.may_renew(&shown, now)
+        };
+        for now in [MADE, MADE + 20 * HOUR, MADE + year].map(|now| now + 1) {
+            // It was certified before this one, and had to be later than a record from next year.
+            assert_eq!(may_renew(&left(MADE + year, Some(MADE - HOUR)), now), Ok(()), "{now}");
+            // It was certified after this one.
+            let said = may_renew(&left(MADE + year, Some(MADE + 1)), now);
+            assert!(matches!(said, Err(Refused::OtherKey { .. })), "{now}: {said:?}");
+        }
+        // By a clock that was ahead itself: when it was is not known, and it has left.
+        assert_eq!(may_renew(&left(MADE + year, None), MADE), Ok(()));
+        assert_eq!(may_renew(&left(u64::MAX, None), MADE), Ok(()));
+        // One that has not left is in the way whenever it was.
+        let bound = IssuedNode { has_left: false, ..left(MADE + year, Some(MADE - HOUR)) };
+        assert!(matches!(may_renew(&bound, MADE), Err(Refused::OtherKey { .. })));
     }
 
     #[test]

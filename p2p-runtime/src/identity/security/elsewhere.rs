@@ -402,6 +402,29 @@ async fn case_34_what_had_to_be_later_than_a_record_from_ahead_counts_at_other_c
 }
 
 #[tokio::test]
+async fn a_node_that_left_one_coordinator_and_joined_another_anew_is_renewed_by_both_though_a_clock_was_ahead_before() {
+    let two = Two::new().await;
+    let w = worker(&two.first.vault, "w");
+    two.first.notes_from_ahead(&w, 330);
+    two.second.renew(w.key(), w.chain()).await.unwrap();
+    let node_id = &w.peer().node_id;
+    two.second.issuer.note_left(node_id.clone()).await.unwrap();
+    let noted = two.second.issuer.issued(node_id).unwrap().unwrap();
+    assert!(noted.has_left && noted.issued > noted.written());
+    // The one whose clock was ahead is set up anew, and lets the node in with another key while the other one is away.
+    two.first.vault.update(vec![Change::Remove("ca/nodes/w.json".into())]).unwrap();
+    two.pass(A_DAY);
+    two.part();
+    let key = NodeKey::generate().unwrap();
+    let mut last = two.join(&two.first, &two.first.token().await, "w", &key).await.unwrap().chain();
+    two.meet();
+    for coordinator in [&two.second, &two.first, &two.second] {
+        two.pass(A_DAY);
+        last = coordinator.renew(&key, &last).await.unwrap_or_else(|refused| panic!("{refused}"));
+    }
+}
+
+#[tokio::test]
 async fn where_another_coordinator_does_not_answer_nobody_is_certified_and_the_refusal_names_it() {
     let two = Two::new().await;
     let w = worker(&two.first.vault, "w");
