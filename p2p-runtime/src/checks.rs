@@ -2,7 +2,7 @@
 //!
 //! The product makes them all: outside of tests [`is_left_out`] is `false` for every one, so that [`holds`] and [`bound`] give back
 //! what they were given, and cost nothing. This crate's own tests can leave some out, on one thread and for as long as one attack runs.
-//! What is checked where is named there: `storage::checks`, `identity::join::checks`.
+//! What is checked where is named there: `storage::checks`, `identity::join::checks`, `identity::client_token::checks`.
 
 #[cfg(test)]
 mod left_out;

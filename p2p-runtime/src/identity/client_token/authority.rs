@@ -15,7 +15,7 @@ use tokio::task::spawn_blocking;
 use super::{
     DEFAULT_TTL, MAX_TTL,
     bearer::BearerToken,
-    claims::{Claims, Confirmation, TokenId, issuer_name},
+    claims::{Audience, Claims, Confirmation, TokenId, issuer_name},
     clients::{ClientId, ClientName, ClientOptions, ClientRecord, ClientSecret, ClientTable, check_ttl},
     error::GrantRefused,
     jws,
@@ -262,7 +262,7 @@ impl Inner {
         let claims = Claims {
             iss: issuer_name(&self.cluster, &self.node_id),
             sub: client.clone(),
-            aud: self.cluster.to_string(),
+            aud: Audience(self.cluster.to_string()),
             client_id: client.clone(),
             iat,
             nbf: iat,

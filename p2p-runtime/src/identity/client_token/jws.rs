@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use super::{
     BearerRefused,
     bearer::BearerToken,
+    checks::{Check, holds},
     claims::{ALGORITHM, Claims, Header, TYPE},
     keys::{PublicKey, SigningKey},
 };
@@ -58,15 +59,15 @@ impl<'a> Unverified<'a> {
             return Err(malformed("it has more than two dots"));
         }
         let header: Header = json(header).map_err(|why| malformed(format!("its header {why}")))?;
-        if header.alg != ALGORITHM {
+        if !holds(Check::Algorithm, header.alg == ALGORITHM) {
             return Err(BearerRefused::Algorithm(shortened(&header.alg)));
         }
         // A media type may be written with "application/" before it (RFC 7515, section 4.1.9).
         let typ = header.typ.unwrap_or_default().to_ascii_lowercase();
-        if typ.strip_prefix("application/").unwrap_or(&typ) != TYPE {
+        if !holds(Check::Type, typ.strip_prefix("application/").unwrap_or(&typ) == TYPE) {
             return Err(BearerRefused::Type(shortened(&typ)));
         }
-        if header.crit {
+        if !holds(Check::Critical, !header.crit) {
             return Err(BearerRefused::Critical);
         }
         let kid = header.kid.ok_or_else(|| malformed("its header names no key"))?;
@@ -76,9 +77,10 @@ impl<'a> Unverified<'a> {
 
     /// The claims, if this key signed them.
     pub(super) fn verify(self, key: &PublicKey) -> Result<Claims, BearerRefused> {
-        UnparsedPublicKey::new(&ED25519, key.bytes())
-            .verify(self.signed.as_bytes(), &self.signature)
-            .map_err(|_| BearerRefused::BadSignature)?;
+        let verified = UnparsedPublicKey::new(&ED25519, key.bytes()).verify(self.signed.as_bytes(), &self.signature);
+        if !holds(Check::Signature, verified.is_ok()) {
+            return Err(BearerRefused::BadSignature);
+        }
         json(self.claims).map_err(|why| BearerRefused::Claims(format!("its body {why}")))
     }
 }

@@ -12,6 +12,7 @@
 
 mod authority;
 mod bearer;
+mod checks;
 mod claims;
 mod clients;
 mod error;

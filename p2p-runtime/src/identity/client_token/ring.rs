@@ -14,7 +14,10 @@ use p2p_client::protocol::{NodeId, NodeInfo, NodeStatus, Role, UnixMillis};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::keys::{PublicKey, PublishedKey, SIGNS_FOR, TOKENS_OUTLIVE};
+use super::{
+    checks::{Check, holds},
+    keys::{PublicKey, PublishedKey, SIGNS_FOR, TOKENS_OUTLIVE},
+};
 use crate::identity::{
     IdentityError,
     vault::{Change, Vault, VaultError, json},
@@ -146,7 +149,7 @@ impl KeyRing {
     /// The key of this name, and all who announce it: nobody proves that it is his, so that a token says in its claims by whom of them it is.
     pub(super) fn get(&self, kid: &str, now: UnixMillis) -> Option<(PublicKey, Vec<NodeId>)> {
         let ring = self.0.load();
-        let good = |key: &&PublishedKey| key.x.kid() == kid && key.until > now;
+        let good = |key: &&PublishedKey| holds(Check::Key, key.x.kid() == kid) && key.until > now;
         let mut holders = ring.iter().filter_map(|(node, keys)| keys.0.iter().find(good).map(|key| (node, &key.x)));
         let (first, key) = holders.next()?;
         let nodes = std::iter::once(first).chain(holders.map(|(node, _)| node)).cloned().collect();

@@ -7,6 +7,7 @@ use p2p_client::protocol::{ClientIdentity, ClusterId, NodeId, UnixMillis};
 use super::{
     BearerRefused, LEEWAY, MAX_TTL,
     bearer::BearerToken,
+    checks::{Check, holds},
     claims::{Claims, TokenId, issuer_name},
     jws::{Unverified, shortened},
     revoked::RevokedTokens,
@@ -95,21 +96,22 @@ impl TokenVerifier {
         };
         let claims = unverified.verify(&key)?;
         // Another coordinator may announce this one's key: that takes nothing from it.
-        let Some(node) = holders.into_iter().find(|node| claims.iss == issuer_name(&self.cluster, node)) else {
+        let Some(node) = holders.into_iter().find(|node| holds(Check::Issuer, claims.iss == issuer_name(&self.cluster, node)))
+        else {
             return Err(BearerRefused::Issuer(shortened(&claims.iss)));
         };
         if self.revoked.is_coordinator_revoked(&node) {
             return Err(BearerRefused::CoordinatorRevoked(node));
         }
-        if claims.aud != self.cluster.as_str() {
-            return Err(BearerRefused::Audience { got: shortened(&claims.aud), ours: self.cluster.to_string() });
+        if !holds(Check::Audience, claims.aud.0 == self.cluster.as_str()) {
+            return Err(BearerRefused::Audience { got: shortened(&claims.aud.0), ours: self.cluster.to_string() });
         }
         check_times(&claims, seconds(now))?;
-        if self.revoked.is_revoked(&claims.jti) {
+        if !holds(Check::Revoked, !self.revoked.is_revoked(&claims.jti)) {
             return Err(BearerRefused::Revoked);
         }
         let bound = claims.cnf.map(|cnf| cnf.node);
-        if let Some(bound) = bound.clone().filter(|bound| peer != Some(bound)) {
+        if let Some(bound) = bound.clone().filter(|bound| !holds(Check::Certificate, peer == Some(bound))) {
             return Err(BearerRefused::OtherCertificate { bound });
         }
         let client = Arc::new(ClientIdentity::new(claims.sub, claims.scope, claims.jti.as_str()));
@@ -142,7 +144,7 @@ fn check_times(claims: &Claims, now: u64) -> Result<(), BearerRefused> {
     if begins > now.saturating_add(leeway) {
         return Err(BearerRefused::NotYet { in_: Duration::from_secs(begins - now) });
     }
-    if claims.exp.saturating_sub(claims.iat) > MAX_TTL.as_secs() {
+    if !holds(Check::Lifetime, claims.exp.saturating_sub(claims.iat) <= MAX_TTL.as_secs()) {
         return Err(BearerRefused::TooLongLived);
     }
     Ok(())
