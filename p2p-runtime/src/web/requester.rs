@@ -12,7 +12,7 @@ use http::{
     request::Parts,
 };
 use p2p_client::{
-    protocol::{Access, CallerId, ErrorCode, NodeId, RpcError},
+    protocol::{Access, CallerId, ErrorCode, NodeId, Role, RpcError},
     service::Trace,
     wire::tls::PeerIdentity,
 };
@@ -124,6 +124,11 @@ impl Requester {
     /// Whether there is a node at the other end.
     pub(crate) fn is_from_node(&self) -> bool {
         self.peer().is_some()
+    }
+
+    /// Whether a coordinator speaks in its own name: by its certificate, so that it is one also where this node has not heard of it.
+    pub(crate) fn is_coordinator(&self) -> bool {
+        matches!(self.caller, CallerId::Node { role: Role::Coordinator, .. })
     }
 
     /// This request, as the audit log tells of it.
