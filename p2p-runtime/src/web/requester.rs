@@ -31,6 +31,9 @@ use super::{
     state::WebState,
 };
 
+/// Why all others are refused what an operator does.
+const FOR_THE_OPERATOR: &str = "it is for the operator, on the node's own socket";
+
 /// Who sent a request, and how.
 #[derive(Debug, Clone)]
 pub(crate) struct Requester {
@@ -139,7 +142,7 @@ impl Requester {
     /// Refuses a request for a document that is not for this requester.
     pub(crate) fn may_read(&self, state: &WebState, access: &Access, route: &str) -> Result<(), Refusal> {
         access.check(&self.caller, route).map_err(|denied| {
-            state.cx.audit().denied(self.subject(route), None);
+            state.cx.audit().denied(self.subject(route), Some(&denied.reason()));
             Refusal(StatusCode::FORBIDDEN, denied.into())
         })
     }
@@ -149,8 +152,8 @@ impl Requester {
         if self.caller == CallerId::Operator {
             return Ok(());
         }
-        state.cx.audit().denied(self.subject(route), None);
-        let text = format!("{} may not use {route}: it is for the operator, on the node's own socket", self.caller);
+        state.cx.audit().denied(self.subject(route), Some(&FOR_THE_OPERATOR));
+        let text = format!("{} may not use {route}: {FOR_THE_OPERATOR}", self.caller);
         Err(Refusal(StatusCode::FORBIDDEN, RpcError::new(ErrorCode::DENIED, text)))
     }
 }
