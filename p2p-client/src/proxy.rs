@@ -25,7 +25,7 @@ use crate::{
         AskingAll, Begun, Call, CallError, Codec, Failure, Head, Here, MethodRef, Opening, Outgoing, Replies, Sending, Started,
         Streaming, at_hand, encoded,
     },
-    protocol::{CallerId, Fingerprint, Many, NodeId, One, Target, compatibility::Fit},
+    protocol::{CallerId, Denied, Fingerprint, Many, NodeId, One, Target, compatibility::Fit},
     service::{Chain, Definition, HostedService, LazyDescriptor, MethodSpec, Metrics, Outcome, StreamOutcome},
     wire::session::{self, message::Answer},
 };
@@ -45,8 +45,8 @@ pub trait Caller: Send + Sync + 'static {
         None
     }
 
-    /// Is told that a call in this node's own name was refused here, for whoever keeps a log of that.
-    fn denied(&self, _method: &MethodSpec, _chain: Option<&Chain>) {}
+    /// Is told that a call in this node's own name was refused here, and why, for whoever keeps a log of that.
+    fn denied(&self, _method: &MethodSpec, _why: &Denied, _chain: Option<&Chain>) {}
 
     /// Becomes true when this node stops and ends the streams that are open on it; `None` where nobody says so.
     fn stopping(&self) -> Option<watch::Receiver<bool>> {

@@ -607,8 +607,9 @@ fn is_told(log: &Log, before: usize, route: &Route, who: Who, open: bool) {
     let (lines, case) = (log.denials_since(before), format!("{who:?} {}", route.path));
     if open {
         // What makes no sense may be refused to whomever the route is for, and then for a reason of its own.
-        assert!(lines.iter().all(|line| route.open != 200 && !line.contains(" reason=\"-\"")), "{case}: {lines:#?}");
+        assert!(lines.iter().all(|line| route.open != 200 && !line.contains(" reason=\"it is for ")), "{case}: {lines:#?}");
     } else {
+        assert!(lines.iter().all(|line| !line.contains(" reason=\"-\"")), "{case}: it is not said why: {lines:#?}");
         assert_told(lines, route.in_audit(), &[Line::of(who)], &case);
     }
 }

@@ -29,7 +29,14 @@ async fn every_denial_is_told_with_who_what_where_from_and_trace() {
 
     let nobody = outside(&cluster, &coordinator).header("traceparent", TRACE);
     nobody.call("probe/for_nodes", params()).await.unwrap_err();
-    log.one(&["who=\"an anonymous caller\"", "what=\"probe/for_nodes\"", "from=\"10.0.0.19\"", TRACE_ID, "outcome=\"denied\""]);
+    log.one(&[
+        "who=\"an anonymous caller\"",
+        "what=\"probe/for_nodes\"",
+        "from=\"10.0.0.19\"",
+        TRACE_ID,
+        "outcome=\"denied\"",
+        "reason=\"it is for nodes of this cluster and operators\"",
+    ]);
     client(&cluster, &coordinator, &token).call("probe/for_scope", params()).await.unwrap_err();
     log.one(&[
         "who=\"client ci@coordinator\"",
@@ -38,11 +45,18 @@ async fn every_denial_is_told_with_who_what_where_from_and_trace() {
         "from=\"10.0.0.19\"",
         "trace=\"-\"",
         "denied",
+        "reason=\"it is for nodes, operators and clients with the scope ",
     ]);
     nobody.get("/services").await;
-    log.one(&["who=\"an anonymous caller\"", "what=\"/services\"", TRACE_ID, "denied"]);
+    log.one(&[
+        "who=\"an anonymous caller\"",
+        "what=\"/services\"",
+        TRACE_ID,
+        "denied",
+        "reason=\"it is for nodes, operators and clients with a token\"",
+    ]);
     nobody.post("/admin/stop", "").await;
-    log.one(&["what=\"/admin/stop\"", "denied"]);
+    log.one(&["what=\"/admin/stop\"", "denied", "reason=\"it is for the operator, on the node's own socket\""]);
     nobody.clone().header("authorization", "Bearer a.b.c").rpc("{}").await;
     log.one(&["what=\"/rpc\"", "outcome=\"denied\"", "reason=\"the token cannot be read"]);
     nobody.post("/auth/token", json!({ "client_id": credential.id, "client_secret": "wrong" }).to_string()).await;
@@ -57,7 +71,8 @@ async fn every_denial_is_told_with_who_what_where_from_and_trace() {
     log.one(&["who=\"node worker-1 (worker)\"", "what=\"probe/for_coordinators\"", "from=\"node worker-1\"", "denied"]);
     // A node that may not call itself.
     coordinator.proxy().probe().for_workers(1).await.unwrap_err();
-    log.one(&["who=\"node coordinator (coordinator)\"", "what=\"probe/for_workers\"", "from=\"here\"", "denied"]);
+    let for_workers = "reason=\"it is for nodes with the role worker\"";
+    log.one(&["who=\"node coordinator (coordinator)\"", "what=\"probe/for_workers\"", "from=\"here\"", "denied", for_workers]);
     coordinator.proxy().call("probe/for_workers", params()).await.unwrap_err();
     let denied = log.audit().iter().filter(|line| line.contains("from=\"here\"")).count();
     assert_eq!(denied, 2);

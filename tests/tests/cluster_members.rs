@@ -335,6 +335,21 @@ async fn a_node_that_stopped_is_named_in_the_error_and_soon_hosts_nothing_for_th
 }
 
 #[tokio::test]
+async fn a_node_whose_membership_ends_by_a_mistake_stops_with_an_error_by_which_it_is_started_again() {
+    let cluster = Cluster::new();
+    let node = cluster.coordinator(Plan::coordinator()).await.node;
+    node.members().update_me(|_| panic!("a mistake")).await.unwrap_err();
+    let ended = soon(node.run_until_shutdown()).await.unwrap_err();
+    assert!(matches!(&ended, NodeError::MembershipEnded { node_id } if *node_id == "coordinator"), "{ended:?}");
+    let said = "node coordinator has stopped, as its membership ended by itself; start it again, and please report this";
+    assert!(ended.to_string().starts_with(said), "{ended}");
+    // The control: one that is asked to stop has done what it was to do.
+    let node = cluster.restart(Plan::coordinator()).await.node;
+    node.context().shut_down();
+    soon(node.run_until_shutdown()).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_cluster_works_on_the_machines_own_sockets() {
     use p2p_runtime::{
         identity::Host,

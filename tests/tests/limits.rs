@@ -164,6 +164,23 @@ async fn a_node_that_gets_itself_tokens_without_end_is_told_when_to_come_again_a
 }
 
 #[tokio::test]
+async fn a_coordinator_passes_on_as_many_secrets_of_clients_as_it_is_asked_to_also_where_the_other_has_not_heard_of_it() {
+    let (cluster, coordinator) = coordinator(|_| ()).await;
+    let credential = Credential::create(&cluster, &coordinator, "ci", "").await;
+    let plan = Plan::second_coordinator();
+    let token = token(&coordinator, TokenOptions { role: plan.role, ..TokenOptions::default() }).await;
+    let second = soon(cluster.join(&plan, &coordinator.authority(), token)).await.unwrap();
+    assert_eq!(coordinator.members().members().len(), 1, "it has a certificate, and does not run");
+    let web = Web::with_tls(cluster.host(plan.ip), &coordinator, second.identity.client_tls());
+    // None of a node's 60 a minute comes back because the machine is slow.
+    tokio::time::pause();
+    let by_secret = json!({ "client_id": credential.id, "client_secret": credential.secret }).to_string();
+    for number in 0..100 {
+        assert_eq!(web.post("/auth/token", by_secret.clone()).await.status, 200, "after {number}");
+    }
+}
+
+#[tokio::test]
 async fn a_program_outside_is_told_when_to_come_again_and_comes_then_if_it_may() {
     // One call in three seconds: sooner than it was told to, a call is of no use.
     let limit = RateLimitConfig { rpc_requests: 20, rpc_burst: 3, ..RateLimitConfig::default() };

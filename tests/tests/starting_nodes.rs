@@ -3,9 +3,9 @@
 
 mod common;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use common::{Cluster, Member, Plan, probe::ProbeProxyExt, sees, token, web::Web, worker_ip};
+use common::{Cluster, Member, Plan, log::Log, probe::ProbeProxyExt, sees, token, web::Web, worker_ip};
 use futures::{StreamExt, poll};
 use p2p_client::protocol::{Many, NodeId, NodeStatus, One};
 use p2p_runtime::{identity::TokenOptions, network::Members, node::Enrolment};
@@ -23,6 +23,27 @@ impl Component for Held {
 
     async fn start(&self, _: &Context) -> Result<()> {
         self.0.acquire().await?.forget();
+        Ok(())
+    }
+
+    async fn stop(&self, _: &Context) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// A part of a node by which that hosts more services than it can tell others of.
+struct Crowded;
+
+impl Component for Crowded {
+    fn name(&self) -> &'static str {
+        "crowded"
+    }
+
+    async fn start(&self, cx: &Context) -> Result<()> {
+        for number in 0..1_000 {
+            let name = format!("{}{number:03}", "x".repeat(60));
+            cx.register_method(&format!("{name}/nothing"), |_, _: HashMap<String, String>| async { Ok(()) })?;
+        }
         Ok(())
     }
 
@@ -52,6 +73,11 @@ async fn start_held(cluster: &Cluster, enrolment: Enrolment, gate: &Arc<Semaphor
 
 fn is_alive(members: &Members, id: &str) -> bool {
     members.get(&id.parse().unwrap()).is_some_and(|info| info.status == NodeStatus::Alive)
+}
+
+/// Whether the worker has said that it does not start any more.
+fn has_started(members: &Members) -> bool {
+    members.get(&"worker-1".parse().unwrap()).is_some_and(|info| !info.is_starting())
 }
 
 /// Waits until the coordinator sees a worker that starts.
@@ -171,12 +197,28 @@ async fn nobody_waits_for_a_node_that_serves_and_hosts_nothing_of_the_kind() {
     let token = token(&coordinator, TokenOptions::default()).await;
     let enrolment = cluster.join(&plan, &coordinator.authority(), token).await.unwrap();
     let _worker = cluster.start_with(plan, enrolment, p2p_runtime::node::NodeBuilder::only_given_services).await.unwrap();
-    let is_told = |members: &Members| members.get(&"worker-1".parse().unwrap()).is_some_and(|info| !info.is_starting());
-    sees(&coordinator, |members| is_alive(members, "worker-1") && is_told(members)).await;
+    sees(&coordinator, |members| is_alive(members, "worker-1") && has_started(members)).await;
     let began = Instant::now();
     let error = coordinator.proxy().probe().on("worker-1").look().await.unwrap_err();
     assert_eq!(error.to_string(), "no route: node worker-1 does not host probe; it hosts: ");
     let error = coordinator.proxy().probe().look().await.unwrap_err();
     assert_eq!(error.to_string(), "no node of the cluster hosts a service \"probe\"; there are: system");
     assert_eq!(began.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_for_a_node_that_serves_and_hosts_more_than_it_can_tell() {
+    let log = Log::capture();
+    let (cluster, coordinator, enrolment) = enrolled(1).await;
+    let worker = cluster.start_with(Plan::worker(1), enrolment, |builder| builder.component(Crowded)).await.unwrap();
+    let members = sees(&coordinator, |members| is_alive(members, "worker-1") && has_started(members)).await;
+    assert!(members.get(worker.id()).unwrap().services.is_empty(), "control: what it hosts is too long to be told");
+    let began = Instant::now();
+    let error = coordinator.proxy().probe().on("worker-1").look().await.unwrap_err();
+    assert_eq!(error.to_string(), "no route: node worker-1 does not host probe; it hosts: ");
+    assert_eq!(began.elapsed(), Duration::ZERO);
+    let text = log.text();
+    for said in ["could not be told what this node hosts", "are allowed; shorten its metadata or host fewer services"] {
+        assert!(text.contains(said), "{said} in {text}");
+    }
 }

@@ -62,7 +62,7 @@ pub(crate) fn at_hand<S: Definition + ?Sized>(
 /// Refuses a call that this node may not make to itself, by who may call the method here.
 pub(super) fn check_own(caller: &dyn Caller, method: &MethodSpec, access: &Access, chain: Option<&Chain>) -> Result<(), Failure> {
     access.check(caller.identity(), &method.path).map_err(|denied| {
-        caller.denied(method, chain);
+        caller.denied(method, &denied, chain);
         Failure::Answered(denied.into())
     })
 }

@@ -76,12 +76,19 @@ impl fmt::Display for CallerId {
 
 /// A refusal: who was refused what, and what would be needed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{caller} may not call {method}: it is for {allowed}{help}")]
+#[error("{caller} may not call {method}: {reason}{help}")]
 pub struct Denied {
     caller: String,
     method: String,
-    allowed: String,
+    reason: String,
     help: String,
+}
+
+impl Denied {
+    /// Whom it is for: `it is for nodes of this cluster and operators`. For logs, in which it stands beside who was refused what.
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
 }
 
 impl Access {
@@ -100,7 +107,7 @@ impl Access {
             Ok(())
         } else {
             let (caller, help) = (caller.to_string(), self.help(caller));
-            Err(Denied { caller, method: method.to_owned(), allowed: self.to_string(), help })
+            Err(Denied { caller, method: method.to_owned(), reason: format!("it is for {self}"), help })
         }
     }
 

@@ -58,6 +58,7 @@ use super::{
     token_table::{TokenOptions, TokenRecord, TokenTable},
     vault::{Change, Vault, VaultError, json},
 };
+use crate::once_a_minute::OnceAMinute;
 
 /// Where the root's key stands, on coordinators that hold it.
 pub(super) const ROOT_KEY: &str = "ca/root.key";
@@ -170,6 +171,8 @@ struct Inner {
     renewals: Mutex<renewing::Waiting>,
     /// Of the nodes that are being renewed.
     turns: turns::Turns,
+    /// Which other coordinators were said to have records from tomorrow.
+    ahead: OnceAMinute,
 }
 
 impl std::fmt::Debug for Issuer {
@@ -222,6 +225,7 @@ impl Issuer {
             desk: Mutex::default(),
             renewals: Mutex::default(),
             turns: turns::Turns::default(),
+            ahead: OnceAMinute::default(),
         })))
     }
 
@@ -390,7 +394,9 @@ impl Inner {
 
     /// All records of a node: this coordinator's own, and those of others.
     fn records<'a>(&self, own: Option<&'a IssuedNode>, elsewhere: &'a [NotedElsewhere]) -> Records<'a> {
-        Records::of(own, elsewhere, &self.ledger.revocations().set(), (self.options.clock)())
+        let records = Records::of(own, elsewhere, &self.ledger.revocations().set(), (self.options.clock)());
+        records.tell_of_those_ahead(&self.ahead);
+        records
     }
 
     /// To which key the id of a node is bound. A key that was revoked since binds nobody: another coordinator may have let the node in again.

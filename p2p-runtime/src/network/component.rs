@@ -114,8 +114,9 @@ impl Component for NetworkComponent {
             (courier.run(inbox, members.subscribe().1, changes), compared)
         };
         let (first, compared) = courier(inbox);
-        let (mut first, members) = (Some(first), membership.clone());
-        let carry = move || first.take().unwrap_or_else(|| courier(members.listen()).0);
+        let (first, members) = (Mutex::new(Some(first)), membership.clone());
+        let take_first = move || first.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let carry = move || take_first().unwrap_or_else(|| courier(members.listen()).0);
         let carrying = keep_up(NETWORK, "the spreading of revocations", cx.clone(), carry);
         tokio::spawn(self.following.clone().run_until_cancelled_owned(carrying));
         tokio::spawn(self.following.clone().run_until_cancelled_owned(stop_with(membership.clone(), cx.clone())));

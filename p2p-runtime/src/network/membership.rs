@@ -182,6 +182,11 @@ impl Membership {
         self.failed.cancelled().await;
     }
 
+    /// Whether that has happened.
+    pub(crate) fn has_ended_by_itself(&self) -> bool {
+        self.failed.is_cancelled()
+    }
+
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, MembershipError> {
         let (reply, answer) = oneshot::channel();
         self.commands.send(command(reply)).map_err(|_| MembershipError::Stopped)?;

@@ -4,7 +4,7 @@
 //! would notice; one that stopped would let whoever found the mistake stop all nodes. So its component is reported as failed, and it
 //! begins anew.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::{task::JoinError, time::sleep};
 use tokio_util::task::AbortOnDropHandle;
@@ -14,13 +14,18 @@ use crate::context::Context;
 /// How long after its end something begins again: what ends it each time is not to occupy the machine.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Runs what `begin` gives until it is done; where it panics, says so in the name of this component, and begins again. `what` says in
+/// Runs what `begin` gives until it is done; where either panics, says so in the name of this component, and begins again. `what` says in
 /// the log what does not happen meanwhile.
-pub(super) async fn keep_up<F>(component: &'static str, what: &'static str, cx: Context, mut begin: impl FnMut() -> F)
-where
+pub(super) async fn keep_up<F>(
+    component: &'static str,
+    what: &'static str,
+    cx: Context,
+    begin: impl Fn() -> F + Send + Sync + 'static,
+) where
     F: Future<Output = ()> + Send + 'static,
 {
-    while let Err(lost) = run(begin()).await {
+    let begin = Arc::new(begin);
+    while let Err(lost) = run(begin.clone()).await {
         failed(component, &cx);
         tracing::error!(
             component,
@@ -35,9 +40,12 @@ where
     }
 }
 
-/// Runs this in a task of its own, so that a panic is its own; it goes with whoever waits for it.
-async fn run(work: impl Future<Output = ()> + Send + 'static) -> Result<(), JoinError> {
-    AbortOnDropHandle::new(tokio::spawn(work)).await
+/// Begins in a task of its own, so that a panic is its own, also one in the beginning; it goes with whoever waits for it.
+async fn run<F>(begin: Arc<impl Fn() -> F + Send + Sync + 'static>) -> Result<(), JoinError>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    AbortOnDropHandle::new(tokio::spawn(async move { begin().await })).await
 }
 
 /// What this component runs has ended by itself.
@@ -99,6 +107,21 @@ mod tests {
         assert_eq!((status.state, status.error_count), (ComponentState::Running, 2));
         done.notify_one();
         kept.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_panics_before_it_has_begun_is_reported_and_begins_again_too() {
+        let (cx, components) = (Context::for_tests(), Components::new(vec![Arc::new(Part)]).unwrap());
+        cx.set_components(&components);
+        components.start(&cx).await.unwrap();
+        let tries = AtomicU32::new(0);
+        let begin = move || {
+            assert!(tries.fetch_add(1, Ordering::Relaxed) >= 2, "a mistake");
+            async {}
+        };
+        keep_up("part", "this", cx, begin).await;
+        let status = components.get("part").unwrap();
+        assert_eq!((status.state, status.error_count), (ComponentState::Running, 2));
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,4 +1,4 @@
-//! Why a node was not made, enrolled or started.
+//! Why a node was not made, enrolled or started, or did not run until it was asked to stop.
 
 use std::{io, net::SocketAddr, path::PathBuf};
 
@@ -16,7 +16,7 @@ use crate::{
     storage::StoreError,
 };
 
-/// Why a node was not made, enrolled or started. Each says what to do next.
+/// Why a node was not made, enrolled or started, or did not run until it was asked to stop. Each says what to do next.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NodeError {
@@ -98,6 +98,14 @@ pub enum NodeError {
     /// A task of the node was lost.
     #[error("the node could not finish its start: {0}")]
     Task(#[from] tokio::task::JoinError),
+    /// The node has stopped, as its part in the cluster ended through a mistake in this program.
+    #[error(
+        "node {node_id} has stopped, as its membership ended by itself; start it again, and please report this, with the errors in its log"
+    )]
+    MembershipEnded {
+        /// The node.
+        node_id: NodeId,
+    },
     /// The machine failed.
     #[error("{doing}: {source}")]
     Io {

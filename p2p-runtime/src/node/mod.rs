@@ -257,7 +257,8 @@ impl Node {
     /// A second signal while it stops ends the process at once, with exit status 130.
     ///
     /// # Errors
-    /// When signals cannot be listened for, or leaving failed.
+    /// When signals cannot be listened for, or leaving failed; and [`NodeError::MembershipEnded`], so that whoever started the process starts
+    /// it again.
     pub async fn run_until_shutdown(self) -> Result<(), NodeError> {
         let signalled =
             crate::signals::terminate().map_err(|source| NodeError::Io { doing: "listening for signals".to_owned(), source })?;
@@ -270,8 +271,9 @@ impl Node {
             }
         }
         tokio::spawn(crate::signals::exit_on_the_next());
+        let ended = self.membership.has_ended_by_itself().then(|| NodeError::MembershipEnded { node_id: self.id().clone() });
         self.stop().await;
-        Ok(())
+        ended.map_or(Ok(()), Err)
     }
 
     /// Stops in good order: takes no new requests, finishes those that run, stops services and components, saves.

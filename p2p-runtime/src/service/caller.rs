@@ -24,7 +24,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use p2p_client::{
     call::{Failure, Head, Opening, Sending, Started},
-    protocol::{CallerId, Fingerprint, NodeId, One, Target, compatibility::Fit},
+    protocol::{CallerId, Denied, Fingerprint, NodeId, One, Target, compatibility::Fit},
     proxy::{Caller, Leg, Peer, Route},
     service::{Chain, HostedService, LazyDescriptor, MethodSpec, Metrics},
     wire::{pool::HttpPool, session::Outcome, sessions::Sessions},
@@ -96,10 +96,10 @@ impl Caller for NodeCaller {
         Some(self.cx.metrics(service))
     }
 
-    fn denied(&self, method: &MethodSpec, chain: Option<&Chain>) {
+    fn denied(&self, method: &MethodSpec, why: &Denied, chain: Option<&Chain>) {
         let (trace, origin) = chain.map_or((None, None), |chain| (chain.trace, chain.origin.as_deref()));
         let subject = Subject { who: &self.identity, what: &method.path, whom: None, from: &Whence::Here, trace, origin };
-        self.cx.audit().denied(subject, None);
+        self.cx.audit().denied(subject, Some(&why.reason()));
     }
 
     fn here(&self, service: &str, target: &One) -> Option<Arc<dyn HostedService>> {

@@ -419,7 +419,7 @@ fn check_access(
     origin: Option<&str>,
 ) -> Result<(), RpcError> {
     spec.access.check(who, &spec.path).map_err(|denied| {
-        audit.denied(Subject { who, what: &spec.path, whom: None, from: &from(), trace, origin }, None);
+        audit.denied(Subject { who, what: &spec.path, whom: None, from: &from(), trace, origin }, Some(&denied.reason()));
         denied.into()
     })
 }

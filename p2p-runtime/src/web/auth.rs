@@ -22,7 +22,7 @@ use http::{
 };
 use http_body_util::Full;
 use p2p_client::{
-    protocol::{CallerId, NodeId, Role, Scopes},
+    protocol::{CallerId, Role, Scopes},
     wire::http::RequestLimits,
 };
 use serde::Serialize;
@@ -88,7 +88,7 @@ async fn by_secret(state: &WebState, requester: &Requester, client: &str, grant:
     let secret = grant.secret().ok_or_else(|| AuthError::invalid_request("client_id comes without client_secret"))?;
     let Some(authority) = &state.tokens.authority else { return Err(elsewhere(state)) };
     // A worker passes no secrets on: it asks for itself, and its calls have next to no limit.
-    if let Some(worker) = requester.peer().filter(|peer| !is_coordinator(state, peer))
+    if let Some(worker) = requester.peer().filter(|_| !requester.is_coordinator())
         && let Err(over) = state.config.limits().draw_credentials(worker)
     {
         return Ok(over_limit(over));
@@ -98,11 +98,6 @@ async fn by_secret(state: &WebState, requester: &Requester, client: &str, grant:
         return ask_keeper(state, requester, &id, grant).await;
     }
     issue(state, requester, authority, &Proof::Secret(id.name, secret), grant)
-}
-
-fn is_coordinator(state: &WebState, node_id: &NodeId) -> bool {
-    let members = state.cx.membership().map(crate::network::Membership::members);
-    members.is_some_and(|members| members.get(node_id).is_some_and(|info| info.role == Role::Coordinator))
 }
 
 /// For a node, by the certificate that it came with.

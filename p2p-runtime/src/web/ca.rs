@@ -35,6 +35,9 @@ use super::{
     state::WebState,
 };
 
+/// Whom what coordinators ask of each other is for.
+const FOR_COORDINATORS: &str =
+    "for coordinators of this cluster, each in its own name, on a connection on which they show their certificates";
 /// The largest request of another coordinator, in bytes.
 const MAX_REQUEST: usize = 16 * 1024;
 
@@ -235,10 +238,8 @@ pub(super) fn coordinator(
     if let Some(shown) = shown.filter(asks_itself) {
         return Ok(shown);
     }
-    state.cx.audit().denied(requester.subject(what), None);
-    let text = format!(
-        "{what} is for coordinators of this cluster, each in its own name, on a connection on which they show their certificates"
-    );
+    state.cx.audit().denied(requester.subject(what), Some(&format!("it is {FOR_COORDINATORS}")));
+    let text = format!("{what} is {FOR_COORDINATORS}");
     Err(Refusal(StatusCode::FORBIDDEN, RpcError::new(ErrorCode::DENIED, text)))
 }
 

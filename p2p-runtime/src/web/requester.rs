@@ -12,7 +12,7 @@ use http::{
     request::Parts,
 };
 use p2p_client::{
-    protocol::{Access, CallerId, ErrorCode, NodeId, RpcError},
+    protocol::{Access, CallerId, ErrorCode, NodeId, Role, RpcError},
     service::Trace,
     wire::tls::PeerIdentity,
 };
@@ -30,6 +30,9 @@ use super::{
     headers::{self, CallHeaders},
     state::WebState,
 };
+
+/// Why all others are refused what an operator does.
+const FOR_THE_OPERATOR: &str = "it is for the operator, on the node's own socket";
 
 /// Who sent a request, and how.
 #[derive(Debug, Clone)]
@@ -126,6 +129,11 @@ impl Requester {
         self.peer().is_some()
     }
 
+    /// Whether a coordinator speaks in its own name: by its certificate, so that it is one also where this node has not heard of it.
+    pub(crate) fn is_coordinator(&self) -> bool {
+        matches!(self.caller, CallerId::Node { role: Role::Coordinator, .. })
+    }
+
     /// This request, as the audit log tells of it.
     pub(crate) fn subject<'a>(&'a self, what: &'a str) -> Subject<'a> {
         Subject { who: &self.caller, what, whom: None, from: &self.from, trace: self.trace, origin: None }
@@ -134,7 +142,7 @@ impl Requester {
     /// Refuses a request for a document that is not for this requester.
     pub(crate) fn may_read(&self, state: &WebState, access: &Access, route: &str) -> Result<(), Refusal> {
         access.check(&self.caller, route).map_err(|denied| {
-            state.cx.audit().denied(self.subject(route), None);
+            state.cx.audit().denied(self.subject(route), Some(&denied.reason()));
             Refusal(StatusCode::FORBIDDEN, denied.into())
         })
     }
@@ -144,8 +152,8 @@ impl Requester {
         if self.caller == CallerId::Operator {
             return Ok(());
         }
-        state.cx.audit().denied(self.subject(route), None);
-        let text = format!("{} may not use {route}: it is for the operator, on the node's own socket", self.caller);
+        state.cx.audit().denied(self.subject(route), Some(&FOR_THE_OPERATOR));
+        let text = format!("{} may not use {route}: {FOR_THE_OPERATOR}", self.caller);
         Err(Refusal(StatusCode::FORBIDDEN, RpcError::new(ErrorCode::DENIED, text)))
     }
 }

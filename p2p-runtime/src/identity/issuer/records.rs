@@ -19,6 +19,7 @@ use super::{
     },
     IssuedNode,
 };
+use crate::once_a_minute::OnceAMinute;
 
 /// How long a certificate that was renewed may still be used to renew: the answer may have been lost, and a node may have failed so often that it
 /// waits long before it asks again.
@@ -123,20 +124,27 @@ impl<'a> Records<'a> {
             is_of_now: is_of_now(record, Writer::This, now),
             is_ahead: is_ahead(record),
         });
-        let others = elsewhere.iter().map(|NotedElsewhere { coordinator, record }| {
-            let is_of_now = is_of_now(record, Writer::Another, now);
-            if !is_of_now {
-                tracing::error!(
-                    %coordinator,
-                    node_id = %record.node_id,
-                    issued = record.issued.0,
-                    "this coordinator has a record of a node from more than a day ahead of now, the time of which is ignored; look at its clock, and into that coordinator"
-                );
-            }
-            Known { coordinator: Some(coordinator), record, is_of_now, is_ahead: is_ahead(record) }
+        let others = elsewhere.iter().map(|NotedElsewhere { coordinator, record }| Known {
+            coordinator: Some(coordinator),
+            record,
+            is_of_now: is_of_now(record, Writer::Another, now),
+            is_ahead: is_ahead(record),
         });
         let is_good = |known: &Known<'_>| !revoked.is_revoked(&known.record.node_id, &known.record.key.into());
         Self(own.into_iter().chain(others).filter(is_good).collect())
+    }
+
+    /// Names in the log the other coordinators that have a record from tomorrow, each once a minute: nodes may be renewed often.
+    pub(super) fn tell_of_those_ahead(&self, told: &OnceAMinute) {
+        for known in self.0.iter().filter(|known| !known.is_of_now) {
+            let Some(coordinator) = known.coordinator.filter(|coordinator| told.is_due(coordinator)) else { continue };
+            tracing::error!(
+                %coordinator,
+                node_id = %known.record.node_id,
+                issued = known.record.issued.0,
+                "this coordinator has a record of a node from more than a day ahead of now, the time of which is ignored; look at its clock, and into that coordinator"
+            );
+        }
     }
 
     /// Whether the node id belongs to another key than this one. Who has bound it, and to which, is for the operators, in the log.
@@ -274,6 +282,7 @@ mod tests {
         revocation::{Author, Reason, Statement, StatementId, Subject},
     };
     use rustls_pki_types::CertificateDer;
+    use tokio::time::advance;
 
     use super::*;
     use crate::identity::{CertificateHash, NodeKey, tests};
@@ -338,6 +347,7 @@ mod tests {
         ] {
             let noted = noted(&[IssuedNode { issued: UnixMillis(issued), ..renewed(&last, 2, HOUR) }]);
             let records = Records::of(Some(&last), &noted, &set, now);
+            records.tell_of_those_ahead(&OnceAMinute::default());
             let times = Times { issued: UnixMillis(issued_after + 1), written: UnixMillis(written_after + 1) };
             assert_eq!(records.after(now), times, "{issued}");
             assert_eq!(records.may_renew(&shown, now), Ok(()));
@@ -349,6 +359,29 @@ mod tests {
         let other =
             IssuedNode { key: NodeKey::generate().unwrap().public().thumbprint(), issued: UnixMillis(u64::MAX), ..last.clone() };
         assert!(Records::of(Some(&last), &noted(&[other]), &set, now).is_bound(&shown).is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_coordinator_that_has_records_from_tomorrow_is_named_once_a_minute_however_many_nodes_are_renewed() {
+        let log = tests::AuditLines::capture();
+        let ((_, last), now, told) = (shown(), UnixMillis(MADE), OnceAMinute::default());
+        let ahead = |node_id: &str| IssuedNode {
+            node_id: node_id.parse().unwrap(),
+            issued: UnixMillis(MADE + 25 * HOUR),
+            ..last.clone()
+        };
+        let named = |node_id: &str| {
+            let noted = noted(&[ahead(node_id)]);
+            Records::of(Some(&last), &noted, &RevocationSet::default(), now).tell_of_those_ahead(&told);
+            log.take_all().lines().count()
+        };
+        assert_eq!(["w", "w", "v"].map(named), [1, 0, 0]);
+        advance(Duration::from_mins(1)).await;
+        assert_eq!(["v", "w"].map(named), [1, 0]);
+        // What it has written itself is its own clock's matter.
+        Records::of(Some(&ahead("w")), &[], &RevocationSet::default(), UnixMillis(0))
+            .tell_of_those_ahead(&OnceAMinute::default());
+        assert_eq!(log.take_all(), "");
     }
 
     #[test]

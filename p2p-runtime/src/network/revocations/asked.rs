@@ -82,6 +82,8 @@ fn give_back(shares: &mut HashMap<NodeId, usize>, to: &NodeId) {
 
 #[cfg(test)]
 mod tests {
+    use p2p_client::revocation::{MAX_STATEMENTS, RESERVED_STATEMENTS};
+
     use super::*;
 
     fn node(name: &str) -> NodeId {
@@ -109,6 +111,15 @@ mod tests {
         asked.forget_late(now + PATIENCE);
         assert!(asked.by_id.is_empty() && asked.shares.is_empty());
         assert_eq!(asked.ask(&node("liar"), [TRUE_ONE], now + PATIENCE), [TRUE_ONE]);
+    }
+
+    #[test]
+    fn a_node_is_asked_at_once_for_all_that_a_full_set_has_with_the_room_of_nodes_and_keys() {
+        let mut asked = Asked::default();
+        let named =
+            (0..MAX_STATEMENTS + RESERVED_STATEMENTS).map(|number| StatementId::from_bytes((number as u128).to_be_bytes()));
+        let named: Vec<_> = named.collect();
+        assert_eq!(asked.ask(&node("honest"), named.iter().copied(), Instant::now()), named);
     }
 
     #[test]

@@ -10,6 +10,7 @@
 //! trusted with it: the [`Ledger`] checks each signature, and nothing is passed on before it is durable here. Messages ride in
 //! membership's frames, which know nothing of them.
 
+mod allowance;
 mod asked;
 mod catching_up;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -33,6 +34,7 @@ use tokio::{
 };
 
 use self::{
+    allowance::Allowances,
     asked::Asked,
     catching_up::CatchingUp,
     message::{Talk, chunks},
@@ -48,6 +50,7 @@ use crate::{
         Ledger,
         revocation::{Accepted, SignedStatement, revoked_line},
     },
+    once_a_minute::OnceAMinute,
 };
 
 /// How many members are told at once what this node revokes; in a larger cluster they tell the others.
@@ -76,6 +79,10 @@ pub(crate) struct Courier {
     /// What the others were told of, or told this node.
     known: HashSet<StatementId>,
     asked: Asked,
+    /// What the others may still say.
+    allowances: Allowances,
+    /// Who was said to say too much.
+    warned: OnceAMinute,
     /// How many bytes others were told since that was waited for.
     told: Cell<usize>,
     greeted: Vec<Instant>,
@@ -116,6 +123,8 @@ impl Courier {
                 membership,
                 known,
                 asked: Asked::default(),
+                allowances: Allowances::default(),
+                warned: OnceAMinute::default(),
                 told: Cell::default(),
                 greeted: Vec::new(),
                 once_there,
@@ -212,6 +221,7 @@ impl Courier {
             tracing::warn!(%error, "revocations of expired tokens could not be forgotten");
         }
         self.asked.forget_late(Instant::now());
+        self.allowances.forget_unused(Instant::now());
         let pause = if self.catching_up.is_some() { FIRST_ROUND } else { ROUND };
         pause.mul_f64(rand::rng().random_range(0.8..1.2))
     }
@@ -227,7 +237,24 @@ impl Courier {
         }
     }
 
+    /// Deals with what another says, as long as that is no more than an honest node does.
     async fn receive(&mut self, from: &NodeId, bytes: &[u8]) {
+        if !self.allowances.is_left(from, Instant::now()) {
+            if self.warned.is_due(from) {
+                tracing::warn!(
+                    %from,
+                    "this node says and asks more on revocations than an honest one does, and what is too much is ignored; look into that node"
+                );
+            }
+            return;
+        }
+        let told_before = self.told.get();
+        self.heed(from, bytes).await;
+        let answered = self.told.get().saturating_sub(told_before);
+        self.allowances.use_up(from, bytes.len().saturating_add(answered), Instant::now());
+    }
+
+    async fn heed(&mut self, from: &NodeId, bytes: &[u8]) {
         let talk = match Talk::decode(bytes) {
             Ok(talk) => talk,
             Err(error) => {

@@ -37,6 +37,7 @@ use super::{
         standing::Claim,
         wire::put_len,
     },
+    allowance::AT_ONCE,
     asked::SHARE,
     *,
 };
@@ -243,6 +244,35 @@ async fn made_up_ids_of_one_node_are_asked_for_by_no_more_than_there_can_be_stat
     assert_eq!(courier.asked.len(), SHARE, "control: the liar has used up its share");
     courier.pull(&"honest".parse().unwrap(), vec![true_one]);
     assert_eq!(courier.asked.len(), SHARE + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_asks_for_all_that_was_revoked_without_end_is_named_and_answered_later_and_others_are_answered_at_once() {
+    let log = AuditLines::capture();
+    let (coordinator, _) = cluster();
+    let part = Hub::default().start(0, coordinator);
+    part.ledger.revoke(vec![Subject::Node { node_id: "lost".parse().unwrap() }], Reason::default()).await.unwrap();
+    let mut courier = part.courier(AuditLog::default());
+    let (liar, honest): (NodeId, NodeId) = ("liar".parse().unwrap(), "honest".parse().unwrap());
+    let has_nothing = Talk::Ids(Vec::new()).encode();
+    let mut is_answered = async |from: &NodeId, used: u64| {
+        if used > 0 {
+            courier.allowances.use_up(from, usize::try_from(used).unwrap(), tokio::time::Instant::now());
+        }
+        let before = courier.told.get();
+        courier.receive(from, &has_nothing).await;
+        courier.told.get() > before
+    };
+    log.take_all();
+    assert!(is_answered(&liar, AT_ONCE - 8 * 1024).await, "something is left");
+    for _ in 0..1_000 {
+        assert!(!is_answered(&liar, 0).await, "that request and its answer have used it up");
+    }
+    let logged = log.take_all();
+    assert_eq!(logged.matches("look into that node from=liar").count(), 1, "{logged}");
+    assert!(is_answered(&honest, 0).await);
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert!(is_answered(&liar, 0).await);
 }
 
 /// A frame of this member, in which its courier says this.
