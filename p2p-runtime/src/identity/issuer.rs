@@ -9,6 +9,7 @@
 mod admitting;
 mod approving;
 mod authority;
+pub(super) mod checks;
 mod in_time;
 mod records;
 mod renewing;
@@ -56,6 +57,7 @@ use super::{
     token_table::{TokenOptions, TokenRecord, TokenTable},
     vault::{Change, Vault, VaultError, json},
 };
+use crate::checks::carried;
 
 /// Where the root's key stands, on coordinators that hold it.
 pub(super) const ROOT_KEY: &str = "ca/root.key";
@@ -365,7 +367,7 @@ impl Issuer {
     /// Runs what blocks on the disk where it may. It runs to its end even if the caller goes away.
     async fn blocking<T: Send + 'static>(&self, work: impl FnOnce(&Inner) -> T + Send + 'static) -> Result<T, VaultError> {
         let inner = self.0.clone();
-        tokio::task::spawn_blocking(move || work(&inner)).await.map_err(VaultError::new)
+        tokio::task::spawn_blocking(carried(move || work(&inner))).await.map_err(VaultError::new)
     }
 }
 
