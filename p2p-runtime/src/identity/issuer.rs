@@ -10,6 +10,7 @@ mod admitting;
 mod approving;
 mod authority;
 mod certified;
+pub(super) mod checks;
 mod in_time;
 mod records;
 mod renewing;
@@ -58,7 +59,7 @@ use super::{
     token_table::{TokenOptions, TokenRecord, TokenTable},
     vault::{Change, Vault, VaultError, json},
 };
-use crate::once_a_minute::OnceAMinute;
+use crate::{checks::carried, once_a_minute::OnceAMinute};
 
 /// Where the root's key stands, on coordinators that hold it.
 pub(super) const ROOT_KEY: &str = "ca/root.key";
@@ -371,7 +372,7 @@ impl Issuer {
     /// Runs what blocks on the disk where it may. It runs to its end even if the caller goes away.
     async fn blocking<T: Send + 'static>(&self, work: impl FnOnce(&Inner) -> T + Send + 'static) -> Result<T, VaultError> {
         let inner = self.0.clone();
-        tokio::task::spawn_blocking(move || work(&inner)).await.map_err(VaultError::new)
+        tokio::task::spawn_blocking(carried(move || work(&inner))).await.map_err(VaultError::new)
     }
 }
 

@@ -16,7 +16,9 @@ use super::{
         token_table::{Approval, TokenRefused, TokenTable},
         vault::{Change, VaultError},
     },
-    Arrival, Inner, IssuedNode, NotedElsewhere, approving, lock, node_change, tokens_change,
+    Arrival, Inner, IssuedNode, NotedElsewhere, approving,
+    checks::{Check, holds},
+    lock, node_change, tokens_change,
 };
 
 /// How a candidate is let in.
@@ -56,7 +58,7 @@ impl Inner {
         let again = bound.as_ref().is_some_and(|node| node.token == Some(candidate.token) && node.role == candidate.role);
         // Another coordinator may have let a node of this name in; then it is known by what it says of itself.
         let belongs_to = bound.map(|node| node.key.into()).or(self.key_seen(node_id)).or(self.seen(node_id)?);
-        if !readmits && belongs_to.is_some_and(|other| other != key.into()) {
+        if !readmits && !holds(Check::KeyOfId, belongs_to.is_none_or(|owner| owner == key.into())) {
             return Err(Refused::NodeBound { node_id: node_id.clone() });
         }
         let (tokens, now) = (self.tokens.load(), (self.options.clock)());
@@ -99,7 +101,7 @@ impl Inner {
         elsewhere: &[NotedElsewhere],
     ) -> Result<(), Refused> {
         let is_bound = self.records(None, elsewhere).is_of_another(&candidate.key.thumbprint().into());
-        if is_bound && !admission.readmits {
+        if !admission.readmits && !holds(Check::KeyElsewhere, !is_bound) {
             return Err(Refused::NodeBound { node_id: candidate.node_id.clone() });
         }
         Ok(())

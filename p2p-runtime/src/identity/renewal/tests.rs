@@ -263,6 +263,7 @@ async fn a_coordinator_that_could_not_keep_its_new_certificate_renews_itself_by_
 /// Paths are those of the list of security cases.
 mod security {
     use super::*;
+    use crate::{checks::without_during, identity::issuer::checks::Check};
 
     #[tokio::test]
     async fn case_34_of_two_machines_with_one_key_the_second_to_renew_is_refused_and_noticed() {
@@ -281,13 +282,27 @@ mod security {
     }
 
     #[tokio::test]
-    async fn case_34_control_without_a_note_of_the_last_certificate_both_are_renewed_for_ever() {
+    async fn case_34_of_two_machines_that_renew_by_turns_the_second_is_refused() {
+        let said = by_turns(&desk()).await.unwrap_err();
+        assert!(matches!(said, Refused::Superseded { .. }), "{said}");
+    }
+
+    #[tokio::test]
+    async fn case_34_control_without_a_look_at_the_last_certificate_both_are_renewed_for_ever() {
         let desk = desk();
+        without_during(&[Check::LastCertificate], by_turns(&desk)).await.unwrap();
+    }
+
+    /// Two machines with one key renew again and again, each by the last certificate that it has.
+    async fn by_turns(desk: &Desk) -> Result<(), Refused> {
         let w = worker_with(&desk.vault, "10.0.0.9");
+        let (mut original, mut copy) = (w.chain().to_vec(), w.chain().to_vec());
         for _ in 0..3 {
-            desk.renew(w.key(), w.chain()).await.unwrap();
+            original = desk.renew(w.key(), &original).await.expect("it comes first").chain();
             desk.pass(MORE_THAN_LOST);
-            desk.vault.update(vec![crate::identity::Change::Remove("ca/nodes/w.json".into())]).unwrap();
+            copy = desk.renew(w.key(), &copy).await?.chain();
+            desk.pass(MORE_THAN_LOST);
         }
+        Ok(())
     }
 }

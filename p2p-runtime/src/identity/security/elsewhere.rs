@@ -21,16 +21,19 @@ use tokio::{
     time::advance,
 };
 
-use crate::identity::{
-    Approval, CertReply, Change, Issuer, IssuerOptions, JoinToken, Ledger, NodeIdentity, NodeKey, NotedElsewhere,
-    OtherCoordinators, Refused, TokenOptions, Vault,
-    challenge::tests::World,
-    coordinators::{attempt, channel, hello, joiner_in, send_any},
-    issuer::{ISSUING_CERT, ISSUING_KEY},
-    join::{Issued, Seed},
-    renewal::{RENEW_VERSION, RenewReply, RenewRequest},
-    tests::{another_authority, cluster, ledger, worker},
-    vault::tests::MemoryVault,
+use crate::{
+    checks::without_during,
+    identity::{
+        Approval, CertReply, Change, Issuer, IssuerOptions, JoinToken, Ledger, NodeIdentity, NodeKey, NotedElsewhere,
+        OtherCoordinators, Refused, TokenOptions, Vault,
+        challenge::tests::World,
+        coordinators::{attempt, channel, hello, joiner_in, send_any},
+        issuer::{ISSUING_CERT, ISSUING_KEY, checks::Check},
+        join::{Issued, Seed},
+        renewal::{RENEW_VERSION, RenewReply, RenewRequest},
+        tests::{another_authority, cluster, ledger, worker},
+        vault::tests::MemoryVault,
+    },
 };
 
 /// Whoever asks after this has not lost an answer.
@@ -197,16 +200,34 @@ async fn case_34_where_the_copy_is_renewed_first_the_other_is_refused_also_where
 }
 
 #[tokio::test]
+async fn case_34_of_two_machines_with_one_key_that_go_to_different_coordinators_the_second_to_renew_is_refused() {
+    let said = by_turns(&Two::new().await).await.unwrap_err();
+    assert!(matches!(said, Refused::Superseded { .. }), "{said}");
+}
+
+#[tokio::test]
 async fn case_34_control_coordinators_that_do_not_ask_each_other_renew_both_for_ever() {
     let two = Two::new().await;
     two.part();
+    by_turns(&two).await.unwrap();
+}
+
+#[tokio::test]
+async fn case_34_control_coordinators_that_ask_for_no_last_certificate_renew_both_for_ever() {
+    without_during(&[Check::LastCertificate], async { by_turns(&Two::new().await).await }).await.unwrap();
+}
+
+/// Two machines with one key renew again and again, each at a coordinator of its own.
+async fn by_turns(two: &Two) -> Result<(), Refused> {
     let w = worker(&two.first.vault, "w");
     let (mut original, mut copy) = (w.chain().to_vec(), w.chain().to_vec());
     for _ in 0..3 {
-        original = two.first.renew(w.key(), &original).await.unwrap();
-        copy = two.second.renew(w.key(), &copy).await.unwrap();
+        original = two.first.renew(w.key(), &original).await.expect("it comes first");
+        two.pass(MORE_THAN_LOST);
+        copy = two.second.renew(w.key(), &copy).await?;
         two.pass(MORE_THAN_LOST);
     }
+    Ok(())
 }
 
 #[tokio::test]
@@ -465,14 +486,12 @@ async fn case_33_an_id_that_one_coordinator_has_bound_no_other_one_gives_away() 
 }
 
 #[tokio::test]
-async fn case_33_control_a_coordinator_that_asks_nobody_gives_the_thief_the_id() {
+async fn case_33_control_a_coordinator_that_passes_over_what_others_have_bound_gives_the_thief_the_id() {
     let two = Two::new().await;
     two.join(&two.first, &two.first.token().await, "w", &NodeKey::generate().unwrap()).await.unwrap();
-    two.part();
-    let thief = NodeKey::generate().unwrap();
-    let stolen = two.join(&two.second, &two.second.token().await, "w", &thief).await.unwrap();
-    // When the first one is back, what it knows counts again.
-    two.meet();
+    let (token, thief) = (two.second.token().await, NodeKey::generate().unwrap());
+    let stolen = without_during(&[Check::KeyElsewhere], two.join(&two.second, &token, "w", &thief)).await.unwrap();
+    // Another check keeps him from being renewed.
     for coordinator in [&two.first, &two.second] {
         let said = coordinator.renew(&thief, &stolen.chain()).await.unwrap_err();
         assert!(matches!(said, Refused::OtherKey { .. }) && said.is_final(), "{said}");
