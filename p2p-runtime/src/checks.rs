@@ -1,14 +1,15 @@
 //! Checks by name, so that the control of a security case can leave out the one which stops its attack, in the product itself.
 //!
 //! The product makes them all: outside of tests [`is_left_out`] is `false` for every one, so that [`holds`] and [`bound`] give back
-//! what they were given, and cost nothing. This crate's own tests can leave some out, on one thread and for as long as one attack runs.
-//! What is checked where is named there: `storage::checks`, `identity::join::checks`.
+//! what they were given, and cost nothing. This crate's own tests can leave some out, on one thread and for as long as one attack runs;
+//! what that thread has done by others leaves them out there ([`as_here`]).
+//! What is checked where is named there: `storage::checks`, `identity::checks`, `identity::join::checks`.
 
 #[cfg(test)]
 mod left_out;
 
 #[cfg(test)]
-pub(crate) use left_out::{is_left_out, without, without_during};
+pub(crate) use left_out::{as_here, is_left_out, without, without_during};
 
 /// Whether a check that came out like this lets what was read pass.
 pub(crate) fn holds<C: Copy + PartialEq + 'static>(check: C, found: bool) -> bool {
@@ -18,6 +19,12 @@ pub(crate) fn holds<C: Copy + PartialEq + 'static>(check: C, found: bool) -> boo
 /// What something is bound to: `value`, which is nothing particular where a test leaves it out.
 pub(crate) fn bound<C: Copy + PartialEq + 'static, T>(check: C, value: T, nothing: T) -> T {
     if is_left_out(check) { nothing } else { value }
+}
+
+/// What is to be done on another thread, with the checks that are made on this one.
+#[cfg(not(test))]
+pub(crate) fn as_here<T>(work: impl FnOnce() -> T) -> impl FnOnce() -> T {
+    work
 }
 
 /// Outside of tests, never.

@@ -1,10 +1,13 @@
 //! Leaving out checks, for the controls of the security cases.
 
-use std::{any::Any, cell::RefCell};
+use std::{any::Any, cell::RefCell, sync::Arc};
+
+/// Checks that are left out, each of the type that names it.
+type LeftOut = Vec<Arc<dyn Any + Send + Sync>>;
 
 thread_local! {
-    /// Each test runs on a thread of its own, and nothing of which checks can be left out leaves it.
-    static LEFT_OUT: RefCell<Vec<Box<dyn Any>>> = const { RefCell::new(Vec::new()) };
+    /// Each test runs on a thread of its own. What of its work leaves that takes this along, or makes all checks.
+    static LEFT_OUT: RefCell<LeftOut> = const { RefCell::new(Vec::new()) };
 }
 
 /// Whether the test that runs on this thread leaves this check out.
@@ -13,7 +16,7 @@ pub(crate) fn is_left_out<C: Copy + PartialEq + 'static>(check: C) -> bool {
 }
 
 /// Makes the checks again that were made before, when it is dropped: also after a panic.
-struct Before(Vec<Box<dyn Any>>);
+struct Before(LeftOut);
 
 impl Drop for Before {
     fn drop(&mut self) {
@@ -21,20 +24,29 @@ impl Drop for Before {
     }
 }
 
-fn leave_out<C: Copy + 'static>(checks: &[C]) -> Before {
-    Before(LEFT_OUT.replace(checks.iter().map(|check| Box::new(*check) as _).collect()))
+fn leave_out<C: Copy + Send + Sync + 'static>(checks: &[C]) -> Before {
+    Before(LEFT_OUT.replace(checks.iter().map(|check| Arc::new(*check) as _).collect()))
 }
 
 /// Runs `attack` on a program that makes all checks but these.
-pub(crate) fn without<C: Copy + 'static, T>(checks: &[C], attack: impl FnOnce() -> T) -> T {
+pub(crate) fn without<C: Copy + Send + Sync + 'static, T>(checks: &[C], attack: impl FnOnce() -> T) -> T {
     let _before = leave_out(checks);
     attack()
 }
 
 /// The same with an attack that waits; the test's runtime has to be of one thread, as it is unless it says otherwise.
-pub(crate) async fn without_during<C: Copy + 'static, T>(checks: &[C], attack: impl Future<Output = T>) -> T {
+pub(crate) async fn without_during<C: Copy + Send + Sync + 'static, T>(checks: &[C], attack: impl Future<Output = T>) -> T {
     let _before = leave_out(checks);
     attack.await
+}
+
+/// What is to be done on another thread, where it leaves out what is left out here.
+pub(crate) fn as_here<T>(work: impl FnOnce() -> T) -> impl FnOnce() -> T {
+    let left_out = LEFT_OUT.with_borrow(Clone::clone);
+    move || {
+        let _before = Before(LEFT_OUT.replace(left_out));
+        work()
+    }
 }
 
 #[cfg(test)]
@@ -66,12 +78,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_check_is_left_out_while_an_attack_waits_and_on_no_other_thread() {
+    async fn a_check_is_left_out_while_an_attack_waits_and_on_no_other_thread_but_for_work_that_takes_it_along() {
         let attack = async {
             tokio::task::yield_now().await;
-            (left_out(), std::thread::spawn(left_out).join().unwrap())
+            let taken_along = as_here(left_out);
+            let elsewhere = std::thread::spawn(move || (left_out(), taken_along(), left_out()));
+            (left_out(), elsewhere.join().unwrap())
         };
-        assert_eq!(without_during(&[Other::Here], attack).await, ([false, false, true], [false; 3]));
+        let left = [false, false, true];
+        assert_eq!(without_during(&[Other::Here], attack).await, (left, ([false; 3], left, [false; 3])));
         assert_eq!(left_out(), [false; 3]);
     }
 }

@@ -47,6 +47,7 @@ use super::{
     approval::Approvals,
     ca::{CaError, CertificateHash, IssuingCa, RootCa},
     challenge::{self, CHALLENGE_PORT, ChallengeFetcher, Question},
+    checks::as_here,
     error::IdentityError,
     join::{Applicant, Candidate, CertReply, CertRequest, Desk, Prove, Refused, Seed, Wait},
     key::{KeyThumbprint, NodeKey},
@@ -358,14 +359,14 @@ impl Issuer {
         if proved.is_empty() {
             return Err(Refused::NoAddressProved { port: options.challenge_port, tried: left_out });
         }
-        let issue = move |inner: &Inner| inner.issue(&candidate, &elsewhere, proved, left_out, arrived);
+        let issue = move |inner: &Inner| inner.issue(&candidate, admission, &elsewhere, proved, left_out, arrived);
         self.blocking(issue).await.unwrap_or_else(|e| Err(e.into()))
     }
 
     /// Runs what blocks on the disk where it may. It runs to its end even if the caller goes away.
     async fn blocking<T: Send + 'static>(&self, work: impl FnOnce(&Inner) -> T + Send + 'static) -> Result<T, VaultError> {
         let inner = self.0.clone();
-        tokio::task::spawn_blocking(move || work(&inner)).await.map_err(VaultError::new)
+        tokio::task::spawn_blocking(as_here(move || work(&inner))).await.map_err(VaultError::new)
     }
 }
 

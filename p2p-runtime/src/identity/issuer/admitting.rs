@@ -11,6 +11,7 @@ use super::{
         address::Host,
         approval::{Approvals, JoinRequest, Standing},
         ca::{CertificateHash, NodeNames},
+        checks::{Check, bound},
         join::{Candidate, CertReply, Issued, LeftOut, Refused},
         token::TokenId,
         token_table::{Approval, TokenRefused, TokenTable},
@@ -128,10 +129,12 @@ impl Inner {
         }
     }
 
-    /// Lets the candidate in, as far as nobody else has to: issues the certificate, or notes that an operator is asked.
+    /// Lets the candidate in, as far as nobody else has to: issues the certificate, or notes that an operator is asked. How it is let in was found
+    /// before anybody was called, and is looked at once more, by nobody else at the same time.
     pub(super) fn issue(
         &self,
         candidate: &Candidate,
+        found: Admission,
         elsewhere: &[NotedElsewhere],
         mut proved: Vec<Host>,
         mut left_out: Vec<LeftOut>,
@@ -139,7 +142,7 @@ impl Inner {
     ) -> Result<CertReply, Refused> {
         let _writing = lock(&self.writing);
         arrived.must_be_in_time()?;
-        let admission = self.admit(candidate)?;
+        let admission = bound(Check::AtTheWrite, self.admit(candidate), Ok(found))?;
         if let Approving::Given(approved) = &admission.approving {
             let moved = proved.extract_if(.., |host| !approved.contains(host)).collect::<Vec<_>>();
             if proved.is_empty() {

@@ -4,7 +4,7 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -12,19 +12,21 @@ use std::{
 
 use futures::future::{BoxFuture, join_all};
 use p2p_client::{
-    protocol::{NodeId, Role, UnixMillis},
+    protocol::{NodeId, UnixMillis},
     revocation::{Reason, Subject},
 };
 use rustls_pki_types::UnixTime;
 use tokio::sync::Barrier;
 
 use super::super::{
-    ChallengeError, ChallengeFetcher, NodeNames, Refused, TokenOptions, TokenRefused,
+    ChallengeError, ChallengeFetcher, JoinToken, NodeNames, Refused, TokenRefused,
     challenge::tests::World,
+    checks::Check,
     coordinators::*,
-    join,
+    join::{self, Issued},
     tests::{issuing, taken_back_after_the_next_write},
 };
+use crate::checks::without_during;
 
 const DAY: u64 = 86_400_000;
 const MANY: usize = 8;
@@ -138,46 +140,58 @@ impl ChallengeFetcher for Together {
     }
 }
 
+/// What comes of it when so many use a token of so many uses at once: all have been looked at and found good before the first gets its
+/// certificate.
+async fn used_at_once(uses: u32) -> (Desk, JoinToken, Vec<Result<Issued, Refused>>) {
+    let desk = desk_in(World::default(), "10.0.0.1", |world, _| Arc::new(Together(world, Barrier::new(MANY))));
+    let token = desk.token_for(uses).await;
+    let joiners: Vec<_> = (0..MANY).map(|n| desk.worker(&token, &format!("w{n}"), &format!("10.0.1.{n}"))).collect();
+    let all = join_all(joiners.iter().map(|joiner| desk.attempt(joiner)));
+    let outcomes = tokio::time::timeout(Duration::from_mins(1), all).await.unwrap();
+    (desk, token, outcomes)
+}
+
+/// How many of them are noted.
+fn noted(desk: &Desk) -> usize {
+    (0..MANY).filter(|n| is_noted(&*desk.vault, &format!("w{n}"))).count()
+}
+
 #[tokio::test]
 async fn case_27_one_token_used_by_many_at_once_lets_in_exactly_as_many_as_it_says() {
     for uses in [1, 2] {
-        // All have been looked at and found good before the first gets its certificate.
-        let desk = desk_in(World::default(), "10.0.0.1", |world, _| Arc::new(Together(world, Barrier::new(MANY))));
-        let token = desk.token_for(uses).await;
-        let joiners: Vec<_> = (0..MANY).map(|n| desk.worker(&token, &format!("w{n}"), &format!("10.0.1.{n}"))).collect();
-        let all = join_all(joiners.iter().map(|joiner| desk.attempt(joiner)));
-        let outcomes = tokio::time::timeout(Duration::from_mins(1), all).await.unwrap();
+        let (desk, token, outcomes) = used_at_once(uses).await;
         assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), uses as usize);
         assert!(outcomes.iter().filter_map(|o| o.as_ref().err()).all(|e| *e == Refused::Token(TokenRefused::Used)));
-        assert_eq!(desk.uses_left(&token), 0);
-        let noted = (0..MANY).filter(|n| is_noted(&*desk.vault, &format!("w{n}"))).count();
-        assert_eq!(noted, uses as usize);
+        assert_eq!((desk.uses_left(&token), noted(&desk)), (0, uses as usize));
     }
 }
 
 #[tokio::test]
-async fn case_27_one_node_that_joins_twice_at_once_uses_one_use() {
+async fn case_27_control_a_coordinator_that_looks_first_and_not_again_at_the_write_lets_all_of_them_in() {
+    for uses in [1, 2] {
+        let (desk, _, outcomes) = without_during(&[Check::AtTheWrite], used_at_once(uses)).await;
+        assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+        assert_eq!(noted(&desk), MANY);
+    }
+}
+
+/// How many of the two uses of its token are left when one node joins twice at once, with the same key.
+async fn joined_twice_at_once() -> u32 {
     let desk = desk_in(World::default(), "10.0.0.1", |world, _| Arc::new(Together(world, Barrier::new(2))));
     let token = desk.token_for(2).await;
     let joiner = desk.worker(&token, "w", "10.0.0.9");
     let (first, second) = tokio::join!(desk.attempt(&joiner), desk.attempt(&joiner));
     joiner.finish(&first.unwrap()).unwrap();
     joiner.finish(&second.unwrap()).unwrap();
-    assert_eq!(desk.uses_left(&token), 1);
+    desk.uses_left(&token)
 }
 
 #[tokio::test]
-async fn case_27_control_who_looks_first_and_spends_later_lets_all_of_them_in() {
-    let desk = desk();
-    let token = desk.issuer.create_token(TokenOptions::default()).await.unwrap();
-    let (table, all_here) = (Mutex::new(tokens(&*desk.vault)), Barrier::new(MANY));
-    let now = UnixMillis(desk.clock.load(Ordering::SeqCst));
-    let let_in = join_all((0..MANY).map(async |n| {
-        let node_id: NodeId = format!("w{n}").parse().unwrap();
-        let good = table.lock().unwrap().authorise(token.id(), Role::Worker, &node_id, now).is_ok();
-        all_here.wait().await;
-        table.lock().unwrap().spend(token.id());
-        good
-    }));
-    assert_eq!(let_in.await.into_iter().filter(|good| *good).count(), MANY);
+async fn case_27_one_node_that_joins_twice_at_once_uses_one_use() {
+    assert_eq!(joined_twice_at_once().await, 1);
+}
+
+#[tokio::test]
+async fn case_27_control_without_the_look_at_the_write_a_node_that_joins_twice_at_once_uses_two() {
+    assert_eq!(without_during(&[Check::AtTheWrite], joined_twice_at_once()).await, 0);
 }

@@ -1,0 +1,11 @@
+//! The checks by which a coordinator lets in only whom it may, by name; see [`crate::checks`]. What binds a proof to its attempt is named in
+//! `join::checks`.
+
+pub(super) use crate::checks::{as_here, bound};
+
+/// What is checked, and what it is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Check {
+    /// The second look at a candidate, where its certificate is written: what the first found may be over since its addresses were called.
+    AtTheWrite,
+}
