@@ -3,13 +3,21 @@
 
 #[cfg(test)]
 pub(super) use crate::checks::is_left_out;
-pub(super) use crate::checks::{as_here, bound};
+pub(super) use crate::checks::{as_here, bound, holds};
 
 /// What is checked, and what it is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Check {
+    /// That a token has a use left.
+    Uses,
+    /// That its time is not over.
+    Expiry,
+    /// That nobody took it back.
+    NotRevoked,
     /// The second look at a candidate, where its certificate is written: what the first found may be over since its addresses were called.
     AtTheWrite,
+    /// The third look, once that is written and before it is handed out: a revocation does not wait for the write.
+    BehindTheWrite,
     /// That of a certificate request only the key is taken.
     #[cfg(test)]
     OnlyTheKey,

@@ -11,7 +11,7 @@ use super::{
         address::Host,
         approval::{Approvals, JoinRequest, Standing},
         ca::{CertificateHash, NodeNames},
-        checks::{Check, bound},
+        checks::{Check, bound, holds},
         join::{Candidate, CertReply, Issued, LeftOut, Refused},
         token::TokenId,
         token_table::{Approval, TokenRefused, TokenTable},
@@ -117,7 +117,8 @@ impl Inner {
         if record.is_some_and(|record| self.is_outdated(record)) {
             return Err(TokenRefused::OldRoot.into());
         }
-        if set.is_join_token_revoked(&token.to_string()) || record.is_some_and(|record| record.revoked) {
+        let is_revoked = set.is_join_token_revoked(&token.to_string()) || record.is_some_and(|record| record.revoked);
+        if !holds(Check::NotRevoked, !is_revoked) {
             return Err(TokenRefused::Revoked.into());
         }
         let Some(revoked_at) = set.revoked_at(node_id) else { return Ok(false) };
@@ -217,7 +218,7 @@ impl Inner {
             self.ledger.take_effect(readmission);
         }
         // Once more: a revocation does not wait for this write. One that was acknowledged before the certificate is handed out is seen here.
-        self.may_ask(&record.node_id, &record.key.into(), candidate.token)?;
+        bound(Check::BehindTheWrite, self.may_ask(&record.node_id, &record.key.into(), candidate.token), Ok(false))?;
         tracing::info!(node_id = %record.node_id, role = %record.role, token = %candidate.token, "let a node join");
         Ok(Issued::new(&chain, self.ledger.roots().current().cluster().clone(), (self.options.seed)(), left_out, clock))
     }
