@@ -18,6 +18,9 @@ pub(super) enum Check {
     AtTheWrite,
     /// The third look, once that is written and before it is handed out: a revocation does not wait for the write.
     BehindTheWrite,
+    /// That the use of a token and what it was for are one write.
+    #[cfg(test)]
+    OneWrite,
     /// That of a certificate request only the key is taken.
     #[cfg(test)]
     OnlyTheKey,

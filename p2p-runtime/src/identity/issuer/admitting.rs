@@ -6,6 +6,8 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use p2p_client::{protocol::NodeId, revocation::KeyHash};
 use rustls_pki_types::UnixTime;
 
+#[cfg(test)]
+use super::super::checks::is_left_out;
 use super::{
     super::{
         address::Host,
@@ -15,7 +17,7 @@ use super::{
         join::{Candidate, CertReply, Issued, LeftOut, Refused},
         token::TokenId,
         token_table::{Approval, TokenRefused, TokenTable},
-        vault::{Change, VaultError},
+        vault::{Change, Vault, VaultError},
     },
     Arrival, Inner, IssuedNode, NotedElsewhere, approving, lock, node_change, tokens_change,
 };
@@ -234,9 +236,18 @@ impl Inner {
         let mut changes = vec![tokens_change(&tokens)?];
         changes.extend(others);
         changes.extend(approving::changes(&self.approvals.load(), &approvals)?);
-        self.vault.update(changes)?;
+        as_one(&*self.vault, changes)?;
         self.tokens.store(Arc::new(tokens));
         self.approvals.store(Arc::new(approvals));
         Ok(())
     }
+}
+
+/// Makes what belongs together durable by one write.
+fn as_one(vault: &dyn Vault, changes: Vec<Change>) -> Result<(), VaultError> {
+    #[cfg(test)]
+    if is_left_out(Check::OneWrite) {
+        return changes.into_iter().try_for_each(|change| vault.update(vec![change]));
+    }
+    vault.update(changes)
 }
