@@ -23,6 +23,7 @@ use x509_parser::{certificate::X509Certificate, prelude::FromDer};
 
 use super::{
     address::Host,
+    checks::{Check, bound},
     codec,
     key::{KeyError, NodeKey, PublicKey},
 };
@@ -221,6 +222,8 @@ impl IssuingCa {
                 Host::Name(name) => SanType::DnsName(name.as_str().try_into()?),
             });
         }
+        #[cfg(test)]
+        let params = key.as_requested(params);
         let issuer = Issuer::from_ca_cert_der(&self.cert, &self.key)?;
         let leaf = params.signed_by(key, &issuer)?.der().clone();
         Ok(vec![leaf, self.cert.clone(), self.root.der().clone()])
@@ -308,7 +311,8 @@ fn check_authority(cert: &CertificateDer<'_>, key: &NodeKey) -> Result<(), CaErr
 fn authority(name: &str, path_len: u8, now: UnixTime) -> Result<CertificateParams, CaError> {
     let mut params = dated(now)?;
     params.distinguished_name = common_name(name);
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(path_len));
+    let depth = bound(Check::PathLength, BasicConstraints::Constrained(path_len), BasicConstraints::Unconstrained);
+    params.is_ca = IsCa::Ca(depth);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     Ok(params)
 }

@@ -10,7 +10,6 @@ mod admitting;
 mod approving;
 mod authority;
 mod certified;
-pub(super) mod checks;
 mod in_time;
 mod records;
 mod renewing;
@@ -365,7 +364,7 @@ impl Issuer {
         if proved.is_empty() {
             return Err(Refused::NoAddressProved { port: options.challenge_port, tried: left_out });
         }
-        let issue = move |inner: &Inner| inner.issue(&candidate, &elsewhere, proved, left_out, arrived);
+        let issue = move |inner: &Inner| inner.issue(&candidate, admission, &elsewhere, proved, left_out, arrived);
         self.blocking(issue).await.unwrap_or_else(|e| Err(e.into()))
     }
 

@@ -2,6 +2,9 @@
 //!
 //! [`NodeKey`] signs; [`PublicKey`] is its public half, as it is read from a certificate request and put in a certificate.
 
+#[cfg(test)]
+mod as_it_came;
+
 use std::{fmt, sync::Arc};
 
 use aws_lc_rs::{digest, signature};
@@ -103,7 +106,7 @@ impl NodeKey {
         let mut point = [0; 65];
         // P-256 points are 65 bytes in the uncompressed form, which is the only one that key pairs give.
         point.copy_from_slice(self.0.public_key_raw());
-        PublicKey(point)
+        PublicKey::of_point(point)
     }
 
     /// A certificate request (DER) for this key. It asks for no names: the authority decides about those.
@@ -146,26 +149,40 @@ impl fmt::Debug for NodeKey {
 
 /// A public key on P-256: its uncompressed point.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct PublicKey([u8; 65]);
+pub struct PublicKey {
+    point: [u8; 65],
+    #[cfg(test)]
+    request: as_it_came::Request,
+}
 
 impl PublicKey {
+    fn of_point(point: [u8; 65]) -> Self {
+        Self {
+            point,
+            #[cfg(test)]
+            request: as_it_came::Request::default(),
+        }
+    }
+
     /// Takes the key from a certificate request (DER), and nothing else; checks that the request is signed by that key.
     ///
     /// # Errors
     /// It is no request, for another kind of key, or not signed by its own key.
     pub fn from_request(csr: &[u8]) -> Result<Self, KeyError> {
-        let (rest, csr) = X509CertificationRequest::from_der(csr).map_err(|e| KeyError::NotARequest(e.to_string()))?;
+        let (rest, read) = X509CertificationRequest::from_der(csr).map_err(|e| KeyError::NotARequest(e.to_string()))?;
         if !rest.is_empty() {
             return Err(KeyError::NotARequest("there are bytes after its end".into()));
         }
-        let key = Self::from_spki(csr.certification_request_info.subject_pki.raw)?;
-        if csr.signature_algorithm.algorithm.to_id_string() != ECDSA_WITH_SHA256 {
+        let key = Self::from_spki(read.certification_request_info.subject_pki.raw)?;
+        if read.signature_algorithm.algorithm.to_id_string() != ECDSA_WITH_SHA256 {
             return Err(KeyError::NotP256);
         }
         // Verifying also checks that the point is on the curve.
-        signature::UnparsedPublicKey::new(&signature::ECDSA_P256_SHA256_ASN1, &key.0)
-            .verify(csr.certification_request_info.raw, &csr.signature_value.data)
+        signature::UnparsedPublicKey::new(&signature::ECDSA_P256_SHA256_ASN1, &key.point)
+            .verify(read.certification_request_info.raw, &read.signature_value.data)
             .map_err(|_| KeyError::BadSignature)?;
+        #[cfg(test)]
+        let key = key.as_it_came(csr);
         Ok(key)
     }
 
@@ -176,17 +193,17 @@ impl PublicKey {
     pub fn from_spki(spki: &[u8]) -> Result<Self, KeyError> {
         let point = spki.strip_prefix(&P256_SPKI_PREFIX[..]).ok_or(KeyError::NotP256)?;
         let point: [u8; 65] = point.try_into().map_err(|_| KeyError::NotP256)?;
-        if point[0] == 4 { Ok(Self(point)) } else { Err(KeyError::NotP256) }
+        if point[0] == 4 { Ok(Self::of_point(point)) } else { Err(KeyError::NotP256) }
     }
 
     /// The SubjectPublicKeyInfo (DER).
     pub fn spki(&self) -> Vec<u8> {
-        [&P256_SPKI_PREFIX[..], &self.0].concat()
+        [&P256_SPKI_PREFIX[..], &self.point].concat()
     }
 
     /// Whether this key signed a text.
     pub(super) fn has_signed(&self, text: &[u8], signature: &[u8]) -> bool {
-        signature::UnparsedPublicKey::new(&signature::ECDSA_P256_SHA256_ASN1, &self.0).verify(text, signature).is_ok()
+        signature::UnparsedPublicKey::new(&signature::ECDSA_P256_SHA256_ASN1, &self.point).verify(text, signature).is_ok()
     }
 
     /// The SHA-256 of the SubjectPublicKeyInfo, by which a node id is bound to its key.
@@ -199,7 +216,7 @@ impl PublicKey {
 
 impl PublicKeyData for PublicKey {
     fn der_bytes(&self) -> &[u8] {
-        &self.0
+        &self.point
     }
     fn algorithm(&self) -> &'static rcgen::SignatureAlgorithm {
         &PKCS_ECDSA_P256_SHA256

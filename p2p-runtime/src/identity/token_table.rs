@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     address::Host,
+    checks::{Check, holds},
     networks::AllowedNetworks,
     token::{JoinToken, TokenId, TokenKey, TokenKeyError},
 };
@@ -277,10 +278,10 @@ impl TokenTable {
     /// with it.
     pub fn authorise(&self, id: TokenId, role: Role, node_id: &NodeId, now: UnixMillis) -> Result<&TokenRecord, TokenRefused> {
         let record = self.get(id).ok_or(TokenRefused::Unknown)?;
-        if record.revoked {
+        if !holds(Check::NotRevoked, !record.revoked) {
             return Err(TokenRefused::Revoked);
         }
-        if now >= record.expires {
+        if !holds(Check::Expiry, now < record.expires) {
             return Err(TokenRefused::Expired { ago_s: (now.0 - record.expires.0) / 1000 });
         }
         if record.role != role {
@@ -288,7 +289,7 @@ impl TokenTable {
         }
         match &record.node_id {
             Some(only) if only != node_id => Err(TokenRefused::Node { only: only.clone() }),
-            _ if record.uses_left == 0 => Err(TokenRefused::Used),
+            _ if !holds(Check::Uses, record.uses_left > 0) => Err(TokenRefused::Used),
             _ => Ok(record),
         }
     }

@@ -7,6 +7,8 @@ pub(super) use crate::checks::{is_left_out, without};
 /// What is checked, and what it is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Check {
+    /// The name that a save has of its own while it is written, until it takes the place of the one before.
+    OwnName,
     /// The header's length, before anything is read by it.
     HeaderLength,
     /// The header's hash: damage is told from a wrong password, before the password is put through its rounds.

@@ -19,6 +19,7 @@ use std::{
 use super::{
     StoreError,
     archive::MAX_FILE,
+    checks::{Check, bound},
     files::{Files, NewFile},
     header::{MAX_HEADER, Unverified},
     log::MAX_LOG,
@@ -48,7 +49,7 @@ impl Names {
         Self {
             dir: dir.to_path_buf(),
             current: dir.join("store.p2p"),
-            new: dir.join("store.p2p.new"),
+            new: dir.join(bound(Check::OwnName, "store.p2p.new", "store.p2p")),
             lock: dir.join("store.lock"),
         }
     }

@@ -14,11 +14,11 @@ use p2p_client::{
 use super::{
     super::{
         ca::{BACKDATED, NODE_VALIDITY},
+        checks::{Check, holds},
         join::Refused,
         renewal::{CertificateInfo, LONGEST_RETRY},
     },
     IssuedNode,
-    checks::{Check, holds},
 };
 use crate::once_a_minute::OnceAMinute;
 

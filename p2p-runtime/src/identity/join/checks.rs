@@ -1,8 +1,8 @@
-//! What binds the proof of a join to just this attempt, by name; see [`crate::checks`].
+//! What binds the proof of a join to just this attempt, and its answer to the token, by name; see [`crate::checks`].
 
 pub(super) use crate::checks::{bound, holds};
 
-/// What a proof is bound to.
+/// What a proof is bound to, or an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::identity) enum Check {
     /// The connection: the attempt is of this one, and the proof signs it.
@@ -11,4 +11,6 @@ pub(in crate::identity) enum Check {
     Nonce,
     /// The certificate request, which the proof signs.
     Request,
+    /// The root that the token names, which is the answer's.
+    Root,
 }

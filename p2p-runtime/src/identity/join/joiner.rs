@@ -10,6 +10,7 @@ use rustls_pki_types::UnixTime;
 
 use super::{
     Refused,
+    checks::{Check, holds},
     messages::{Hello, HelloReply, Issued, JOIN_VERSION, MAX_ADDRESSES, Prove, Seed},
 };
 use crate::identity::{
@@ -199,7 +200,7 @@ impl Joiner {
             return Err(untrusted("it holds no chain of certificates".into()));
         };
         let root = TrustedRoot::from_der(root.clone()).map_err(|e| untrusted(e.to_string()))?;
-        if root.key_hash() != self.token.root() {
+        if !holds(Check::Root, root.key_hash() == self.token.root()) {
             return Err(untrusted("its root is not the one that the token names".into()));
         }
         let now = UnixTime::since_unix_epoch(Duration::from_millis(issued.clock.0));

@@ -263,7 +263,7 @@ async fn a_coordinator_that_could_not_keep_its_new_certificate_renews_itself_by_
 /// Paths are those of the list of security cases.
 mod security {
     use super::*;
-    use crate::{checks::without_during, identity::issuer::checks::Check};
+    use crate::{checks::without_during, identity::checks::Check};
 
     #[tokio::test]
     async fn case_34_of_two_machines_with_one_key_the_second_to_renew_is_refused_and_noticed() {

@@ -1,6 +1,6 @@
 //! Case 56: the coordinator is killed while it issues, and the node hears no answer.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use p2p_client::wire::net::TcpNetwork;
 use tokio_util::sync::CancellationToken;
@@ -9,25 +9,25 @@ use zeroize::Zeroizing;
 use super::super::{
     Change, JoinError, JoinOptions, JoinToken, Joined, NodeIdentity, NodeKey, Refused, TokenOptions, TokenRefused, Vault,
     VaultError,
+    checks::Check,
     coordinators::{is_noted, options, serve, serve_until, tokens},
     join,
     tests::cluster,
     vault::tests::MemoryVault,
 };
+use crate::checks::without_during;
 
-/// When the coordinator dies, seen from the write of the token's use and the node.
+/// When the coordinator dies, seen from the first write of a join: of the token's use, and of the node with it.
 #[derive(Clone, Copy)]
 enum Killed {
     Before,
     Behind,
-    /// Between the two halves: where they are no single write.
-    Between,
 }
 
-/// A store whose process is killed at the write of a join.
+/// A store whose process is killed at the next write, once it is told when.
 struct Dying {
     store: Arc<MemoryVault>,
-    when: Killed,
+    when: OnceLock<Killed>,
     killed: CancellationToken,
 }
 
@@ -41,15 +41,10 @@ impl Vault for Dying {
     }
 
     fn update(&self, changes: Vec<Change>) -> Result<(), VaultError> {
-        if changes.len() == 1 {
-            return self.store.update(changes);
+        let Some(when) = self.when.get() else { return self.store.update(changes) };
+        if !self.killed.is_cancelled() && matches!(when, Killed::Behind) {
+            self.store.update(changes)?;
         }
-        let written = match self.when {
-            Killed::Before => 0,
-            Killed::Between => 1,
-            Killed::Behind => changes.len(),
-        };
-        self.store.update(changes.into_iter().take(written).collect())?;
         self.killed.cancel();
         Err(VaultError::message("the process is no more"))
     }
@@ -73,9 +68,10 @@ fn node(key: &NodeKey) -> JoinOptions {
 async fn join_while_killed(when: Killed) -> Aftermath {
     let (coordinator, store) = cluster();
     let killed = CancellationToken::new();
-    let dying = Arc::new(Dying { store: store.clone(), when, killed: killed.clone() });
-    let first = serve_until(&coordinator, dying, coordinator.server_tls().unwrap(), killed).await;
+    let dying = Arc::new(Dying { store: store.clone(), when: OnceLock::new(), killed: killed.clone() });
+    let first = serve_until(&coordinator, dying.clone(), coordinator.server_tls().unwrap(), killed).await;
     let token = first.issuer.create_token(TokenOptions::default()).await.unwrap();
+    assert!(dying.when.set(when).is_ok());
     let key = NodeKey::generate().unwrap();
     let told = join(Arc::new(TcpNetwork), &first.at, token.clone(), node(&key)).await.unwrap_err();
     Aftermath { coordinator, store, token, key, told }
@@ -130,8 +126,8 @@ async fn case_56_killed_behind_the_write_the_node_gets_its_certificate_when_it_a
 }
 
 #[tokio::test]
-async fn case_56_control_killed_between_two_writes_the_token_is_gone_and_the_node_is_nowhere() {
-    let after = join_while_killed(Killed::Between).await;
+async fn case_56_control_killed_behind_the_first_of_two_writes_the_token_is_gone_and_the_node_is_nowhere() {
+    let after = without_during(&[Check::OneWrite], join_while_killed(Killed::Behind)).await;
     assert_eq!((after.uses_left(), after.noted()), (0, 0));
     let said = after.again(node(&after.key)).await.unwrap_err();
     assert!(matches!(said, JoinError::Refused(Refused::Token(TokenRefused::Used))), "{said}");

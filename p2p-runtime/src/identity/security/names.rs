@@ -2,7 +2,7 @@
 
 use p2p_client::protocol::Role;
 
-use super::super::{JoinToken, NodeIdentity, NodeKey, Refused, coordinators::*, issuer::checks::Check};
+use super::super::{JoinToken, NodeIdentity, NodeKey, Refused, checks::Check, coordinators::*};
 use crate::checks::without_during;
 
 /// Somebody joins under this id with a key of his own.

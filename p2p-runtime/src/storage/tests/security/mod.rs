@@ -12,8 +12,8 @@
 //! | 12 nonces | `nonces` |
 //! | the attacks of 3, 4, 5, 7, 8 on the archive, and their controls | `attacks`, `controls` |
 //!
-//! The controls of 3, 4, 5, 7, 8, 11 and 12 are the store itself less one of its [checks](crate::storage::checks), or less all of those
-//! of which each one would have been enough.
+//! The controls of 1, 3, 4, 5, 7, 8, 11 and 12, and that of 2 which saves in place, are the store itself less one of its
+//! [checks](crate::storage::checks), or less all of those of which each one would have been enough.
 
 mod attacks;
 mod canary;
