@@ -1,6 +1,9 @@
 //! The cases of TLS in the project's list of security and fault cases, each with the control that shows what the unsafe variant
 //! would do.
 //!
+//! What stops 15, 16, 17 and 20 is a check of the peer's chain, which nodes and clients share and which this crate cannot leave out: their
+//! controls stand beside it, with the same attacks (`wire/tls/security.rs` in `p2p-client`). Here whole nodes meet.
+//!
 //! | case | |
 //! |---|---|
 //! | 13 expired; 14 not yet valid; 22 clocks that are off | times |
@@ -21,13 +24,12 @@ use rcgen::{
     SanType,
 };
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, HandshakeKind, SignatureScheme,
+    ClientConfig, DigitallySignedStruct, HandshakeKind, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio_rustls::TlsConnector;
-use x509_parser::{certificate::X509Certificate, prelude::FromDer};
 
 use super::{
     tests::{material, meet, node, raw},
@@ -56,25 +58,19 @@ fn checked(of: &NodeIdentity, by: &TrustedRoot, now: UnixTime) -> Result<(), Tls
     verify_chain(by, leaf, others, Usage::Client, now, &TlsMaterial::empty().algorithms()).map(drop)
 }
 
-/// Believes any server, or any whose certificate names this authority as the one that made it: what must not be written.
+/// Believes any server.
 #[derive(Debug)]
-struct Gullible {
-    material: TlsMaterial,
-    authority: Option<String>,
-}
+struct Gullible(TlsMaterial);
 
 impl ServerCertVerifier for Gullible {
     fn verify_server_cert(
         &self,
-        end_entity: &CertificateDer<'_>,
+        _end_entity: &CertificateDer<'_>,
         _intermediates: &[CertificateDer<'_>],
         _server_name: &ServerName<'_>,
         _ocsp_response: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        if self.authority.as_ref().is_some_and(|authority| *authority != issuer_of(end_entity)) {
-            return Err(CertificateError::UnknownIssuer.into());
-        }
         Ok(ServerCertVerified::assertion())
     }
 
@@ -97,27 +93,17 @@ impl ServerCertVerifier for Gullible {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.material.algorithms().supported_schemes()
+        self.0.algorithms().supported_schemes()
     }
 }
 
-/// The name of the authority that made a certificate, as that says.
-fn issuer_of(cert: &CertificateDer<'_>) -> String {
-    X509Certificate::from_der(cert).unwrap().1.issuer().to_string()
-}
-
-/// A client that shows this identity, believes any server, and resumes sessions where it can.
-fn gullible(shows: &TlsMaterial) -> Arc<ClientConfig> {
-    believing(shows, None)
-}
-
-/// The same, that looks at the name of the authority, where one is given.
-fn believing(shows: &TlsMaterial, authority: Option<String>) -> Arc<ClientConfig> {
+/// The client of whoever was revoked: it shows this identity, believes any server, and resumes sessions where it can.
+fn resuming(shows: &TlsMaterial) -> Arc<ClientConfig> {
     let config = ClientConfig::builder_with_provider(shows.provider().clone())
         .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Gullible { material: shows.clone(), authority }))
+        .with_custom_certificate_verifier(Arc::new(Gullible(shows.clone())))
         .with_client_cert_resolver(Arc::new(shows.clone()));
     Arc::new(config)
 }
@@ -196,14 +182,6 @@ async fn case_15_a_self_signed_certificate_is_refused_in_both_directions() {
     assert!(matches!(seen, Err(TlsError::ForeignCa { .. })), "{seen:?}");
 }
 
-#[tokio::test]
-async fn case_15_control_a_client_that_does_not_verify_talks_to_anybody() {
-    let (ours, _) = cluster();
-    let pretender = ServerTls::new(self_signed(&ours)).unwrap();
-    let client = gullible(&TlsMaterial::trusting(ours.root().clone()));
-    assert_eq!(visit(&client, pretender.acceptor).await.unwrap(), HandshakeKind::Full);
-}
-
 /// A node of another cluster that shows our root's certificate and our coordinator's names.
 pub(in crate::transport) fn pretender(ours: &NodeIdentity) -> TlsMaterial {
     let (_, their_vault) = cluster();
@@ -228,21 +206,6 @@ async fn case_16_a_foreign_authority_of_the_same_name_is_still_foreign() {
     assert!(matches!(seen, Err(TlsError::WrongRoot { pinned }) if pinned == root), "{seen:?}");
     let (_, accepted) = meet(ClientTls::new(pretender), server(&ours), Expect::AnyNode, &[]).await;
     assert!(matches!(accepted, Err(TlsError::ForeignCa { .. })), "{accepted:?}");
-}
-
-#[tokio::test]
-async fn case_16_control_a_client_that_knows_the_authority_by_its_name_takes_the_pretender() {
-    let (ours, our_vault) = cluster();
-    let pretender = pretender(&ours);
-    let ours_is_called = X509Certificate::from_der(issuing(&our_vault).certificate()).unwrap().1.subject().to_string();
-    let client = believing(&TlsMaterial::trusting(ours.root().clone()), Some(ours_is_called));
-    for (shown, is_taken) in [(ours.material().clone(), true), (self_signed(&ours), false), (pretender.clone(), true)] {
-        let visited = visit(&client, ServerTls::new(shown).unwrap().acceptor).await;
-        assert_eq!(visited.is_ok(), is_taken, "{visited:?}");
-    }
-    // And it goes by the name of the node that was meant.
-    let shown = pretender.own().unwrap();
-    assert_eq!(p2p_client::wire::tls::peer_identity(&shown.cert[0]).unwrap(), *ours.peer());
 }
 
 #[tokio::test]
@@ -290,20 +253,10 @@ async fn case_17_a_revoked_key_is_refused_and_so_is_what_it_signed() {
 }
 
 #[tokio::test]
-async fn case_17_control_a_node_that_does_not_ask_what_was_revoked_accepts_it() {
-    let (coordinator, vault) = cluster();
-    let w = worker(&vault, "w");
-    let subject = Subject::Node { node_id: node("w") };
-    ledger(&coordinator, &vault).revoke(vec![subject], Reason::default()).await.unwrap();
-    let unaware = material(&coordinator, coordinator.chain().to_vec(), coordinator.key());
-    meet(w.client_tls(), ServerTls::new(unaware).unwrap(), Expect::AnyNode, &[]).await.1.unwrap();
-}
-
-#[tokio::test]
 async fn case_18_a_revoked_node_is_not_let_in_again_by_resumption() {
     let (coordinator, vault) = cluster();
     let w = worker(&vault, "w");
-    let client = gullible(w.material());
+    let client = resuming(w.material());
     let server = server(&coordinator).acceptor;
     assert_eq!(visit(&client, server.clone()).await.unwrap(), HandshakeKind::Full);
     assert_eq!(visit(&client, server.clone()).await.unwrap(), HandshakeKind::Full, "there was nothing to resume");
@@ -316,7 +269,7 @@ async fn case_18_a_revoked_node_is_not_let_in_again_by_resumption() {
 async fn case_18_control_where_sessions_are_resumed_the_verifier_is_not_asked_again() {
     let (coordinator, vault) = cluster();
     let w = worker(&vault, "w");
-    let client = gullible(w.material());
+    let client = resuming(w.material());
     let config = ServerConfig::builder_with_provider(coordinator.material().provider().clone())
         .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()
@@ -391,13 +344,6 @@ async fn case_20_a_workers_certificate_is_no_coordinators() {
     let (seen, _) = meet(joiner(), server(&w), pinned(), &[]).await;
     assert!(matches!(&seen, Err(TlsError::NotCoordinator { got }) if *got == "w"), "{seen:?}");
     meet(joiner(), server(&coordinator), pinned(), &[]).await.0.unwrap();
-}
-
-#[tokio::test]
-async fn case_20_control_whoever_asks_for_the_root_only_takes_the_worker() {
-    let (coordinator, vault) = cluster();
-    let outside = ClientTls::new(TlsMaterial::trusting(coordinator.root().clone()));
-    meet(outside, server(&worker(&vault, "w")), Expect::AnyNode, &[]).await.0.unwrap();
 }
 
 #[tokio::test]
