@@ -36,6 +36,7 @@ use super::{
     *,
 };
 use crate::{
+    checks::without_during,
     identity::{
         IssuingCa, NodeIdentity, NodeKey, NodeNames, RootCa, Vault,
         tests::{YEAR, cluster, forged, from_now, issuing, ledger, worker, worker_at},
@@ -252,87 +253,72 @@ async fn case_17_a_revoked_key_is_refused_and_so_is_what_it_signed() {
     outcome(&worker(&vault, "u"), &coordinator).await.1.unwrap();
 }
 
-#[tokio::test]
-async fn case_18_a_revoked_node_is_not_let_in_again_by_resumption() {
+/// How a node gets in whose client resumes sessions where it can: the next time that it comes; and when it was revoked after that.
+async fn coming_back() -> [std::io::Result<HandshakeKind>; 2] {
     let (coordinator, vault) = cluster();
     let w = worker(&vault, "w");
-    let client = resuming(w.material());
-    let server = server(&coordinator).acceptor;
+    let (client, server) = (resuming(w.material()), server(&coordinator).acceptor);
     assert_eq!(visit(&client, server.clone()).await.unwrap(), HandshakeKind::Full);
-    assert_eq!(visit(&client, server.clone()).await.unwrap(), HandshakeKind::Full, "there was nothing to resume");
+    let next = visit(&client, server.clone()).await;
     let subject = Subject::Node { node_id: node("w") };
     ledger(&coordinator, &vault).revoke(vec![subject], Reason::default()).await.unwrap();
-    assert!(visit(&client, server).await.is_err());
+    [next, visit(&client, server).await]
+}
+
+#[tokio::test]
+async fn case_18_a_revoked_node_is_not_let_in_again_by_resumption() {
+    let [next, revoked] = coming_back().await;
+    assert_eq!(next.unwrap(), HandshakeKind::Full, "there was nothing to resume");
+    assert!(revoked.is_err());
 }
 
 #[tokio::test]
 async fn case_18_control_where_sessions_are_resumed_the_verifier_is_not_asked_again() {
-    let (coordinator, vault) = cluster();
-    let w = worker(&vault, "w");
-    let client = resuming(w.material());
-    let config = ServerConfig::builder_with_provider(coordinator.material().provider().clone())
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .unwrap()
-        .with_client_cert_verifier(ClusterClients::new(coordinator.material().clone()))
-        .with_cert_resolver(Arc::new(CurrentCertificate(coordinator.material().clone())));
-    let server = TlsAcceptor::from(Arc::new(config));
-    assert_eq!(visit(&client, server.clone()).await.unwrap(), HandshakeKind::Full);
-    let subject = Subject::Node { node_id: node("w") };
-    ledger(&coordinator, &vault).revoke(vec![subject], Reason::default()).await.unwrap();
-    assert_eq!(visit(&client, server).await.unwrap(), HandshakeKind::Resumed, "revoked, and in");
+    let [next, revoked] = without_during(&[Check::WholeHandshake], coming_back()).await;
+    assert_eq!(next.unwrap(), HandshakeKind::Resumed);
+    assert_eq!(revoked.unwrap(), HandshakeKind::Resumed, "revoked, and in");
 }
 
-/// Says a word from each end to the other. Whether both were heard.
-async fn both_are_heard(
-    one: &mut (impl AsyncRead + AsyncWrite + Unpin),
-    other: &mut (impl AsyncRead + AsyncWrite + Unpin),
-) -> bool {
-    async fn say(from: &mut (impl AsyncWrite + Unpin), to: &mut (impl AsyncRead + Unpin)) -> std::io::Result<()> {
+/// Whether a word from one end reaches the other.
+async fn is_heard(from: &mut (impl AsyncWrite + Unpin), to: &mut (impl AsyncRead + Unpin)) -> bool {
+    let say = async {
         from.write_all(b"word").await?;
         from.flush().await?;
-        to.read_exact(&mut [0; 4]).await.map(drop)
-    }
-    say(one, other).await.is_ok() && say(other, one).await.is_ok()
+        to.read_exact(&mut [0; 4]).await
+    };
+    say.await.is_ok()
 }
 
-#[tokio::test]
-async fn case_19_an_open_connection_of_a_revoked_node_breaks_at_once_in_both_directions() {
+/// What gets through on the open connections of two nodes after the first of them was revoked: to each, and from each.
+async fn heard_on_open_connections() -> [[bool; 2]; 2] {
     let (coordinator, vault) = cluster();
-    let (w, v) = (worker(&vault, "w"), worker(&vault, "v"));
     let mut open = Vec::new();
-    for client in [&w, &v] {
+    for client in [worker(&vault, "w"), worker(&vault, "v")] {
         let (near, far) = tokio::io::duplex(64 * 1024);
         let (client, server) = (client.client_tls(), server(&coordinator));
         let (near, far) = tokio::join!(client.connect(Box::new(near), Expect::AnyNode, &[]), server.secure(Box::new(far)));
         open.push((near.unwrap(), far.unwrap().stream));
     }
     for (near, far) in &mut open {
-        assert!(both_are_heard(near, far).await);
+        assert!(is_heard(far, near).await && is_heard(near, far).await);
     }
     let subject = Subject::Node { node_id: node("w") };
     ledger(&coordinator, &vault).revoke(vec![subject], Reason::default()).await.unwrap();
-    let (near, far) = &mut open[0];
-    assert!(far.write_all(b"word").await.is_err(), "nothing is said to it");
-    near.write_all(b"word").await.unwrap();
-    near.flush().await.unwrap();
-    assert!(far.read_exact(&mut [0; 4]).await.is_err(), "and what it says is not heard");
-    let (near, far) = &mut open[1];
-    assert!(both_are_heard(near, far).await, "the other one's goes on");
+    let mut heard = [[false; 2]; 2];
+    for ((near, far), heard) in open.iter_mut().zip(&mut heard) {
+        *heard = [is_heard(far, near).await, is_heard(near, far).await];
+    }
+    heard
+}
+
+#[tokio::test]
+async fn case_19_an_open_connection_of_a_revoked_node_breaks_at_once_in_both_directions_and_the_other_ones_goes_on() {
+    assert_eq!(heard_on_open_connections().await, [[false; 2], [true; 2]]);
 }
 
 #[tokio::test]
 async fn case_19_control_a_connection_that_is_checked_in_its_handshake_only_serves_the_revoked_node_on() {
-    let (coordinator, vault) = cluster();
-    let w = worker(&vault, "w");
-    let (near, far) = tokio::io::duplex(64 * 1024);
-    let (client, acceptor) = (w.client_tls(), server(&coordinator));
-    // What TLS does by itself: the certificate is verified, and what was revoked is asked, before the first byte and never again.
-    let (near, far) = tokio::join!(client.connect(Box::new(near), Expect::AnyNode, &[]), acceptor.accept(Box::new(far)));
-    let (mut near, mut far) = (near.unwrap(), far.unwrap().stream);
-    let subject = Subject::Node { node_id: node("w") };
-    ledger(&coordinator, &vault).revoke(vec![subject], Reason::default()).await.unwrap();
-    assert!(matches!(outcome(&w, &coordinator).await.1, Err(TlsError::Revoked)), "a new connection is refused");
-    assert!(both_are_heard(&mut near, &mut far).await && both_are_heard(&mut far, &mut near).await, "the open one is not cut");
+    assert_eq!(without_during(&[Check::Guard], heard_on_open_connections()).await, [[true; 2]; 2]);
 }
 
 #[tokio::test]
@@ -390,40 +376,12 @@ async fn case_24_tls_1_2_is_refused_by_its_name() {
     assert_eq!(answer, [21, 3, 3, 0, 2, 2, 70], "a fatal protocol_version alert");
 }
 
-/// What a server does that goes on with TLS 1.2 where a client offers nothing later: the beginning of its hello (RFC 5246, section
-/// 7.4.1.3). The library is built without TLS 1.2, so that no configuration of it can be such a server; this one is made by hand, and is as
-/// good as its word, no more.
-fn goes_on_with_tls_1_2(said: &[u8]) -> Option<Vec<u8>> {
-    // Headers of the record and the message, the version, and 32 random bytes.
-    let (head, rest) = said.split_at_checked(5 + 4 + 2 + 32)?;
-    let part = |rest: &mut &[u8], width: usize| {
-        let (length, after) = rest.split_at_checked(width)?;
-        let length = length.iter().fold(0, |length, byte| length << 8 | usize::from(*byte));
-        let (part, after) = after.split_at_checked(length)?;
-        *rest = after;
-        Some(part.to_vec())
-    };
-    let mut rest = rest;
-    let (_session, suites, _compressions, extensions) =
-        (part(&mut rest, 1)?, part(&mut rest, 2)?, part(&mut rest, 1)?, part(&mut rest, 2)?);
-    let mut extensions = &*extensions;
-    let mut offers_later = false;
-    while let Some((kind, after)) = extensions.split_at_checked(2) {
-        extensions = after;
-        part(&mut extensions, 2)?;
-        offers_later |= kind == [0, 43];
-    }
-    let is_hello = head[0] == 22 && head[5] == 1 && head[9..11] == [3, 3] && rest.is_empty();
-    let suite = suites.chunks(2).find(|suite| **suite == [0xc0, 0x2b])?;
-    let hello = [&[2, 0, 0, 38, 3, 3][..], &[9; 32], &[0], suite, &[0]].concat();
-    (is_hello && !offers_later).then(|| [&[22, 3, 3, 0, 42][..], &hello].concat())
-}
-
-#[test]
-fn case_24_control_a_server_that_goes_on_with_tls_1_2_answers_the_same_words_with_its_hello() {
-    let answer = goes_on_with_tls_1_2(&hello(&[])).expect("nothing is wrong with the words but their version");
-    assert_eq!((answer[0], &answer[9..11]), (22, &[3, 3][..]), "no alert, but a hello of TLS 1.2");
-    assert_eq!(goes_on_with_tls_1_2(&hello(&[0, 43, 0, 3, 2, 3, 4])), None, "it takes TLS 1.3 where that is offered");
+/// Tests build rustls with TLS 1.2 in it, as any part of a program can that uses rustls, too.
+#[tokio::test]
+async fn case_24_control_a_server_that_takes_any_version_answers_the_same_words_with_its_hello() {
+    let (_, answer) = without_during(&[Check::Version], raw(&hello(&[]))).await;
+    // Headers of the record and the message, and the version.
+    assert_eq!((answer[0], answer[5], &answer[9..11]), (22, 2, &[3, 3][..]), "no alert, but a hello of TLS 1.2: {answer:?}");
 }
 
 #[tokio::test]
