@@ -2,13 +2,14 @@
 //!
 //! The product makes them all: outside of tests [`is_left_out`] is `false` for every one, so that [`holds`] and [`bound`] give back
 //! what they were given, and cost nothing. This crate's own tests can leave some out, on one thread and for as long as one attack runs.
-//! What is checked where is named there: `storage::checks`, `identity::join::checks`.
+//! What is checked where is named there: `storage::checks`, `identity::checks`, `identity::join::checks`, `transport::tls::checks`. The checks of a
+//! peer's certificates have names in `p2p-client`, where they are made.
 
 #[cfg(test)]
 mod left_out;
 
 #[cfg(test)]
-pub(crate) use left_out::{is_left_out, without, without_during};
+pub(crate) use left_out::{carried, is_left_out, without, without_during};
 
 /// Whether a check that came out like this lets what was read pass.
 pub(crate) fn holds<C: Copy + PartialEq + 'static>(check: C, found: bool) -> bool {
@@ -24,4 +25,10 @@ pub(crate) fn bound<C: Copy + PartialEq + 'static, T>(check: C, value: T, nothin
 #[cfg(not(test))]
 fn is_left_out<C>(_: C) -> bool {
     false
+}
+
+/// Work for another thread, which makes the checks that are made on this one.
+#[cfg(not(test))]
+pub(crate) fn carried<T>(work: impl FnOnce() -> T) -> impl FnOnce() -> T {
+    work
 }

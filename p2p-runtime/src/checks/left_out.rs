@@ -1,10 +1,12 @@
 //! Leaving out checks, for the controls of the security cases.
 
-use std::{any::Any, cell::RefCell};
+use std::{any::Any, cell::RefCell, sync::Arc};
+
+type LeftOut = Vec<Arc<dyn Any + Send + Sync>>;
 
 thread_local! {
-    /// Each test runs on a thread of its own, and nothing of which checks can be left out leaves it.
-    static LEFT_OUT: RefCell<Vec<Box<dyn Any>>> = const { RefCell::new(Vec::new()) };
+    /// Each test runs on a thread of its own, and nothing of which checks can be left out leaves it, but what is [`carried`].
+    static LEFT_OUT: RefCell<LeftOut> = const { RefCell::new(Vec::new()) };
 }
 
 /// Whether the test that runs on this thread leaves this check out.
@@ -13,7 +15,7 @@ pub(crate) fn is_left_out<C: Copy + PartialEq + 'static>(check: C) -> bool {
 }
 
 /// Makes the checks again that were made before, when it is dropped: also after a panic.
-struct Before(Vec<Box<dyn Any>>);
+struct Before(LeftOut);
 
 impl Drop for Before {
     fn drop(&mut self) {
@@ -21,20 +23,29 @@ impl Drop for Before {
     }
 }
 
-fn leave_out<C: Copy + 'static>(checks: &[C]) -> Before {
-    Before(LEFT_OUT.replace(checks.iter().map(|check| Box::new(*check) as _).collect()))
+fn leave_out<C: Copy + Send + Sync + 'static>(checks: &[C]) -> Before {
+    Before(LEFT_OUT.replace(checks.iter().map(|check| Arc::new(*check) as _).collect()))
 }
 
 /// Runs `attack` on a program that makes all checks but these.
-pub(crate) fn without<C: Copy + 'static, T>(checks: &[C], attack: impl FnOnce() -> T) -> T {
+pub(crate) fn without<C: Copy + Send + Sync + 'static, T>(checks: &[C], attack: impl FnOnce() -> T) -> T {
     let _before = leave_out(checks);
     attack()
 }
 
 /// The same with an attack that waits; the test's runtime has to be of one thread, as it is unless it says otherwise.
-pub(crate) async fn without_during<C: Copy + 'static, T>(checks: &[C], attack: impl Future<Output = T>) -> T {
+pub(crate) async fn without_during<C: Copy + Send + Sync + 'static, T>(checks: &[C], attack: impl Future<Output = T>) -> T {
     let _before = leave_out(checks);
     attack.await
+}
+
+/// Work for another thread, which leaves out there what is left out on this one now.
+pub(crate) fn carried<T>(work: impl FnOnce() -> T) -> impl FnOnce() -> T {
+    let left_out = LEFT_OUT.with_borrow(Clone::clone);
+    move || {
+        let _before = Before(LEFT_OUT.replace(left_out));
+        work()
+    }
 }
 
 #[cfg(test)]
@@ -73,5 +84,12 @@ mod tests {
         };
         assert_eq!(without_during(&[Other::Here], attack).await, ([false, false, true], [false; 3]));
         assert_eq!(left_out(), [false; 3]);
+    }
+
+    #[test]
+    fn what_is_carried_to_another_thread_leaves_out_the_same_there_and_the_thread_makes_its_checks_again() {
+        let work = without(&[One::Here], || carried(left_out));
+        let elsewhere = std::thread::spawn(|| (work(), left_out()));
+        assert_eq!(elsewhere.join().unwrap(), ([true, false, false], [false; 3]));
     }
 }
