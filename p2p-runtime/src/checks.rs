@@ -1,9 +1,9 @@
 //! Checks by name, so that the control of a security case can leave out the one which stops its attack, in the product itself.
 //!
-//! The product makes them all: outside of tests [`is_left_out`] is `false` for every one, so that [`holds`] and [`bound`] give back
-//! what they were given, and cost nothing. This crate's own tests can leave some out, on one thread and for as long as one attack runs.
-//! What is checked where is named there: `storage::checks`, `identity::checks`, `identity::join::checks`, `transport::tls::checks`. The checks of a
-//! peer's certificates have names in `p2p-client`, where they are made.
+//! The product makes them all: outside of tests [`is_left_out`] is `false` for every one, so that [`holds`] and [`bound`] give back what
+//! they were given, and cost nothing. This crate's own tests can leave some out, on one thread and for as long as one attack runs. What
+//! is checked where is named there: `storage::checks`, `identity::checks`, `identity::join::checks`, `transport::tls::checks`. The checks
+//! of a peer's certificates have names in `p2p-client`, where they are made.
 
 #[cfg(test)]
 mod left_out;

@@ -1,5 +1,5 @@
-//! The security cases that are stopped by a check of a peer's chain, each with its control: the same attack on the same code, less that check.
-//! `p2p-runtime` makes these attacks on whole nodes (`transport::tls::security`).
+//! The security cases that are stopped by a check of a peer's chain, each with its control: the same attack on the same code, less that
+//! check. `p2p-runtime` makes these attacks on whole nodes (`transport::tls::security`).
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! What the serving end of TLS insists on, by name; see [`crate::checks`]. What a peer's certificates are checked for is named in `p2p-client`, beside
-//! the checks.
+//! What the serving end of TLS insists on, by name; see [`crate::checks`]. What a peer's certificates are checked for is named in
+//! `p2p-client`, beside the checks.
 
 pub(in crate::transport) use crate::checks::bound;
 
