@@ -1,11 +1,13 @@
-//! The checks by which identities stop the attacks of the security cases, by name; see [`crate::checks`]. What binds a join to its connection
-//! is named in `join::checks`.
+//! The checks by which identities stop the attacks of the security cases, by name; see [`crate::checks`]. What binds a join to its
+//! connection is named in `join::checks`.
 
 pub(super) use crate::checks::{bound, carried, holds};
 
 /// What is checked, and what it is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Check {
+pub(crate) enum Check {
+    /// That no claimed address which leads inside is called.
+    InsideAddress,
     /// That the certificates of a statement's author lead to the root, and were valid when it was made.
     AuthorChain,
     /// That the author's key has signed what the statement says.
