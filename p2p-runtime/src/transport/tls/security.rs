@@ -19,9 +19,9 @@ use p2p_client::{
     wire::tls::{ClientTls, Expect, TlsMaterial, TrustedRoot, Usage, verify_chain},
 };
 use rcgen::{
-    CertificateParams,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType,
     ExtendedKeyUsagePurpose::{ClientAuth, ServerAuth},
-    SanType,
+    IsCa, SanType,
 };
 use rustls::{
     ClientConfig, DigitallySignedStruct, HandshakeKind, SignatureScheme,
@@ -30,6 +30,7 @@ use rustls::{
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio_rustls::TlsConnector;
+use x509_parser::{certificate::X509Certificate, prelude::FromDer};
 
 use super::{
     tests::{material, meet, node, raw},
@@ -39,7 +40,7 @@ use crate::{
     checks::without_during,
     identity::{
         IssuingCa, NodeIdentity, NodeKey, NodeNames, RootCa, Vault,
-        tests::{YEAR, cluster, forged, from_now, issuing, ledger, worker, worker_at},
+        tests::{YEAR, cluster, forged, from_now, ledger, worker, worker_at},
     },
     transport::Handshake,
 };
@@ -183,12 +184,19 @@ async fn case_15_a_self_signed_certificate_is_refused_in_both_directions() {
     assert!(matches!(seen, Err(TlsError::ForeignCa { .. })), "{seen:?}");
 }
 
-/// A node of another cluster that shows our root's certificate and our coordinator's names.
+/// A node under a root and an authority that are called like ours, with our coordinator's names. The root that it shows is ours.
 pub(in crate::transport) fn pretender(ours: &NodeIdentity) -> TlsMaterial {
-    let (_, their_vault) = cluster();
-    let theirs = issuing(&their_vault);
-    let (key, leaf) = forged(&[&ours.peer().to_string()], &[ServerAuth, ClientAuth], (theirs.certificate(), theirs.key()));
-    material(ours, vec![leaf, theirs.certificate().clone(), ours.root().der().clone()], &key)
+    let (root_key, key, mut params) = (NodeKey::generate().unwrap(), NodeKey::generate().unwrap(), CertificateParams::default());
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, format!("P2P cluster {}", ours.root().cluster()));
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let root = TrustedRoot::from_der(params.self_signed(&root_key).unwrap().der().clone()).unwrap();
+    let theirs = RootCa::from_parts(root_key, root).unwrap();
+    let theirs = theirs.issue_authority(&ours.peer().node_id, &key.public(), UnixTime::now()).unwrap();
+    let name = |cert: &CertificateDer<'_>| X509Certificate::from_der(cert).map(|(_, cert)| cert.issuer().to_string()).unwrap();
+    assert_eq!(name(&theirs), name(&ours.chain()[1]));
+    let (key, leaf) = forged(&[&ours.peer().to_string()], &[ServerAuth, ClientAuth], (&theirs, &key));
+    material(ours, vec![leaf, theirs, ours.root().der().clone()], &key)
 }
 
 #[tokio::test]
