@@ -6,6 +6,8 @@ pub(super) use crate::checks::{bound, carried, holds};
 /// What is checked, and what it is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Check {
+    /// That certificates begin before they are made, for clocks that are behind.
+    EarlyBeginning,
     /// That no claimed address which leads inside is called.
     InsideAddress,
     /// That the certificates of a statement's author lead to the root, and were valid when it was made.

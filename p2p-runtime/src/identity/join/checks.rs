@@ -1,8 +1,8 @@
-//! What binds the proof of a join to just this attempt, by name; see [`crate::checks`].
+//! What binds the proof of a join to just this attempt, and what a join goes by, by name; see [`crate::checks`].
 
 pub(super) use crate::checks::{bound, holds};
 
-/// What a proof is bound to.
+/// What a proof is bound to, and what a join goes by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::identity) enum Check {
     /// The connection: the attempt is of this one, and the proof signs it.
@@ -11,4 +11,6 @@ pub(in crate::identity) enum Check {
     Nonce,
     /// The certificate request, which the proof signs.
     Request,
+    /// The coordinator's clock, by which its certificate is to be valid.
+    ToldClock,
 }
