@@ -7,10 +7,13 @@
 //! A node's certificate carries one URI name, `p2p://CLUSTER/ROLE/NODE_ID`. Addresses in it are for other people's
 //! clients; nodes verify the node id, so that a changed address locks nobody out.
 
+mod checks;
 mod claim;
 mod error;
 mod other_roots;
 mod remembered;
+#[cfg(test)]
+mod security;
 mod validity;
 mod verify;
 

@@ -319,8 +319,9 @@ fn authority(name: &str, path_len: u8, now: UnixTime) -> Result<CertificateParam
 
 fn dated(now: UnixTime) -> Result<CertificateParams, CaError> {
     let mut params = CertificateParams::default();
+    let early = bound(Check::EarlyBeginning, BACKDATED, Duration::ZERO);
     params.not_before =
-        date(UnixTime::since_unix_epoch(Duration::from_secs(now.as_secs()).saturating_sub(BACKDATED)), Duration::ZERO)?;
+        date(UnixTime::since_unix_epoch(Duration::from_secs(now.as_secs()).saturating_sub(early)), Duration::ZERO)?;
     params.not_after = date(now, DAY)?;
     params.serial_number = Some(serial()?);
     params.use_authority_key_identifier_extension = true;

@@ -17,6 +17,7 @@ use p2p_client::wire::net::Network;
 
 use super::{
     address::{Host, refused},
+    checks::{Check, bound},
     http::HttpConnection,
     join::LeftOut,
 };
@@ -142,7 +143,8 @@ async fn ask(fetcher: &dyn ChallengeFetcher, host: &Host, question: Question<'_>
         return Err(ChallengeError::Unresolved(format!("there are {} addresses behind it", ips.len())));
     }
     // All are looked at before the first is called: a name must not lead half its calls inside.
-    if let Some(why) = ips.iter().find_map(|ip| refused(*ip, question.loopback)) {
+    let inside = ips.iter().find_map(|ip| refused(*ip, question.loopback));
+    if let Some(why) = bound(Check::InsideAddress, inside, None) {
         return Err(ChallengeError::Refused(why));
     }
     let path = format!("{CHALLENGE_PATH}{}", question.challenge);
@@ -224,7 +226,7 @@ pub(crate) mod tests {
     }
 
     /// A server that gives one raw answer.
-    pub(in super::super) async fn one_answer(answer: Vec<u8>) -> SocketAddr {
+    async fn one_answer(answer: Vec<u8>) -> SocketAddr {
         let mut listener = TcpNetwork.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let addr = listener.local_addr();
         tokio::spawn(async move {

@@ -49,6 +49,7 @@ use super::{
     approval::Approvals,
     ca::{CaError, CertificateHash, IssuingCa, RootCa},
     challenge::{self, CHALLENGE_PORT, ChallengeFetcher, Question},
+    checks::carried,
     error::IdentityError,
     join::{Applicant, Candidate, CertReply, CertRequest, Desk, Prove, Refused, Seed, Wait},
     key::{KeyThumbprint, NodeKey},
@@ -58,7 +59,7 @@ use super::{
     token_table::{TokenOptions, TokenRecord, TokenTable},
     vault::{Change, Vault, VaultError, json},
 };
-use crate::{checks::carried, once_a_minute::OnceAMinute};
+use crate::once_a_minute::OnceAMinute;
 
 /// Where the root's key stands, on coordinators that hold it.
 pub(super) const ROOT_KEY: &str = "ca/root.key";

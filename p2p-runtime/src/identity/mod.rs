@@ -13,7 +13,7 @@ pub(crate) mod approval;
 mod attest;
 mod ca;
 mod challenge;
-mod checks;
+pub(crate) mod checks;
 pub(crate) mod client_token;
 mod codec;
 mod error;

@@ -12,7 +12,10 @@ use p2p_client::{
 };
 use rustls_pki_types::CertificateDer;
 
-use super::tls::ServerTls;
+use super::tls::{
+    ServerTls,
+    checks::{Check, bound},
+};
 
 /// What is spoken on a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,11 +122,13 @@ impl Handshake for ServerTls {
             };
             let binding = Some(accepted.channel_binding()?);
             let (expires, chain) = (accepted.expires(), accepted.chain().to_vec());
-            let (peer, stream): (_, BoxStream) = if accepted.peer.is_some() {
+            // Without a certificate there is nobody to ask after.
+            let is_guarded = bound(Check::Guard, accepted.peer.is_some(), false);
+            let (peer, stream): (_, BoxStream) = if is_guarded {
                 let (peer, stream) = self.material().guard(accepted.stream, &chain, Usage::Client)?;
                 (Some(peer), Box::new(stream))
             } else {
-                (None, Box::new(accepted.stream))
+                (accepted.peer, Box::new(accepted.stream))
             };
             Ok(Secured { stream, protocol, peer, expires, chain, binding })
         })

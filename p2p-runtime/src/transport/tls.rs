@@ -6,6 +6,8 @@
 //!
 //! There are no tickets and no resumption: a resumed connection would skip the verifier, and with it every revocation.
 
+pub(in crate::transport) mod checks;
+
 use std::{
     fmt,
     sync::Arc,
@@ -28,6 +30,10 @@ use rustls_pki_types::CertificateDer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
+use self::checks::{Check, bound};
+
+/// The versions of TLS that are spoken.
+const VERSIONS: &[&rustls::SupportedProtocolVersion] = &[&rustls::version::TLS13];
 /// How long a refused peer may take to read the reason before the connection is cut.
 const LINGER: Duration = Duration::from_secs(1);
 /// How much a refused peer may still send meanwhile.
@@ -66,13 +72,15 @@ impl ServerTls {
         if material.own().is_none() {
             return Err(TlsError::NoOwnCertificate);
         }
+        // Whether rustls has TLS 1.2 in it is for the whole program to say, not for this crate.
+        let versions = bound(Check::Version, VERSIONS, rustls::ALL_VERSIONS);
         let mut config = ServerConfig::builder_with_provider(material.provider().clone())
-            .with_protocol_versions(&[&rustls::version::TLS13])
+            .with_protocol_versions(versions)
             .map_err(TlsError::Protocol)?
             .with_client_cert_verifier(ClusterClients::new(material.clone()))
             .with_cert_resolver(Arc::new(CurrentCertificate(material.clone())));
-        config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.send_tls13_tickets = 0;
+        config.session_storage = bound(Check::WholeHandshake, Arc::new(NoServerSessionStorage {}), config.session_storage);
+        config.send_tls13_tickets = bound(Check::WholeHandshake, 0, config.send_tls13_tickets);
         config.alpn_protocols = [ALPN_GOSSIP, ALPN_H2, ALPN_HTTP1].map(<[u8]>::to_vec).into();
         Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), material, timeout: HANDSHAKE_TIMEOUT })
     }

@@ -1,8 +1,9 @@
-//! What binds the proof of a join to just this attempt, and its answer to the token, by name; see [`crate::checks`].
+//! What binds the proof of a join to just this attempt, its answer to the token, and what else a join goes by, by name; see
+//! [`crate::checks`].
 
 pub(super) use crate::checks::{bound, holds};
 
-/// What a proof is bound to, or an answer.
+/// What a proof is bound to, or an answer, and what a join goes by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::identity) enum Check {
     /// The connection: the attempt is of this one, and the proof signs it.
@@ -13,4 +14,6 @@ pub(in crate::identity) enum Check {
     Request,
     /// The root that the token names, which is the answer's.
     Root,
+    /// The coordinator's clock, by which its certificate is to be valid.
+    ToldClock,
 }

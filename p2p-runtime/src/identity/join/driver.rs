@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     CertReply, CertRequest, Issued, JoinError, JoinEvent, Joiner, LeftOut, Nonce, Refused, Seed, Wait, Waiting,
+    checks::{Check, bound},
     following::join_at_the_maker,
     messages::{MAX_REPLY, challenge_answer},
 };
@@ -191,6 +192,7 @@ impl Approach {
     /// Checks that the coordinator's certificate is valid by the coordinator's own clock, before anything is proved to it. This machine's clock is not
     /// asked: where it is wrong, that was told, and it is no fault of the certificate.
     fn verify_at(&self, clock: UnixMillis, chain: &[CertificateDer<'_>]) -> Result<(), JoinError> {
+        let clock = bound(Check::ToldClock, clock, UnixMillis::now());
         let (now, algorithms) = (UnixTime::since_unix_epoch(Duration::from_millis(clock.0)), TlsMaterial::empty().algorithms());
         let verified = verify_coordinator(self.root, chain, now, &algorithms);
         verified.map(drop).map_err(|source| JoinError::Tls { authority: self.authority.clone(), source })

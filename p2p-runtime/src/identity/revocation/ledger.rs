@@ -21,6 +21,7 @@ use rustls_pki_types::CertificateDer;
 
 use super::super::{
     attest::{AttestError, Attestor},
+    checks::{Check, bound, carried},
     error::IdentityError,
     issuer::{Clock, ISSUING_CERT},
     rotation::Roots,
@@ -250,7 +251,7 @@ impl Ledger {
     /// Runs what blocks on the disk where it may. It runs to its end even if the caller goes away.
     async fn blocking<T: Send + 'static>(&self, work: impl FnOnce(&Inner) -> T + Send + 'static) -> Result<T, VaultError> {
         let inner = self.0.clone();
-        tokio::task::spawn_blocking(move || work(&inner)).await.map_err(VaultError::new)
+        tokio::task::spawn_blocking(carried(move || work(&inner))).await.map_err(VaultError::new)
     }
 }
 
@@ -364,7 +365,7 @@ impl Inner {
                     // Whoever passes on what is forged is not worth checking more of.
                     let is_forged = refused.is_forged();
                     accepted.refused.push(refused);
-                    if is_forged {
+                    if bound(Check::RevocationHearing, is_forged, false) {
                         break;
                     }
                 }

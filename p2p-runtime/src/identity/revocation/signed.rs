@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::{
     attest::{AttestError, Attestor},
+    checks::{Check, bound, holds},
     codec,
 };
 
@@ -134,15 +135,15 @@ impl SignedStatement {
         let statement = self.statement()?;
         let Author { node_id: named, key } = statement.by.clone();
         let ahead = Duration::from_millis(statement.at.0.saturating_sub(now.0));
-        if ahead > MAX_AHEAD {
+        if !holds(Check::RevocationDate, ahead <= MAX_AHEAD) {
             return Err(RefusedStatement::Ahead { node_id: named, by: ahead });
         }
         let then = UnixTime::since_unix_epoch(Duration::from_millis(statement.at.0));
         let author = attestor.author(&signed_bytes(&self.text), &self.attestation, then)?;
-        if author.peer.role != Role::Coordinator {
+        if !holds(Check::RevocationRole, author.peer.role == Role::Coordinator) {
             return Err(RefusedStatement::NotCoordinator { node_id: author.peer.node_id });
         }
-        if author.peer.node_id != named || author.key() != Some(key) {
+        if !holds(Check::RevocationAuthor, author.peer.node_id == named && author.key() == Some(key)) {
             return Err(RefusedStatement::OtherAuthor { named, got: author.peer.node_id });
         }
         if let Subject::Key { key } = &statement.subject
@@ -174,5 +175,5 @@ impl SignedStatement {
 }
 
 fn signed_bytes(text: &[u8]) -> Vec<u8> {
-    [DOMAIN, text].concat()
+    [bound(Check::RevocationDomain, DOMAIN, b""), text].concat()
 }

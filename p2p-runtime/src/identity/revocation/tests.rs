@@ -315,72 +315,131 @@ async fn a_revoked_author_of_a_node_description_is_not_believed() {
 /// Paths are those of the list of security cases.
 mod security {
     use super::*;
+    use crate::{checks::without_during, identity::checks::Check};
 
-    fn refused(ledger: &Ledger, signed: SignedStatement) -> impl Future<Output = RefusedStatement> {
-        let ledger = ledger.clone();
-        async move {
-            let mut accepted = ledger.accept(vec![signed]).await.unwrap();
-            assert!(accepted.fresh.is_empty() && ledger.ids().is_empty());
-            accepted.refused.pop().unwrap()
-        }
+    /// What comes of a worker's revocation of another node.
+    async fn revoked_by_a_worker() -> Accepted {
+        let (coordinator, vault) = cluster();
+        let (w, here) = (worker(&vault, "w"), ledger(&coordinator, &vault));
+        here.accept(vec![signed_by(&w, revoked("v"), UnixMillis::now())]).await.unwrap()
     }
 
     #[tokio::test]
     async fn case_20_a_worker_cannot_revoke() {
-        let (coordinator, vault) = cluster();
-        let (w, here) = (worker(&vault, "w"), ledger(&coordinator, &vault));
-        let by_worker = signed_by(&w, revoked("v"), UnixMillis::now());
-        let said = refused(&here, by_worker).await;
-        assert!(matches!(&said, RefusedStatement::NotCoordinator { node_id } if *node_id == "w"), "{said}");
+        let accepted = revoked_by_a_worker().await;
+        assert!(accepted.fresh.is_empty());
+        assert!(
+            matches!(&accepted.refused[..], [RefusedStatement::NotCoordinator { node_id }] if *node_id == "w"),
+            "{:?}",
+            accepted.refused
+        );
     }
 
     #[tokio::test]
     async fn case_20_control_by_its_signature_alone_the_workers_word_is_good() {
-        let (coordinator, vault) = cluster();
-        let w = worker(&vault, "w");
-        let by_worker = signed_by(&w, revoked("v"), UnixMillis::now());
-        let message = [&b"p2p-revocation/1\0"[..], &by_worker.text].concat();
-        coordinator.attestor().verify(&node("w"), &message, &by_worker.attestation).unwrap();
+        let accepted = without_during(&[Check::RevocationRole], revoked_by_a_worker()).await;
+        assert_eq!((accepted.fresh.len(), accepted.refused.len()), (1, 0), "{:?}", accepted.refused);
+    }
+
+    /// How one makes up a revocation. Each has a check of its own that stops it.
+    #[derive(Debug, Clone, Copy)]
+    enum Forgery {
+        /// Another name under a good signature.
+        AnotherName,
+        /// By another cluster's coordinator, of the same name.
+        AnotherCluster,
+        /// From before the coordinator had its certificate.
+        Before,
+        /// With a signature that the coordinator's key made for something else.
+        AnotherPurpose,
+        /// Signed by one, in the name of another.
+        AnotherAuthor,
+        /// From the day after tomorrow.
+        Ahead,
+    }
+
+    const FORGERIES: [(Forgery, Check); 6] = [
+        (Forgery::AnotherName, Check::AuthorSignature),
+        (Forgery::AnotherCluster, Check::AuthorChain),
+        (Forgery::Before, Check::AuthorChain),
+        (Forgery::AnotherPurpose, Check::RevocationDomain),
+        (Forgery::AnotherAuthor, Check::RevocationAuthor),
+        (Forgery::Ahead, Check::RevocationDate),
+    ];
+
+    impl Forgery {
+        /// A statement of this kind that revokes `v`.
+        fn make(self, coordinator: &NodeIdentity) -> SignedStatement {
+            let now = UnixMillis::now();
+            match self {
+                Self::AnotherName => {
+                    let signed = signed_by(coordinator, revoked("w"), now);
+                    let text = String::from_utf8(signed.text.to_vec()).unwrap();
+                    SignedStatement { text: text.replace(r#""node_id":"w""#, r#""node_id":"v""#).into(), ..signed }
+                }
+                Self::AnotherCluster => signed_by(&cluster().0, revoked("v"), now),
+                Self::Before => signed_by(coordinator, revoked("v"), UnixMillis(now.0 - 86_400_000)),
+                Self::AnotherPurpose => {
+                    let signed = signed_by(coordinator, revoked("v"), now);
+                    SignedStatement { attestation: coordinator.attestor().sign(&signed.text).unwrap(), ..signed }
+                }
+                Self::AnotherAuthor => {
+                    let mut statement = signed_by(coordinator, revoked("v"), now).statement().unwrap();
+                    statement.by.node_id = node("another");
+                    SignedStatement::sign(&statement, &coordinator.attestor()).unwrap()
+                }
+                Self::Ahead => signed_by(coordinator, revoked("v"), UnixMillis(now.0 + 2 * 86_400_000)),
+            }
+        }
+
+        fn is_refused_for(self, refused: &RefusedStatement) -> bool {
+            use RefusedStatement::{Ahead, OtherAuthor, Signature};
+            match self {
+                Self::AnotherName | Self::AnotherPurpose => matches!(refused, Signature(AttestError::BadSignature)),
+                Self::AnotherCluster => matches!(refused, Signature(AttestError::Author(TlsError::ForeignCa { .. }))),
+                Self::Before => matches!(refused, Signature(AttestError::Author(TlsError::NotYetValid { .. }))),
+                Self::AnotherAuthor => matches!(refused, OtherAuthor { .. }),
+                Self::Ahead => matches!(refused, Ahead { .. }) && refused.to_string().contains("set both clocks right"),
+            }
+        }
+    }
+
+    /// Passes on what was made up; whether `v` is revoked then, and why not.
+    async fn passed_on(forged: SignedStatement, here: &Ledger) -> (bool, Vec<RefusedStatement>) {
+        let accepted = here.accept(vec![forged]).await.unwrap();
+        let is_revoked = here.revocations().is_revoked(&node("v"), &KeyHash::new([0; 32]));
+        assert_eq!((is_revoked, !is_revoked), (accepted.fresh.len() == 1, here.ids().is_empty()));
+        (is_revoked, accepted.refused)
     }
 
     #[tokio::test]
     async fn case_58_forged_revocations_are_refused_each_with_its_reason() {
         let (coordinator, vault) = cluster();
         let here = ledger(&coordinator, &vault);
+        for (forgery, _) in FORGERIES {
+            let (is_revoked, refused) = passed_on(forgery.make(&coordinator), &here).await;
+            assert!(!is_revoked && forgery.is_refused_for(&refused[0]), "{forgery:?}: {refused:?}");
+        }
         let good = signed_by(&coordinator, revoked("v"), UnixMillis::now());
-
-        // Another name under a good signature.
-        let altered = String::from_utf8(good.text.to_vec()).unwrap().replace(r#""node_id":"v""#, r#""node_id":"w""#);
-        let said = refused(&here, SignedStatement { text: altered.into(), ..good.clone() }).await;
-        assert!(matches!(said, RefusedStatement::Signature(AttestError::BadSignature)), "{said}");
-        // Another cluster's coordinator, of the same name.
-        let (stranger, _) = cluster();
-        let said = refused(&here, signed_by(&stranger, revoked("v"), UnixMillis::now())).await;
-        assert!(matches!(said, RefusedStatement::Signature(AttestError::Author(TlsError::ForeignCa { .. }))), "{said}");
-        // A signature that the coordinator's key made for something else.
-        let elsewhere = coordinator.attestor().sign(&good.text).unwrap();
-        let said = refused(&here, SignedStatement { attestation: elsewhere, ..good.clone() }).await;
-        assert!(matches!(said, RefusedStatement::Signature(AttestError::BadSignature)), "{said}");
-        // Signed by one, in the name of another.
-        let mut statement = Statement::decode(&good.text).unwrap();
-        statement.by.node_id = node("another");
-        let said = refused(&here, SignedStatement::sign(&statement, &coordinator.attestor()).unwrap()).await;
-        assert!(matches!(said, RefusedStatement::OtherAuthor { .. }), "{said}");
-        // From before the coordinator had its certificate, and from the day after tomorrow.
-        let said = refused(&here, signed_by(&coordinator, revoked("v"), UnixMillis(UnixMillis::now().0 - 86_400_000))).await;
-        assert!(matches!(said, RefusedStatement::Signature(AttestError::Author(TlsError::NotYetValid { .. }))), "{said}");
-        let said = refused(&here, signed_by(&coordinator, revoked("v"), UnixMillis(UnixMillis::now().0 + 2 * 86_400_000))).await;
-        assert!(matches!(&said, RefusedStatement::Ahead { .. }) && said.to_string().contains("set both clocks right"), "{said}");
-        // Not even a text.
-        let said = refused(&here, SignedStatement { text: "{}".into(), ..good.clone() }).await;
-        assert!(matches!(said, RefusedStatement::Bad(_)), "{said}");
-
-        assert!(!here.revocations().is_revoked(&node("v"), &KeyHash::new([0; 32])));
-        assert_eq!(here.accept(vec![good]).await.unwrap().fresh.len(), 1, "the honest one is taken");
+        let no_text = SignedStatement { text: "{}".into(), ..good.clone() };
+        let (is_revoked, refused) = passed_on(no_text, &here).await;
+        assert!(!is_revoked && matches!(refused[..], [RefusedStatement::Bad(_)]), "{refused:?}");
+        assert!(passed_on(good, &here).await.0, "the honest one is taken");
     }
 
     #[tokio::test]
-    async fn case_58_whoever_passes_on_a_forged_one_is_listened_to_no_further() {
+    async fn case_58_control_without_the_check_that_stops_it_each_forged_revocation_revokes() {
+        for (forgery, check) in FORGERIES {
+            let (coordinator, vault) = cluster();
+            let forged = forgery.make(&coordinator);
+            let here = ledger(&coordinator, &vault);
+            let (is_revoked, refused) = without_during(&[check], passed_on(forged, &here)).await;
+            assert!(is_revoked, "{forgery:?} without {check:?}: {refused:?}");
+        }
+    }
+
+    /// What comes of a forged revocation between two good ones.
+    async fn one_forged_among_good_ones() -> Accepted {
         let (coordinator, vault) = cluster();
         let (here, w) = (ledger(&coordinator, &vault), worker(&vault, "w"));
         let mixed = vec![
@@ -388,17 +447,19 @@ mod security {
             signed_by(&w, revoked("b"), UnixMillis::now()),
             signed_by(&coordinator, revoked("c"), UnixMillis::now()),
         ];
-        let accepted = here.accept(mixed).await.unwrap();
+        here.accept(mixed).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn case_58_whoever_passes_on_a_forged_one_is_listened_to_no_further() {
+        let accepted = one_forged_among_good_ones().await;
         assert_eq!((accepted.fresh.len(), accepted.refused.len()), (1, 1));
     }
 
     #[tokio::test]
-    async fn case_58_control_without_a_look_at_the_signature_anybody_revokes_anybody() {
-        let (_, vault) = cluster();
-        let by_worker = signed_by(&worker(&vault, "w"), revoked("v"), UnixMillis::now());
-        let mut set = RevocationSet::default();
-        set.extend([(by_worker.id(), by_worker.statement().unwrap())]);
-        assert!(set.is_revoked(&node("v"), &KeyHash::new([0; 32])));
+    async fn case_58_control_whoever_is_listened_to_all_the_same_has_all_checked_that_he_sends() {
+        let accepted = without_during(&[Check::RevocationHearing], one_forged_among_good_ones()).await;
+        assert_eq!((accepted.fresh.len(), accepted.refused.len()), (2, 1));
     }
 
     #[tokio::test]

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use p2p_client::wire::{
     net::TcpNetwork,
-    tls::{RootKeyHash, TlsError, TlsMaterial, TrustedRoot, Usage, verify_chain, verify_coordinator},
+    tls::{TlsError, TlsMaterial, TrustedRoot, Usage, verify_chain},
 };
 use rustls_pki_types::{CertificateDer, UnixTime};
 
@@ -13,9 +13,11 @@ use super::super::{
     JoinError, JoinEvent, JoinToken, Joined, NodeIdentity, NodeNames, TokenOptions,
     coordinators::{Coordinator, options, serve_ahead},
     join,
+    join::checks::Check,
     tests::{YEAR, cluster_at, from_now, issuing},
     vault::tests::MemoryVault,
 };
+use crate::checks::without_during;
 
 const MINUTE: i64 = 60;
 
@@ -71,18 +73,20 @@ async fn case_22_clocks_that_differ_by_less_than_five_minutes_are_not_worth_a_wo
 }
 
 #[tokio::test]
-async fn case_22_control_by_the_nodes_own_clock_the_coordinator_would_be_refused() {
-    for coordinator_ahead in [11 * MINUTE, year() + 60] {
-        let error = verified_now(&cluster_at(coordinator_ahead).0);
-        assert!(matches!(error, Err(TlsError::NotYetValid { .. })), "{error:?}");
+async fn case_22_control_by_the_nodes_own_clock_the_coordinators_certificate_is_blamed_and_nobody_joins() {
+    for coordinator_ahead in [11 * MINUTE, year() + 60, -year() - 60] {
+        let (identity, vault) = cluster_at(coordinator_ahead);
+        let coordinator = serve_ahead(&identity, vault, coordinator_ahead).await;
+        let (joined, _) = without_during(&[Check::ToldClock], join_at(&coordinator)).await;
+        let error = joined.unwrap_err();
+        let is_blamed = |source: &TlsError| match source {
+            TlsError::NotYetValid { .. } => coordinator_ahead > 0,
+            TlsError::Expired { .. } => coordinator_ahead < 0,
+            _ => false,
+        };
+        assert!(matches!(&error, JoinError::Tls { source, .. } if is_blamed(source)), "{error}");
+        assert_eq!(uses_left(&coordinator), 1);
     }
-    let error = verified_now(&cluster_at(-year() - 60).0);
-    assert!(matches!(error, Err(TlsError::Expired { .. })), "{error:?}");
-}
-
-fn verified_now(coordinator: &NodeIdentity) -> Result<(), TlsError> {
-    let (pinned, algorithms): (RootKeyHash, _) = (coordinator.root().key_hash(), TlsMaterial::empty().algorithms());
-    verify_coordinator(pinned, coordinator.chain(), UnixTime::now(), &algorithms).map(drop)
 }
 
 /// A coordinator whose own certificate was made where the clock was so many seconds ahead, while its clock is right.
