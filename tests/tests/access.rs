@@ -329,7 +329,7 @@ async fn who_is_no_operator_is_refused_before_a_body_is_read() {
 async fn documents_and_administration_are_for_those_they_are_for() {
     let (cluster, coordinator, workers) = Cluster::of(1).await;
     let [(_, worker), (_, itself), (_, operator), (_, nobody)] = callers(&cluster, &coordinator, &workers[0], &coordinator);
-    for path in ["/services", "/cluster/nodes", "/openapi.json", "/openapi-3.0.json", "/openrpc.json"] {
+    for path in ["/services", "/cluster/nodes", "/metrics", "/openapi.json", "/openapi-3.0.json", "/openrpc.json"] {
         let refused = nobody.get(path).await;
         assert_eq!(refused.status, 403, "{path}");
         let (code, said) = refused.error();
@@ -364,9 +364,10 @@ async fn documents_and_administration_are_for_those_they_are_for() {
 }
 
 /// What each key of the configuration opens and closes.
-const DOCUMENTS: [(&str, &[&str]); 3] = [
+const DOCUMENTS: [(&str, &[&str]); 4] = [
     ("http_access.services", &["/services", "/health"]),
     ("http_access.cluster_nodes", &["/cluster/nodes"]),
+    ("http_access.metrics", &["/metrics"]),
     ("http_access.documents", &["/openapi.json", "/openapi-3.0.json", "/openrpc.json", "rpc.discover"]),
 ];
 

@@ -521,7 +521,7 @@ impl Route {
 }
 
 /// All routes; and, as calls by `POST /rpc`, some methods.
-const ROUTES: [Route; 44] = [
+const ROUTES: [Route; 45] = [
     get("/health", ANYONE),
     get("/.well-known/jwks.json", ANYONE),
     get("/internal/ca-cert", ANYONE),
@@ -532,6 +532,7 @@ const ROUTES: [Route; 44] = [
     post("/internal/cert-request", "{}", ANYONE).answers(400),
     get("/services", CLIENTS),
     get("/cluster/nodes", CLIENTS),
+    get("/metrics", CLIENTS),
     get("/openapi.json", CLIENTS),
     get("/openapi-3.0.json", CLIENTS),
     get("/openrpc.json", CLIENTS),

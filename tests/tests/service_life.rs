@@ -3,9 +3,13 @@
 
 mod common;
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicU32, Ordering::Relaxed},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use common::{Cluster, Plan, sees, token, web::Web};
@@ -29,6 +33,9 @@ impl Printer {
     /// Prints, and says where.
     #[service_method]
     async fn print(&self, cx: &CallContext, pages: u64) -> Result<String> {
+        if pages == 0 {
+            return Err(Error::msg("nothing to print"));
+        }
         let metrics = cx.metrics();
         let _time = metrics.time("printing");
         metrics.counter("pages").add(pages);
@@ -127,6 +134,79 @@ async fn what_a_service_counts_of_its_own_is_shown_beside_what_is_counted_of_its
     assert_eq!(elsewhere["printer"]["own_metrics"]["counters"], json!({ "starts": 1 }), "each node has its own");
     assert_eq!(listed["system"]["own_metrics"], json!({}), "and each service");
     assert_eq!(one.context().metrics("printer").counter("pages").value(), 9);
+}
+
+/// The value of a sample, by its name and labels as they are written.
+fn sample(metrics: &str, sample: &str) -> f64 {
+    let line = metrics.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("there is no {sample} in:\n{metrics}")).parse().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_node_counts_can_be_read_by_prometheus() {
+    let (cluster, [coordinator, one, _two], sheets) = two_printers().await;
+    coordinator.proxy().printer().on("worker-1").print(3).await.unwrap();
+    assert!(coordinator.proxy().printer().on("worker-1").print(0).await.is_err());
+    sheets[0].store(0, Relaxed);
+    let id = one.id().clone();
+    sees(&coordinator, move |members| members.get(&id).unwrap().services["printer"].health == ServiceHealth::Unhealthy).await;
+
+    let operator = Web::operator(cluster.dir("worker-1"));
+    let answer = operator.get("/metrics").await;
+    assert_eq!(answer.headers["content-type"], "application/openmetrics-text; version=1.0.0; charset=utf-8");
+    let metrics = String::from_utf8(answer.body.to_vec()).unwrap();
+    let counted = operator.get("/services").await.json();
+    let print = &counted["printer"]["metrics"]["print"];
+    for (name, expected) in [
+        (r#"p2p_node_info{node_id="worker-1",role="worker",version="0.1.0"}"#, 1.0),
+        (r#"p2p_component_running{component="network"}"#, 1.0),
+        (r#"p2p_members{status="alive"}"#, 3.0),
+        (r#"p2p_members{status="dead"}"#, 0.0),
+        (r#"p2p_refused_requests_total{budget="rpc"}"#, 0.0),
+        (r#"p2p_service_health{service="printer",status="healthy"}"#, 0.0),
+        (r#"p2p_service_health{service="printer",status="unhealthy"}"#, 1.0),
+        (r#"p2p_method_calls_total{service="printer",method="print"}"#, 2.0),
+        (r#"p2p_method_errors_total{service="printer",method="print"}"#, 1.0),
+        (r#"p2p_method_calls_in_flight{service="printer",method="print"}"#, 0.0),
+        (r#"p2p_method_duration_seconds_total{service="printer",method="print"}"#, print["total_ms"].as_f64().unwrap() / 1000.0),
+        (r#"p2p_service_counter_total{service="printer",name="pages"}"#, 3.0),
+        (r#"p2p_service_gauge{service="printer",name="tray"}"#, 100.0),
+        (r#"p2p_service_timer_runs_total{service="printer",name="printing"}"#, 1.0),
+        (r#"p2p_service_metrics_left_out_total{service="printer"}"#, 0.0),
+    ] {
+        assert_eq!(sample(&metrics, name).to_bits(), expected.to_bits(), "{name} in:\n{metrics}");
+    }
+    let expires = Duration::from_secs_f64(sample(&metrics, "p2p_certificate_expires_timestamp_seconds"));
+    let left = expires.saturating_sub(SystemTime::now().duration_since(UNIX_EPOCH).unwrap());
+    assert!((Duration::from_hours(364 * 24)..=Duration::from_hours(366 * 24)).contains(&left), "{left:?}");
+    assert!(metrics.ends_with("# EOF\n"));
+}
+
+/// The names of samples and their labels, of one line.
+fn name_and_labels(sample: &str) -> (String, Vec<String>) {
+    let (name, labels) = sample.split_once('{').unwrap_or_else(|| (sample.split(' ').next().unwrap(), ""));
+    let labels = labels.split('"').step_by(2).filter_map(|label| label.trim_start_matches(',').strip_suffix('='));
+    (name.to_owned(), labels.map(str::to_owned).collect())
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_documentation_names_each_sample_with_its_labels_and_no_other() {
+    let (cluster, [coordinator, _one, _two], _sheets) = two_printers().await;
+    coordinator.proxy().printer().on("worker-1").print(3).await.unwrap();
+    let answer = Web::operator(cluster.dir("worker-1")).get("/metrics").await;
+    let metrics = String::from_utf8(answer.body.to_vec()).unwrap();
+    let told: BTreeMap<_, _> = metrics.lines().filter(|line| !line.starts_with('#')).map(name_and_labels).collect();
+
+    let document = include_str!("../../docs/metrics.md");
+    let words = |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
+    let rows = document.lines().filter(|line| line.starts_with("| `p2p_"));
+    let documented: BTreeMap<_, _> = rows
+        .map(|row| {
+            let cells: Vec<_> = row.split('|').collect();
+            (words(cells[1]).remove(0), words(cells[2]))
+        })
+        .collect();
+    assert_eq!(documented, told);
 }
 
 /// A contract, whose host has its health check by a trait.

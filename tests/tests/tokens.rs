@@ -62,7 +62,7 @@ async fn a_token_is_good_on_every_node_for_calls_streams_and_documents() {
         assert_eq!(web.call("probe/for_scope", json!({ "number": 7 })).await.unwrap(), 7);
         assert_eq!(web.call("probe/look", json!({})).await.unwrap()["caller"], "client ci@coordinator");
         assert_eq!(web.post("/rpc/probe/for_clients", r#"{"number":1}"#).await.status, 200);
-        for path in ["/services", "/cluster/nodes", "/openapi.json", "/openrpc.json"] {
+        for path in ["/services", "/cluster/nodes", "/metrics", "/openapi.json", "/openrpc.json"] {
             assert_eq!(web.get(path).await.status, 200, "{path}");
         }
         assert_eq!(outside(&cluster, at).get("/services").await.status, 403);

@@ -83,7 +83,12 @@ impl RunningConfig {
 impl Overrides {
     fn live(&self, config: &NodeConfig) -> Live {
         let http_access = match &self.documents {
-            Some(access) => HttpAccess { services: access.clone(), cluster_nodes: access.clone(), documents: access.clone() },
+            Some(access) => HttpAccess {
+                services: access.clone(),
+                cluster_nodes: access.clone(),
+                metrics: access.clone(),
+                documents: access.clone(),
+            },
             None => config.http_access.clone(),
         };
         let body_limits = self.body_limits.unwrap_or_else(|| BodyLimits::from(&config.connections));

@@ -73,6 +73,8 @@ section! {
         [Live] services: Access = Access::Public;
         /// Who may read `GET /cluster/nodes`
         [Live] cluster_nodes: Access = Access::Public;
+        /// Who may read `GET /metrics`
+        [Live] metrics: Access = Access::Public;
         /// Who may read `GET /openapi.json`, `/openapi-3.0.json`, `/openrpc.json` and call `rpc.discover`
         [Live] documents: Access = Access::Public;
     }

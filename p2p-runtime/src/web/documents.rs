@@ -128,7 +128,7 @@ pub(super) async fn cluster_nodes(
 
 pub(super) async fn unknown_route(uri: Uri) -> impl IntoResponse {
     let text = format!(
-        "there is nothing at {}; there are /rpc, /health, /services, /cluster/nodes, /openapi.json and /openrpc.json",
+        "there is nothing at {}; there are /rpc, /health, /services, /cluster/nodes, /metrics, /openapi.json and /openrpc.json",
         uri.path()
     );
     Refusal(StatusCode::NOT_FOUND, RpcError::new(ErrorCode::METHOD_NOT_FOUND, text))

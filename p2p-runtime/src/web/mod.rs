@@ -24,6 +24,7 @@ mod elsewhere;
 pub(crate) mod headers;
 mod joining;
 mod limiting;
+mod metrics;
 mod openapi;
 mod openapi_3_0;
 mod openrpc;

@@ -6,7 +6,7 @@
 //! | `GET /health` | anyone |
 //! | `GET /.well-known/jwks.json` | anyone |
 //! | `POST /auth/token`, `POST /auth/revoke` | anyone: who asks proves itself there |
-//! | `GET /services`, `GET /cluster/nodes` | as the configuration says; otherwise nodes, operators and clients with a token |
+//! | `GET /services`, `GET /cluster/nodes`, `GET /metrics` | as the configuration says; otherwise nodes, operators and clients with a token |
 //! | `GET /openapi.json`, `GET /openapi-3.0.json`, `GET /openrpc.json` | the same |
 //! | `GET /internal/descriptor/{service}`, `GET /internal/pending/{node}` | nodes |
 //! | `GET /internal/ca-cert`, `POST /internal/cert-request` | anyone: joining proves itself |
@@ -39,7 +39,7 @@ use crate::{
 
 use super::{
     BODY_PATH, DESCRIPTOR_PATH, admin, approvals, auth, bodies, ca, calls, catalogue, certificate, clients, configuration,
-    documents, elsewhere, joining, limiting, policy,
+    documents, elsewhere, joining, limiting, metrics, policy,
     requester::{Refusal, Requester},
     revoking,
     served::{Served, ServedRoute},
@@ -71,6 +71,7 @@ pub(super) fn route_for<'a>(path: &str, access: &'a HttpAccess) -> Option<RouteF
         | "/internal/cert-request" => &Access::Anonymous,
         "/services" => &access.services,
         "/cluster/nodes" => &access.cluster_nodes,
+        "/metrics" => &access.metrics,
         "/openapi.json" | "/openapi-3.0.json" | "/openrpc.json" => &access.documents,
         _ if below("/admin") => return Some(RouteFor::Operator),
         _ if below("/internal/ca") => &Access::Role(Role::Coordinator),
@@ -105,6 +106,7 @@ fn for_others() -> Served {
         .get("/health", documents::health)
         .get("/services", documents::services)
         .get("/cluster/nodes", documents::cluster_nodes)
+        .get("/metrics", metrics::metrics)
         .get("/openapi.json", catalogue::openapi_json)
         .get("/openapi-3.0.json", catalogue::openapi_3_0_json)
         .get("/openrpc.json", catalogue::openrpc_json)
