@@ -302,17 +302,10 @@ mod tests {
         let from = rustls_pki_types::UnixTime::since_unix_epoch(Duration::from_millis(MADE).saturating_sub(BACKDATED));
         let shown = CertificateInfo { hash: hash(1), from, ..w.certificate().unwrap() };
         let record = IssuedNode {
-            node_id: w.peer().node_id.clone(),
-            role: Role::Worker,
             key: w.key().public().thumbprint(),
-            token: None,
             issued: UnixMillis(MADE),
-            written: None,
             certificate: Some(hash(1)),
-            previous: None,
-            root: None,
-            has_left: false,
-            stood_on: [].into(),
+            ..tests::issued_node("w", Role::Worker)
         };
         (shown, record)
     }
