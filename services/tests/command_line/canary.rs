@@ -397,6 +397,9 @@ fn case_11_what_operators_do_with_authorities_nodes_clients_and_backups_shows_no
     places.assert_without(&canaries);
 }
 
+/// It is no check that keeps secrets out of what is written, but the types that they are of, which cannot be printed: there is nothing to leave out. So the
+/// control shows that the search finds what would stand there. (Of the store, the control is the product less its cipher: `storage/tests/security/canary.rs` in
+/// `p2p-runtime`.)
 #[test]
 fn case_11_control_a_secret_is_found_in_whatever_form_it_is_written() {
     let secret = b"canary five: sixteen bytes, or more";
