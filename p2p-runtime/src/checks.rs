@@ -3,7 +3,7 @@
 //! The product makes them all: outside of tests [`is_left_out`] is `false` for every one, so that [`holds`] and [`bound`] give back
 //! what they were given, and cost nothing. This crate's own tests can leave some out, for as long as one attack runs: on one thread, and
 //! on those to which this hands work on that is [`carried`]. What is checked where is named there: `storage::checks`,
-//! `identity::checks`, `identity::join::checks`, `identity::client_token::checks`, `transport::tls::checks`. The checks of a peer's
+//! `identity::checks`, `identity::join::checks`, `identity::client_token::checks`, `transport::tls::checks`, `web::elsewhere`. The checks of a peer's
 //! certificates have names in `p2p-client`, where they are made.
 
 #[cfg(test)]

@@ -21,13 +21,18 @@ use std::{fmt, net::Ipv4Addr, str::FromStr, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use rustls::{
-    ClientConfig, SignatureScheme,
+    ClientConfig, SignatureScheme, SupportedProtocolVersion,
     client::{ResolvesClientCert, Resumption},
     crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs::sign::any_supported_type},
     sign::CertifiedKey,
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, TrustAnchor, UnixTime};
 
+use self::{
+    checks::{Check, bound},
+    other_roots::OtherRoots,
+    remembered::GoodChains,
+};
 pub use self::{
     claim::with_claim,
     error::TlsError,
@@ -35,7 +40,6 @@ pub use self::{
     validity::expires_at,
     verify::{ClusterClients, Usage, peer_identity, verify_chain, verify_coordinator, verify_not_revoked},
 };
-use self::{other_roots::OtherRoots, remembered::GoodChains};
 use crate::{
     hex,
     hex::sha256,
@@ -50,6 +54,9 @@ pub const ALPN_H2: &[u8] = b"h2";
 pub const ALPN_HTTP1: &[u8] = b"http/1.1";
 /// ALPN name of membership frames; it needs a client certificate.
 pub const ALPN_GOSSIP: &[u8] = b"p2p-gossip/1";
+
+/// What is spoken.
+const VERSIONS: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
 
 /// How long a handshake may take, unless said otherwise.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -437,8 +444,10 @@ impl ClientTls {
             Expect::Node(_) | Expect::AnyNode => self.material.root().map(|root| root.cluster().clone()),
         };
         let verifier = verify::MeantServer { material: self.material.clone(), expect };
+        // Whether rustls has TLS 1.2 in it is for the whole program to say, not for this crate.
+        let versions = bound(Check::Version, VERSIONS, rustls::ALL_VERSIONS);
         let mut config = ClientConfig::builder_with_provider(self.material.provider.clone())
-            .with_protocol_versions(&[&rustls::version::TLS13])
+            .with_protocol_versions(versions)
             .map_err(TlsError::Protocol)?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier))

@@ -65,13 +65,25 @@ pub(super) fn desk_in<F: ChallengeFetcher>(
 ) -> Desk {
     let (identity, vault) = cluster();
     let (world, clock) = (Arc::new(world), Arc::new(AtomicU64::new(UnixMillis::now().0)));
+    let (ledger, fetcher) = (ledger(&identity, &vault), fetcher(world.clone(), clock.clone()));
+    let issuer = issuer_of(&identity, &vault, &ledger, advertised, fetcher, &clock);
+    Desk { issuer, identity, ledger, vault, world, clock }
+}
+
+/// The coordinator with this store, which goes by this clock.
+fn issuer_of(
+    identity: &NodeIdentity,
+    vault: &Arc<MemoryVault>,
+    ledger: &Ledger,
+    advertised: &str,
+    fetcher: Arc<impl ChallengeFetcher>,
+    clock: &Arc<AtomicU64>,
+) -> Issuer {
     let seed = Seed { node_id: identity.peer().node_id.clone(), authority: format!("{advertised}:8001") };
-    let mut options = IssuerOptions::new(seed, vec![advertised.parse().unwrap()], fetcher(world.clone(), clock.clone()));
+    let mut options = IssuerOptions::new(seed, vec![advertised.parse().unwrap()], fetcher);
     let time = clock.clone();
     options.clock = Arc::new(move || UnixMillis(time.load(Ordering::SeqCst)));
-    let ledger = ledger(&identity, &vault);
-    let issuer = Issuer::load(vault.clone(), ledger.clone(), options).unwrap().unwrap();
-    Desk { issuer, identity, ledger, vault, world, clock }
+    Issuer::load(vault.clone(), ledger.clone(), options).unwrap().unwrap()
 }
 
 /// Says hello on this connection.
@@ -156,12 +168,8 @@ impl Desk {
 
     /// The same coordinator, started again on what it has stored.
     pub(super) fn restarted(self) -> Self {
-        let seed = Seed { node_id: self.identity.peer().node_id.clone(), authority: "10.0.0.1:8001".into() };
-        let options = IssuerOptions::new(seed, vec!["10.0.0.1".parse().unwrap()], self.world.clone());
-        let (mut options, time) = (options, self.clock.clone());
-        options.clock = Arc::new(move || UnixMillis(time.load(Ordering::SeqCst)));
         let ledger = ledger(&self.identity, &self.vault);
-        let issuer = Issuer::load(self.vault.clone(), ledger.clone(), options).unwrap().unwrap();
+        let issuer = issuer_of(&self.identity, &self.vault, &ledger, "10.0.0.1", self.world.clone(), &self.clock);
         Self { issuer, ledger, ..self }
     }
 }

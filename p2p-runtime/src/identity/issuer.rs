@@ -15,6 +15,7 @@ mod records;
 mod renewing;
 mod searched;
 mod seen;
+mod told;
 mod turns;
 
 pub use self::{
@@ -59,7 +60,6 @@ use super::{
     token_table::{TokenOptions, TokenRecord, TokenTable},
     vault::{Change, Vault, VaultError, json},
 };
-use crate::once_a_minute::OnceAMinute;
 
 /// Where the root's key stands, on coordinators that hold it.
 pub(super) const ROOT_KEY: &str = "ca/root.key";
@@ -172,8 +172,8 @@ struct Inner {
     renewals: Mutex<renewing::Waiting>,
     /// Of the nodes that are being renewed.
     turns: turns::Turns,
-    /// Which other coordinators were said to have records from tomorrow.
-    ahead: OnceAMinute,
+    /// Of whom operators were told.
+    told: told::Told,
 }
 
 impl std::fmt::Debug for Issuer {
@@ -226,7 +226,7 @@ impl Issuer {
             desk: Mutex::default(),
             renewals: Mutex::default(),
             turns: turns::Turns::default(),
-            ahead: OnceAMinute::default(),
+            told: told::Told::default(),
         })))
     }
 
@@ -396,7 +396,7 @@ impl Inner {
     /// All records of a node: this coordinator's own, and those of others.
     fn records<'a>(&self, own: Option<&'a IssuedNode>, elsewhere: &'a [NotedElsewhere]) -> Records<'a> {
         let records = Records::of(own, elsewhere, &self.ledger.revocations().set(), (self.options.clock)());
-        records.tell_of_those_ahead(&self.ahead);
+        records.tell_of_those_ahead(&self.told.ahead);
         records
     }
 

@@ -64,7 +64,7 @@ mod tests {
     use p2p_client::protocol::{Role, UnixMillis};
 
     use super::*;
-    use crate::identity::NodeKey;
+    use crate::identity::tests::issued_node;
 
     fn id(name: &str) -> NodeId {
         name.parse().unwrap()
@@ -75,19 +75,7 @@ mod tests {
     }
 
     fn node(name: &str, stood_on: &[u8]) -> IssuedNode {
-        IssuedNode {
-            node_id: id(name),
-            role: Role::Coordinator,
-            key: NodeKey::generate().unwrap().public().thumbprint(),
-            token: None,
-            issued: UnixMillis(1),
-            written: None,
-            certificate: None,
-            previous: None,
-            root: None,
-            has_left: false,
-            stood_on: stood_on.iter().copied().map(key).collect(),
-        }
+        IssuedNode { stood_on: stood_on.iter().copied().map(key).collect(), ..issued_node(name, Role::Coordinator) }
     }
 
     fn granted(to: &str, authority: u8, stood_on: Option<u8>) -> GrantedAuthority {

@@ -1,13 +1,14 @@
 //! Clusters, nodes and forgeries for the tests of this crate, and tests of identities themselves.
 
 use std::{
+    collections::BTreeMap,
     io::{self, Write},
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use p2p_client::{
-    protocol::{NodeId, Role, UnixMillis},
+    protocol::{NodeId, NodeInfo, NodeStatus, Role, UnixMillis},
     revocation::{KeyHash, Reason, Subject},
     wire::tls::TrustedRoot,
 };
@@ -15,7 +16,7 @@ use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, Issuer as Signer, KeyUsa
 use rustls_pki_types::{CertificateDer, UnixTime};
 
 use super::{
-    Host, IssuingCa, Ledger, NodeIdentity, NodeKey, NodeNames, RootKeys, Vault,
+    Host, IssuedNode, IssuingCa, Ledger, NodeIdentity, NodeKey, NodeNames, RootKeys, Vault,
     error::IdentityError,
     issuer::{ISSUING_CERT, ISSUING_KEY},
 };
@@ -108,6 +109,38 @@ pub(crate) fn coordinator(vault: &MemoryVault, name: &str) -> NodeIdentity {
     let names = NodeNames { node_id: &node_id, role: Role::Coordinator, addresses: &[] };
     let chain = ca.issue(&key.public(), &names, UnixTime::now()).unwrap();
     NodeIdentity::new(key, chain, ca.root().clone()).unwrap()
+}
+
+/// What is noted of a node of this name, with a key of its own, that got its certificate at the beginning of all time, and of which nothing more is known.
+pub(crate) fn issued_node(name: &str, role: Role) -> IssuedNode {
+    IssuedNode {
+        node_id: name.parse().unwrap(),
+        role,
+        key: NodeKey::generate().unwrap().public().thumbprint(),
+        token: None,
+        issued: UnixMillis(1),
+        written: None,
+        certificate: None,
+        previous: None,
+        root: None,
+        has_left: false,
+        stood_on: [].into(),
+    }
+}
+
+/// What a node of this name says of itself.
+pub(crate) fn says<const N: usize>(name: &str, role: Role, metadata: [(&str, &str); N]) -> NodeInfo {
+    NodeInfo {
+        node_id: name.parse().unwrap(),
+        address: "10.0.0.1".to_owned(),
+        port: 1,
+        role,
+        capabilities: Vec::new(),
+        last_seen: UnixMillis(0),
+        metadata: metadata.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        status: NodeStatus::Alive,
+        services: BTreeMap::new(),
+    }
 }
 
 /// A node certificate with any names, by any signer, under any chain: what an attacker or a bug would make.

@@ -77,32 +77,20 @@ pub(super) fn what_to_do(coordinator: &NodeId) -> String {
 #[cfg(test)]
 mod tests {
     use p2p_client::{
-        protocol::{Role, UnixMillis},
+        protocol::Role,
         revocation::{Reason, Subject},
     };
     use tokio::time::advance;
 
     use super::*;
     use crate::identity::{
-        Change, IssuedNode, NodeKey,
-        tests::{AuditLines, MemoryVault, cluster, ledger},
+        Change, IssuedNode,
+        tests::{AuditLines, MemoryVault, cluster, issued_node, ledger},
     };
 
     fn record(name: &str, role: Role, has_left: bool) -> Change {
-        let record = IssuedNode {
-            node_id: name.parse().unwrap(),
-            role,
-            key: NodeKey::generate().unwrap().public().thumbprint(),
-            token: None,
-            // A coordinator renews itself, so that what was written when it was let in may be older than a certificate lives.
-            issued: UnixMillis(1),
-            written: None,
-            certificate: None,
-            previous: None,
-            root: None,
-            has_left,
-            stood_on: [].into(),
-        };
+        // A coordinator renews itself, so that what was written when it was let in may be older than a certificate lives.
+        let record = IssuedNode { has_left, ..issued_node(name, role) };
         Change::Put(format!("ca/nodes/{name}.json"), serde_json::to_vec(&record).unwrap().into())
     }
 

@@ -51,4 +51,6 @@ pub(super) enum Check {
     Aad,
     /// What a key is derived from beside a secret: random bytes of the save or log, the archive's id.
     Salt,
+    /// That a new file, read again, is what was written, before it takes the place of the one before.
+    ReadBack,
 }

@@ -19,7 +19,7 @@ use std::{
 use super::{
     StoreError,
     archive::MAX_FILE,
-    checks::{Check, bound},
+    checks::{Check, bound, holds},
     files::{Files, NewFile},
     header::{MAX_HEADER, Unverified},
     log::MAX_LOG,
@@ -168,7 +168,11 @@ pub(super) fn write_new(
     file.write(bytes).map_err(failed("writing"))?;
     file.sync().map_err(failed("syncing"))?;
     let again = files.read(path, limit).map_err(failed("reading back"))?;
-    if again == bytes && verify(&again) { Ok(file) } else { Err(StoreError::Unfaithful { file: path.to_path_buf() }) }
+    if holds(Check::ReadBack, again == bytes && verify(&again)) {
+        Ok(file)
+    } else {
+        Err(StoreError::Unfaithful { file: path.to_path_buf() })
+    }
 }
 
 /// Gives the current file the name of the newest earlier save as well, moving the earlier ones back by one.

@@ -17,6 +17,7 @@ use tokio::{
 };
 
 use crate::{
+    checks::bound,
     identity::{Refused, TokenId, join::Seed},
     transport::ShownCertificate,
 };
@@ -35,12 +36,19 @@ const AT_ONCE: usize = 4;
 /// For how long one waits for its turn.
 const TURN: Duration = Duration::from_secs(1);
 
+/// What is checked here, by name; see [`crate::checks`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Check {
+    /// That only a few lookups run at a time.
+    AtOnce,
+}
+
 /// The lookups that may run at a time.
 pub(crate) struct Lookups(Semaphore);
 
 impl Default for Lookups {
     fn default() -> Self {
-        Self(Semaphore::new(AT_ONCE))
+        Self(Semaphore::new(bound(Check::AtOnce, AT_ONCE, Semaphore::MAX_PERMITS)))
     }
 }
 
@@ -90,6 +98,7 @@ mod tests {
     use futures::future::join_all;
 
     use super::*;
+    use crate::checks::without;
 
     /// How many of ten lookups that come at once run at once.
     async fn run_at_once(lookups: &Lookups) -> usize {
@@ -107,7 +116,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn case_28_control_without_a_bound_each_made_up_token_asks_all_coordinators() {
-        assert_eq!(run_at_once(&Lookups(Semaphore::new(Semaphore::MAX_PERMITS))).await, 10);
+        let lookups = without(&[Check::AtOnce], Lookups::default);
+        assert_eq!(run_at_once(&lookups).await, 10);
     }
 
     #[tokio::test(start_paused = true)]

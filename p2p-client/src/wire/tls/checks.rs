@@ -1,8 +1,8 @@
-//! What a peer's chain of certificates is checked for, by name, so that the control of a security case can leave out the check which
+//! What a peer's chain of certificates is checked for, and what a client insists on besides, by name, so that the control of a security case can leave out the check which
 //! stops its attack, in the product itself.
 //!
-//! The product makes them all: outside of tests [`is_left_out`] is `false` for every one, so that [`holds`] gives back what it was given,
-//! and costs nothing. This crate's own tests can leave some out, in one task and for as long as one attack runs. Those of `p2p-runtime`
+//! The product makes them all: outside of tests [`is_left_out`] is `false` for every one, so that [`holds`] and [`bound`] give back what they were given,
+//! and cost nothing. This crate's own tests can leave some out, in one task and for as long as one attack runs. Those of `p2p-runtime`
 //! cannot; it has `checks` of its own.
 
 /// What is checked.
@@ -20,6 +20,8 @@ pub(super) enum Check {
     Revocation,
     /// That who lets nodes join is a coordinator.
     Role,
+    /// That TLS 1.3 is spoken, and nothing older.
+    Version,
 }
 
 impl Check {
@@ -37,6 +39,11 @@ impl Check {
 /// Whether a check that came out like this lets the chain pass.
 pub(super) fn holds(check: Check, found: bool) -> bool {
     found || is_left_out(check)
+}
+
+/// What is insisted on: `value`, which is nothing particular where a test leaves it out.
+pub(super) fn bound<T>(check: Check, value: T, nothing: T) -> T {
+    if is_left_out(check) { nothing } else { value }
 }
 
 /// Outside of tests, never.

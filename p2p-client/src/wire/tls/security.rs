@@ -1,5 +1,5 @@
-//! The security cases that are stopped by a check of a peer's chain, each with its control: the same attack on the same code, less that
-//! check. `p2p-runtime` makes these attacks on whole nodes (`transport::tls::security`).
+//! The security cases that are stopped by a check of a peer's chain, and the client's end of case 24, each with its control: the same attack on the
+//! same code, less that check. `p2p-runtime` makes these attacks on whole nodes (`transport::tls::security`).
 
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use rcgen::{
 };
 use rustls::{ServerConfig, sign::SingleCertAndKey};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio::io::AsyncWriteExt as _;
 use tokio_rustls::TlsAcceptor;
 
 use super::{
@@ -93,8 +94,18 @@ fn node(name: &str) -> NodeId {
 
 /// What each end makes of the other: the client first.
 async fn meet(client: &TlsMaterial, expect: Expect, server: &TlsMaterial) -> [Outcome; 2] {
+    meet_by(VERSIONS, client, expect, server).await
+}
+
+/// The same, where the server speaks these versions of TLS.
+async fn meet_by(
+    versions: &[&'static SupportedProtocolVersion],
+    client: &TlsMaterial,
+    expect: Expect,
+    server: &TlsMaterial,
+) -> [Outcome; 2] {
     let config = ServerConfig::builder_with_provider(server.provider().clone())
-        .with_protocol_versions(&[&rustls::version::TLS13])
+        .with_protocol_versions(versions)
         .unwrap()
         .with_client_cert_verifier(ClusterClients::new(server.clone()))
         .with_cert_resolver(Arc::new(SingleCertAndKey::from((*server.own().unwrap()).clone())));
@@ -225,4 +236,54 @@ async fn case_20_a_workers_certificate_is_no_coordinators() {
 #[tokio::test]
 async fn case_20_control_whoever_asks_for_the_root_only_takes_the_worker() {
     without_during(&[Check::Role], joining_at_a_worker()).await.unwrap();
+}
+
+/// What a server that speaks nothing newer than TLS 1.2, and has the certificate of a node, and whoever calls it make of each other: another node, one that
+/// joins, and a client outside.
+async fn calling_one_of_tls_1_2() -> [[Outcome; 2]; 3] {
+    let cluster = Cluster::new();
+    let (ours, peer) = (cluster.node(Role::Worker, "us"), cluster.node(Role::Coordinator, "peer"));
+    let (outside, root) = (TlsMaterial::empty(), cluster.root.key_hash());
+    let call = async |client: &TlsMaterial, expect| meet_by(&[&rustls::version::TLS12], client, expect, &peer).await;
+    [
+        call(&ours, Expect::Node(node("peer"))).await,
+        call(&outside, Expect::PinnedRoot(root)).await,
+        call(&outside, Expect::RootedIn(root)).await,
+    ]
+}
+
+/// What is made of a server that overlooks which versions it is offered, as one from before TLS 1.3 does, and answers with its hello of TLS 1.2: one suite, and
+/// nothing else.
+async fn answered_by_a_hello_of_tls_1_2() -> Outcome {
+    let (near, mut far) = tokio::io::duplex(64 * 1024);
+    let hello = [&[22, 3, 3, 0, 42, 2, 0, 0, 38, 3, 3][..], &[7; 32], &[0, 0xc0, 0x2b, 0]].concat();
+    far.write_all(&hello).await.unwrap();
+    let cluster = Cluster::new();
+    let client = ClientTls::new(cluster.node(Role::Worker, "us")).with_timeout(Duration::from_millis(1));
+    client.connect(Box::new(near), Expect::AnyNode, &[]).await.map(drop)
+}
+
+#[tokio::test(start_paused = true)]
+async fn case_24_a_server_that_speaks_tls_1_2_only_is_refused_by_its_name_whoever_calls_it() {
+    let mut met = calling_one_of_tls_1_2().await.map(|[caller, _]| caller).to_vec();
+    met.push(answered_by_a_hello_of_tls_1_2().await);
+    for outcome in met {
+        let said = outcome.unwrap_err();
+        assert!(matches!(said, TlsError::OldTls), "{said:?}");
+        assert!(said.to_string().contains("speaks only TLS 1.2 or older; TLS 1.3 is required"), "{said}");
+    }
+}
+
+/// Tests build rustls with TLS 1.2 in it, as any part of a program can that uses rustls, too.
+#[tokio::test(start_paused = true)]
+async fn case_24_control_a_client_that_takes_any_version_goes_on_by_tls_1_2() {
+    let outcome = without_during(&[Check::Version], answered_by_a_hello_of_tls_1_2()).await;
+    assert!(matches!(outcome, Err(TlsError::Timeout { .. })), "it waits for the certificate: {outcome:?}");
+    // Where that comes, there is one thing more that stops it: signatures of TLS 1.2 are not taken. The server is not told of the version, but of that.
+    for [_, server] in without_during(&[Check::Version], calling_one_of_tls_1_2()).await {
+        assert!(matches!(server, Err(TlsError::Refused { .. })), "{server:?}");
+    }
+    for [_, server] in calling_one_of_tls_1_2().await {
+        assert!(matches!(server, Err(TlsError::OldTls)), "nothing that it speaks is offered: {server:?}");
+    }
 }

@@ -101,8 +101,11 @@ impl Inner {
         admission: &Admission,
         elsewhere: &[NotedElsewhere],
     ) -> Result<(), Refused> {
-        let is_bound = self.records(None, elsewhere).is_of_another(&candidate.key.thumbprint().into());
-        if !admission.readmits && !holds(Check::KeyElsewhere, !is_bound) {
+        if admission.readmits {
+            return Ok(());
+        }
+        let is_free = self.records(None, elsewhere).is_free_for(&candidate.key.thumbprint().into());
+        if !holds(Check::KeyElsewhere, is_free.inspect_err(|other| self.told.of(other)).is_ok()) {
             return Err(Refused::NodeBound { node_id: candidate.node_id.clone() });
         }
         Ok(())

@@ -89,7 +89,7 @@ mod tests {
     use p2p_client::revocation::{Author, Reason, Statement, StatementId, Subject};
 
     use super::*;
-    use crate::identity::NodeKey;
+    use crate::identity::tests::issued_node;
 
     const NOW: UnixMillis = UnixMillis(1_000_000_000_000);
     const HOUR: u64 = 3_600_000;
@@ -102,19 +102,7 @@ mod tests {
 
     /// A record of the node `w`, with a key of its own, under the old root, from so many hours ago.
     fn old(hours: u64) -> IssuedNode {
-        IssuedNode {
-            node_id: "w".parse().unwrap(),
-            role: Role::Worker,
-            key: NodeKey::generate().unwrap().public().thumbprint(),
-            token: None,
-            issued: UnixMillis(NOW.0 - hours * HOUR),
-            written: None,
-            certificate: None,
-            previous: None,
-            root: None,
-            has_left: false,
-            stood_on: [].into(),
-        }
+        IssuedNode { issued: UnixMillis(NOW.0 - hours * HOUR), ..issued_node("w", Role::Worker) }
     }
 
     /// The same node, with a certificate under the next root from so many hours ago.

@@ -148,13 +148,12 @@ impl<'a> Records<'a> {
         }
     }
 
-    /// Whether the node id belongs to another key than this one. Who has bound it, and to which, is for the operators, in the log.
-    pub(super) fn is_of_another(&self, key: &KeyHash) -> bool {
-        let other = self.0.iter().find(|known| *key != known.record.key.into());
-        if let Some(other) = other {
-            other.tell();
-        }
-        other.is_some()
+    /// Whether the node id belongs to no other key than this one.
+    ///
+    /// # Errors
+    /// [`Refused::OtherKey`]: who has bound it, and to which. That is for the operators; whoever wants a name is not told.
+    pub(super) fn is_free_for(&self, key: &KeyHash) -> Result<(), Refused> {
+        self.0.iter().find(|known| *key != known.record.key.into()).map_or(Ok(()), |other| Err(other.is_in_the_way()))
     }
 
     /// Whether the node that shows this certificate has the key to which its id is bound. A node that has left since, before this one was certified, has given its
@@ -165,10 +164,8 @@ impl<'a> Records<'a> {
         let last_own = self.0.iter().filter(|known| !is_other(known)).map(|known| known.record.written().0).max();
         let since = last_own.unwrap_or_default().max(made_at(shown));
         let is_past = |known: &&Known<'_>| known.record.has_left && (known.is_ahead || known.record.written().0 < since);
-        let Some(other) = self.0.iter().filter(is_other).find(|known| !is_past(known)) else { return Ok(()) };
-        other.tell();
-        let (coordinator, key) = (other.coordinator.cloned(), other.record.key.into());
-        Err(Refused::OtherKey { node_id: shown.peer.node_id.clone(), key, coordinator })
+        let mut others = self.0.iter().filter(is_other);
+        others.find(|known| !is_past(known)).map_or(Ok(()), |other| Err(other.is_in_the_way()))
     }
 
     /// Whether a node that shows this certificate may be the one that is known and may have another, where these are not all records. A later one may say that
@@ -221,16 +218,10 @@ impl<'a> Records<'a> {
 }
 
 impl Known<'_> {
-    /// Tells the operators that this record is in the way.
-    fn tell(&self) {
-        let key = KeyHash::from(self.record.key);
-        let coordinator = self.coordinator.map_or("this one", NodeId::as_str);
-        tracing::error!(
-            %coordinator,
-            node_id = %self.record.node_id,
-            "this coordinator has bound the node to the key {key}, and another key asks for a certificate; if the node with that one is gone: \
-             `p2p node revoke --key {key}`"
-        );
+    /// That this record binds the node to another key than the one that asks.
+    fn is_in_the_way(&self) -> Refused {
+        let IssuedNode { node_id, key, .. } = self.record;
+        Refused::OtherKey { node_id: node_id.clone(), key: (*key).into(), coordinator: self.coordinator.cloned() }
     }
 }
 
@@ -257,9 +248,7 @@ fn must_be_last(last: &IssuedNode, shown: &CertificateInfo, now: UnixMillis) -> 
     if holds(Check::LastCertificate, is_last || was_lost || is_newer) {
         return Ok(());
     }
-    let node_id = &shown.peer.node_id;
-    tracing::error!(%node_id, "a certificate was used to renew that was renewed before; is the node's folder in use twice?");
-    Err(Refused::Superseded { node_id: node_id.clone() })
+    Err(Refused::Superseded { node_id: shown.peer.node_id.clone() })
 }
 
 fn just_after(time: UnixMillis) -> UnixMillis {
@@ -302,17 +291,10 @@ mod tests {
         let from = rustls_pki_types::UnixTime::since_unix_epoch(Duration::from_millis(MADE).saturating_sub(BACKDATED));
         let shown = CertificateInfo { hash: hash(1), from, ..w.certificate().unwrap() };
         let record = IssuedNode {
-            node_id: w.peer().node_id.clone(),
-            role: Role::Worker,
             key: w.key().public().thumbprint(),
-            token: None,
             issued: UnixMillis(MADE),
-            written: None,
             certificate: Some(hash(1)),
-            previous: None,
-            root: None,
-            has_left: false,
-            stood_on: [].into(),
+            ..tests::issued_node("w", Role::Worker)
         };
         (shown, record)
     }
@@ -473,10 +455,7 @@ mod tests {
             let coordinator = coordinator.map(|name| name.parse().unwrap());
             Err(Refused::OtherKey { node_id: last.node_id.clone(), key, coordinator })
         };
-        let log = tests::AuditLines::capture();
         assert_eq!(is_bound(&last, &other, &revoked), to_other(Some("c-2")));
-        let logged = log.take_all();
-        assert!(logged.contains(&format!("`p2p node revoke --key {key}` coordinator=c-2 node_id=w")), "{logged}");
         assert_eq!(is_bound(&other, &last, &revoked), to_other(None));
         let text = to_other(Some("c-2")).unwrap_err().to_string();
         assert!(text.contains(&format!("c-2 has bound w to the key {key}")), "{text}");

@@ -76,7 +76,7 @@ struct Renewal {
 }
 
 /// What this coordinator has noted of a node that is to be renewed, and the times of what is noted next.
-struct Noted {
+pub(super) struct Noted {
     own: Option<IssuedNode>,
     times: Times,
 }
@@ -187,15 +187,16 @@ impl Inner {
     /// Whether a node may have another certificate, as far as this coordinator knows by itself.
     fn may_be_renewed(&self, shown: &Shown) -> Result<(), Refused> {
         let own = self.bound(shown.node_id())?;
-        self.records(own.as_ref(), &[]).may_be_renewed(&shown.certificate, (self.options.clock)())
+        let may_be = self.records(own.as_ref(), &[]).may_be_renewed(&shown.certificate, (self.options.clock)());
+        may_be.inspect_err(|refused| self.told.of(refused))
     }
 
     /// Whether a node may have another certificate, and what is noted of it.
-    fn may_renew(&self, shown: &Shown, elsewhere: &[NotedElsewhere]) -> Result<Noted, Refused> {
+    pub(super) fn may_renew(&self, shown: &Shown, elsewhere: &[NotedElsewhere]) -> Result<Noted, Refused> {
         self.is_good(shown)?;
         let (own, clock) = (self.bound(shown.node_id())?, (self.options.clock)());
         let records = self.records(own.as_ref(), elsewhere);
-        records.may_renew(&shown.certificate, clock)?;
+        records.may_renew(&shown.certificate, clock).inspect_err(|refused| self.told.of(refused))?;
         Ok(Noted { times: records.after(clock), own })
     }
 
@@ -224,7 +225,7 @@ impl Inner {
         }
         let (own, clock) = (self.bound(renewal.shown.node_id())?, (self.options.clock)());
         let records = self.records(own.as_ref(), &[]);
-        records.is_bound(&renewal.shown.certificate)?;
+        records.is_bound(&renewal.shown.certificate).inspect_err(|refused| self.told.of(refused))?;
         let noted = Noted { times: records.after(clock), own };
         let stood_on = noted.stood_on();
         self.renew(renewal, noted, stood_on)

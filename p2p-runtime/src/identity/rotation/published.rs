@@ -38,26 +38,13 @@ pub(crate) fn published_authority(info: &NodeInfo, known: &Succession) -> Option
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
-    use p2p_client::protocol::{NodeStatus, UnixMillis};
     use rustls_pki_types::UnixTime;
 
     use super::*;
-    use crate::identity::{NodeKey, RootCa};
+    use crate::identity::{NodeKey, RootCa, tests};
 
     fn says(name: &str, role: Role, said: &str) -> NodeInfo {
-        NodeInfo {
-            node_id: name.parse().unwrap(),
-            address: "10.0.0.1".to_owned(),
-            port: 1,
-            role,
-            capabilities: Vec::new(),
-            last_seen: UnixMillis(0),
-            metadata: [(ISSUING_CERT.to_owned(), said.to_owned())].into(),
-            status: NodeStatus::Alive,
-            services: BTreeMap::new(),
-        }
+        tests::says(name, role, [(ISSUING_CERT, said)])
     }
 
     #[test]

@@ -108,6 +108,8 @@ async fn case_28_a_million_guesses_open_nothing_and_the_token_opens_afterwards()
     all_guess_in_vain(&lock(None).await, GUESSES);
 }
 
+/// It is no check that keeps guesses out, but how many seeds there are: there is nothing to leave out. So the control is the product with a token whose seed is
+/// one of few.
 #[tokio::test]
 async fn case_28_control_the_same_guesses_open_a_secret_of_four_digits() {
     let mut lock = lock(Some(digits(7_351))).await;

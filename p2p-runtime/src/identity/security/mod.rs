@@ -9,7 +9,7 @@
 //! | 26 used and expired tokens; 27 one token used twice at once | `tokens` |
 //! | 28 a million guesses | `guesses` |
 //! | 31 challenges that lead elsewhere | `challenges` |
-//! | 33 another node's id | `names`; 34, a cloned node that renews, is in `renewal`; both with more than one coordinator: `elsewhere` |
+//! | 33 another node's id | `names`; 34, a cloned node that renews, is in `renewal`; with more than one coordinator: `elsewhere::names`, `elsewhere::copies` |
 //! | 35 a crash between using the token and issuing | `crashes` |
 //! | 56 a coordinator killed while issuing | `killed` |
 

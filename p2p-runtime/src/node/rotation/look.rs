@@ -168,24 +168,13 @@ impl Pause {
 mod tests {
     use std::sync::Arc;
 
-    use p2p_client::protocol::{NodeStatus, UnixMillis};
-
     use super::*;
+    use crate::identity::tests;
 
     const NONE: [(&str, &str); 0] = [];
 
     fn says<const N: usize>(name: &str, role: Role, metadata: [(&str, &str); N]) -> Arc<NodeInfo> {
-        Arc::new(NodeInfo {
-            node_id: name.parse().unwrap(),
-            address: "10.0.0.1".to_owned(),
-            port: 1,
-            role,
-            capabilities: Vec::new(),
-            last_seen: UnixMillis(0),
-            metadata: metadata.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
-            status: NodeStatus::Alive,
-            services: std::collections::BTreeMap::new(),
-        })
+        Arc::new(tests::says(name, role, metadata))
     }
 
     fn roots(current: u8, wanted: u8) -> Standing {

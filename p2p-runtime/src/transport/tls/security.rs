@@ -10,7 +10,7 @@
 //! | 15 self-signed; 16 a foreign authority of the same name | trust |
 //! | 17 revoked, on a new connection; 18 on a resumed one; 19 on an open one | revocation; 19 with calls, 23 and 57 to 59 are the cluster's (`tests/revocation.rs`) |
 //! | 20 a worker's certificate used as a coordinator's | roles |
-//! | 24 TLS 1.2 | |
+//! | 24 TLS 1.2 | of a client; that of a server is in `p2p-client` |
 
 use std::sync::Arc;
 

@@ -11,7 +11,7 @@ use p2p_client::{
 use super::*;
 use crate::identity::{
     client_token::{DEFAULT_TTL, MAX_TTL, METADATA, claims::TokenId, ring::PublishedKeys},
-    tests::{AuditLines, coordinator},
+    tests::{self, AuditLines, coordinator},
 };
 
 #[tokio::test]
@@ -218,18 +218,8 @@ async fn replaced_keys_end_every_token() {
     assert!(world.verify(&world.token("").await.token).is_ok());
 }
 
-fn says(id: &str, role: Role, metadata: Option<String>) -> NodeInfo {
-    NodeInfo {
-        node_id: node(id),
-        address: "10.0.0.1".to_owned(),
-        port: 1,
-        role,
-        capabilities: Vec::new(),
-        last_seen: UnixMillis(0),
-        metadata: metadata.into_iter().map(|text| (METADATA.to_owned(), text)).collect(),
-        status: NodeStatus::Alive,
-        services: std::collections::BTreeMap::new(),
-    }
+fn says(id: &str, role: Role, metadata: Option<&str>) -> NodeInfo {
+    metadata.map_or_else(|| tests::says(id, role, []), |text| tests::says(id, role, [(METADATA, text)]))
 }
 
 #[tokio::test]
@@ -245,17 +235,17 @@ async fn only_a_coordinators_announcement_makes_keys_known_and_its_leaving_bound
     };
     let node = fresh();
     for (info, why) in [
-        (says("coordinator", Role::Worker, Some(keys.clone())), "a worker has no keys"),
+        (says("coordinator", Role::Worker, Some(&keys)), "a worker has no keys"),
         (says("coordinator", Role::Coordinator, None), "it says nothing"),
-        (says("coordinator", Role::Coordinator, Some("[{\"x\":1}]".to_owned())), "it cannot be read"),
+        (says("coordinator", Role::Coordinator, Some("[{\"x\":1}]")), "it cannot be read"),
         // The key signs in the name of the coordinator whose key it is, and in no other's.
-        (says("another", Role::Coordinator, Some(keys.clone())), "it is another's"),
+        (says("another", Role::Coordinator, Some(&keys)), "it is another's"),
     ] {
         node.ring().heard(&info, now);
         assert!(node.verify(&token, None).is_err(), "{why}");
     }
     let node = fresh();
-    let said = says("coordinator", Role::Coordinator, Some(keys));
+    let said = says("coordinator", Role::Coordinator, Some(&keys));
     assert!(node.ring().heard(&said, now) && !node.ring().heard(&said, now));
     assert!(node.verify(&token, None).is_ok());
     let left = NodeInfo { status: NodeStatus::Left, ..said };
@@ -274,7 +264,7 @@ async fn a_coordinator_that_announces_the_key_of_another_takes_nothing_from_that
     let now = world.verifier.now();
     // By its name it comes first and last.
     for liar in ["a", "z"] {
-        assert!(node_here.ring().heard(&says(liar, Role::Coordinator, Some(world.authority.published().to_metadata())), now));
+        assert!(node_here.ring().heard(&says(liar, Role::Coordinator, Some(&world.authority.published().to_metadata())), now));
     }
     assert!(node_here.verify(&token, None).is_ok());
     let said = log.take_all();

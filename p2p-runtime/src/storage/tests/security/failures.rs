@@ -16,6 +16,7 @@ use super::{
 };
 use crate::storage::{
     RecoveryKey, StoreError, StoreOptions,
+    checks::{Check, without},
     files::{FileLock, Files, LockError, NewFile},
 };
 
@@ -123,7 +124,8 @@ fn case_06_a_step_that_fails_leaves_memory_unsaved_and_the_file_whole_and_the_ne
     }
 }
 
-/// The control: what it writes asks a sync again that has failed.
+/// The control: what it writes asks a sync again that has failed. It is no check that keeps the store from that, but that it does nothing of the kind: there is
+/// nothing to leave out. So the control is the product on files which do it.
 struct AsksAgain(Box<dyn NewFile>);
 
 impl NewFile for AsksAgain {
@@ -195,31 +197,45 @@ fn case_06_a_full_disk_says_so_and_leaves_nothing_behind_that_takes_room() {
     }
 }
 
+/// Flips one bit of whatever is written.
+struct BadFile(Box<dyn NewFile>);
+
+impl NewFile for BadFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut bytes = bytes.to_vec();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 4;
+        self.0.write(&bytes)
+    }
+
+    fn write_at(&mut self, start: usize, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_at(start, bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.0.sync()
+    }
+}
+
+/// What comes of a save on this disk, which is a bad one.
+fn save_on_bad_disk(disk: &SimDisk, key: &RecoveryKey) -> Result<(), StoreError> {
+    let bad = Wrapping { disk: disk.clone(), wrap: |file| Box::new(BadFile(file)) };
+    put_all(&StoreOptions::on(Arc::new(bad)).open_with_recovery("node", key)?, NEW)
+}
+
 #[test]
 fn case_06_a_disk_that_gives_back_other_bytes_than_were_written_is_noticed_before_the_old_file_goes() {
-    /// Flips one bit of whatever is written.
-    struct BadFile(Box<dyn NewFile>);
-    impl NewFile for BadFile {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-            let mut bytes = bytes.to_vec();
-            let middle = bytes.len() / 2;
-            bytes[middle] ^= 4;
-            self.0.write(&bytes)
-        }
-        fn write_at(&mut self, start: usize, bytes: &[u8]) -> io::Result<()> {
-            self.0.write_at(start, bytes)
-        }
-        fn sync(&mut self) -> io::Result<()> {
-            self.0.sync()
-        }
-    }
     let (disk, key) = seasoned(OLD);
-    let bad = Wrapping { disk: disk.clone(), wrap: |file| Box::new(BadFile(file)) };
-    let store = StoreOptions::on(Arc::new(bad)).open_with_recovery("node", &key).unwrap();
-    let error = put_all(&store, NEW).unwrap_err();
+    let error = save_on_bad_disk(&disk, &key).unwrap_err();
     assert!(matches!(error, StoreError::Unfaithful { .. }) && error.to_string().contains("failing"), "{error}");
-    drop(store);
     assert_eq!(content(&reopen(&disk, &key).unwrap()), owned(OLD));
+}
+
+#[test]
+fn case_06_control_a_store_that_does_not_read_what_it_wrote_acknowledges_what_cannot_be_opened() {
+    let (disk, key) = seasoned(OLD);
+    without(&[Check::ReadBack], || save_on_bad_disk(&disk, &key)).unwrap();
+    reopen(&disk, &key).unwrap_err();
 }
 
 #[test]
