@@ -1,9 +1,9 @@
-//! What a peer's chain of certificates is checked for, and what a client insists on besides, by name, so that the control of a security case can leave out the check which
-//! stops its attack, in the product itself.
+//! What a peer's chain of certificates is checked for, and what a client insists on besides, by name, so that the control of a security
+//! case can leave out the check which stops its attack, in the product itself.
 //!
-//! The product makes them all: outside of tests [`is_left_out`] is `false` for every one, so that [`holds`] and [`bound`] give back what they were given,
-//! and cost nothing. This crate's own tests can leave some out, in one task and for as long as one attack runs. Those of `p2p-runtime`
-//! cannot; it has `checks` of its own.
+//! The product makes them all: outside of tests [`is_left_out`] is `false` for every one, so that [`holds`] and [`bound`] give back what
+//! they were given, and cost nothing. This crate's own tests can leave some out, in one task and for as long as one attack runs. Those of
+//! `p2p-runtime` cannot; it has `checks` of its own.
 
 /// What is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
