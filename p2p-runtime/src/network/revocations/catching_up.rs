@@ -50,19 +50,23 @@ impl CatchingUp {
         }
     }
 
-    /// These came, from whomever: whether they were believed or not, nobody owes them any more.
+    /// These are here now, whoever gave them: nobody owes them any more.
     pub(super) fn came(&mut self, ids: &[StatementId], now: Instant) {
-        let mut complete = Vec::new();
-        for (by, owed) in &mut self.owed {
-            for id in ids {
-                owed.remove(id);
-            }
-            if owed.is_empty() {
-                complete.push(by.clone());
-            }
+        let everybody: Vec<_> = self.owed.keys().cloned().collect();
+        for by in everybody {
+            self.gave(&by, ids, now);
         }
-        for by in complete {
-            self.answered(&by, now);
+    }
+
+    /// This one gave these, whether they were believed or not, and owes them no more. What was not believed the others owe still: an id says nothing of who
+    /// vouches for it, and a revoked node could give what the coordinators owe with a signature that is worth nothing.
+    pub(super) fn gave(&mut self, by: &NodeId, ids: &[StatementId], now: Instant) {
+        let Some(owed) = self.owed.get_mut(by) else { return };
+        for id in ids {
+            owed.remove(id);
+        }
+        if owed.is_empty() {
+            self.answered(by, now);
         }
     }
 
@@ -162,6 +166,18 @@ mod tests {
         assert!(!is_done(&catching_up, &workers, &["c"], now));
         catching_up.answered(&node("c"), now);
         assert!(is_done(&catching_up, &workers, &["c"], now));
+    }
+
+    #[test]
+    fn what_a_node_gave_and_nobody_believed_the_others_owe_still() {
+        let (mut catching_up, now) = (CatchingUp::default(), Instant::now());
+        let its_own = [StatementId::from_bytes([1; 16])];
+        catching_up.owes(&node("c"), its_own, now);
+        catching_up.owes(&node("revoked"), its_own, now);
+        catching_up.gave(&node("revoked"), &its_own, now);
+        assert!(catching_up.waits_for(&node("c")) && !catching_up.waits_for(&node("revoked")));
+        catching_up.gave(&node("c"), &its_own, now);
+        assert!(!catching_up.waits_for(&node("c")), "whoever gives what is not believed is not waited for himself");
     }
 
     #[test]

@@ -339,12 +339,22 @@ impl Courier {
         if accepted.without_room > 0 {
             tracing::error!(%from, left_out = accepted.without_room, error = %SetFull, "revocations were not kept");
         }
-        self.asked.came(&ids);
-        self.catching_up(|so_far| so_far.came(&ids, Instant::now()));
+        self.came(from, &ids);
         if !accepted.fresh.is_empty() {
             self.known.extend(accepted.fresh.iter().copied());
             self.tell(Audience::Some(TOLD_ON), &Talk::News(accepted.fresh));
         }
+    }
+
+    /// Notes what another gave: what was believed has come for all, the rest only from this one.
+    fn came(&mut self, from: &NodeId, given: &[StatementId]) {
+        let (set, now) = (self.ledger.revocations().set(), Instant::now());
+        let here: Vec<_> = given.iter().copied().filter(|id| set.contains(id)).collect();
+        self.asked.came(&here);
+        self.catching_up(|so_far| {
+            so_far.came(&here, now);
+            so_far.gave(from, given, now);
+        });
     }
 
     /// Lets this be noted, where it still matters.
